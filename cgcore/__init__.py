@@ -1,0 +1,1 @@
+"""The core of Cloud Gestion · Configuración: everything but the pages. Never imports Streamlit."""

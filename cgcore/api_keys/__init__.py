@@ -1,0 +1,1 @@
+"""API keys: form, digest, life, and calls; nothing here does I/O."""

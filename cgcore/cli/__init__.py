@@ -1,0 +1,38 @@
+"""The command line. Each group of commands is a module of its own, imported only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+__all__ = ["main"]
+
+# Command → module of this package; each module has a typer application called ``app``.
+_COMMANDS = {
+    "probe": "probe",
+    "explain": "explain",
+    "render": "render",
+    "user": "user",
+    "export": "portable",
+    "import": "portable",
+    "check": "check",
+    "vault": "vault",
+    "demo": "demo",
+}
+_USAGE = "usage: python -m cgcore " + "|".join(_COMMANDS) + " …   (each takes --help)"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command that the arguments name; exit code 2 for what is no command."""
+    given = sys.argv[1:] if arguments is None else arguments
+    name = given[0] if given else ""
+    if name in ("-h", "--help"):
+        print(_USAGE)
+        return
+    if name not in _COMMANDS:
+        print(_USAGE, file=sys.stderr)
+        raise SystemExit(2)
+    module = import_module(f"cgcore.cli.{_COMMANDS[name]}")
+    # The module's application holds one or more commands; it is told its name as well, so that one module may
+    # serve two commands (export, import).
+    module.app(args=given, prog_name="python -m cgcore")

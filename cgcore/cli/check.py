@@ -1,0 +1,170 @@
+"""``check``: whether database, secrets, folders and settings are as they must be. Looks, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cgcore.texts import sentence
+
+if TYPE_CHECKING:
+    from cgcore.settings import Settings
+
+__all__ = ["CheckResult", "app", "run_checks"]
+
+_PACKAGE = "cgcore.cli"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One part, whether it is as it must be, and what there is to say of it."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@app.callback()
+def _group() -> None:
+    """Keep «check» a command of its own: typer would otherwise take its name for an argument."""
+
+
+@app.command("check")
+def check_command(
+    as_json: Annotated[bool, typer.Option("--json", help='One JSON list of {"name", "ok", "detail"}.')] = False,
+) -> None:
+    """Say whether everything is as it must be; exit code 1 when something is not."""
+    results = run_checks()
+    if as_json:
+        print(json.dumps([asdict(result) for result in results], ensure_ascii=False))
+    else:
+        for result in results:
+            print(f"{'✓' if result.ok else '✗'} {sentence(_PACKAGE, 'label_' + result.name)}: {result.detail}")
+    raise typer.Exit(0 if all(result.ok for result in results) else 1)
+
+
+def run_checks() -> list[CheckResult]:
+    """Return the result of each check; with settings that cannot be read, that is the only one."""
+    from pydantic import ValidationError
+
+    from cgcore.settings import load_settings
+
+    try:
+        settings = load_settings()
+    except ValidationError as error:
+        names = ", ".join(sorted({str(part["loc"][0]).upper() for part in error.errors()}))
+        return [_result("settings", False, "settings_wrong", names=names)]
+    checks: list[Callable[[Settings], CheckResult]] = [
+        _check_database,
+        _check_vault,
+        _check_data_dir,
+        _check_master_key,
+        _check_sandbox,
+        _check_settings,
+    ]
+    return [check(settings) for check in checks]
+
+
+def _check_database(settings: Settings) -> CheckResult:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from cgcore.storage.database import Database
+    from cgcore.storage.revision import HEAD_REVISION
+
+    try:
+        database = Database(settings.resolved_database_url())
+        kind = "SQLite" if database.is_sqlite else "PostgreSQL"
+        path = database.url.database or ""
+        if database.is_sqlite and not Path(path).exists():
+            return _result("database", True, "database_new", place=path)
+        revision = database.stored_revision()
+        database.close()
+    except (SQLAlchemyError, OSError) as error:
+        # The driver's text may hold the password of the URL.
+        cause = getattr(error, "orig", None) or error
+        return _result("database", False, "database_unreachable", reason=type(cause).__name__)
+    if revision > HEAD_REVISION:
+        return _result("database", False, "database_newer", revision=revision)
+    code = "database_ready" if revision == HEAD_REVISION else "database_older" if revision else "database_new"
+    return _result("database", True, code, kind=kind, revision=revision, head=HEAD_REVISION, place=kind)
+
+
+def _check_vault(settings: Settings) -> CheckResult:
+    from cgcore.vault.inspection import inspect_place
+    from cgcore.vault.texts import place_text
+
+    place = inspect_place(settings)
+    text = place_text(place, settings)
+    return CheckResult("vault", place.is_working, " ".join(filter(None, (f"{text.title}.", text.detail, text.fix))))
+
+
+def _check_data_dir(settings: Settings) -> CheckResult:
+    path = settings.data_dir
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        return _result("data_dir", False, "data_dir_unwritable", path=path)
+    if existing != path:
+        return _result("data_dir", True, "data_dir_new", path=path)
+    mode = stat.S_IMODE(path.stat().st_mode) if os.name == "posix" else 0o700
+    if mode & 0o022:
+        return _result("data_dir", False, "data_dir_writable_by_others", path=path)
+    if mode & 0o055:
+        return _result("data_dir", not settings.production, "data_dir_readable_by_others", path=path)
+    return _result("data_dir", True, "data_dir_ready", path=path)
+
+
+def _check_master_key(settings: Settings) -> CheckResult:
+    from cgcore.errors import VaultError
+    from cgcore.vault.inspection import inspect_key
+    from cgcore.vault.master_key import find_key_path
+    from cgcore.vault.texts import problem_text
+
+    path = find_key_path(settings)
+    place = path or "CG_MASTER_KEY"
+    try:
+        exists = inspect_key(settings)
+    except VaultError as error:
+        text = problem_text(error.code)
+        return CheckResult("master_key", False, f"{text.title} {text.fix} ({place})")
+    if path is not None and path.resolve().is_relative_to(settings.data_dir.resolve()):
+        return _result("master_key", not settings.production, "master_key_inside", place=place)
+    return _result("master_key", True, "master_key_ready" if exists else "master_key_new", place=place)
+
+
+def _check_sandbox(settings: Settings) -> CheckResult:
+    from cgcore.sandbox.state import load_state
+
+    if not settings.sandbox_on:
+        return _result("sandbox", True, "sandbox_off")
+    missing = [name for name in ("aiosmtpd", "pymap") if find_spec(name) is None]
+    if missing:
+        return _result("sandbox", False, "sandbox_missing", reason=", ".join(missing))
+    # Not started: the running product may have the ports, and would lose them to this process.
+    ports = load_state(settings.data_dir / "sandbox").ports
+    return _result("sandbox", True, "sandbox_used" if ports else "sandbox_on", **(asdict(ports) if ports else {}))
+
+
+def _check_settings(settings: Settings) -> CheckResult:
+    from cgcore.mail.tls import verifying_context
+
+    try:
+        verifying_context(settings.ssl_cert_file)
+    except OSError:  # no such file, or nothing in it that could be trusted
+        return _result("settings", False, "ca_file_unreadable", path=settings.ssl_cert_file)
+    production = sentence(_PACKAGE, "yes" if settings.production else "no")
+    public_url = settings.public_url or sentence(_PACKAGE, "none")
+    return _result("settings", True, "settings_ready", production=production, public_url=public_url)
+
+
+def _result(name: str, ok: bool, code: str, **values: object) -> CheckResult:
+    return CheckResult(name, ok, sentence(_PACKAGE, code, **values))

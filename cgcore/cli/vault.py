@@ -1,0 +1,63 @@
+"""``vault move``: takes every secret to the system's keyring, or to our own encrypted store."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cgcore.texts import sentence
+from cgcore.vault.place import PlaceKind
+
+__all__ = ["app"]
+
+_PACKAGE = "cgcore.cli"
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+group = typer.Typer(no_args_is_help=True)
+app.add_typer(group, name="vault")
+
+
+@app.callback()
+def _commands() -> None:
+    """Where secrets live."""
+
+
+@group.callback()
+def _group() -> None:
+    """Move secrets between the system's keyring and our own encrypted store."""
+
+
+@group.command("move")
+def move_command(
+    target: Annotated[str, typer.Argument(metavar="os_keyring|encrypted", help="Where the secrets are to live.")],
+) -> None:
+    """Read all, write all, compare all, then remove them from the old place. Stop the product before.
+
+    Exit code 0 done, 1 refused (everything is where it was), 2 usage.
+    """
+    from cgcore.errors import CloudGestionError, VaultError
+    from cgcore.settings import load_settings
+    from cgcore.vault.texts import place_text, problem_text
+    from cgcore.workbench import open_workbench
+    from cgcore.workbench.secrets import list_secret_names
+
+    if target not in (PlaceKind.OS_KEYRING, PlaceKind.ENCRYPTED):
+        print(sentence(_PACKAGE, "vault_usage"), file=sys.stderr)
+        raise typer.Exit(2)
+    try:
+        workbench = open_workbench(load_settings())
+        try:
+            moved = workbench.vault.move(PlaceKind(target), list_secret_names(workbench))
+            place = place_text(workbench.vault.describe(), workbench.settings)
+        finally:
+            workbench.close()
+    except VaultError as error:
+        text = problem_text(error.code)
+        print(f"{text.title} {text.fix}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except CloudGestionError as error:
+        print(sentence(_PACKAGE, "vault_failed", code=error.code), file=sys.stderr)
+        raise typer.Exit(1) from None
+    print(sentence(_PACKAGE, "vault_moved", count=len(moved), place=place.detail))

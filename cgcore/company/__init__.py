@@ -1,0 +1,1 @@
+"""The company whose documents leave by mail, and its tax number."""

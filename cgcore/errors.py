@@ -1,0 +1,134 @@
+"""The exceptions of the product.
+
+::
+
+    CloudGestionError
+    ├── NotAllowed            the actor may not do this                    (PermissionError)
+    ├── NotFound              no such object, or not the actor's           (LookupError)
+    ├── InvalidInput          a field is wrong: ``problems``               (ValueError)
+    ├── StaleVersion          somebody saved in between: ``stored``
+    ├── Throttled             too many failures: ``retry_after`` seconds
+    ├── VaultError            a secret cannot be kept or read
+    ├── StorageError          the database cannot be opened or migrated
+    ├── UnsafeStart           production refuses to start
+    └── SendError             a message did not leave: ``step``, ``retry_helps``
+
+A remote mail server that refuses is none of these: it is a step with a diagnosis.
+Screen texts are looked up by ``code``; an exception's own text is English and holds no user data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cgcore.mail.steps import Step
+
+__all__ = [
+    "CloudGestionError",
+    "FieldProblem",
+    "InvalidInput",
+    "NotAllowed",
+    "NotFound",
+    "SendError",
+    "StaleVersion",
+    "StorageError",
+    "Throttled",
+    "UnsafeStart",
+    "VaultError",
+]
+
+
+class CloudGestionError(Exception):
+    """The root of the tree; ``code`` is stable and names the screen text."""
+
+    code: str = "internal"
+
+    def __init__(self, message: str = "", *, code: str = "") -> None:
+        super().__init__(message)
+        if code:
+            self.code = code
+
+
+class NotAllowed(CloudGestionError, PermissionError):
+    """The actor's role does not allow this use case."""
+
+    code = "not_allowed"
+
+
+class NotFound(CloudGestionError, LookupError):
+    """There is no such object, or it belongs to somebody else: both look the same."""
+
+    code = "not_found"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """What is wrong with one field: its name, a stable code, the Spanish sentence, and whether it blocks."""
+
+    field: str
+    code: str
+    message: str
+    blocking: bool = True
+
+
+class InvalidInput(CloudGestionError, ValueError):
+    """One or more fields are wrong; nothing was stored."""
+
+    code = "invalid_input"
+
+    def __init__(self, *problems: FieldProblem) -> None:
+        super().__init__(", ".join(f"{problem.field}: {problem.code}" for problem in problems))
+        self.problems = problems
+
+
+class StaleVersion(CloudGestionError):
+    """Somebody else has saved the object since it was read. ``stored`` is what stands there now, public fields only."""
+
+    code = "stale_version"
+
+    def __init__(self, version: int, stored: Mapping[str, Any]) -> None:
+        super().__init__(f"the stored version is {version}")
+        self.version = version
+        self.stored = stored
+
+
+class Throttled(CloudGestionError):
+    """Too many failures; ``retry_after`` says in how many seconds a try is heard again."""
+
+    code = "throttled"
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("too many failures")
+        self.retry_after = retry_after
+
+
+class VaultError(CloudGestionError):
+    """A secret cannot be written, read back or opened; ``code`` says which."""
+
+    code = "vault"
+
+
+class StorageError(CloudGestionError):
+    """The database cannot be opened, or its revision is newer than this program."""
+
+    code = "storage"
+
+
+class UnsafeStart(CloudGestionError):
+    """Production mode found a setting that it will not start with."""
+
+    code = "unsafe_start"
+
+
+class SendError(CloudGestionError):
+    """A message did not leave. ``step`` holds the diagnosis; ``retry_helps`` whether the same try may work later."""
+
+    code = "send"
+
+    def __init__(self, step: Step, *, retry_helps: bool) -> None:
+        super().__init__(step.key)
+        self.step = step
+        self.retry_helps = retry_helps

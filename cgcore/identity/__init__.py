@@ -1,0 +1,1 @@
+"""Who may enter: users, passwords, log-in sessions, grants, throttle."""

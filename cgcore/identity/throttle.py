@@ -1,0 +1,50 @@
+"""How long a guesser waits: exponential from one second, per account and per source, never for ever."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
+
+__all__ = ["FORGET_AFTER", "ThrottleKey", "account_key", "delay_after", "source_key"]
+
+_LONGEST = timedelta(minutes=5)
+FORGET_AFTER = timedelta(hours=1)
+"""Failures older than this no longer count."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleKey:
+    """Whose failures are counted, and how many are free: one slip on an account, a few from a shared address."""
+
+    name: str
+    free: int
+
+
+def account_key(username_key: str) -> ThrottleKey:
+    """Return the key of an account, known or not. Hashed: a password typed into the wrong field is not stored."""
+    return ThrottleKey("account:" + hashlib.sha256(username_key.encode("utf-8", "surrogatepass")).hexdigest(), free=1)
+
+
+def source_key(ip: str) -> ThrottleKey | None:
+    """Return the key of the source ``ip``: an IPv4 address, or the /64 of an IPv6 one, which is one connection.
+
+    None where the source is not known.
+    """
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    text = str(ip_network((address, 64), strict=False)) if isinstance(address, IPv6Address) else str(address)
+    return ThrottleKey("source:" + text, free=4)
+
+
+def delay_after(failures: int, free: int) -> timedelta:
+    """Return the wait after the failure number ``failures``: none while free, then 1, 2, 4… s, 5 min at most."""
+    beyond = failures - free
+    if beyond <= 0:
+        return timedelta(0)
+    return min(timedelta(seconds=2 ** min(beyond - 1, 16)), _LONGEST)

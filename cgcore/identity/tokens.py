@@ -1,0 +1,38 @@
+"""Random tokens and one-time codes; what is stored of either is its SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+from cgcore.vault.secret import Secret
+
+__all__ = ["hash_code", "hash_token", "new_code", "new_token"]
+
+_TOKEN_BYTES = 32
+
+# Crockford's base 32: no I, L, O, U, so that a code read aloud or copied by hand survives.
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_GROUPS, _GROUP_LENGTH = 4, 5
+_LOOKALIKES = str.maketrans({"O": "0", "I": "1", "L": "1", "-": None, " ": None})
+
+
+def new_token() -> Secret:
+    """Return 256 random bits as URL-safe text (43 characters)."""
+    return Secret(secrets.token_urlsafe(_TOKEN_BYTES))
+
+
+def hash_token(token: Secret) -> str:
+    """Return the SHA-256 (hex) of ``token``: a fast digest is right, the value is random (ASVS 5.0, 11.4.2)."""
+    return hashlib.sha256(token.reveal().encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def new_code() -> Secret:
+    """Return a code of 100 random bits for a person to copy: ``7K2MQ-…-…-9XD4T``."""
+    groups = ("".join(secrets.choice(_ALPHABET) for _ in range(_GROUP_LENGTH)) for _ in range(_GROUPS))
+    return Secret("-".join(groups))
+
+
+def hash_code(code: Secret) -> str:
+    """Return the SHA-256 (hex) of ``code``; case, dashes, spaces and look-alikes do not count."""
+    return hash_token(Secret(code.reveal().strip().upper().translate(_LOOKALIKES)))

@@ -1,0 +1,1 @@
+"""Mail: account, probes, diagnosis, messages, sending."""

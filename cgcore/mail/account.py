@@ -1,0 +1,205 @@
+"""The mail account as it is typed: security modes, their ports, and the checks of its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from cgcore.errors import FieldProblem
+from cgcore.mail import account_texts
+from cgcore.mail.address import is_address
+from cgcore.mail.hosts import check_host
+from cgcore.mail.steps import Leg
+from cgcore.vault.secret import Secret
+
+__all__ = [
+    "MailAccountDraft",
+    "Security",
+    "ServerDraft",
+    "check_account",
+    "check_folder",
+    "check_password",
+    "check_pin",
+    "check_port",
+    "check_server",
+    "default_port",
+    "expected_security",
+    "normal_pin",
+]
+
+
+class Security(StrEnum):
+    """How a connection is encrypted; the values are those of command line, API and database (DESIGN §6)."""
+
+    NONE = "none"
+    SSL = "ssl"
+    STARTTLS = "starttls"
+    SSL_PINNED = "ssl-pinned"
+    STARTTLS_PINNED = "starttls-pinned"
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether credentials may only travel inside TLS."""
+        return self is not Security.NONE
+
+    @property
+    def implicit(self) -> bool:
+        """Whether TLS starts with the first byte."""
+        return self in (Security.SSL, Security.SSL_PINNED)
+
+    @property
+    def upgrade(self) -> bool:
+        """Whether TLS is asked for by STARTTLS."""
+        return self in (Security.STARTTLS, Security.STARTTLS_PINNED)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether one accepted certificate takes the place of the chain and the name."""
+        return self in (Security.SSL_PINNED, Security.STARTTLS_PINNED)
+
+
+_PORTS = {
+    (Leg.SMTP, Security.SSL): 465,  # RFC 8314 §3.3
+    (Leg.SMTP, Security.STARTTLS): 587,  # RFC 6409 §3.1
+    (Leg.SMTP, Security.NONE): 25,  # RFC 5321
+    (Leg.IMAP, Security.SSL): 993,  # RFC 8314 §3.2
+    (Leg.IMAP, Security.SSL_PINNED): 993,
+    (Leg.IMAP, Security.STARTTLS): 143,  # RFC 9051 §2.1
+    (Leg.IMAP, Security.STARTTLS_PINNED): 143,
+    (Leg.IMAP, Security.NONE): 143,
+}
+
+
+def default_port(leg: Leg, security: Security) -> int:
+    """Return the port that goes with a security mode; SMTP has no pinned mode (``KeyError``)."""
+    return _PORTS[leg, security]
+
+
+def expected_security(leg: Leg, port: int) -> frozenset[Security]:
+    """Return the modes that a well-known port is used with; empty when the port says nothing, as 25 does."""
+    if port == _PORTS[Leg.SMTP, Security.NONE]:
+        return frozenset()  # plain between servers, STARTTLS where it takes submissions too
+    return frozenset(security for (of_leg, security), number in _PORTS.items() if of_leg is leg and number == port)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerDraft:
+    """One server of the account as typed. ``port`` keeps what was typed, so that a wrong one can be shown again."""
+
+    host: str = ""
+    port: int | str = ""
+    security: Security = Security.STARTTLS
+    pin: str = ""
+
+    def port_number(self, leg: Leg) -> int | None:
+        """Return the port as a number, the default of the security mode when empty, ``None`` when it is no port."""
+        text = str(self.port).strip()
+        if not text:
+            return _PORTS.get((leg, self.security))
+        if not (text.isascii() and text.isdigit() and len(text) < 6):
+            return None
+        return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class MailAccountDraft:
+    """Every field of «Cuenta mail» as typed; ``password`` is ``None`` when the stored one is kept."""
+
+    user: str = ""
+    password: Secret | None = None
+    smtp: ServerDraft = field(default_factory=lambda: ServerDraft(security=Security.STARTTLS))
+    imap: ServerDraft = field(default_factory=lambda: ServerDraft(security=Security.SSL))
+    read_receipt: bool = False
+    sent_folder: str = ""
+
+
+def normal_pin(text: str) -> str:
+    """Return a SHA-256 fingerprint as 64 small hex digits; colons and blanks fall away, anything else stays."""
+    return "".join(text.split()).replace(":", "").lower()
+
+
+def check_pin(text: str) -> bool:
+    """Whether ``text`` is a SHA-256 fingerprint: 64 hex digits, colons allowed."""
+    pin = normal_pin(text)
+    return len(pin) == 64 and all(digit in "0123456789abcdef" for digit in pin)
+
+
+def check_port(leg: Leg, port: int | None, security: Security, *, name: str = "port") -> Iterator[FieldProblem]:
+    """Yield what is wrong with a port; one that contradicts the security is a warning, not an obstacle."""
+    if port is None or not 1 <= port <= 65535:
+        yield account_texts.problem(name, "port_range")
+        return
+    expected = expected_security(leg, port)
+    if expected and security not in expected:
+        labels = " o ".join(account_texts.security_label(leg, mode) for mode in sorted(expected) if not mode.pinned)
+        yield account_texts.problem(name, "port_security", blocking=False, port=port, expected=labels)
+
+
+def check_password(password: Secret | None) -> Iterator[FieldProblem]:
+    """Yield what is wrong with a password: control characters always; ``&`` by a rule of the suite (DESIGN §7)."""
+    text = password.reveal() if password is not None else ""
+    if any(character in "\r\n\0" for character in text):
+        yield account_texts.problem("password", "control_characters")
+    elif "&" in text:
+        yield account_texts.problem("password", "ampersand")
+    elif text and text != text.strip():
+        yield account_texts.problem("password", "outer_spaces", blocking=False)
+    elif _hides_something(text):
+        yield account_texts.problem("password", "invisible", blocking=False)
+
+
+def check_folder(folder: str, *, name: str = "folder") -> Iterator[FieldProblem]:
+    """Yield what is wrong with a folder name: control characters may not reach the wire (RFC 9051 §5.1).
+
+    Lone surrogates (bytes that were no UTF-8) cannot.
+    """
+    if any(ord(sign) < 32 or ord(sign) == 127 or "\ud800" <= sign <= "\udfff" for sign in folder):
+        yield account_texts.problem(name, "control_characters")
+    elif _hides_something(folder):
+        yield account_texts.problem(name, "invisible", blocking=False)
+
+
+def _hides_something(text: str) -> bool:
+    return any(sign != " " and not account_texts.visible(sign) for sign in text)
+
+
+def check_server(leg: Leg, server: ServerDraft) -> Iterator[FieldProblem]:
+    """Yield the problems of one server; the fields are ``smtp_host``, ``smtp_port`` … and ``imap_pin``."""
+    yield from check_host(server.host, leg, name=f"{leg}_host")
+    yield from check_port(leg, server.port_number(leg), server.security, name=f"{leg}_port")
+    if server.security.pinned and leg is Leg.SMTP:
+        yield account_texts.problem("smtp_security", "pinned_smtp")
+    if server.security.pinned and server.pin and not check_pin(server.pin):
+        yield account_texts.problem(f"{leg}_pin", "pin_format")
+
+
+def check_account(draft: MailAccountDraft) -> tuple[FieldProblem, ...]:
+    """Return every problem of a draft, before any connection; the blocking ones must stop a save.
+
+    The fields are named ``user, password, smtp_host, smtp_port, smtp_security, imap_host, imap_port, imap_pin,
+    sent_folder``. What is merely empty does not block: half an account may be stored, only not proven.
+    """
+    return tuple(
+        replace(problem, blocking=False) if problem.code == "empty" else problem for problem in _account_problems(draft)
+    )
+
+
+def _account_problems(draft: MailAccountDraft) -> Iterator[FieldProblem]:
+    yield from _check_user(draft.user)
+    yield from check_password(draft.password)
+    yield from check_server(Leg.SMTP, draft.smtp)
+    yield from check_server(Leg.IMAP, draft.imap)
+    yield from check_folder(draft.sent_folder, name="sent_folder")
+
+
+def _check_user(user: str) -> Iterator[FieldProblem]:
+    if not user.strip():
+        yield account_texts.problem("user", "empty")
+    elif any(ord(character) < 32 or ord(character) == 127 for character in user):
+        yield account_texts.problem("user", "control_characters")
+    elif user != account_texts.trimmed(user):
+        yield account_texts.problem("user", "spaces", clean=account_texts.trimmed(user))
+    elif "@" in user and not is_address(user):
+        # DOMAIN\user, apikey and the like are user names too; only what claims to be an address is read as one.
+        yield account_texts.problem("user", "address_syntax", blocking=False, address=user)

@@ -1,0 +1,164 @@
+"""A socket that keeps to one deadline and to a number of bytes, and can be upgraded to TLS."""
+
+from __future__ import annotations
+
+import io
+import socket
+import ssl
+from contextlib import suppress
+
+from cgcore.mail.deadline import Deadline
+
+__all__ = ["MAX_BYTES", "MAX_LINE", "Channel", "FloodError", "SocketLike"]
+
+#: The longest line that is read: far above RFC 5321 §4.5.3.1.5 (512) and RFC 9051's advice, far below a flood.
+MAX_LINE = 65_536
+#: All that a server may send over one connection unless the caller allows more.
+MAX_BYTES = 8 * 1024 * 1024
+
+_GOODBYE = 2.0  # seconds
+_TOLERANCE = 0.05  # seconds by which one operation may outlast the deadline
+_QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
+
+SocketLike = socket.socket
+
+
+class FloodError(ConnectionError):
+    """The server sent more than any mail server has to say: a line without end, or too many of them."""
+
+
+class _Reader(io.RawIOBase):
+    """The raw half of :meth:`Channel.makefile`: every read asks the deadline first."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        data = self._channel.recv(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class Channel:
+    """What smtplib and imaplib get as their socket: ``sendall``, ``recv``, ``makefile``, ``shutdown``, ``close``.
+
+    A timeout of a socket counts per operation, so a server that drips one byte a second holds it for ever; here each
+    operation gets what is left of ``deadline``, which may be exchanged for a shorter one while waiting for a greeting.
+    ``allowance`` is the number of bytes that may still come in.
+    """
+
+    def __init__(self, connected: SocketLike, deadline: Deadline, *, allowance: int = MAX_BYTES) -> None:
+        self._socket: socket.socket = connected
+        self._unread = b""
+        self._just_encrypted = False
+        self._wait = -1.0  # the timeout that the socket has now
+        self.deadline = deadline
+        self.allowance = allowance
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether what is sent now travels inside TLS."""
+        return isinstance(self._socket, ssl.SSLSocket)
+
+    @property
+    def own_address(self) -> str:
+        """The IP address of our end."""
+        return str(self._socket.getsockname()[0])
+
+    def recv(self, size: int) -> bytes:
+        """Return up to ``size`` bytes, ``b""`` at the end; raise ``TimeoutError`` or :class:`FloodError`."""
+        if self._unread:
+            data, self._unread = self._unread[:size], self._unread[size:]
+            return data
+        if self.allowance <= 0:
+            raise FloodError("the server does not stop talking")
+        self._limit_wait()
+        if self._just_encrypted:
+            self._acknowledge_at_once()
+            self._just_encrypted = False
+        data = self._socket.recv(min(size, self.allowance))
+        self.allowance -= len(data)
+        return data
+
+    def _limit_wait(self) -> None:
+        """Give the next operation what is left of the time; a difference nobody notices saves a system call."""
+        left = self.deadline.timeout()
+        if not self._wait - _TOLERANCE < left <= self._wait:
+            self._socket.settimeout(left)
+            self._wait = left
+
+    def _acknowledge_at_once(self) -> None:
+        # Postfix holds its reply to EHLO until its TLS tickets are acknowledged (Nagle), which the kernel would delay
+        # by 40 ms. The option lasts until something is sent, so it is set while waiting for the first reply.
+        if _QUICK_ACK is not None:
+            with suppress(OSError):
+                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+
+    def unread(self, data: bytes) -> None:
+        """Put back what was looked at; the next read starts with it."""
+        self._unread = data + self._unread
+
+    def sendall(self, data: bytes | bytearray | memoryview) -> None:
+        """Send everything, piece by piece, so that a peer that hardly reads cannot stretch the deadline."""
+        rest = memoryview(data)
+        while rest:
+            self._limit_wait()
+            rest = rest[self._socket.send(rest) :]
+
+    def makefile(self, mode: str = "rb", buffering: int = -1) -> io.BufferedReader:
+        """Return a buffered reader over this channel (always binary, always reading)."""
+        del mode, buffering
+        return io.BufferedReader(_Reader(self))
+
+    def start_tls(self, context: ssl.SSLContext, server_hostname: str) -> None:
+        """Shake hands; raise ``ssl.SSLError``, ``TimeoutError`` or another ``OSError``.
+
+        What was put back is dropped, and every reader made before must be dropped by its owner: nothing that came in
+        clear may be read after the upgrade (NO STARTTLS, response injection).
+        """
+        self._unread = b""
+        self._limit_wait()
+        wrapped = context.wrap_socket(self._socket, server_hostname=server_hostname, do_handshake_on_connect=False)
+        self._socket = wrapped
+        wrapped.do_handshake()
+        self._just_encrypted = True
+
+    def hurry(self) -> None:
+        """Leave little time for what is left, the goodbye: it decides nothing."""
+        self.deadline = self.deadline.shorter(_GOODBYE)
+
+    def certificate(self) -> bytes:
+        """Return the certificate that the server showed, in DER form; ``b""`` without TLS."""
+        if not isinstance(self._socket, ssl.SSLSocket):
+            return b""
+        return self._socket.getpeercert(binary_form=True) or b""
+
+    def tls_facts(self) -> dict[str, str]:
+        """Return ``version`` and ``cipher`` of the TLS connection; ``{}`` without TLS."""
+        if not isinstance(self._socket, ssl.SSLSocket):
+            return {}
+        cipher = self._socket.cipher()
+        return {"version": self._socket.version() or "", "cipher": cipher[0] if cipher else ""}
+
+    def settimeout(self, value: float | None) -> None:
+        """Do nothing: the deadline rules (smtplib and imaplib call this)."""
+
+    def gettimeout(self) -> float:
+        """Return the seconds left."""
+        return self.deadline.remaining
+
+    def fileno(self) -> int:
+        """Return the descriptor of the socket, -1 once closed."""
+        return self._socket.fileno()
+
+    def shutdown(self, how: int) -> None:
+        """Shut one or both directions down."""
+        self._socket.shutdown(how)
+
+    def close(self) -> None:
+        """Close at once, without waiting for anybody."""
+        with suppress(OSError):
+            self._socket.close()

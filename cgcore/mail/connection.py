@@ -1,0 +1,200 @@
+"""The way to a mail server, the same for both legs: input, dns, tcp, TLS, and the first line."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from cgcore.mail.account import Security
+from cgcore.mail.account_texts import sentence
+from cgcore.mail.banner import GREETING_BYTES, Kind, first_line, kind_of
+from cgcore.mail.channel import MAX_BYTES, Channel, FloodError
+from cgcore.mail.connect import Attempt, connect_any
+from cgcore.mail.counterproof import CounterProof, Server, reaches
+from cgcore.mail.handshake import Handshake
+from cgcore.mail.hosts import address_literal, encode_host
+from cgcore.mail.inputs import input_step
+from cgcore.mail.request import ProbeEnvironment, ProbeRequest
+from cgcore.mail.similar import similar_host
+from cgcore.mail.steps import Stage, Status, Step
+from cgcore.mail.targets import may_connect
+from cgcore.mail.trace import OpenStage, Trace
+
+__all__ = ["Connection"]
+
+_GREETING_PATIENCE = 3.0  # seconds of silence after which a ClientHello is tried (facts §a)
+
+
+class Connection:
+    """One connection of one probe, used as a context manager that closes the socket.
+
+    Run :meth:`open` first; when :attr:`channel` is ``None`` after it, an error step has been yielded and there is
+    nothing more to do. Then the leg begins its greeting stage, asks :meth:`greeting_problem`, and reads the greeting
+    through its own library. With a STARTTLS mode it later calls :meth:`secure` once the server has agreed.
+    """
+
+    def __init__(self, request: ProbeRequest, env: ProbeEnvironment) -> None:
+        self.request = request
+        self.env = env
+        self.deadline = env.deadline(request.timeout)
+        self.trace = Trace(request.leg, secrets=[request.password], provider=request.provider, clock=env.clock)
+        self.channel: Channel | None = None
+        self._name = ""
+        self._addresses: Sequence[str] = ()
+        self._address = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket, whatever state it is in."""
+        if self.channel is not None:
+            self.channel.close()
+            self.channel = None
+
+    @property
+    def proof(self) -> CounterProof:
+        """The counter-proof for this server: tries other ports and modes without credentials."""
+        first = next((address for address in self._addresses if ":" not in address), self._addresses[0])
+        server = Server(self._name, self._address or first)
+        return CounterProof(self.request, self.env, server, self.deadline)
+
+    @property
+    def ehlo_name(self) -> str:
+        """The name to greet with: the configured one, else the address literal of our end."""
+        if self.env.ehlo_name or self.channel is None:
+            return self.env.ehlo_name or "[127.0.0.1]"
+        return address_literal(self.channel.own_address)
+
+    def open(self) -> Iterator[Step]:
+        """Yield the steps input, dns, tcp and, with SSL from the first byte, tls."""
+        step = input_step(self.request, self.trace.begin(Stage.INPUT))
+        yield step
+        if step.status is Status.ERROR:
+            return
+        step = self._resolve(self.trace.begin(Stage.DNS))
+        yield step
+        if step.status is Status.ERROR:
+            return
+        step = self._connect(self.trace.begin(Stage.TCP))
+        yield step
+        if self.channel is not None and self.request.security.implicit:
+            yield self.secure()
+
+    def secure(self) -> Step:
+        """Shake hands and return the tls step; on an error the connection is closed and :attr:`channel` ``None``.
+
+        Readers made of the channel before hold text in clear and must be dropped.
+        """
+        stage = self.trace.begin(Stage.TLS)
+        if self.channel is None:
+            raise RuntimeError("not connected")
+        handshake = Handshake(self.request, self.env, name=self._name, proof=self.proof, deadline=self.deadline)
+        step = handshake.run(self.channel, stage)
+        if step.status is Status.ERROR:
+            self.close()
+        return step
+
+    def greeting_problem(self, stage: OpenStage) -> Step | None:
+        """Look at the first line without consuming it; return an error step when no server of this leg speaks.
+
+        After an error step the connection is closed. A refusal in the right protocol (``554``, ``* BYE``) is no
+        problem here: the leg reads it and says what it means.
+        """
+        if self.channel is None:
+            raise RuntimeError("not connected")
+        channel = self.channel
+        patience = min(_GREETING_PATIENCE, self.deadline.remaining / 2)
+        channel.deadline, channel.allowance = self.deadline.shorter(patience), GREETING_BYTES
+        try:
+            kind = kind_of(first_line(channel))
+        except TimeoutError:
+            return self._failed(self._silent(stage))
+        except FloodError as error:
+            return self._failed(stage.broken(error))
+        except OSError:
+            kind = Kind.GONE
+        channel.deadline, channel.allowance = self.deadline, MAX_BYTES
+        step = None if kind == self.request.leg.value else self._stranger(kind, stage)
+        return step if step is None else self._failed(step)
+
+    def _failed(self, step: Step) -> Step:
+        self.close()
+        return step
+
+    def _silent(self, stage: OpenStage) -> Step:
+        kinds = self.proof.kinds() if not self.request.security.implicit else ()
+        if Kind.TLS in kinds:
+            return self._tls_port(stage)
+        return stage.fail("host_is_website" if Kind.WEB in kinds else "server_silent")
+
+    def _tls_port(self, stage: OpenStage) -> Step:
+        patch = self.proof.patch_for(same_port=[Security.SSL], neighbours=False) or self.proof.patch_for()
+        return stage.fail("starttls_on_ssl_port", patch=patch)
+
+    def _stranger(self, kind: Kind, stage: OpenStage) -> Step:
+        if kind is Kind.WEB:
+            return stage.fail("host_is_website")
+        if kind is Kind.GONE:
+            # Some TLS ports hang up on a client that does not begin with a ClientHello.
+            if not self.request.security.implicit and Kind.TLS in self.proof.kinds():
+                return self._tls_port(stage)
+            return stage.fail("connection_dropped")
+        if kind is Kind.TLS:
+            return self._tls_port(stage)
+        return stage.fail("wrong_protocol", patch=self.proof.patch_for(), server_kind=kind.label)
+
+    def _resolve(self, stage: OpenStage) -> Step:
+        try:
+            self._name = encode_host(self.request.host)
+        except UnicodeError:
+            return stage.fail("invalid_input", field="host")
+        try:
+            self._addresses = self.env.resolver(self._name, self.deadline)
+        except TimeoutError:
+            return stage.fail("dns_temporary")
+        except (socket.gaierror, OSError) as error:
+            return self._unknown_name(error, stage)
+        if not may_connect(self._addresses, self.request.host, self.request.port, self.env):
+            return stage.fail("forbidden_target")
+        return stage.ok(
+            a=[address for address in self._addresses if ":" not in address],
+            aaaa=[address for address in self._addresses if ":" in address],
+        )
+
+    def _unknown_name(self, error: OSError, stage: OpenStage) -> Step:
+        diagnosis = stage.diagnose(error)
+        suggestion = similar_host(self._name, self.request.leg) if diagnosis.key == "host_not_found" else ""
+        if not suggestion:
+            return stage.fail(diagnosis)
+        patch = {"host": suggestion} if reaches(suggestion, self.request, self.env, self.deadline) else {}
+        return stage.fail(diagnosis, patch=patch, suggestion=suggestion)
+
+    def _connect(self, stage: OpenStage) -> Step:
+        deadline = self.deadline.shorter(self.deadline.remaining / 2)  # the rest is for the counter-proof
+        connected, attempts = connect_any(self._addresses, self.request.port, deadline)
+        results = [attempt.to_json() for attempt in attempts]
+        if connected is None:
+            return self._unreachable(attempts, stage)
+        self._address = str(connected.getpeername()[0])
+        self.channel = Channel(connected, self.deadline)
+        dead = [attempt.ip for attempt in attempts if attempt.result != "ok"]
+        return stage.ok(address=self._address, addresses=results, dead=dead)
+
+    def _unreachable(self, attempts: Sequence[Attempt], stage: OpenStage) -> Step:
+        results = [attempt.to_json() for attempt in attempts]
+        if any(attempt.result == "wrong_peer" for attempt in attempts):
+            return stage.fail("forbidden_target")
+        key = "port_closed" if any(attempt.result == "refused" for attempt in attempts) else "port_filtered"
+        proven = self.proof.proven()
+        patch = self.proof.patch_of(proven)
+        ports = [choice.port for choice in proven]
+        more = {"alternative": sentence("alternative", ports=" y ".join(map(str, ports)))} if ports else {}
+        return stage.fail(key, patch=patch, working_ports=ports, addresses=results, **more)

@@ -1,0 +1,67 @@
+"""The entry points: prove one leg of a mail account, or send a message, as a generator of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from email.message import EmailMessage
+
+from cgcore.mail.account_texts import sentence
+from cgcore.mail.address import is_address
+from cgcore.mail.connection import Connection
+from cgcore.mail.request import Choice, ProbeEnvironment, ProbeRequest, TrustedTarget, environment_from
+from cgcore.mail.smtp_session import SmtpSession
+from cgcore.mail.steps import Leg, Stage, Step
+from cgcore.mail.trace import Trace
+
+__all__ = [
+    "Choice",
+    "ProbeEnvironment",
+    "ProbeRequest",
+    "TrustedTarget",
+    "environment_from",
+    "probe",
+    "probe_smtp",
+    "send_message",
+]
+
+
+def probe(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
+    """Yield the steps of the leg that ``request`` names, each as it happens.
+
+    Never raises for what a server does or for bad input: those are steps. Closing the generator closes the socket.
+    The last error, or nothing but good steps, decides: see :func:`cgcore.mail.texts.verdict`.
+    """
+    if request.leg is Leg.SMTP:
+        return probe_smtp(request, env)
+    from cgcore.mail.imap import probe_imap
+
+    return probe_imap(request, env)
+
+
+def probe_smtp(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
+    """Yield the steps of the SMTP leg up to RCPT TO, then RSET and QUIT: no mail is sent."""
+    with Connection(request, env) as connection:
+        yield from SmtpSession(connection).run()
+
+
+def send_message(
+    message: EmailMessage | bytes, request: ProbeRequest, env: ProbeEnvironment, *, recipients: Sequence[str] = ()
+) -> Iterator[Step]:
+    """Send one message through the account of ``request`` and yield the steps, the last ones data, final and quit.
+
+    It has left when a ``final`` step is ok; its details then hold ``queue_id``. ``recipients`` defaults to
+    ``request.rcpt_to``, else the sender; when one of them is refused nobody gets it. A connection that is lost after
+    the final dot is ``delivery_unknown``: never repeat that by itself. ``request.timeout`` covers the upload and the
+    server's checks, so give it minutes. Bare CR and LF become CRLF.
+    """
+    raw = message if isinstance(message, bytes) else message.as_bytes()
+    sender = request.mail_from or (request.user if is_address(request.user) else "")
+    if not sender:
+        yield Trace(request.leg).begin(Stage.INPUT).fail("invalid_input", field="sender", detail=sentence("empty"))
+        return
+    addresses: tuple[str, ...] = tuple(recipients) or (request.rcpt_to or sender,)
+    # The input stage looks at one recipient: hand it the first that is wrong.
+    shown = next((address for address in addresses if not is_address(address)), addresses[0])
+    with Connection(replace(request, rcpt_to=shown), env) as connection:
+        yield from SmtpSession(connection, message=raw, recipients=addresses).run()

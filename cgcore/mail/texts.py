@@ -1,0 +1,190 @@
+"""The Spanish sentences of a diagnosis, filled with what is known and silent about what is not."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any, cast
+
+from cgcore.mail.providers import find_provider
+from cgcore.mail.steps import Leg, Stage, Status, Step, Verdict, deciding_step
+
+__all__ = [
+    "field_label",
+    "leg_label",
+    "provider_values",
+    "scope_label",
+    "sentences",
+    "stage_label",
+    "status_label",
+    "trial_message",
+    "user_form",
+    "verdict",
+]
+
+_BRACE = re.compile(r"\{(\w+)\}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_LONGEST_VALUE = 400
+
+
+@cache
+def _texts() -> Mapping[str, Any]:
+    return MappingProxyType(tomllib.loads(files("cgcore.mail").joinpath("texts_es.toml").read_text("utf-8")))
+
+
+def sentences(key: str, leg: Leg | str, values: Mapping[str, object] | None = None) -> tuple[str, str]:
+    """Return title and fix of a diagnosis key; an unknown key is a ``KeyError``.
+
+    ``values`` are the names in braces of the text table; a value that is missing, ``None`` or blank is left out of
+    the sentence. A list is joined («587 y 465»), a date is written day first, the code of a field becomes its label.
+    The fix may be empty (``ok``).
+    """
+    leg = _leg(leg)
+    entry: Mapping[str, Any] = _texts()["diagnosis"][key]
+    entry = {**entry, **entry.get(leg.value, {})}
+    known = _known(leg, values or {})
+    title = _first_known(entry["title"], known)
+    fix = (_first_known([part] if isinstance(part, str) else part, known) for part in entry["fix"])
+    return title, " ".join(sentence for sentence in fix if sentence)
+
+
+def verdict(steps: Iterable[Step], *, total_ms: int, **values: object) -> Verdict:
+    """Return the verdict over a probe's steps: the first error, else the first warning, else ``ok``.
+
+    ``total_ms`` is the time of the whole probe in milliseconds. The sentences are filled from ``values`` (what the
+    caller knows: ``host``, ``port``, ``user``, ``sender``, ``recipient``, ``folder``, and ``provider_id``, whose row of
+    the provider table offers more), then from the details and the reply of the deciding step, which win.
+    Its ``details.hint``, a sentence about just this try, stands behind the fix.
+    """
+    kept = list(steps)
+    step = deciding_step(kept)
+    if step is None:
+        leg = kept[-1].leg if kept else Leg.SMTP
+        return Verdict("ok", kept[-1].stage.value if kept else "", total_ms, *sentences("ok", leg))
+    offered = provider_values(str(values.get("provider_id") or ""), step.key, step.leg)
+    known = {
+        **offered,
+        **_present(values),
+        **_present({"reply": step.reply, "field": step.field}),
+        **_present(step.details),
+    }
+    title, fix = sentences(step.key, step.leg, known)
+    hint = _written(step.details.get("hint"))
+    return Verdict(step.key, step.stage.value, total_ms, title, " ".join(filter(None, (fix, hint))))
+
+
+def provider_values(provider_id: str, key: str, leg: Leg | str) -> Mapping[str, object]:
+    """Return what the provider table offers to the sentences of a key: name, user form, notes, link, steps.
+
+    An unknown id, or ``""``, offers nothing.
+    """
+    provider = find_provider(provider_id) if provider_id else None
+    if provider is None:
+        return {}
+    form = provider.imap_username_form if _leg(leg) is Leg.IMAP else ""
+    return {
+        "provider": provider.name,
+        "user_form": user_form(form or provider.username_form, provider.fixed_username),
+        "notes": provider.notes,
+        "link": _texts()["link"].get(key, {}).get(provider_id),
+        "steps": _texts()["steps"].get(key, {}).get(provider_id),
+    }
+
+
+def leg_label(leg: Leg | str) -> str:
+    """Return what a leg is called on the screen."""
+    return _label("leg", _leg(leg), "name")
+
+
+def stage_label(stage: Stage | str) -> str:
+    """Return what a stage is called on the screen."""
+    return _label("stage", Stage(stage))
+
+
+def status_label(status: Status | str) -> str:
+    """Return what a step's status is called on the screen."""
+    return _label("status", Status(status))
+
+
+def field_label(field: str, leg: Leg | str) -> str:
+    """Return the label of a step's field on the account page, ``""`` for ``none`` and for what is no field."""
+    return str(_texts()["field"][_leg(leg)].get(field, ""))
+
+
+def scope_label(scope: str) -> str:
+    """Return the value ``scope`` of the sentences: ``tenant`` or ``mailbox`` in words."""
+    return _label("scope", scope)
+
+
+def trial_message() -> tuple[str, str]:
+    """Return subject and text of the message that proves the folder for copies."""
+    return _label("trial_message", "subject"), _label("trial_message", "text")
+
+
+def user_form(form: str, fixed_username: str = "") -> str:
+    """Return the value ``user_form`` of the sentences from a provider's ``username_form``; ``""`` when any will do."""
+    text = str(_texts()["user_form"].get(form, ""))
+    return text.replace("{fixed_username}", fixed_username)
+
+
+def _label(*path: str) -> str:
+    entry: Any = _texts()
+    for name in path:
+        entry = entry[name]
+    return str(entry)
+
+
+def _leg(leg: Leg | str) -> Leg:
+    return Leg.IMAP if leg == Leg.IMAP else Leg.SMTP
+
+
+def _present(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if _written(value)}
+
+
+def _known(leg: Leg, values: Mapping[str, object]) -> dict[str, str]:
+    given = {name: text for name, value in values.items() if (text := _written(value))}
+    if label := field_label(given.get("field", ""), leg):
+        given["field"] = label
+    if given.get("field") == "none":
+        del given["field"]
+    return {**_texts()["leg"][leg], **given}
+
+
+def _written(value: object) -> str:
+    """Write one value on one line: no control characters, no doubled spaces, cut when very long."""
+    if value is None or isinstance(value, Mapping):
+        return ""
+    if isinstance(value, date):
+        return value.strftime("%d/%m/%Y")
+    if isinstance(value, list | tuple | set | frozenset):
+        items = cast("Iterable[object]", value)
+        return _joined([text for item in items if (text := _written(item))])
+    text = " ".join(_CONTROL.sub(" ", str(value)).split())
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1].rstrip() + "…"
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return " y ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
+
+
+def _first_known(wordings: Sequence[str], known: Mapping[str, str]) -> str:
+    """Return the first wording whose values are all known, filled in one pass; ``""`` when there is none."""
+    for wording in wordings:
+        if all(name in known for name in _BRACE.findall(wording)):
+            return _filled(wording, known)
+    return ""
+
+
+def _filled(wording: str, known: Mapping[str, str]) -> str:
+    def value(match: re.Match[str]) -> str:
+        text = known[match[1]]
+        # The sentence brings its own full stop, and «1 minutos» is no Spanish.
+        return text.rstrip(".") if wording[match.end() : match.end() + 1] == "." else text
+
+    return re.sub(r"\b1 minutos\b", "1 minuto", _BRACE.sub(value, wording))

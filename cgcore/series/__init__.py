@@ -1,0 +1,1 @@
+"""Document series, their defaults and their guards."""

@@ -1,0 +1,1 @@
+"""The database: tables, engine, migrations, repositories. The only place that opens a session."""

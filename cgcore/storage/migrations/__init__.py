@@ -1,0 +1,69 @@
+"""Alembic migrations, applied at start; imported only when the stored revision differs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from cgcore.errors import StorageError
+from cgcore.storage.tables import metadata
+
+if TYPE_CHECKING:
+    from cgcore.storage.database import Database
+
+__all__ = ["script_directory", "upgrade_to_head"]
+
+_LOCK_ID = 0x6367_6373  # any constant: two starting processes must agree on it
+
+
+def script_directory() -> ScriptDirectory:
+    """Return Alembic's view of the migration files beside this module."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return ScriptDirectory.from_config(config)
+
+
+def upgrade_to_head(database: Database) -> None:
+    """Run every migration that the database lacks, in one transaction; two processes may start at once.
+
+    Raises :class:`StorageError` when the database stands at a revision this program does not know.
+    """
+    script = script_directory()
+    known = {revision.revision for revision in script.walk_revisions()}
+    with database.engine.connect() as connection:
+        _take_lock(connection, sqlite=database.is_sqlite)
+        stored = database_revision(connection)
+        if stored and stored not in known:
+            raise StorageError("the database was written by a newer version", code="storage_newer")
+        _run(connection, script)
+        connection.commit()
+
+
+def database_revision(connection: Connection) -> str:
+    """Return the revision stored behind ``connection``, ``""`` for a new database."""
+    from alembic.runtime.migration import MigrationContext
+
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+def _take_lock(connection: Connection, *, sqlite: bool) -> None:
+    if sqlite:
+        # _begin has opened a deferred transaction; end it, and hold the write lock from here on.
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK_ID})
+
+
+def _run(connection: Connection, script: ScriptDirectory) -> None:
+    def steps(revision: object, _context: object) -> list[object]:
+        return script._upgrade_revs("head", revision)  # type: ignore[arg-type]
+
+    with EnvironmentContext(Config(), script, fn=steps, as_sql=False) as environment:  # type: ignore[arg-type]
+        environment.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+        environment.run_migrations()

@@ -1,0 +1,188 @@
+"""Series and their counters in the database. Every function works in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import ColumnElement, delete, exists, func, or_, update
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from cgcore.documents import DocumentType
+from cgcore.series.codes import code_key
+from cgcore.series.drafts import SeriesDraft
+from cgcore.series.kinds import Counter, Series, SeriesKind
+from cgcore.storage.tables import SeriesNumberRow, SeriesRow
+
+__all__ = [
+    "add_series",
+    "count_series",
+    "delete_series",
+    "find_series",
+    "list_allowed",
+    "list_series",
+    "load_counters",
+    "load_series",
+    "raise_last_used",
+    "save_series",
+]
+
+
+def find_series(session: Session, code: str) -> Series | None:
+    """Return the series with ``code`` (case does not count), or None."""
+    row = session.exec(select(SeriesRow).where(SeriesRow.code_key == code_key(code))).first()
+    return _with_counters(session, [row])[0] if row else None
+
+
+def load_series(session: Session, codes: Iterable[str]) -> dict[str, Series]:
+    """Return those of ``codes`` that exist, each by its exact code."""
+    wanted = set(codes)
+    if not wanted:
+        return {}
+    rows = session.exec(select(SeriesRow).where(col(SeriesRow.code).in_(wanted))).all()
+    return {series.code: series for series in _with_counters(session, rows)}
+
+
+def list_series(session: Session, *, text: str, active: bool | None, after: str, limit: int) -> list[Series]:
+    """Return at most ``limit`` series by code, those behind ``after``; ``text`` is looked for in code and name."""
+    statement = _searched(select(SeriesRow), text)
+    if active is not None:
+        statement = statement.where(SeriesRow.active == active)
+    if after:
+        statement = statement.where(SeriesRow.code > after)
+    return _with_counters(session, session.exec(statement.order_by(SeriesRow.code).limit(limit)).all())
+
+
+def count_series(session: Session) -> int:
+    """Return how many series there are."""
+    return session.exec(select(func.count()).select_from(SeriesRow)).one()
+
+
+def list_allowed(session: Session, document_type: DocumentType, *, text: str = "", limit: int) -> list[tuple[str, str]]:
+    """Return code and name of at most ``limit`` series that may be the default of ``document_type``, by code.
+
+    The same as asking :func:`cgcore.series.guards.allows` of each; a test holds the two together.
+    """
+    statement = (
+        select(SeriesRow.code, SeriesRow.name)
+        .join(SeriesNumberRow, col(SeriesNumberRow.series_code) == SeriesRow.code)
+        .where(SeriesNumberRow.document_type == document_type.value, col(SeriesNumberRow.enabled))
+        .where(col(SeriesRow.active), SeriesRow.kind != SeriesKind.CORRECTIVE.value)
+    )
+    if document_type is DocumentType.PROFORMA_INVOICE:
+        invoices = aliased(SeriesNumberRow)
+        statement = statement.where(
+            ~exists().where(
+                col(invoices.series_code) == SeriesRow.code,
+                col(invoices.document_type) == DocumentType.SALES_INVOICE.value,
+                col(invoices.enabled),
+            )
+        )
+    if text:
+        statement = statement.where(_contains(text))
+    return [(code, name) for code, name in session.exec(statement.order_by(SeriesNumberRow.series_code).limit(limit))]
+
+
+def load_counters(session: Session, code: str) -> dict[DocumentType, Counter]:
+    """Return every counter kept for a series, also of types it no longer serves."""
+    rows = session.exec(select(SeriesNumberRow).where(SeriesNumberRow.series_code == code)).all()
+    return {DocumentType(row.document_type): _counter(row) for row in rows}
+
+
+def add_series(session: Session, draft: SeriesDraft) -> None:
+    """Insert a series with its counters."""
+    session.add(
+        SeriesRow(
+            code=draft.code,
+            code_key=code_key(draft.code),
+            name=draft.name,
+            kind=draft.kind.value,
+            active=draft.active,
+        )
+    )
+    session.flush()
+    _write_counters(session, draft.code, draft.next_numbers)
+
+
+def save_series(session: Session, draft: SeriesDraft, version: int) -> bool:
+    """Replace the series read at ``version``; False, and nothing written, when it stands at another one."""
+    values = {"name": draft.name, "kind": draft.kind.value, "active": draft.active, "version": version + 1}
+    changed = session.connection().execute(
+        update(SeriesRow).where(col(SeriesRow.code) == draft.code, col(SeriesRow.version) == version).values(values)
+    )
+    if changed.rowcount != 1:
+        return False
+    _write_counters(session, draft.code, draft.next_numbers)
+    return True
+
+
+def delete_series(session: Session, code: str, version: int) -> bool:
+    """Delete the series read at ``version`` and its counters; False when it stands at another one."""
+    found = delete(SeriesRow).where(col(SeriesRow.code) == code, col(SeriesRow.version) == version)
+    return session.connection().execute(found).rowcount == 1
+
+
+def raise_last_used(session: Session, code: str, document_type: DocumentType, number: int, year: int) -> None:
+    """Remember that a sent document bore ``number``; a lower one of the same year changes nothing."""
+    row = col(SeriesNumberRow.last_used), col(SeriesNumberRow.last_used_year)
+    session.connection().execute(
+        update(SeriesNumberRow)
+        .where(
+            col(SeriesNumberRow.series_code) == code,
+            col(SeriesNumberRow.document_type) == document_type.value,
+            or_(row[1] < year, (row[1] == year) & (row[0] < number)),
+        )
+        .values(last_used=number, last_used_year=year)
+    )
+
+
+def _write_counters(session: Session, code: str, next_numbers: Mapping[DocumentType, int]) -> None:
+    stored = {
+        row.document_type: row
+        for row in session.exec(select(SeriesNumberRow).where(SeriesNumberRow.series_code == code)).all()
+    }
+    for document_type, number in next_numbers.items():
+        row = stored.pop(document_type.value, None) or SeriesNumberRow(
+            series_code=code, document_type=document_type.value
+        )
+        row.enabled, row.next_number = True, number
+        session.add(row)
+    for row in stored.values():
+        row.enabled = False
+        session.add(row)
+    session.flush()
+
+
+def _searched(statement: SelectOfScalar[SeriesRow], text: str) -> SelectOfScalar[SeriesRow]:
+    return statement.where(_contains(text)) if text else statement
+
+
+def _contains(text: str) -> ColumnElement[bool]:
+    return or_(
+        col(SeriesRow.code).icontains(text, autoescape=True), col(SeriesRow.name).icontains(text, autoescape=True)
+    )
+
+
+def _with_counters(session: Session, rows: Sequence[SeriesRow]) -> list[Series]:
+    numbers: dict[str, list[SeriesNumberRow]] = {row.code: [] for row in rows}
+    if numbers:
+        for number in session.exec(select(SeriesNumberRow).where(col(SeriesNumberRow.series_code).in_(numbers))):
+            numbers[number.series_code].append(number)
+    return [_series(row, numbers[row.code]) for row in rows]
+
+
+def _series(row: SeriesRow, numbers: Sequence[SeriesNumberRow]) -> Series:
+    return Series(
+        code=row.code,
+        name=row.name,
+        kind=SeriesKind(row.kind),
+        active=row.active,
+        counters={DocumentType(number.document_type): _counter(number) for number in numbers if number.enabled},
+        used=any(number.last_used for number in numbers),
+        version=row.version,
+    )
+
+
+def _counter(row: SeriesNumberRow) -> Counter:
+    return Counter(row.next_number, row.last_used, row.last_used_year)

@@ -1,0 +1,148 @@
+"""The places of a compiled text that wait for values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cgcore.templates.links import JudgedLink
+from cgcore.templates.scanning import Kind, scan
+
+__all__ = [
+    "Link",
+    "LinkClose",
+    "LinkOpen",
+    "Op",
+    "Plain",
+    "Slots",
+    "Subject",
+    "Value",
+    "split_html",
+    "split_text",
+]
+
+# Noncharacters: the sanitiser lets none of them in, so a mark is always ours.
+_OPEN, _CLOSE = "\ufdd0", "\ufdd1"
+_MARK = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
+_HTML_TOKEN = re.compile(f'<a href="{_OPEN}(\\d+){_CLOSE}"([^>]*)>|(</a>)|{_OPEN}(\\d+){_CLOSE}')
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """The value of a variable."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A text with variables of its own (an alternative text), as literals and values."""
+
+    parts: tuple[str | Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The subject of the message, for the title."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link: its target with braces decoded, and the verdict when no variable can change it."""
+
+    href: str
+    judged: JudgedLink | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOpen:
+    """The start of a link; ``rest`` are the other attributes of its tag."""
+
+    link: Link
+    rest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkClose:
+    """The end of a link."""
+
+    link: Link
+
+
+Slot = Value | Plain | Subject | Link | LinkClose
+Op = str | Value | Plain | Subject | LinkOpen | LinkClose
+
+
+@dataclass(slots=True)
+class Slots:
+    """Gives out marks for places while a text is written, and knows what each stands for."""
+
+    entries: list[Slot] = field(default_factory=list["Slot"])
+
+    def mark(self, slot: Slot) -> str:
+        """Return the mark that stands for ``slot`` until the text is split."""
+        self.entries.append(slot)
+        return f"{_OPEN}{len(self.entries) - 1}{_CLOSE}"
+
+    def link(self, number: int) -> Link:
+        """Return the link whose mark has ``number``."""
+        entry = self.entries[number]
+        if not isinstance(entry, Link):
+            raise TypeError("the mark of a target stands for something else")
+        return entry
+
+    def plain(self, text: str, names: Mapping[str, str]) -> str:
+        """Return the mark of an attribute's text; the variables of it that ``names`` holds are values."""
+        parts: list[str | Value] = []
+        end = 0
+        for found in scan(text):
+            if found.kind is Kind.VARIABLE and found.name in names:
+                parts += [text[end : found.start], Value(found.name)]
+                end = found.end
+        return self.mark(Plain((*parts, text[end:])))
+
+
+def split_html(html: str, slots: Slots) -> tuple[Op, ...]:
+    """Return ``html`` as literals and slots; a link's opening and closing tag become one pair of slots."""
+    ops: list[Op] = []
+    opened: list[Link | None] = []
+    end = 0
+    for match in _HTML_TOKEN.finditer(html):
+        number, rest, closing, mark = match.groups()
+        ops.append(html[end : match.start()])
+        end = match.end()
+        if number is not None:
+            link = slots.link(int(number))
+            opened.append(link)
+            ops.append(LinkOpen(link, rest))
+        elif closing:
+            link = opened.pop() if opened else None
+            ops.append(LinkClose(link) if link else closing)
+        else:
+            ops.append(_op(slots.entries[int(mark)]))
+    return _merge([*ops, html[end:]])
+
+
+def split_text(text: str, slots: Slots) -> tuple[Op, ...]:
+    """Return the text alternative as literals and slots."""
+    ops: list[Op] = []
+    end = 0
+    for match in _MARK.finditer(text):
+        ops += [text[end : match.start()], _op(slots.entries[int(match.group(1))])]
+        end = match.end()
+    return _merge([*ops, text[end:]])
+
+
+def _op(slot: Slot) -> Op:
+    return LinkOpen(slot) if isinstance(slot, Link) else slot
+
+
+def _merge(ops: Sequence[Op]) -> tuple[Op, ...]:
+    merged: list[Op] = []
+    for op in ops:
+        if isinstance(op, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += op
+        elif op != "":
+            merged.append(op)
+    return tuple(merged)

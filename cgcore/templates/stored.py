@@ -1,0 +1,90 @@
+"""Templates as they are stored: live text, versions, and images kept once however many versions show them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from cgcore.documents import DocumentType
+
+__all__ = ["StoredImage", "StoredSignature", "StoredTemplate", "TemplateVersion", "attach_images", "detach_images"]
+
+_EMBEDDED = re.compile(r'src="data:(image/[a-z0-9.+\-]+);base64,([A-Za-z0-9+/]+=*)"')
+_DETACHED = re.compile(r'src="stored:([0-9a-f]{64})"')
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTemplate:
+    """Subject and body of a type. Version 0 is the built-in one; ``is_default`` says whether the text equals it."""
+
+    document_type: DocumentType
+    subject: str
+    body: str
+    version: int = 0
+    is_default: bool = True
+    updated: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSignature:
+    """The one signature of a user; version 0 is the built-in one."""
+
+    html: str
+    version: int = 0
+    is_default: bool = True
+    updated: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateVersion:
+    """A state that was saved; of the signature only ``body`` is used."""
+
+    subject: str
+    body: str
+    version: int
+    saved: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image by its content."""
+
+    type: str
+    data: bytes
+
+
+def detach_images(html: str) -> tuple[str, dict[str, StoredImage]]:
+    """Return canonical ``html`` with its embedded images replaced by their SHA-256, and the images by it.
+
+    An image whose text would not come back letter by letter stays embedded.
+    """
+    images: dict[str, StoredImage] = {}
+
+    def detach(match: re.Match[str]) -> str:
+        try:
+            data = base64.b64decode(match.group(2), validate=True)
+        except ValueError:
+            return match.group()
+        if base64.b64encode(data).decode() != match.group(2):
+            return match.group()
+        digest = hashlib.sha256(match.group(1).encode() + b"\0" + data).hexdigest()
+        images[digest] = StoredImage(match.group(1), data)
+        return f'src="stored:{digest}"'
+
+    return _EMBEDDED.sub(detach, html), images
+
+
+def attach_images(html: str, find: Callable[[str], StoredImage | None]) -> str:
+    """Return ``html`` with detached images embedded again; one that is gone leaves an image without source."""
+
+    def attach(match: re.Match[str]) -> str:
+        image = find(match.group(1))
+        if image is None:
+            return 'src=""'
+        return f'src="data:{image.type};base64,{base64.b64encode(image.data).decode()}"'
+
+    return _DETACHED.sub(attach, html)

@@ -1,0 +1,10 @@
+"""Where secrets live: the operating system's keyring, or our own encrypted one."""
+
+from __future__ import annotations
+
+from cgcore.vault.guard import VaultLimits
+from cgcore.vault.place import PlaceKind, VaultPlace
+from cgcore.vault.secret import Secret
+from cgcore.vault.vault import Vault, open_vault
+
+__all__ = ["PlaceKind", "Secret", "Vault", "VaultLimits", "VaultPlace", "open_vault"]

@@ -1,0 +1,96 @@
+"""The master key: where it comes from, and the keys derived from it, one per use."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import final
+
+from cgcore.errors import VaultError
+from cgcore.settings import Settings
+from cgcore.vault.files import hold_lock, make_private_folder, write_atomically
+
+__all__ = ["KEY_BYTES", "MasterKey", "find_key_path", "load_master_key"]
+
+KEY_BYTES = 32
+_FILE_NAME = "master.key"
+_PRIVATE = 0o600
+
+
+@final
+class MasterKey:
+    """32 random bytes that never leave this object; only keys derived from them do."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise VaultError("the master key is not 32 bytes", code="master_key_invalid")
+        self._key = key
+
+    def __repr__(self) -> str:
+        return "MasterKey(…)"
+
+    def derive(self, label: str, length: int = KEY_BYTES) -> bytes:
+        """Return ``length`` bytes for the use that ``label`` names: HKDF-SHA256 (RFC 5869) with the label as info."""
+        # Imported here: only a process that derives pays for it.
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        info = b"cloud-gestion/" + label.encode()
+        return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(self._key)
+
+
+def find_key_path(settings: Settings) -> Path | None:
+    """Return the file that holds the key, or None when ``CG_MASTER_KEY`` itself does."""
+    if settings.master_key.get_secret_value():
+        return None
+    return settings.master_key_file or settings.config_dir / _FILE_NAME
+
+
+def load_master_key(settings: Settings, *, may_create: bool) -> MasterKey:
+    """Return the master key: ``CG_MASTER_KEY``, else the key file, which is made when missing.
+
+    ``may_create`` is False where a vault exists already: a fresh key could not open it. A missing
+    ``CG_MASTER_KEY_FILE`` is refused in production. Raises :class:`VaultError` with one of the codes
+    ``master_key_invalid``, ``master_key_mode``, ``master_key_missing``, ``master_key_lost``, ``master_key_unreadable``.
+    """
+    path = find_key_path(settings)
+    if path is None:
+        return _decode(settings.master_key.get_secret_value().encode())
+    try:
+        if not path.exists():
+            _create(settings, path, may_create=may_create)
+        return _read(path)
+    except OSError as error:
+        raise VaultError(f"the key file: {type(error).__name__}", code="master_key_unreadable") from error
+
+
+def _create(settings: Settings, path: Path, *, may_create: bool) -> None:
+    if not may_create:
+        raise VaultError("there is a vault but no key file", code="master_key_lost")
+    if settings.production and settings.master_key_file is not None:
+        raise VaultError("the key file does not exist", code="master_key_missing")
+    make_private_folder(path.parent)
+    with hold_lock(path.with_name(path.name + ".lock")):
+        # A second process may have made it while this one waited.
+        if not path.exists():
+            write_atomically(path, base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
+
+
+def _read(path: Path) -> MasterKey:
+    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) != _PRIVATE:
+        raise VaultError("the key file is not mode 0600", code="master_key_mode")
+    return _decode(path.read_bytes())
+
+
+def _decode(text: bytes) -> MasterKey:
+    try:
+        return MasterKey(base64.b64decode(text.strip(), validate=True))
+    except binascii.Error:
+        # Without the cause: its text could quote the key.
+        raise VaultError("the master key is not base64", code="master_key_invalid") from None

@@ -1,0 +1,163 @@
+"""Where encrypted records lie: named blobs, in a folder or in the database."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from cgcore.settings import Settings
+from cgcore.vault.files import TEMPORARY_PREFIX, hold_lock, make_private_folder, sync_folder, write_atomically
+
+if TYPE_CHECKING:
+    from cgcore.storage.database import Database
+
+__all__ = ["FolderRecords", "MemoryRecords", "RecordStore", "open_records", "prefers_records"]
+
+_LOCK_NAME = ".lock"
+_SUFFIX = ".rec"
+
+
+class RecordStore(Protocol):
+    """Named blobs. A write is whole or absent, also after a crash; names are file-safe ASCII."""
+
+    @property
+    def location(self) -> str:
+        """Where the records lie, for people: a folder, or a table."""
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """Return the record, None when there is none. Raises :class:`OSError` when it cannot be read."""
+        ...
+
+    def write(self, name: str, record: bytes) -> None:
+        """Write or replace the record; lasting when it returns. Raises :class:`OSError`, and then nothing changed."""
+        ...
+
+    def add(self, name: str, record: bytes) -> bytes:
+        """Write the record unless there is one; return the one that stands."""
+        ...
+
+    def delete(self, name: str) -> bool:
+        """Remove the record; return whether there was one."""
+        ...
+
+    def names(self) -> list[str]:
+        """Return the names of all records."""
+        ...
+
+
+class FolderRecords:
+    """One file per record in a folder of mode 0700, made at the first write."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._thread_lock = threading.Lock()
+
+    @property
+    def location(self) -> str:
+        """The folder."""
+        return str(self._folder)
+
+    def read(self, name: str) -> bytes | None:
+        """Return the record. No lock: a file is only ever replaced whole."""
+        try:
+            return self._path(name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, record: bytes) -> None:
+        """Write or replace the record."""
+        with self._writing():
+            write_atomically(self._path(name), record)
+
+    def add(self, name: str, record: bytes) -> bytes:
+        """Write the record unless there is one; return the one that stands."""
+        with self._writing():
+            standing = self.read(name)
+            if standing is None:
+                write_atomically(self._path(name), record)
+            return record if standing is None else standing
+
+    def delete(self, name: str) -> bool:
+        """Remove the record; return whether there was one."""
+        if not self._path(name).exists():
+            return False
+        with self._writing():
+            try:
+                self._path(name).unlink()
+            except FileNotFoundError:
+                return False
+            sync_folder(self._folder)
+            return True
+
+    def names(self) -> list[str]:
+        """Return the names of all records."""
+        return sorted(path.name.removesuffix(_SUFFIX) for path in self._folder.glob(f"*{_SUFFIX}"))
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}{_SUFFIX}"
+
+    @contextmanager
+    def _writing(self) -> Generator[None]:
+        # The thread lock spares threads of one process the waiting on a system lock; the file lock is for the others.
+        with self._thread_lock:
+            self._prepare()
+            with hold_lock(self._folder / _LOCK_NAME):
+                self._sweep()
+                yield
+
+    def _prepare(self) -> None:
+        make_private_folder(self._folder)
+        if os.name == "posix":
+            self._folder.chmod(0o700)
+
+    def _sweep(self) -> None:
+        # Every writer holds the lock, so a temporary file seen here was left by a process that was killed.
+        for path in self._folder.glob(f"{TEMPORARY_PREFIX}*"):
+            path.unlink(missing_ok=True)
+
+
+class MemoryRecords:
+    """Records that are gone with the process; ``location`` is what they say of themselves."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+        self._records: dict[str, bytes] = {}
+
+    def read(self, name: str) -> bytes | None:
+        """Return the record, None when there is none."""
+        return self._records.get(name)
+
+    def write(self, name: str, record: bytes) -> None:
+        """Write or replace the record."""
+        self._records[name] = record
+
+    def add(self, name: str, record: bytes) -> bytes:
+        """Write the record unless there is one; return the one that stands."""
+        return self._records.setdefault(name, record)
+
+    def delete(self, name: str) -> bool:
+        """Remove the record; return whether there was one."""
+        return self._records.pop(name, None) is not None
+
+    def names(self) -> list[str]:
+        """Return the names of all records."""
+        return sorted(self._records)
+
+
+def open_records(settings: Settings, database: Database) -> RecordStore:
+    """Return where the encrypted records of these settings lie: in PostgreSQL's table, else in the data folder."""
+    if database.is_sqlite:
+        return FolderRecords(settings.data_dir / "vault")
+    from cgcore.storage.vault_records import VaultRecords
+
+    return VaultRecords(database)
+
+
+def prefers_records(database: Database) -> bool:
+    """Return whether shared records come before the keyring of one machine: unless a keyring is named on purpose."""
+    return not database.is_sqlite and not os.environ.get("PYTHON_KEYRING_BACKEND")

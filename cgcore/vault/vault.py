@@ -1,0 +1,192 @@
+"""The vault: keeps named secrets, proves that it kept them, and derives keys."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from cgcore.errors import VaultError
+from cgcore.settings import Settings
+from cgcore.vault.guard import Guard, VaultLimits
+from cgcore.vault.keeping import as_vault_error, find_replaced, keep, put_back, remove
+from cgcore.vault.master_key import KEY_BYTES, MasterKey
+from cgcore.vault.moving import move_secrets
+from cgcore.vault.opening import (
+    FindBackend,
+    KeyringProof,
+    OpenStore,
+    load_proven_key,
+    open_encrypted,
+    open_os_keyring,
+    open_store,
+    settle,
+)
+from cgcore.vault.place import PlaceKind, VaultPlace
+from cgcore.vault.records import RecordStore, open_records, prefers_records
+from cgcore.vault.secret import Secret
+from cgcore.vault.stores import SERVICE, check_storable
+
+if TYPE_CHECKING:
+    from cgcore.storage.database import Database
+
+__all__ = ["Vault", "open_vault"]
+
+
+_SILENT = frozenset({"keyring_timeout", "keyring_suspended"})
+
+
+class Vault:
+    """Named secrets. Nothing is read or imported before the first use, and no secret is cached.
+
+    A name is ``<subject>/<numeric id>``, as ``mail/7``: a renamed user keeps it, and nobody else can take it over.
+    ``shared`` says that several machines use the same records.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        records: RecordStore,
+        *,
+        shared: bool = False,
+        find_backend: FindBackend | None = None,
+        limits: VaultLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._records = records
+        self._shared = shared
+        self._limits = limits or VaultLimits()
+        self._clock = clock
+        self._guard = Guard(self._limits.calls, clock=clock)
+        self._keyring = KeyringProof(find_backend, self._guard, self._limits.self_test_s)
+        self._lock = threading.RLock()
+        self._name_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._master_key: MasterKey | None = None
+        self._opened: OpenStore | None = None
+        self._refusal: tuple[str, float] | None = None
+
+    def get(self, name: str) -> Secret | None:
+        """Return the secret, or None. Raises :class:`VaultError` when it cannot be read."""
+        value = self._open().store.get_password(SERVICE, name)
+        return None if value is None else Secret(value)
+
+    def set(self, name: str, secret: Secret) -> None:
+        """Keep ``secret`` under ``name``; returning means that it was read back and is equal.
+
+        Raises :class:`VaultError` otherwise, and what stood there before is put back as far as the store allows.
+        """
+        self._replace(name, secret)
+
+    def swap(self, name: str, secret: Secret) -> Secret | None:
+        """Keep ``secret``, or remove what is kept when it is empty; return what stood there, to swap back.
+
+        A record that cannot be opened counts as none, so that a new password cures it. Raises :class:`VaultError`.
+        """
+        if secret:
+            before = self._replace(name, secret)
+        else:
+            before = find_replaced(self._open().store, name)
+            self.delete(name)
+        return None if before is None else Secret(before)
+
+    def delete(self, name: str) -> None:
+        """Remove the secret; one that is not there is no error. Raises :class:`VaultError` when it remains."""
+        with self._name_locks[name]:
+            remove(self._open().store, name)
+
+    def move(self, kind: PlaceKind, names: Iterable[str]) -> list[str]:
+        """Move the secrets ``names`` to the other place and return those that there were.
+
+        Raises :class:`VaultError` when the new place does not prove itself or does not keep one of them; the old
+        place then still holds them all.
+        """
+        source = self._open()
+        if kind is PlaceKind.ENCRYPTED:
+            target = open_encrypted(self._records, self._load_master_key())
+        else:
+            target = open_os_keyring(self._keyring)
+        if target.place.kind is source.place.kind:
+            return []
+        moved = move_secrets(
+            names, source.store, target.store, switch=lambda: settle(self._records, target, replace=True)
+        )
+        self._opened = target
+        return moved
+
+    def describe(self) -> VaultPlace:
+        """Return where secrets live; never raises. The first call may take as long as the self-test."""
+        try:
+            opened = self._open()
+        except VaultError as error:
+            return VaultPlace(PlaceKind.BLOCKED, reason=error.code)
+        if opened.place.kind is PlaceKind.OS_KEYRING and self._guard.is_open:
+            return VaultPlace(PlaceKind.BLOCKED, name=opened.place.name, reason="keyring_suspended")
+        return opened.place
+
+    def derive_key(self, label: str, length: int = KEY_BYTES) -> bytes:
+        """Return ``length`` bytes for the use that ``label`` names; the same in every process with the same key.
+
+        Touches no keyring. Raises :class:`VaultError` when the master key is missing, wrong or not private.
+        """
+        return self._load_master_key().derive(label, length)
+
+    def _replace(self, name: str, secret: Secret) -> str | None:
+        value = check_storable(secret)
+        opened = self._open()
+        with self._name_locks[name]:
+            before = find_replaced(opened.store, name)
+            try:
+                keep(opened.store, name, value)
+                settle(self._records, opened)
+            except (VaultError, OSError) as error:
+                problem = as_vault_error(error)
+                # A keyring that has just not answered would only make the caller wait again.
+                if problem.code not in _SILENT:
+                    put_back(opened.store, name, before)
+                raise problem from None
+            return before
+
+    def _open(self) -> OpenStore:
+        with self._lock:
+            if self._opened is not None:
+                return self._opened
+            if self._refusal is not None and self._clock() < self._refusal[1]:
+                raise VaultError("the vault could not be opened lately", code=self._refusal[0])
+            try:
+                self._opened = open_store(self._records, self._load_master_key(), self._keyring, shared=self._shared)
+            except (VaultError, OSError) as error:
+                problem = as_vault_error(error)
+                self._refusal = (problem.code, self._clock() + self._limits.retry_s)
+                raise problem from None
+            return self._opened
+
+    def _load_master_key(self) -> MasterKey:
+        with self._lock:
+            if self._master_key is None:
+                try:
+                    self._master_key = load_proven_key(self._settings, self._records)
+                except OSError as error:
+                    raise as_vault_error(error) from None
+            return self._master_key
+
+
+def open_vault(
+    settings: Settings,
+    database: Database,
+    *,
+    find_backend: FindBackend | None = None,
+    limits: VaultLimits | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Vault:
+    """Return the vault of these settings; nothing is read yet.
+
+    With PostgreSQL the encrypted records are in its table ``vault_record`` and come before the keyring of one machine,
+    unless ``PYTHON_KEYRING_BACKEND`` names a keyring; else they are in ``vault`` under the data folder.
+    ``find_backend`` finds the system's keyring, ``clock`` counts seconds.
+    """
+    shared = prefers_records(database) and find_backend is None
+    records = open_records(settings, database)
+    return Vault(settings, records, shared=shared, find_backend=find_backend, limits=limits, clock=clock)

@@ -1,0 +1,1 @@
+"""What the web server adds around Streamlit: gate, log-in pages, headers, REST API."""

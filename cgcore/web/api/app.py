@@ -1,0 +1,65 @@
+"""The REST API, put together: FastAPI with our routes, behind the front door."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from cgcore.web.api.allowance import Allowance
+from cgcore.web.api.docs import build_docs_page
+from cgcore.web.api.front import DOCS_PATH, PUBLIC_PATHS, SPECIFICATION_PATH, FrontDoor
+from cgcore.web.api.handlers import add_handlers
+from cgcore.web.api.schema import build_specification
+from cgcore.web.api.scopes import declared_scope
+from cgcore.workbench import Workbench
+
+__all__ = ["build_api", "build_app"]
+
+_ROUTES = ("me", "mail_account", "templates", "series", "explain", "activity", "keys")
+
+
+def build_api(workbench: Workbench, *, allowance: Allowance | None = None) -> FrontDoor:
+    """Return the ASGI application that is mounted at ``/api/v1``."""
+    return FrontDoor(build_app(workbench), workbench, allowance or Allowance())
+
+
+def build_app(workbench: Workbench) -> FastAPI:
+    """Return the FastAPI application alone. It trusts what the front door left in the scope."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.workbench = workbench
+    add_handlers(app)
+    for name in _ROUTES:
+        # Not include_router: it nests what it includes, and the checks below must see every route itself.
+        app.router.routes.extend(import_module(f"cgcore.web.api.routes.{name}").router.routes)
+    _require_scopes(app)
+    _add_descriptions(app)
+    return app
+
+
+def _require_scopes(app: FastAPI) -> None:
+    """Refuse to start with a route that says neither what it needs nor that it is public."""
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.path not in PUBLIC_PATHS and declared_scope(route) is None:
+            raise LookupError(f"route {route.path} declares no scope")
+
+
+def _add_descriptions(app: FastAPI) -> None:
+    document = build_specification(app)
+    specification = json.dumps(document, ensure_ascii=False).encode()
+    page = build_docs_page(document)
+
+    async def show_specification(_request: Request) -> Response:
+        return Response(specification, media_type="application/json")
+
+    async def show_docs(_request: Request) -> Response:
+        return HTMLResponse(page)
+
+    add: Any = app.router.add_route
+    add(SPECIFICATION_PATH, show_specification, methods=["GET"], include_in_schema=False)
+    add(DOCS_PATH, show_docs, methods=["GET"], include_in_schema=False)

@@ -1,0 +1,141 @@
+"""The mail account as the API reads and writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, StringConstraints
+
+from cgcore.errors import FieldProblem, InvalidInput
+from cgcore.mail.account import MailAccountDraft
+from cgcore.mail.steps import Leg
+from cgcore.mail.stored import account_from_json
+from cgcore.vault.secret import Secret
+from cgcore.web.api.objects import ApiObject
+
+__all__ = ["MailAccount", "MailAccountChange", "MailAccountInput", "Probe", "build_draft", "in_api_words", "merge"]
+
+SmtpSecurity = Literal["none", "ssl", "starttls"]
+ImapSecurity = Literal["none", "ssl", "starttls", "ssl-pinned", "starttls-pinned"]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _documented(pattern: str, **more: Any) -> Any:
+    """Return the description of a text; its rule proper stands in ``cgcore.mail`` and answers with its own sentence."""
+    return Field(json_schema_extra={"pattern": pattern, **more})
+
+
+_NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
+Host = Annotated[str, _documented("^[^/@ ]*$"), StringConstraints(max_length=253)]
+User = Annotated[str, _documented(_NO_CONTROL), StringConstraints(max_length=320)]
+Folder = Annotated[str, _documented(_NO_CONTROL), StringConstraints(max_length=500)]
+Pin = Annotated[str, StringConstraints(max_length=120, pattern=_NO_CONTROL)]
+Password = Annotated[str, _documented(r"^[^&\r\n\x00]*$", writeOnly=True), StringConstraints(max_length=1280)]
+
+
+class SmtpServer(ApiObject):
+    """The outgoing server."""
+
+    host: Host
+    port: Port | None
+    security: SmtpSecurity
+
+
+class ImapServer(ApiObject):
+    """The incoming server; ``pin`` is the SHA-256 of the one certificate that a pinned mode accepts."""
+
+    host: Host
+    port: Port | None
+    security: ImapSecurity
+    pin: Pin = ""
+
+
+class MailAccount(BaseModel):
+    """A mail account as it is shown: everything but the password."""
+
+    user: str
+    smtp: SmtpServer
+    imap: ImapServer
+    read_receipt: bool
+    sent_folder: str
+    password_set: bool
+    version: int
+
+
+class MailAccountInput(ApiObject):
+    """A whole account. ``password`` left out or null keeps the stored one, ``""`` removes it.
+
+    ``password_set`` and ``version`` may stand there as they were read, and count for nothing.
+    """
+
+    user: User
+    smtp: SmtpServer
+    imap: ImapServer
+    read_receipt: bool
+    sent_folder: Folder
+    password: Password | None = None
+    password_set: bool | None = None
+    version: int | None = None
+
+
+class SmtpServerChange(ApiObject):
+    """What changes of the outgoing server."""
+
+    host: Host = ""
+    port: Port | None = None
+    security: SmtpSecurity = "starttls"
+
+
+class ImapServerChange(ApiObject):
+    """What changes of the incoming server."""
+
+    host: Host = ""
+    port: Port | None = None
+    security: ImapSecurity = "ssl"
+    pin: Pin = ""
+
+
+class MailAccountChange(ApiObject):
+    """What changes of an account; a member left out stays as it is."""
+
+    user: User = ""
+    smtp: SmtpServerChange = SmtpServerChange()
+    imap: ImapServerChange = ImapServerChange()
+    read_receipt: bool = False
+    sent_folder: Folder = ""
+    password: Password | None = None
+
+
+class Probe(MailAccountChange):
+    """The leg to prove, and what differs from the stored account for this proof only."""
+
+    leg: Literal["smtp", "imap"]
+
+
+def build_draft(account: Mapping[str, Any], password: str | None) -> MailAccountDraft:
+    """Return the draft that such an object describes."""
+    secret = None if password is None else Secret(password)
+    return replace(account_from_json(account), password=secret)
+
+
+def merge(stored: Mapping[str, Any], change: MailAccountChange) -> dict[str, Any]:
+    """Return ``stored`` with the members that ``change`` names, one level deep (RFC 7396)."""
+    merged = dict(stored)
+    for name, value in change.model_dump(exclude_unset=True, exclude={"password", "leg"}).items():
+        merged[name] = {**merged[name], **value} if isinstance(value, dict) else value
+    return merged
+
+
+def in_api_words(error: InvalidInput) -> InvalidInput:
+    """Return ``error`` with its fields named as in the API: ``smtp.host`` for ``smtp_host``."""
+    legs = tuple(f"{leg.value}_" for leg in Leg)
+    return InvalidInput(
+        *(
+            FieldProblem(found.field.replace("_", ".", 1), found.code, found.message, found.blocking)
+            if found.field.startswith(legs)
+            else found
+            for found in error.problems
+        )
+    )

@@ -1,0 +1,1 @@
+"""The routes of the API, a module an object; each declares the scope it needs."""

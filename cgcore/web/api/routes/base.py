@@ -1,0 +1,34 @@
+"""What every route module uses: the workbench of the application, and the router with its problem answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+
+from cgcore.workbench import Workbench
+
+__all__ = ["TAGGED", "Bench", "build_router", "problems"]
+
+# The OpenAPI entry of an answer that carries the version it was read at.
+TAGGED: dict[int | str, dict[str, Any]] = {200: {"headers": {"ETag": {"schema": {"type": "string"}}}}}
+
+
+async def _workbench(request: Request) -> Workbench:
+    return request.app.state.workbench
+
+
+Bench = Annotated[Workbench, Depends(_workbench)]
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries of problem answers with these statuses."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {status: {"content": {"application/problem+json": {"schema": schema}}} for status in statuses}
+
+
+def build_router() -> APIRouter:
+    """Return a router whose routes may answer with any of the front door's refusals."""
+    return APIRouter(
+        responses=problems(400, 401, 403, 422, 429, 500, 503), generate_unique_id_function=lambda route: route.name
+    )

@@ -1,0 +1,125 @@
+"""What the ASGI app is made of besides Streamlit: routes, middleware, start and stop."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from anyio import to_thread
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Mount, Route
+
+from cgcore.errors import StorageError, UnsafeStart
+from cgcore.server_facts import ServerFacts
+from cgcore.web.assets import AssetFolder, Assets
+from cgcore.web.console import announce_code, open_first_use, say
+from cgcore.web.first_use import FirstUsePages
+from cgcore.web.gate import Gate
+from cgcore.web.headers import SecurityHeaders
+from cgcore.web.health import HealthPage
+from cgcore.web.lazy_api import LazyApi
+from cgcore.web.login import LoginPages
+from cgcore.web.new_password import NewPasswordPages
+from cgcore.web.paths import ENTER, FIRST_USE, HEALTH, LEAVE, NEW_PASSWORD
+from cgcore.web.perimeter import Perimeter
+from cgcore.web.startup import find_refusals
+from cgcore.web.texts import text
+
+if TYPE_CHECKING:
+    from cgcore.workbench import Workbench
+
+__all__ = ["Assembly"]
+
+
+class Assembly:
+    """The parts of one app. Where browsers reach it, and how it was started, is asked for once it listens."""
+
+    def __init__(
+        self,
+        get_workbench: Callable[[], Workbench],
+        perimeter: Perimeter,
+        *,
+        find_address: Callable[[], str],
+        read_facts: Callable[[], ServerFacts],
+    ) -> None:
+        self._get_workbench = get_workbench
+        self._perimeter = perimeter
+        self._find_address = find_address
+        self._read_facts = read_facts
+
+    def routes(self) -> list[BaseRoute]:
+        """Return our own addresses; they come before Streamlit's."""
+        login = LoginPages(self._get_workbench, self._perimeter)
+        first_use = FirstUsePages(self._get_workbench, self._perimeter, renew_code=self._renew_code)
+        new_password = NewPasswordPages(self._get_workbench, self._perimeter)
+        return [
+            Route(ENTER, login.show_enter, methods=["GET"]),
+            Route(ENTER, login.enter, methods=["POST"]),
+            Route(LEAVE, login.show_leave, methods=["GET"]),
+            Route(LEAVE, login.leave, methods=["POST"]),
+            Route(FIRST_USE, first_use.show_form, methods=["GET"]),
+            Route(FIRST_USE, first_use.create, methods=["POST"]),
+            Route(NEW_PASSWORD + "{token}", new_password.show_form, methods=["GET"]),
+            Route(NEW_PASSWORD + "{token}", new_password.save, methods=["POST"]),
+            Route(HEALTH, HealthPage(self._get_workbench).show, methods=["GET"]),
+            Mount("/api/v1", LazyApi(self._get_workbench)),
+        ]
+
+    def middleware(
+        self, *, app_page: Path, component_pages: Sequence[Path], farewell: bytes, assets: AssetFolder
+    ) -> list[Middleware]:
+        """Return what every request passes, the outermost first; the arguments are those of the classes."""
+        return [
+            Middleware(SecurityHeaders, perimeter=self._perimeter, app_page=app_page, component_pages=component_pages),
+            Middleware(Gate, get_workbench=self._get_workbench, perimeter=self._perimeter, farewell=farewell),
+            Middleware(Assets, assets=assets),
+        ]
+
+    def lifespan(self, _app: Any) -> AbstractAsyncContextManager[None]:
+        """Open the workbench before the first request, close it after the last."""
+        return self._live()
+
+    @asynccontextmanager
+    async def _live(self) -> AsyncGenerator[None, None]:
+        workbench = await to_thread.run_sync(self._open)
+        greet = partial(open_first_use, workbench, self._find_address())
+        late = Thread(target=greet, name="greet")
+        if workbench.is_open("database"):
+            await to_thread.run_sync(greet)
+        else:
+            # Nothing to migrate: what loads with the database, half of the start, comes behind the first answer.
+            late.start()
+        try:
+            yield
+        finally:
+            if late.is_alive():
+                await to_thread.run_sync(late.join)
+            await to_thread.run_sync(workbench.close)
+
+    def _open(self) -> Workbench:
+        try:
+            workbench = self._get_workbench()
+        except StorageError as error:
+            _refuse(text(f"console_{error.code}"), error)
+        refusals = find_refusals(workbench, self._read_facts())
+        if refusals:
+            reasons = "\n".join(f"  - {refusal}" for refusal in refusals)
+            _refuse(text("console_unsafe", reasons=reasons), UnsafeStart("not safe for production"))
+        return workbench
+
+    def _renew_code(self) -> None:
+        code = self._get_workbench().identity.renew_first_use_code()
+        if code is not None:
+            announce_code(code, self._find_address())
+
+
+def _refuse(reason: str, error: Exception) -> NoReturn:
+    say(reason)
+    # The server prints what ends its start as a traceback; the reason stands above, and the process ends here.
+    sys.tracebacklimit = 0
+    raise error from None

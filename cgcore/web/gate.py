@@ -1,0 +1,163 @@
+"""The gate: nobody reaches a page, a file or a websocket without a log-in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from anyio import to_thread
+
+from cgcore.errors import VaultError
+from cgcore.once import once
+from cgcore.web.cookies import read_cookie
+from cgcore.web.live import LiveSockets, Socket
+from cgcore.web.paths import ENTER, build_enter_link, is_api, is_public
+from cgcore.web.perimeter import Perimeter, read_headers
+from cgcore.web.texts import text
+
+if TYPE_CHECKING:
+    from cgcore.vault.secret import Secret
+    from cgcore.workbench import Workbench
+    from cgcore.workbench.identity import IdentitySection
+
+__all__ = ["IDENTITY_HEADER", "Gate"]
+
+IDENTITY_HEADER = b"x-cg-user"
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+
+class Gate:
+    """ASGI middleware for HTTP and websockets: cookie → log-in → signed header; no log-in → ``/entrar``, or closed.
+
+    ``get_workbench`` is called at the first request. ``farewell`` is the last websocket message of a log-in that
+    ended elsewhere: it takes the tab to the log-in page.
+    """
+
+    def __init__(
+        self, app: Any, *, get_workbench: Callable[[], Workbench], perimeter: Perimeter, farewell: bytes = b""
+    ) -> None:
+        self._app = app
+        self._get_workbench = get_workbench
+        self._perimeter = perimeter
+        self._live = LiveSockets(farewell)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Let the request through, or answer it."""
+        if scope["type"] == "http":
+            await self._pass_request(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._pass_socket(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _pass_request(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await self._admit(scope, receive, send)
+        except _KeyTrouble as trouble:
+            await _answer(send, 503, str(trouble))
+
+    async def _admit(self, scope: Any, receive: Any, send: Any) -> None:
+        headers, path = read_headers(scope), scope["path"]
+        scope = _without_identity(scope)
+        if not self._perimeter.is_host_allowed(headers.get("host", "")):
+            await _answer(send, 400, text("foreign_host"))
+        elif scope["method"] not in _SAFE_METHODS and not is_api(path) and not self._perimeter.is_same_site(headers):
+            await _answer(send, 403, text("foreign_origin"))
+        elif is_public(path):
+            await self._app(scope, receive, send)
+        elif (known := await self._identify(scope, headers)) is None:
+            await _redirect(send, _enter_link(scope))
+        else:
+            await self._app(_with_identity(scope, known), receive, send)
+
+    async def _pass_socket(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = read_headers(scope)
+        scope = _without_identity(scope)
+        known = await self._identify_socket(scope, headers)
+        if known is None:
+            await receive()
+            # Before accept: the client sees 403 (ASGI, websocket close).
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        socket = Socket(send)
+        self._live.add(known.session_hash, socket)
+        try:
+            await self._app(_with_identity(scope, known), receive, socket.send)
+        finally:
+            self._live.remove(known.session_hash, socket)
+
+    async def _identify_socket(self, scope: Any, headers: dict[str, str]) -> _Known | None:
+        if not self._perimeter.is_host_allowed(headers.get("host", "")):
+            return None
+        if not self._perimeter.is_socket_allowed(headers):
+            return None
+        try:
+            return await self._identify(scope, headers)
+        except _KeyTrouble:
+            return None
+
+    async def _identify(self, scope: Any, headers: dict[str, str]) -> _Known | None:
+        token = read_cookie(headers.get("cookie", ""), secure=self._perimeter.is_secure(scope, headers))
+        if not token:
+            return None
+        identity = self._identity
+        return await to_thread.run_sync(lambda: _look_up(identity, token))
+
+    @once
+    def _identity(self) -> IdentitySection:
+        identity = self._get_workbench().identity
+        identity.on_sessions_end(self._live.end)
+        return identity
+
+
+class _KeyTrouble(Exception):
+    """Nobody can be vouched for: the master key is missing, wrong or not private. The text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    session_hash: str
+    header: bytes
+
+
+def _look_up(identity: IdentitySection, token: Secret) -> _Known | None:
+    actor = identity.find_actor_by_cookie(token)
+    if actor is None:
+        return None
+    try:
+        header = identity.sign_identity(actor.session_hash)
+    except VaultError as error:
+        from cgcore.vault.texts import problem_text
+
+        problem = problem_text(error.code)
+        raise _KeyTrouble(f"{problem.title} {problem.fix}") from None
+    return _Known(actor.session_hash, header.encode("ascii"))
+
+
+def _with_identity(scope: Any, known: _Known) -> Any:
+    return {**scope, "headers": [*scope["headers"], (IDENTITY_HEADER, known.header)]}
+
+
+def _without_identity(scope: Any) -> Any:
+    kept = [header for header in scope["headers"] if header[0].lower() != IDENTITY_HEADER]
+    return {**scope, "headers": kept}
+
+
+def _enter_link(scope: Any) -> str:
+    if scope["method"] != "GET":
+        return ENTER
+    return build_enter_link(scope["path"], scope["query_string"].decode("latin-1"))
+
+
+async def _redirect(send: Any, location: str) -> None:
+    headers = [(b"location", location.encode("ascii")), (b"cache-control", b"no-store"), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 303, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _answer(send: Any, status: int, sentence: str) -> None:
+    body = sentence.encode()
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,49 @@
+"""Is the process alive and ready: ``/salud``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from cgcore.errors import CloudGestionError, VaultError
+
+if TYPE_CHECKING:
+    from cgcore.workbench import Workbench
+
+__all__ = ["HealthPage"]
+
+
+class HealthPage:
+    """Answers whoever asks: 200 when requests can be served, else 503."""
+
+    def __init__(self, get_workbench: Callable[[], Workbench]) -> None:
+        self._get_workbench = get_workbench
+
+    async def show(self, _request: Request) -> Response:
+        """Return ``{"status", "database", "vault"}``, each ``ok``, ``error``, or, of the vault, ``unopened``."""
+        database, vault = await to_thread.run_sync(self._look)
+        healthy = database == "ok" and vault != "error"
+        content = {"status": "ok" if healthy else "error", "database": database, "vault": vault}
+        return JSONResponse(content, 200 if healthy else 503)
+
+    def _look(self) -> tuple[str, str]:
+        try:
+            workbench = self._get_workbench()
+        except CloudGestionError:
+            return "error", "unopened"
+        return "ok" if workbench.is_database_reachable() else "error", _look_at_vault(workbench)
+
+
+def _look_at_vault(workbench: Workbench) -> str:
+    # A look must not open what nobody has used yet: that loads cryptography, and the keyring may take seconds.
+    if not workbench.is_open("vault"):
+        return "unopened"
+    try:
+        workbench.vault.derive_key("gate")
+    except VaultError:
+        return "error"
+    return "ok"

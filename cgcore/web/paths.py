@@ -1,0 +1,73 @@
+"""Our own addresses: which are public, and where a log-in may send the browser on to."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, urlsplit
+
+__all__ = [
+    "AFTER_END",
+    "ENTER",
+    "FIRST_USE",
+    "HEALTH",
+    "LEAVE",
+    "NEW_PASSWORD",
+    "build_enter_link",
+    "is_api",
+    "is_public",
+    "safe_next",
+]
+
+AFTER_END = "/entrar?aviso=fin"
+"""Where a browser goes whose log-in has ended: the log-in page, which says so."""
+
+ENTER, LEAVE, FIRST_USE, HEALTH, NEW_PASSWORD = "/entrar", "/salir", "/primer-uso", "/salud", "/nueva-contrasena/"
+
+_API = "/api/v1/"
+_API_SPECIFICATION = _API + "openapi.json"
+# The documentation and its files need the cookie; the description of the API itself is public.
+_API_BEHIND_GATE = ("docs", "redoc", "assets")
+
+_RESET_LINK = re.compile(re.escape(NEW_PASSWORD) + r"[0-9A-Za-z-]{1,64}")
+_NEXT_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
+# What a browser asks for on behalf of a page is no place to go to.
+_NOT_PLACES = (ENTER, LEAVE, FIRST_USE, HEALTH, NEW_PASSWORD, "/_stcore", "/static/", "/media/", "/component/", "/api/")
+_MAX_NEXT = 2000
+
+
+def is_public(path: str) -> bool:
+    """Return whether ``path`` is answered without a log-in (DESIGN §2): the list is exact."""
+    if path in (ENTER, FIRST_USE, HEALTH, _API_SPECIFICATION):
+        return True
+    return is_api(path) or _RESET_LINK.fullmatch(path) is not None
+
+
+def is_api(path: str) -> bool:
+    """Return whether the REST API answers ``path`` and identifies the caller itself."""
+    rest = path.removeprefix(_API)
+    if rest == path or ".." in rest.split("/"):
+        return False
+    return rest.split("/", 1)[0].split(".", 1)[0] not in _API_BEHIND_GATE
+
+
+def safe_next(target: str) -> str:
+    """Return ``target`` when it is a page of ours, else ``/``.
+
+    A log-in that sends people to any address would lend our name to others (CWE-601): one slash at the start, no
+    backslash, no control character, no host.
+    """
+    if not target.startswith("/") or target.startswith("//") or len(target) > _MAX_NEXT:
+        return "/"
+    if _NEXT_FORBIDDEN.search(target) or target.startswith(_NOT_PLACES):
+        return "/"
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return "/"
+    return "/" if parts.scheme or parts.netloc else target
+
+
+def build_enter_link(path: str, query: str) -> str:
+    """Return the address of the log-in page that leads back to ``path`` afterwards."""
+    target = safe_next(quote(path, safe="/-._~") + (f"?{query}" if query else ""))
+    return ENTER if target == "/" else f"{ENTER}?next={quote(target, safe='')}"

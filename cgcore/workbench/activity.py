@@ -1,0 +1,114 @@
+"""The trail: everybody writes it, a user reads their own lines, an administrator all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TypedDict
+
+from sqlmodel import Session
+
+from cgcore.activity import Action, ActivityEntry, ActivityFilters, build_csv, neutral_line
+from cgcore.errors import FieldProblem, InvalidInput
+from cgcore.identity.actor import Actor
+from cgcore.storage import activity as store
+from cgcore.storage.tables import ActivityRow
+
+if TYPE_CHECKING:
+    from cgcore.workbench.core import Workbench
+
+__all__ = ["ActivityPage", "ActivitySection"]
+
+_MAX_OBJECT = 200
+_MAX_DETAIL = 1000
+_MAX_LIMIT = 200
+
+
+class ActivityPage(TypedDict):
+    """One page of the trail; ``next`` is the cursor of the following page, None on the last."""
+
+    items: list[ActivityEntry]
+    next: str | None
+
+
+class ActivitySection:
+    """Use cases of the trail."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench = workbench
+
+    def record(
+        self,
+        actor: Actor | None,
+        action: str,
+        object: str = "",
+        result: str = "ok",
+        detail: str = "",
+        ip: str = "",
+        session: Session | None = None,
+    ) -> None:
+        """Append one line. ``actor`` is None where nobody is signed in (a failed log-in).
+
+        ``result`` is ``ok``, a diagnosis key or a problem code. With ``session`` the line is part of the caller's
+        transaction: it stands if, and only if, the change does. Nothing given here may hold a secret.
+        """
+        row = ActivityRow(
+            at=self._workbench.clock(),
+            actor_id=actor.user_id if actor else None,
+            actor_name=actor.username if actor else "",
+            action=neutral_line(action, _MAX_OBJECT),
+            object=neutral_line(object, _MAX_OBJECT),
+            result=neutral_line(result, _MAX_OBJECT),
+            detail=neutral_line(detail, _MAX_DETAIL),
+            ip=neutral_line(ip or (actor.ip if actor else ""), _MAX_OBJECT),
+            key_id=actor.key_id if actor else "",
+        )
+        if session is not None:
+            store.add_entry(session, row)
+            return
+        with self._workbench.database.session() as own_session:
+            store.add_entry(own_session, row)
+
+    def list(
+        self, actor: Actor, cursor: str | None = None, limit: int = 50, filters: ActivityFilters | None = None
+    ) -> ActivityPage:
+        """Return one page, the newest line first: all lines for an administrator, their own for a user.
+
+        ``limit`` is 1 to 200. Raises :class:`InvalidInput` for a cursor that this section did not hand out.
+        """
+        limit = max(1, min(limit, _MAX_LIMIT))
+        with self._workbench.database.read() as session:
+            found = store.list_entries(
+                session,
+                filters or ActivityFilters(),
+                actor_id=_visible_to(actor),
+                before=_parse_cursor(cursor),
+                limit=limit + 1,
+            )
+        items = found[:limit]
+        return {"items": items, "next": str(items[-1].id) if len(found) > limit else None}
+
+    def export_csv(
+        self, actor: Actor, *, header: Sequence[str], labels: Mapping[str, str], filters: ActivityFilters | None = None
+    ) -> Iterator[str]:
+        """Yield the lines that ``actor`` may see as CSV (see :func:`cgcore.activity.build_csv`); records the export."""
+        self.record(actor, Action.ACTIVITY_EXPORTED)
+        return self._csv_lines(actor, filters or ActivityFilters(), header, labels)
+
+    def _csv_lines(
+        self, actor: Actor, filters: ActivityFilters, header: Sequence[str], labels: Mapping[str, str]
+    ) -> Iterator[str]:
+        with self._workbench.database.read() as session:
+            entries = store.iter_entries(session, filters, actor_id=_visible_to(actor))
+            yield from build_csv(entries, header=header, labels=labels)
+
+
+def _visible_to(actor: Actor) -> int | None:
+    return None if actor.is_admin else actor.user_id
+
+
+def _parse_cursor(cursor: str | None) -> int | None:
+    if not cursor:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+        raise InvalidInput(FieldProblem("cursor", "invalid_cursor", "El cursor no es de esta lista."))
+    return int(cursor)

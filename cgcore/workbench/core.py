@@ -1,0 +1,180 @@
+"""The one object that pages, API, gate and command line call; each section is made at its first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+from cgcore.clock import utc_now
+from cgcore.once import once
+from cgcore.settings import Settings, load_settings
+from cgcore.storage.revision import is_current
+
+if TYPE_CHECKING:
+    from cgcore.storage.database import Database
+    from cgcore.vault import Vault
+    from cgcore.workbench.activity import ActivitySection
+    from cgcore.workbench.company import CompanySection
+    from cgcore.workbench.identity import IdentitySection
+    from cgcore.workbench.keys import KeysSection
+    from cgcore.workbench.mail_account import MailAccountSection
+    from cgcore.workbench.overview import OverviewSection
+    from cgcore.workbench.portable import PortableSection
+    from cgcore.workbench.runs import RunSection
+    from cgcore.workbench.series import SeriesSection
+    from cgcore.workbench.templates import TemplatesSection
+    from cgcore.workbench.test_mailbox import TestMailboxSection
+    from cgcore.workbench.users import UsersSection
+
+__all__ = ["Workbench", "get_workbench", "open_workbench"]
+
+# Imports stand inside the properties on purpose: until ``/salud`` answers, little but Streamlit is loaded.
+
+
+class Workbench:
+    """Settings, database and clock, and the sections built on them.
+
+    ``database`` is opened at its first use where none is given. ``clock`` returns the present moment in UTC; tests
+    hand in their own.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database | None = None, *, clock: Callable[[], datetime] = utc_now
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        if database is not None:
+            vars(self)["database"] = database
+
+    def is_open(self, part: str) -> bool:
+        """Return whether a part (``database``, ``vault``, a section) has been used yet."""
+        return part in vars(self)
+
+    def is_database_reachable(self) -> bool:
+        """Return whether the database answers; before its first use that is asked without loading SQLAlchemy."""
+        if self.is_open("database"):
+            return self.database.is_reachable()
+        return is_current(self.settings.resolved_database_url())
+
+    def close(self) -> None:
+        """Stop what was started (test mailbox, workers) and close the database."""
+        for name in ("test_mailbox", "runs", "keys", "database"):
+            if self.is_open(name):
+                vars(self)[name].close()
+
+    @once
+    def database(self) -> Database:
+        """The database, migrated. Raises :class:`cgcore.errors.StorageError`."""
+        from cgcore.storage.database import open_database
+
+        return open_database(self.settings.resolved_database_url())
+
+    @once
+    def vault(self) -> Vault:
+        """Where secrets live."""
+        from cgcore.vault import open_vault
+
+        return open_vault(self.settings, self.database)
+
+    @once
+    def activity(self) -> ActivitySection:
+        """The append-only trail."""
+        from cgcore.workbench.activity import ActivitySection
+
+        return ActivitySection(self)
+
+    @once
+    def identity(self) -> IdentitySection:
+        """Log-ins, grants, one-time codes."""
+        from cgcore.workbench.identity import IdentitySection
+
+        return IdentitySection(self)
+
+    @once
+    def mail_account(self) -> MailAccountSection:
+        """The mail account of each user."""
+        from cgcore.workbench.mail_account import MailAccountSection
+
+        return MailAccountSection(self)
+
+    @once
+    def runs(self) -> RunSection:
+        """Probes and sendings in worker threads, with their stored outputs."""
+        from cgcore.workbench.runs import RunSection
+
+        return RunSection(self)
+
+    @once
+    def overview(self) -> OverviewSection:
+        """One line per section."""
+        from cgcore.workbench.overview import OverviewSection
+
+        return OverviewSection(self)
+
+    @once
+    def test_mailbox(self) -> TestMailboxSection:
+        """The embedded test mailbox."""
+        from cgcore.workbench.test_mailbox import TestMailboxSection
+
+        return TestMailboxSection(self)
+
+    @once
+    def templates(self) -> TemplatesSection:
+        """Subject, body and signature per document type."""
+        from cgcore.workbench.templates import TemplatesSection
+
+        return TemplatesSection(self)
+
+    @once
+    def series(self) -> SeriesSection:
+        """Series and their defaults."""
+        from cgcore.workbench.series import SeriesSection
+
+        return SeriesSection(self)
+
+    @once
+    def company(self) -> CompanySection:
+        """The company."""
+        from cgcore.workbench.company import CompanySection
+
+        return CompanySection(self)
+
+    @once
+    def users(self) -> UsersSection:
+        """Users, as administrators see them."""
+        from cgcore.workbench.users import UsersSection
+
+        return UsersSection(self)
+
+    @once
+    def portable(self) -> PortableSection:
+        """Export and import of the configuration."""
+        from cgcore.workbench.portable import PortableSection
+
+        return PortableSection(self)
+
+    @once
+    def keys(self) -> KeysSection:
+        """API keys."""
+        from cgcore.workbench.keys import KeysSection
+
+        return KeysSection(self)
+
+
+def open_workbench(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Workbench:
+    """Return the workbench over the database of ``settings``, which answers and stands at this program's revision.
+
+    Where it already does it is opened at its first use, otherwise now. Raises :class:`cgcore.errors.StorageError`.
+    """
+    workbench = Workbench(settings, clock=clock)
+    if not is_current(settings.resolved_database_url()):
+        _ = workbench.database
+    return workbench
+
+
+@cache
+def get_workbench() -> Workbench:
+    """Return the one workbench of this process, out of its environment; gate, API and pages all call this."""
+    return open_workbench(load_settings())

@@ -1,0 +1,95 @@
+"""One-time codes and re-authentication grants: what may be done once."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+
+from sqlmodel import Session
+
+from cgcore.activity import Action
+from cgcore.errors import NotAllowed
+from cgcore.identity.actor import Actor
+from cgcore.identity.lifetimes import GRANT
+from cgcore.identity.texts import invalid
+from cgcore.identity.tokens import hash_code, hash_token, new_code, new_token
+from cgcore.identity.usernames import username_key
+from cgcore.storage import codes, grants
+from cgcore.storage.tables import GrantRow, OneTimeCodeRow
+from cgcore.vault.secret import Secret
+from cgcore.workbench.identity.part import IdentityPart
+
+__all__ = ["CodePurpose", "CodeUseCases"]
+
+
+class CodePurpose(StrEnum):
+    """What a one-time code opens; a code of one purpose is unknown to the others."""
+
+    FIRST_USE = "first_use"
+    PASSWORD_RESET = "password_reset"  # noqa: S105 (a purpose, not a password)
+    PAIRING = "pairing"
+
+
+class CodeUseCases(IdentityPart):
+    """Codes and grants. Both are used up in the caller's transaction: if that fails, they still work."""
+
+    def issue_code(self, purpose: CodePurpose, user_id: int | None, lifetime: timedelta) -> Secret:
+        """Return a new code of 100 bits; only its SHA-256 is kept."""
+        code, now = new_code(), self._now()
+        row = OneTimeCodeRow(
+            code_hash=hash_code(code), purpose=purpose.value, user_id=user_id, created=now, expires=now + lifetime
+        )
+        with self._database.session() as session:
+            codes.add_code(session, row)
+        return code
+
+    def consume_code(self, session: Session, purpose: CodePurpose, code: Secret) -> int | None:
+        """Use the code up in the caller's transaction and return the id of the user it was made for.
+
+        Raises :class:`NotAllowed` (code ``code_invalid``) for one that is unknown, used, expired or of another purpose.
+        """
+        consumed = codes.consume_code(session, purpose.value, hash_code(code), self._now())
+        if consumed is None:
+            raise NotAllowed("the code does not work", code="code_invalid")
+        return consumed.user_id
+
+    def issue_grant(self, actor: Actor, action: str, password: Secret) -> str:
+        """Return the right to do ``action`` once, within five minutes, in this log-in; the password was asked again.
+
+        Raises :class:`Throttled` as a log-in does, with the same counters, :class:`InvalidInput` on the field
+        ``password`` when it is wrong, and :class:`NotAllowed` for an actor without a log-in (API key, command line).
+        """
+        if not actor.session_hash:
+            raise NotAllowed("only a log-in can be re-authenticated")
+        if self._try_password(username_key(actor.username), password, actor.ip) is None:
+            self._workbench.activity.record(actor, Action.REAUTHENTICATED, action, "password_wrong")
+            raise invalid("password", "password_wrong")
+        grant, now = new_token(), self._now()
+        row = GrantRow(
+            id=hash_token(grant),
+            user_id=actor.user_id,
+            session_hash=actor.session_hash,
+            action=action,
+            expires=now + GRANT,
+        )
+        with self._database.session() as session:
+            grants.add_grant(session, row, now)
+            self._workbench.activity.record(actor, Action.REAUTHENTICATED, action, session=session)
+        return grant.reveal()
+
+    def consume_grant(self, session: Session, actor: Actor, grant_id: str, action: str) -> None:
+        """Use the grant up in the caller's transaction.
+
+        Raises :class:`NotAllowed` (code ``grant_invalid``) unless it is this user's, of this log-in, for this action,
+        not used and not older than five minutes.
+        """
+        consumed = grants.consume_grant(
+            session,
+            hash_token(Secret(grant_id)),
+            self._now(),
+            user_id=actor.user_id,
+            session_hash=actor.session_hash,
+            action=action,
+        )
+        if not consumed:
+            raise NotAllowed("no such grant", code="grant_invalid")

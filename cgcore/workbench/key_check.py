@@ -1,0 +1,96 @@
+"""«Probar la clave»: the running API is called with the key, as any other application would."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+from cgcore.api_keys.form import KeyParts, build_key
+from cgcore.mail.steps import Step, Verdict
+from cgcore.texts import sentence
+from cgcore.workbench.runs import Job
+
+__all__ = ["CHECKED_PATH", "build_check"]
+
+CHECKED_PATH = "/api/v1/me"
+
+_TIMEOUT_S = 10.0
+_MAX_ANSWER = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came back; status 0: nothing did."""
+
+    status: int = 0
+    phrase: str = ""
+    body: str = ""
+
+
+def build_check(parts: KeyParts, address: str) -> Job:
+    """Return the run that calls ``GET /api/v1/me`` at ``address`` (scheme, host and port) with the key.
+
+    Its result holds ``status``, ``phrase``, ``answer`` and the key's public ``id``; the key itself is in none of it.
+    """
+    answers: list[_Answer] = []
+
+    def steps() -> Iterator[Step]:
+        answers.append(_call(address, build_key(parts).reveal()))
+        yield from ()
+
+    def judge(_steps: Sequence[Step], ms: int) -> Verdict:
+        key, fix = _verdict_of(answers[0])
+        title = sentence("cgcore.api_keys", key, status=answers[0].status)
+        return Verdict(
+            "ok" if key == "accepted" else key, "", ms, title, sentence("cgcore.api_keys", fix) if fix else ""
+        )
+
+    def conclude(_steps: Sequence[Step], _verdict: Verdict) -> dict[str, Any]:
+        answer = answers[0]
+        return {"status": answer.status, "phrase": answer.phrase, "answer": answer.body, "id": parts.id}
+
+    return Job(steps, judge, conclude)
+
+
+def _verdict_of(answer: _Answer) -> tuple[str, str]:
+    if answer.status == 0:
+        return "unreachable", "unreachable_fix"
+    if answer.status == 401:
+        return "refused", "refused_fix"
+    if answer.status == 200 or _problem_code(answer) == "scope_missing":
+        # A key without «read» is refused by this route, and known all the same.
+        return "accepted", ""
+    return "unexpected", "unexpected_fix"
+
+
+def _problem_code(answer: _Answer) -> str:
+    try:
+        document = json.loads(answer.body)
+    except ValueError:
+        return ""
+    return str(document.get("code", "")) if isinstance(document, dict) else ""  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+
+
+def _call(address: str, key: str) -> _Answer:
+    place = urlsplit(address)
+    secure = place.scheme == "https"
+    connection = (
+        HTTPSConnection(place.netloc, timeout=_TIMEOUT_S, context=ssl.create_default_context())
+        if secure
+        else HTTPConnection(place.netloc, timeout=_TIMEOUT_S)
+    )
+    try:
+        connection.request(
+            "GET", CHECKED_PATH, headers={"Authorization": f"Bearer {key}", "Accept": "application/json"}
+        )
+        response = connection.getresponse()
+        return _Answer(response.status, response.reason, response.read(_MAX_ANSWER).decode("utf-8", "replace"))
+    except (OSError, HTTPException):
+        return _Answer()
+    finally:
+        connection.close()

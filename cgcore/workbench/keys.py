@@ -1,0 +1,197 @@
+"""API keys: issue, roll, revoke, list, pair. The plaintext is returned once and kept nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlmodel import Session
+
+from cgcore.activity import Action
+from cgcore.api_keys.calls import KeyCalls, fill_days
+from cgcore.api_keys.check import digest_secret
+from cgcore.api_keys.form import build_key, find_parts, new_parts
+from cgcore.api_keys.issued import ISSUE_ACTION, PAIR_ACTION, ROLL_ACTION, IssuedKey
+from cgcore.api_keys.pairing import PAIRING_LIFETIME, Pairing, build_payload
+from cgcore.api_keys.record import ROLL_GRACE, KeyRecord, KeyState
+from cgcore.api_keys.request import KeyRequest, problem, refuse_too_many
+from cgcore.errors import InvalidInput, NotAllowed, NotFound
+from cgcore.identity.actor import Actor, Scope
+from cgcore.once import once
+from cgcore.runs import Cell, Run
+from cgcore.storage import api_calls as call_store
+from cgcore.storage import api_keys as store
+from cgcore.vault.secret import Secret
+from cgcore.workbench.identity.codes import CodePurpose
+from cgcore.workbench.key_access import KeyAccess
+from cgcore.workbench.key_check import build_check
+
+if TYPE_CHECKING:
+    from cgcore.workbench.core import Workbench
+
+__all__ = ["ISSUE_ACTION", "PAIR_ACTION", "ROLL_ACTION", "KeysSection"]
+
+
+class KeysSection:
+    """Use cases of API keys. Who acts with a key may touch only that key."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench = workbench
+
+    @once
+    def access(self) -> KeyAccess:
+        """The check of each call."""
+        return KeyAccess(self._workbench)
+
+    def close(self) -> None:
+        """Store the last calls."""
+        if "access" in vars(self):
+            self.access.close()
+
+    def issue(
+        self, actor: Actor, grant_id: str, device: str, scopes: Collection[Scope], expires: datetime | None = None
+    ) -> IssuedKey:
+        """Issue a key against a grant for :data:`ISSUE_ACTION`, which it uses up.
+
+        Raises :class:`InvalidInput` with the wrong fields (the grant stays good), :class:`NotAllowed` without grant.
+        """
+        now = self._workbench.clock()
+        request = KeyRequest.checked(device, scopes, expires, now=now)
+        with self._workbench.database.session() as session:
+            self._workbench.identity.consume_grant(session, actor, grant_id, ISSUE_ACTION)
+            refuse_too_many(store.list_keys(session, actor.user_id), now)
+            return self._add(session, actor, request, now)
+
+    def roll(self, actor: Actor, grant_id: str, key_id: str) -> IssuedKey:
+        """Replace a key of the actor against a grant for :data:`ROLL_ACTION`; the old one lives on for a while.
+
+        Raises :class:`NotFound` when there is no such key or it is revoked.
+        """
+        with self._workbench.database.session() as session:
+            self._workbench.identity.consume_grant(session, actor, grant_id, ROLL_ACTION)
+            return self._roll(session, actor, key_id)
+
+    def roll_own(self, actor: Actor) -> IssuedKey:
+        """Replace the key that the actor calls with: holding it is the proof."""
+        if not actor.key_id:
+            raise NotAllowed("only the holder of a key rolls it without a grant")
+        with self._workbench.database.session() as session:
+            return self._roll(session, actor, actor.key_id)
+
+    def revoke(self, actor: Actor, key_id: str) -> None:
+        """Stop a key at once. Revoking a revoked key changes nothing. Raises :class:`NotFound`."""
+        if actor.key_id and actor.key_id != key_id:
+            raise NotFound("a key sees only itself")
+        with self._workbench.database.session() as session:
+            if store.find_key(session, actor.user_id, key_id) is None:
+                raise NotFound("no such key")
+            for revoked in store.revoke_keys(session, [key_id], self._workbench.clock()):
+                self._workbench.activity.record(actor, Action.KEY_REVOKED, revoked, session=session)
+
+    def revoke_all_of(self, user_id: int, session: Session | None = None, actor: Actor | None = None) -> int:
+        """Revoke every key of a user (password changed or reset, user disabled); return how many were alive.
+
+        With ``session`` it is part of the caller's transaction.
+        """
+        if session is None:
+            with self._workbench.database.session() as own_session:
+                return self.revoke_all_of(user_id, own_session, actor)
+        revoked = store.revoke_keys_of(session, user_id, self._workbench.clock())
+        for key_id in revoked:
+            self._workbench.activity.record(actor, Action.KEY_REVOKED, key_id, session=session)
+        return len(revoked)
+
+    def list_keys(self, actor: Actor) -> list[KeyRecord]:
+        """Return the actor's keys, the newest first, revoked ones too."""
+        self.access.flush()
+        with self._workbench.database.read() as session:
+            return store.list_keys(session, actor.user_id)
+
+    def calls(self, actor: Actor, key_id: str, *, days: int = 14) -> KeyCalls:
+        """Return the calls made with a key of the actor. Raises :class:`NotFound`."""
+        self.access.flush()
+        today = self._workbench.clock().date()
+        with self._workbench.database.read() as session:
+            if store.find_key(session, actor.user_id, key_id) is None:
+                raise NotFound("no such key")
+            last = call_store.list_calls(session, key_id)
+            counts = call_store.count_by_day(session, key_id, today - timedelta(days=days - 1))
+        return KeyCalls(tuple(last), fill_days(counts, today=today, days=days))
+
+    def start_check(self, actor: Actor, key: Secret, address: str) -> Run:
+        """Start «Probar la clave» against the API at ``address``, which must be ours and not a user's word.
+
+        Raises :class:`InvalidInput` for a mistyped key, without a call.
+        """
+        parts = find_parts(key.reveal().strip())
+        if parts is None:
+            raise InvalidInput(problem("key", "typing_error"))
+        return self._workbench.runs.start(actor, Cell.API_KEY, parts.id, build_check(parts, address))
+
+    def pair_start(self, actor: Actor, grant_id: str, address: str) -> Pairing:
+        """Open a pairing against a grant for :data:`PAIR_ACTION`; ``address`` is where the device finds the API."""
+        with self._workbench.database.session() as session:
+            self._workbench.identity.consume_grant(session, actor, grant_id, PAIR_ACTION)
+            self._workbench.activity.record(actor, Action.PAIRING_CODE_ISSUED, session=session)
+        code = self._workbench.identity.issue_code(CodePurpose.PAIRING, actor.user_id, PAIRING_LIFETIME)
+        return Pairing(code, build_payload(address, code), self._workbench.clock() + PAIRING_LIFETIME)
+
+    def pair_finish(self, code: str, device: str, *, ip: str = "") -> IssuedKey:
+        """Exchange a one-time code for a key named after ``device``, with every scope and without an end.
+
+        Raises :class:`InvalidInput`; a wrong name leaves the code good.
+        """
+        now = self._workbench.clock()
+        request = KeyRequest.checked(device, frozenset(Scope), None, now=now)
+        with self._workbench.database.session() as session:
+            owner = self._owner_of_code(session, code, ip)
+            refuse_too_many(store.list_keys(session, owner.user_id), now)
+            return self._add(session, owner, request, now, action=Action.DEVICE_PAIRED)
+
+    def _owner_of_code(self, session: Session, code: str, ip: str) -> Actor:
+        try:
+            user_id = self._workbench.identity.consume_code(session, CodePurpose.PAIRING, Secret(code))
+        except NotAllowed:
+            raise InvalidInput(problem("code", "unknown_code")) from None
+        if (owner := store.find_owner(session, user_id or 0)) is None:
+            raise InvalidInput(problem("code", "unknown_code"))
+        return replace(owner, ip=ip)
+
+    def _roll(self, session: Session, actor: Actor, key_id: str) -> IssuedKey:
+        now = self._workbench.clock()
+        old = store.find_key(session, actor.user_id, key_id, lock=True)
+        if old is None or old.state(now) is KeyState.REVOKED:
+            raise NotFound("no such key to roll")
+        self._drop_unused_successor(session, actor, old, now)
+        lifetime = old.expires - old.created if old.expires else None
+        again = KeyRequest(old.device, old.scopes, now + lifetime if lifetime else None)
+        new = self._add(session, actor, again, now, action=Action.KEY_ROLLED)
+        store.replace_key(session, old.id, new.id, retires=now + ROLL_GRACE)
+        ends = [moment for moment in (old.expires, old.retires or now + ROLL_GRACE) if moment]
+        return IssuedKey(new.key, new.id, min(ends))
+
+    def _drop_unused_successor(self, session: Session, actor: Actor, old: KeyRecord, now: datetime) -> None:
+        # Its answer was lost, or nobody wanted it: a key that nobody holds must not stay good.
+        if old.replaced_by:
+            for key_id in store.revoke_keys(session, [old.replaced_by], now):
+                self._workbench.activity.record(actor, Action.KEY_REVOKED, key_id, session=session)
+
+    def _add(
+        self, session: Session, actor: Actor, request: KeyRequest, now: datetime, *, action: Action = Action.KEY_ISSUED
+    ) -> IssuedKey:
+        parts = new_parts()
+        key = build_key(parts)
+        record = KeyRecord(
+            id=parts.id,
+            user_id=actor.user_id,
+            device=request.device,
+            last4=key.reveal()[-4:],
+            scopes=request.scopes,
+            created=now,
+            expires=request.expires,
+        )
+        store.add_key(session, record, digest_secret(parts.secret, self.access.pepper))
+        self._workbench.activity.record(actor, action, parts.id, detail=request.device, session=session)
+        return IssuedKey(key, parts.id)

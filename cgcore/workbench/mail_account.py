@@ -1,0 +1,152 @@
+"""The mail account of each user: read, check, save; the password goes to the vault and never comes back."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cgcore.activity import Action
+from cgcore.errors import FieldProblem, InvalidInput, StaleVersion, VaultError
+from cgcore.identity.actor import Actor
+from cgcore.mail.account import MailAccountDraft, check_account
+from cgcore.mail.stored import StoredAccount, account_to_json, changed_targets
+from cgcore.once import once
+from cgcore.storage.mail_accounts import find_account, put_account
+from cgcore.texts import sentence
+from cgcore.vault.secret import Secret
+from cgcore.workbench.mail_runs import MailRuns
+from cgcore.workbench.texts import problem
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from cgcore.workbench.core import Workbench
+
+__all__ = ["MailAccountSection", "secret_name"]
+
+
+def secret_name(user_id: int) -> str:
+    """Return the vault's name of a user's mail password; by number, so that a rename orphans nothing."""
+    return f"mail/{user_id}"
+
+
+class MailAccountSection:
+    """Use cases of «Cuenta mail»."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench = workbench
+
+    @once
+    def runs(self) -> MailRuns:
+        """Probes and test mails of this section."""
+        return MailRuns(self._workbench)
+
+    def get(self, actor: Actor) -> StoredAccount:
+        """Return the actor's account; an empty one with version 0 when nothing is stored."""
+        with self._workbench.database.read() as session:
+            return find_account(session, actor.user_id) or StoredAccount()
+
+    def check(self, actor: Actor, draft: MailAccountDraft) -> tuple[FieldProblem, ...]:
+        """Return every problem of a draft, blocking or not, those against the stored account included."""
+        return (*check_account(draft), *self._password_problems(self.get(actor), draft))
+
+    def save(self, actor: Actor, draft: MailAccountDraft, *, version: int) -> StoredAccount:
+        """Store ``draft``, which was read at ``version``, and return what stands there now.
+
+        ``draft.password``: ``None`` keeps the stored one, an empty one removes it, any other takes its place; it is
+        read back from the vault before anything is called saved. Raises :class:`InvalidInput`,
+        :class:`StaleVersion` (nothing is lost: the caller still has the draft) and :class:`VaultError`.
+        """
+        problems = [found for found in check_account(draft) if found.blocking]
+        if problems:
+            raise InvalidInput(*problems)
+        before: Secret | None = None
+        try:
+            with self._workbench.database.session() as session:
+                stored = find_account(session, actor.user_id, lock=True) or StoredAccount()
+                self._require_current(stored, draft, version)
+                if draft.password is not None:
+                    before = self._swap_password(actor, draft.password)
+                return self._put(session, actor, stored, draft)
+        except (InvalidInput, StaleVersion, VaultError):
+            raise
+        except Exception:
+            # The row was not stored: the vault goes back to what the stored row speaks of.
+            if draft.password is not None:
+                self._swap_password(actor, before or Secret(""))
+            raise
+
+    def delete_secret(self, user_id: int) -> None:
+        """Remove a user's stored password (the user's rows are gone)."""
+        self._workbench.vault.delete(secret_name(user_id))
+
+    def effective_password(self, actor: Actor, draft: MailAccountDraft) -> Secret | None:
+        """Return the password that a test of ``draft`` uses: the typed one, else the stored one.
+
+        Raises :class:`InvalidInput` when the stored one would go to another server or user than it was stored for.
+        """
+        if draft.password is not None:
+            return draft.password or None
+        stored = self.get(actor)
+        problems = self._password_problems(stored, draft)
+        if problems:
+            raise InvalidInput(*problems)
+        return self._workbench.vault.get(secret_name(actor.user_id)) if stored.password_set else None
+
+    def password_mark(self, password: Secret | None) -> str:
+        """Return a keyed digest of a password: equal for equal ones, useless to whoever has only the database."""
+        if not password:
+            return ""
+        key = self._workbench.vault.derive_key("password-mark")
+        return hmac.new(key, password.reveal().encode(), hashlib.sha256).hexdigest()
+
+    def to_json(self, account: StoredAccount) -> dict[str, Any]:
+        """Return the account as the API shows it."""
+        return {
+            **account_to_json(account.draft),
+            "password_set": account.password_set,
+            "version": account.version,
+        }
+
+    def _password_problems(self, stored: StoredAccount, draft: MailAccountDraft) -> tuple[FieldProblem, ...]:
+        if draft.password is not None or not stored.password_set or not changed_targets(stored.draft, draft):
+            return ()
+        return (problem("password", "password_again"),)
+
+    def _require_current(self, stored: StoredAccount, draft: MailAccountDraft, version: int) -> None:
+        if stored.version != version:
+            raise StaleVersion(stored.version, self.to_json(stored))
+        problems = self._password_problems(stored, draft)
+        if problems:
+            raise InvalidInput(*problems)
+
+    def _swap_password(self, actor: Actor, password: Secret) -> Secret | None:
+        return self._workbench.vault.swap(secret_name(actor.user_id), password)
+
+    def _put(self, session: Session, actor: Actor, stored: StoredAccount, draft: MailAccountDraft) -> StoredAccount:
+        password_set, mark = stored.password_set, stored.password_mark
+        if draft.password is not None:
+            password_set, mark = bool(draft.password), self.password_mark(draft.password)
+        account = StoredAccount(
+            draft=replace(draft, password=None),
+            password_set=password_set,
+            password_mark=mark,
+            version=stored.version + 1,
+            updated=self._workbench.clock(),
+        )
+        put_account(session, actor.user_id, account, self._workbench.clock())
+        changed = ", ".join(sentence("cgcore.workbench", f"changed_{name}") for name in _changed_fields(stored, draft))
+        self._workbench.activity.record(actor, Action.ACCOUNT_SAVED, detail=changed, session=session)
+        pin = draft.imap.pin
+        if pin and pin != stored.draft.imap.pin:
+            host = draft.imap.host
+            self._workbench.activity.record(actor, Action.CERTIFICATE_PINNED, host, detail=pin, session=session)
+        return account
+
+
+def _changed_fields(stored: StoredAccount, draft: MailAccountDraft) -> list[str]:
+    old, new = account_to_json(stored.draft), account_to_json(draft)
+    names = [name for name in old if old[name] != new[name]]
+    return [*names, "password"] if draft.password is not None else names

@@ -1,0 +1,197 @@
+"""Series as administrators keep them: list, add, change, switch off, delete, start from a usual layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NoReturn, TypedDict
+
+from sqlmodel import Session
+
+from cgcore.activity import Action
+from cgcore.documents import DocumentType
+from cgcore.errors import FieldProblem, InvalidInput, NotFound, StaleVersion
+from cgcore.identity.actor import Actor
+from cgcore.once import once
+from cgcore.series.changes import change_action, describe_change, forbids_anew
+from cgcore.series.counters import preview_numbers
+from cgcore.series.defaults import OwnChoice
+from cgcore.series.drafts import SeriesDraft, check_draft, check_kind, series_problem
+from cgcore.series.kinds import Series, type_label
+from cgcore.series.starters import StarterLayout
+from cgcore.storage import series as store
+from cgcore.storage import series_defaults as defaults_store
+from cgcore.storage.locks import take_change_lock
+from cgcore.workbench.series_starters import create_starter_set
+
+if TYPE_CHECKING:
+    from cgcore.workbench.core import Workbench
+    from cgcore.workbench.overview import OverviewLine
+    from cgcore.workbench.series_checks import SeriesChecks
+    from cgcore.workbench.series_defaults import SeriesDefaultsSection
+
+__all__ = ["SeriesPage", "SeriesSection"]
+
+_MAX_LIMIT = 200
+
+
+class SeriesPage(TypedDict):
+    """One page of series by code; ``next`` is the cursor of the following page, None on the last."""
+
+    items: list[Series]
+    next: str | None
+
+
+class SeriesSection:
+    """Use cases of series. Everybody reads them; only administrators change them."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench = workbench
+
+    @once
+    def defaults(self) -> SeriesDefaultsSection:
+        """Default series of users and of the company."""
+        from cgcore.workbench.series_defaults import SeriesDefaultsSection
+
+        return SeriesDefaultsSection(self._workbench)
+
+    @once
+    def checks(self) -> SeriesChecks:
+        """The cell «Comprobar» and the line of Resumen."""
+        from cgcore.workbench.series_checks import SeriesChecks
+
+        return SeriesChecks(self._workbench)
+
+    def list(
+        self, actor: Actor, *, text: str = "", active: bool | None = None, cursor: str | None = None, limit: int = 50
+    ) -> SeriesPage:
+        """Return one page of series by code; ``text`` is looked for in code and name, ``limit`` is 1 to 200."""
+        del actor  # every user may know the series
+        limit = max(1, min(limit, _MAX_LIMIT))
+        with self._workbench.database.read() as session:
+            found = store.list_series(session, text=text.strip(), active=active, after=cursor or "", limit=limit + 1)
+        items = found[:limit]
+        return {"items": items, "next": items[-1].code if len(found) > limit else None}
+
+    def get(self, actor: Actor, code: str) -> Series:
+        """Return one series, or raise :class:`NotFound`."""
+        del actor
+        with self._workbench.database.read() as session:
+            return _found(session, code)
+
+    def count(self, actor: Actor) -> int:
+        """Return how many series there are."""
+        del actor
+        with self._workbench.database.read() as session:
+            return store.count_series(session)
+
+    def preview(self, actor: Actor, code: str, document_type: DocumentType, count: int = 3) -> tuple[str, ...]:
+        """Return the next numbers as they would look; nothing is consumed."""
+        return preview_numbers(self.get(actor, code), document_type, count)
+
+    def check(self, actor: Actor, draft: SeriesDraft) -> tuple[FieldProblem, ...]:
+        """Return what is wrong with ``draft``, blocking or not, without storing anything."""
+        actor.require_admin()
+        with self._workbench.database.read() as session:
+            return self._problems(session, draft)
+
+    def add(self, actor: Actor, draft: SeriesDraft) -> Series:
+        """Store a new series. Raises :class:`InvalidInput`, also when its code is taken (case does not count)."""
+        actor.require_admin()
+        with self._workbench.database.session() as session:
+            take_change_lock(session)
+            if taken := store.find_series(session, draft.code):
+                raise InvalidInput(series_problem("code", "code_taken", serie=taken.code))
+            self._refuse(self._problems(session, draft))
+            store.add_series(session, draft)
+            self._workbench.activity.record(actor, Action.SERIES_ADDED, draft.code, session=session)
+            return _found(session, draft.code)
+
+    def save(self, actor: Actor, draft: SeriesDraft, version: int) -> Series:
+        """Replace the series read at ``version``.
+
+        Raises :class:`NotFound`, :class:`InvalidInput`, or :class:`StaleVersion` with what stands there now: of two
+        who edit one counter the second is told, and no number is lost.
+        """
+        actor.require_admin()
+        with self._workbench.database.session() as session:
+            take_change_lock(session)
+            before = _found(session, draft.code)
+            draft = replace(draft, code=before.code)
+            self._refuse(self._problems(session, draft))
+            orphans = _orphaned(session, before, draft)
+            if not store.save_series(session, draft, version):
+                _refuse_stale(before)
+            after = _found(session, draft.code)
+            self._workbench.activity.record(
+                actor, change_action(before, after), draft.code, detail=describe_change(before, after), session=session
+            )
+            self._record_orphans(actor, session, draft.code, orphans)
+            return after
+
+    def delete(self, actor: Actor, code: str, version: int) -> None:
+        """Delete a series that no sent document bears; else :class:`InvalidInput` says to switch it off instead."""
+        actor.require_admin()
+        with self._workbench.database.session() as session:
+            take_change_lock(session)
+            stored = _found(session, code)
+            if stored.used:
+                raise InvalidInput(series_problem("code", "series_in_use", serie=stored.code))
+            orphans = defaults_store.list_choices_of_series(session, stored.code)
+            if not store.delete_series(session, stored.code, version):
+                _refuse_stale(stored)
+            self._workbench.activity.record(actor, Action.SERIES_DELETED, stored.code, session=session)
+            self._record_orphans(actor, session, stored.code, orphans)
+
+    def list_orphans(self, actor: Actor, code: str, draft: SeriesDraft | None) -> Sequence[OwnChoice]:
+        """Return the defaults that saving ``draft`` (None: deleting) would leave pointing at a forbidden series."""
+        actor.require_admin()
+        with self._workbench.database.read() as session:
+            return _orphaned(session, _found(session, code), draft)
+
+    def create_starter_set(self, actor: Actor, layout: StarterLayout) -> Sequence[Series]:
+        """Create every series of a layout and the company's defaults that go with it, or nothing at all.
+
+        Raises :class:`InvalidInput` when one of its codes is taken. A company default that is set already stays.
+        """
+        return create_starter_set(self._workbench, actor, layout)
+
+    def overview(self, actor: Actor) -> OverviewLine:
+        """Return what Resumen says of the series."""
+        return self.checks.overview(actor)
+
+    def record_use(self, session: Session, code: str, document_type: DocumentType, number: int) -> None:
+        """Remember, in the caller's transaction, that a sent document bore ``number``. Moves no counter."""
+        store.raise_last_used(session, code, document_type, number, self._workbench.clock().year)
+
+    def _problems(self, session: Session, draft: SeriesDraft) -> tuple[FieldProblem, ...]:
+        counters, stored = store.load_counters(session, draft.code), store.find_series(session, draft.code)
+        mixed = check_kind(draft, stored) if stored else ()
+        return (*check_draft(draft, counters, year=self._workbench.clock().year), *mixed)
+
+    def _refuse(self, problems: Sequence[FieldProblem]) -> None:
+        if blocking := [problem for problem in problems if problem.blocking]:
+            raise InvalidInput(*blocking)
+
+    def _record_orphans(self, actor: Actor, session: Session, code: str, orphans: Sequence[OwnChoice]) -> None:
+        if orphans:
+            pairs = ", ".join(f"{choice.username or '*'}: {type_label(choice.document_type)}" for choice in orphans)
+            self._workbench.activity.record(
+                actor, Action.DEFAULTS_ORPHANED, code, result="warning", detail=pairs, session=session
+            )
+
+
+def _found(session: Session, code: str) -> Series:
+    found = store.find_series(session, code)
+    if found is None:
+        raise NotFound("no such series")
+    return found
+
+
+def _orphaned(session: Session, before: Series, draft: SeriesDraft | None) -> list[OwnChoice]:
+    choices = defaults_store.list_choices_of_series(session, before.code)
+    return [choice for choice in choices if draft is None or forbids_anew(before, draft, choice.document_type)]
+
+
+def _refuse_stale(stored: Series) -> NoReturn:
+    raise StaleVersion(stored.version, stored.as_json())

@@ -1,0 +1,199 @@
+"""Default series: a user's own, the company's, and what applies of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlmodel import Session
+
+from cgcore.activity import Action
+from cgcore.documents import DOCUMENT_TYPES, DocumentType
+from cgcore.errors import FieldProblem, InvalidInput, NotFound, StaleVersion
+from cgcore.identity.actor import Actor
+from cgcore.series.defaults import OwnChoice
+from cgcore.series.findings import Finding
+from cgcore.series.guards import check_default
+from cgcore.series.kinds import type_label
+from cgcore.series.overview import DefaultRow, Defaults, build_row, choices_version
+from cgcore.storage import series as series_store
+from cgcore.storage import series_defaults as store
+from cgcore.storage.locks import take_change_lock
+from cgcore.storage.tables import UserRow
+from cgcore.texts import sentence
+
+if TYPE_CHECKING:
+    from cgcore.workbench.core import Workbench
+
+__all__ = ["Choices", "SeriesDefaultsSection", "parse_document_type"]
+
+Choices = Mapping[DocumentType, str | None]
+
+_OPTIONS = 50  # how many series a select offers; beyond, the page searches
+
+
+class SeriesDefaultsSection:
+    """Use cases of default series. A user sees and changes their own; an administrator everybody's."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench = workbench
+
+    def get(
+        self, actor: Actor, user_id: int | None = None, *, search: str = "", choices: Choices | None = None
+    ) -> Defaults:
+        """Return the defaults of ``actor``, or of another user for an administrator.
+
+        ``search`` narrows the series offered; with ``choices`` the table shows what storing them would make of it.
+        Raises :class:`NotFound` for a user that is unknown or not theirs.
+        """
+        with self._workbench.database.read() as session:
+            return self._read(session, _user(session, actor, user_id), search, choices)
+
+    def get_company(self, actor: Actor, *, search: str = "", choices: Choices | None = None) -> Defaults:
+        """Return the company's defaults in the same shape, with the company's choice as ``own``."""
+        actor.require_admin()
+        with self._workbench.database.read() as session:
+            return self._read(session, None, search, choices)
+
+    def save(self, actor: Actor, choices: Choices, version: int | None, user_id: int | None = None) -> Defaults:
+        """Store the choices of the types named (None: the company's applies again); the other types stay.
+
+        ``version`` is the one that :meth:`get` returned; None overwrites. Raises :class:`StaleVersion`,
+        :class:`NotFound`, or :class:`InvalidInput` with one problem per forbidden type, and stores nothing then.
+        A choice that stays as it was is not judged again: an orphan does not block the other rows.
+        """
+        with self._workbench.database.session() as session:
+            take_change_lock(session)
+            user = _user(session, actor, user_id)
+            stored = store.load_own_defaults(session, _id(user))
+            _refuse_stale(stored, version)
+            changed = self._judged(session, choices, stored)
+            store.save_own_defaults(session, _id(user), changed)
+            if changed:
+                self._record(actor, session, user.username, stored, changed)
+            return self._read(session, user, "")
+
+    def save_company(self, actor: Actor, choices: Choices, version: int | None, *, clear_own: bool = False) -> Defaults:
+        """Store the company's defaults as :meth:`save`; ``clear_own`` («para todos») removes users' own choices."""
+        actor.require_admin()
+        with self._workbench.database.session() as session:
+            take_change_lock(session)
+            stored = store.load_company_defaults(session)
+            _refuse_stale(stored, version)
+            changed = self._judged(session, choices, stored)
+            store.save_company_defaults(session, changed)
+            if changed:
+                self._record(actor, session, "*", stored, changed, action=Action.COMPANY_SERIES_SAVED)
+            if clear_own:
+                self._clear_own(actor, session, list(choices))
+            return self._read(session, None, "")
+
+    def list_overridden(self, actor: Actor, types: Sequence[DocumentType]) -> Sequence[OwnChoice]:
+        """Return whose own choice of ``types`` «para todos» would remove, by user name."""
+        actor.require_admin()
+        with self._workbench.database.read() as session:
+            return store.list_choices_of_types(session, types)
+
+    def check_choice(self, actor: Actor, document_type: DocumentType, code: str) -> tuple[Finding, ...]:
+        """Return what the guards say of ``code`` for one document (Enviar documento); an error means: do not send."""
+        del actor
+        with self._workbench.database.read() as session:
+            return self._findings(session, document_type, code)
+
+    def _read(self, session: Session, user: UserRow | None, search: str, choices: Choices | None = None) -> Defaults:
+        company = store.load_company_defaults(session)
+        stored = store.load_own_defaults(session, _id(user)) if user else company
+        own = {kind: code for kind, code in {**stored, **(choices or {})}.items() if code is not None}
+        options = {
+            entry.code: series_store.list_allowed(session, entry.code, limit=_OPTIONS + 1) for entry in DOCUMENT_TYPES
+        }
+        codes = {*own.values(), *company.values(), *(found[0][0] for found in options.values() if len(found) == 1)}
+        series = series_store.load_series(session, codes)
+        rows = tuple(
+            build_row(
+                kind,
+                own=own.get(kind),
+                company=company.get(kind) if user else None,
+                options=found,
+                option_limit=_OPTIONS,
+                series=series,
+                year=self._workbench.clock().year,
+            )
+            for kind, found in options.items()
+        )
+        if search.strip():
+            rows = tuple(_narrowed(session, row, search.strip()) for row in rows)
+        return Defaults(user.username if user else "", rows, choices_version(stored))
+
+    def _judged(self, session: Session, choices: Choices, stored: Mapping[DocumentType, str]) -> Choices:
+        changed = {kind: code for kind, code in choices.items() if code != stored.get(kind)}
+        problems = [
+            FieldProblem(kind.value, finding.code, finding.message)
+            for kind, code in changed.items()
+            if code is not None
+            for finding in self._findings(session, kind, code)
+            if finding.blocks
+        ]
+        if problems:
+            raise InvalidInput(*problems)
+        return changed
+
+    def _findings(self, session: Session, document_type: DocumentType, code: str) -> tuple[Finding, ...]:
+        series = series_store.load_series(session, [code]).get(code)
+        return check_default(document_type, code, series, year=self._workbench.clock().year)
+
+    def _clear_own(self, actor: Actor, session: Session, types: Sequence[DocumentType]) -> None:
+        for choice in store.list_choices_of_types(session, types):
+            detail = f"{type_label(choice.document_type)}: {choice.series_code} → –"
+            self._workbench.activity.record(
+                actor, Action.DEFAULTS_SAVED, choice.username, "ok", detail, session=session
+            )
+        store.delete_own_defaults(session, types)
+
+    def _record(
+        self,
+        actor: Actor,
+        session: Session,
+        whose: str,
+        stored: Mapping[DocumentType, str],
+        changed: Choices,
+        *,
+        action: Action = Action.DEFAULTS_SAVED,
+    ) -> None:
+        detail = "; ".join(
+            f"{type_label(kind)}: {stored.get(kind, '–')} → {code or '–'}" for kind, code in changed.items()
+        )
+        self._workbench.activity.record(actor, action, whose, detail=detail, session=session)
+
+
+def parse_document_type(text: str) -> DocumentType:
+    """Return the type with code ``text``, or raise :class:`InvalidInput` (rule 4)."""
+    try:
+        return DocumentType(text)
+    except ValueError:
+        message = sentence("cgcore.series", "unknown_document_type", tipo=text)
+        raise InvalidInput(FieldProblem(text, "unknown_document_type", message)) from None
+
+
+def _narrowed(session: Session, row: DefaultRow, search: str) -> DefaultRow:
+    found = series_store.list_allowed(session, row.document_type, text=search, limit=_OPTIONS + 1)
+    return replace(row, options=tuple(found[:_OPTIONS]), more=len(found) > _OPTIONS)
+
+
+def _user(session: Session, actor: Actor, user_id: int | None) -> UserRow:
+    wanted = actor.user_id if user_id is None else user_id
+    user = session.get(UserRow, wanted) if wanted == actor.user_id or actor.is_admin else None
+    if user is None:
+        raise NotFound("no such user")
+    return user
+
+
+def _id(user: UserRow) -> int:
+    return user.id or 0
+
+
+def _refuse_stale(stored: Mapping[DocumentType, str], version: int | None) -> None:
+    present = choices_version(stored)
+    if version is not None and version != present:
+        raise StaleVersion(present, {kind.value: code for kind, code in stored.items()})

@@ -1,0 +1,122 @@
+"""Messages made of templates: the preview, its file, and the test mail are the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage
+from typing import TYPE_CHECKING
+
+from cgcore.documents import DocumentType
+from cgcore.errors import FieldProblem, InvalidInput
+from cgcore.identity.actor import Actor
+from cgcore.mail.address import is_address
+from cgcore.mail.message import Attachment, InlineImage, build_message
+from cgcore.runs import Cell, Run
+from cgcore.templates.checks import Check
+from cgcore.templates.compiled import Rendered, TemplateSource
+from cgcore.templates.sample_document import build_sample_pdf, sample_file_name
+from cgcore.templates.variables import values_for
+
+if TYPE_CHECKING:
+    from cgcore.workbench.core import Workbench
+
+__all__ = ["Preview", "TemplateMail"]
+
+_NOBODY = "facturas@ejemplo.example"  # stands for an address that is not set yet; RFC 2606
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A message as it would be sent, and what the rendering has to say about it.
+
+    ``sender_known`` is False while the account has no address and a made-up one stands in the message.
+    """
+
+    rendered: Rendered
+    message: EmailMessage
+    sender_known: bool
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes of the message (RFC 5322)."""
+        return self.message.as_bytes()
+
+
+class TemplateMail:
+    """Builds and sends messages out of templates of one user."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench = workbench
+
+    def own_values(self, actor: Actor) -> dict[str, str]:
+        """Return the values that are known already: the company's name and the user's, where they are set."""
+        known = {"empresa": self._workbench.company.get(actor).name, "usuario": actor.full_name}
+        return {name: value for name, value in known.items() if value}
+
+    def preview(
+        self,
+        actor: Actor,
+        document_type: DocumentType,
+        source: TemplateSource,
+        sample: Mapping[str, str],
+        *,
+        date: datetime | None = None,
+    ) -> Preview:
+        """Return the message for the text on the screen and a sample document; errors do not stop it."""
+        values = values_for(document_type, {**self.own_values(actor), **sample})
+        rendered = self._workbench.templates.compile(document_type, source).fill(values)
+        account = self._workbench.mail_account.get(actor).draft
+        sender = next((address for address in (account.user, actor.mail) if is_address(address)), "")
+        recipient = actor.mail if is_address(actor.mail) else sender
+        message = build_message(
+            sender=sender or _NOBODY,
+            sender_name=values["empresa"],
+            recipients=[recipient or _NOBODY],
+            recipient_name=actor.full_name,
+            subject=rendered.subject,
+            text=rendered.text,
+            html=rendered.html,
+            images=[_part(image.cid, image.type, image.data) for image in rendered.images],
+            attachments=[_sample_attachment(values)],
+            read_receipt=account.read_receipt,
+            generated=True,
+            date=date or self._workbench.clock().astimezone(),
+        )
+        return Preview(rendered, message, sender_known=bool(sender))
+
+    def send_test(
+        self, actor: Actor, document_type: DocumentType, source: TemplateSource, sample: Mapping[str, str]
+    ) -> Run:
+        """Send the previewed message to the actor with their own account, as a run.
+
+        Raises :class:`InvalidInput` that names each error of the template, the unresolved variables among them, and
+        where the account is incomplete or the actor has no address.
+        """
+        preview = self.preview(actor, document_type, source, sample)
+        require_sendable(preview.rendered)
+        account = self._workbench.mail_account
+        sender = account.runs.sender_of(actor, account.get(actor).draft)
+        recipient = actor.mail if is_address(actor.mail) else sender
+        return account.runs.start_message(actor, Cell.TEMPLATE_MAIL, preview.message, recipient)
+
+
+def require_sendable(rendered: Rendered) -> None:
+    """Raise :class:`InvalidInput` with one problem for each check that forbids sending."""
+    if rendered.errors:
+        raise InvalidInput(*map(_problem, rendered.errors))
+
+
+def _problem(check: Check) -> FieldProblem:
+    return FieldProblem(check.field.value, check.code.value, check.message)
+
+
+def _part(cid: str, media_type: str, data: bytes) -> InlineImage:
+    return InlineImage(cid, media_type, data, f"imagen-{cid[7:15]}.{media_type.removeprefix('image/')}")
+
+
+def _sample_attachment(values: Mapping[str, str]) -> Attachment:
+    name = sample_file_name(values["documento"], values["serie"], values["numero"])
+    title = f"{values['documento']} {values['serie']} {values['numero']} - documento de ejemplo"
+    return Attachment(name, "application/pdf", build_sample_pdf(title))

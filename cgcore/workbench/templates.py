@@ -1,0 +1,178 @@
+"""Subject, body and signature of each user: read, save, restore, copy, versions, rendering."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from cgcore.activity import Action
+from cgcore.documents import DocumentType, info, types_with_template
+from cgcore.errors import NotFound, StaleVersion
+from cgcore.identity.actor import Actor
+from cgcore.identity.usernames import username_key
+from cgcore.once import once
+from cgcore.storage import templates as store
+from cgcore.storage.users import find_user_by_key
+from cgcore.templates.compiled import CompiledTemplate, Rendered, TemplateSource, compile_template
+from cgcore.templates.defaults import default_source
+from cgcore.templates.request import RenderRequest
+from cgcore.templates.stored import StoredSignature, StoredTemplate, TemplateVersion
+from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
+from cgcore.workbench.template_rows import clean_subject, clean_text, read_signature, read_template
+
+if TYPE_CHECKING:
+    from cgcore.workbench.core import Workbench
+    from cgcore.workbench.template_mail import TemplateMail
+
+__all__ = ["TemplatesSection"]
+
+_COMPILED_KEPT = 64
+
+
+class TemplatesSection:
+    """Use cases of templates. Everybody has their own; a type without one of its own has the built-in one."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench = workbench
+        self._compile = lru_cache(maxsize=_COMPILED_KEPT)(compile_template)
+
+    @once
+    def mail(self) -> TemplateMail:
+        """Messages made of templates: previews and test mails."""
+        from cgcore.workbench.template_mail import TemplateMail
+
+        return TemplateMail(self._workbench)
+
+    def get(self, actor: Actor, document_type: DocumentType) -> StoredTemplate:
+        """Return the actor's template of a type, cleaned again on the way out; version 0 is the built-in one."""
+        return self._get(actor.user_id, document_type)
+
+    def get_all(self, actor: Actor) -> dict[DocumentType, StoredTemplate]:
+        """Return the actor's template of every type, in the order of the tabs."""
+        with self._workbench.database.read() as session:
+            rows = store.list_templates(session, actor.user_id)
+        return {entry.code: read_template(entry.code, rows.get(entry.code.value)) for entry in types_with_template()}
+
+    def get_signature(self, actor: Actor) -> StoredSignature:
+        """Return the actor's signature; version 0 is the built-in one."""
+        return self._get_signature(actor.user_id)
+
+    def save(
+        self, actor: Actor, document_type: DocumentType, subject: str, body: str, *, version: int, amends: bool = False
+    ) -> StoredTemplate:
+        """Store a template read at ``version``, cleaned.
+
+        ``amends``: the last characters of the save before, arrived late; they make no second version and no second
+        line in the trail. Raises :class:`StaleVersion` with what stands there now, :class:`InvalidInput` for a text
+        that is too long. Checks stop no save, only a sending.
+        """
+        return self._save(actor, document_type, subject, body, version, Action.TEMPLATE_SAVED, amends=amends)
+
+    def restore(self, actor: Actor, document_type: DocumentType, *, version: int) -> StoredTemplate:
+        """Store the built-in template of a type as the next version; the one before stays in the history."""
+        source = default_source(document_type)
+        return self._save(actor, document_type, source.subject, source.body, version, Action.TEMPLATE_RESTORED)
+
+    def copy(self, actor: Actor, source: DocumentType, target: DocumentType, *, version: int) -> StoredTemplate:
+        """Store the stored subject and body of ``source`` for ``target``, which was read at ``version``."""
+        template = self.get(actor, source)
+        return self._save(actor, target, template.subject, template.body, version, Action.TEMPLATES_COPIED)
+
+    def save_signature(self, actor: Actor, html: str, *, version: int, amends: bool = False) -> StoredSignature:
+        """Store the signature read at ``version``; as :meth:`save`."""
+        html = clean_text("signature", html)
+        with self._workbench.database.session() as session:
+            stored = read_signature(store.find_signature(session, actor.user_id))
+            if stored.version != version:
+                raise StaleVersion(stored.version, {"html": stored.html})
+            row = store.save_signature(session, actor.user_id, html=html, now=self._workbench.clock(), amends=amends)
+            if not amends:
+                self._workbench.activity.record(actor, Action.SIGNATURE_SAVED, session=session)
+            return read_signature(row)
+
+    def list_versions(self, actor: Actor, document_type: DocumentType | None) -> list[TemplateVersion]:
+        """Return the saved states of a template (None: of the signature), the newest first."""
+        with self._workbench.database.read() as session:
+            return store.list_versions(session, actor.user_id, document_type)
+
+    def compile(self, document_type: DocumentType, source: TemplateSource) -> CompiledTemplate:
+        """Return the compiled template; those used last are kept."""
+        return self._compile(document_type, source)
+
+    def source(self, actor: Actor, document_type: DocumentType) -> TemplateSource:
+        """Return the actor's stored subject, body and signature for a type."""
+        return self._source(actor.user_id, document_type)
+
+    def render(self, actor: Actor, document_type: DocumentType, request: RenderRequest) -> Rendered:
+        """Render a request; a part that it leaves out is the actor's stored one."""
+        source = request.source(self.source(actor, document_type))
+        return self._compile(document_type, source).fill(request.variables)
+
+    def render_for_user(self, username: str, document_type: DocumentType, request: RenderRequest) -> Rendered:
+        """Render for the command line with the templates of ``username``. Raises :class:`NotFound`."""
+        with self._workbench.database.read() as session:
+            user = find_user_by_key(session, username_key(username))
+        if user is None or user.id is None:
+            raise NotFound("no such user")
+        source = request.source(self._source(user.id, document_type))
+        return self._compile(document_type, source).fill(request.variables)
+
+    def preview_subject(self, actor: Actor, document_type: DocumentType, variables: Mapping[str, str]) -> str:
+        """Return the subject of the next document with these values, as the actor's template makes it."""
+        values = {**self.mail.own_values(actor), **variables}
+        return self.render(actor, document_type, RenderRequest(variables=values)).subject
+
+    def overview(self, actor: Actor) -> OverviewLine:
+        """Return the line of «Resumen»: types with errors, else how many are the user's own."""
+        templates = self.get_all(actor).values()
+        signature = self.get_signature(actor).html
+        broken = [
+            template
+            for template in templates
+            if self._compile(template.document_type, TemplateSource(template.subject, template.body, signature))
+            .fill({})
+            .errors
+        ]
+        if broken:
+            values = {"count": len(broken), "first": info(broken[0].document_type).tab}
+            return OverviewLine(SectionName.TEMPLATES, SectionState.ERROR, "templates_errors", values)
+        own = sum(not template.is_default for template in templates)
+        code = "templates_own" if own else "templates_default"
+        return OverviewLine(SectionName.TEMPLATES, SectionState.OK, code, {"count": own})
+
+    def _get(self, user_id: int, document_type: DocumentType) -> StoredTemplate:
+        with self._workbench.database.read() as session:
+            return read_template(document_type, store.find_template(session, user_id, document_type))
+
+    def _get_signature(self, user_id: int) -> StoredSignature:
+        with self._workbench.database.read() as session:
+            return read_signature(store.find_signature(session, user_id))
+
+    def _source(self, user_id: int, document_type: DocumentType) -> TemplateSource:
+        template = self._get(user_id, document_type)
+        return TemplateSource(template.subject, template.body, self._get_signature(user_id).html)
+
+    def _save(
+        self,
+        actor: Actor,
+        document_type: DocumentType,
+        subject: str,
+        body: str,
+        version: int,
+        action: Action,
+        *,
+        amends: bool = False,
+    ) -> StoredTemplate:
+        subject, body = clean_subject(subject), clean_text("body", body)
+        with self._workbench.database.session() as session:
+            stored = read_template(document_type, store.find_template(session, actor.user_id, document_type))
+            if stored.version != version:
+                raise StaleVersion(stored.version, {"subject": stored.subject, "body": stored.body})
+            now = self._workbench.clock()
+            row = store.save_template(
+                session, actor.user_id, document_type, subject=subject, body=body, now=now, amends=amends
+            )
+            if not amends:
+                self._workbench.activity.record(actor, action, document_type.value, session=session)
+            return read_template(document_type, row)

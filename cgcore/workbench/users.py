@@ -1,0 +1,191 @@
+"""Users as administrators see them, and everybody's own particulars. Passwords and log-ins belong to identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from sqlmodel import Session
+
+from cgcore.activity import Action
+from cgcore.errors import InvalidInput, NotFound, StaleVersion
+from cgcore.identity.actor import Actor, Role
+from cgcore.identity.texts import invalid
+from cgcore.identity.usernames import username_key
+from cgcore.storage import sessions as session_store
+from cgcore.storage import user_directory as store
+from cgcore.storage import users as user_store
+from cgcore.storage.locks import take_change_lock
+from cgcore.storage.tables import UserRow
+from cgcore.vault.secret import Secret
+from cgcore.workbench.identity import NewUser
+
+if TYPE_CHECKING:
+    from cgcore.workbench.core import Workbench
+
+__all__ = ["Particulars", "User", "UserPage", "UsersSection"]
+
+_MAX_LIMIT = 200
+_MAX_NAME = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Particulars:
+    """What may be changed of a user."""
+
+    full_name: str = ""
+    mail: str = ""
+    role: Role = Role.USER
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user as shown."""
+
+    id: int
+    username: str
+    full_name: str
+    mail: str
+    role: Role
+    active: bool
+    has_password: bool
+    created: datetime
+    version: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the user as a stale save shows them."""
+        return {"name": self.username, "full_name": self.full_name, "mail": self.mail, "role": self.role.value}
+
+
+class UserPage(TypedDict):
+    """One page of users by name; ``next`` is the cursor of the following page, None on the last."""
+
+    items: list[User]
+    next: str | None
+
+
+class UsersSection:
+    """Use cases of users. All but the own particulars are the administrators'."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench = workbench
+
+    def list(
+        self, actor: Actor, *, text: str = "", active: bool | None = None, cursor: str | None = None, limit: int = 50
+    ) -> UserPage:
+        """Return one page of users by name; ``limit`` is 1 to 200."""
+        actor.require_admin()
+        limit = max(1, min(limit, _MAX_LIMIT))
+        with self._workbench.database.read() as session:
+            rows = store.list_users_page(session, text=text.strip(), active=active, after=cursor or "", limit=limit + 1)
+        items = [_user(row) for row in rows[:limit]]
+        return {"items": items, "next": rows[limit - 1].username_key if len(rows) > limit else None}
+
+    def get(self, actor: Actor, username: str) -> User:
+        """Return a user by name: oneself, or anybody for an administrator. Raises :class:`NotFound`."""
+        with self._workbench.database.read() as session:
+            return _user(_visible(session, actor, username))
+
+    def add(self, actor: Actor, draft: NewUser) -> Secret | None:
+        """Add a user; without a password in ``draft`` return the path of a page to set one, good once, for a day.
+
+        Raises :class:`InvalidInput`, also when the name is taken.
+        """
+        self._workbench.identity.add_user(actor, draft)
+        if draft.password is not None:
+            return None
+        return self._workbench.identity.issue_reset_link(actor, draft.username)
+
+    def save(self, actor: Actor, username: str, particulars: Particulars, version: int) -> User:
+        """Change name, mail or role of a user read at ``version``.
+
+        Raises :class:`NotFound`, :class:`StaleVersion`, and :class:`InvalidInput`: a wrong mail, or ``last_admin`` on
+        ``role`` when nobody would be left to administer.
+        """
+        actor.require_admin()
+        with self._workbench.database.session() as session:
+            take_change_lock(session)
+            before = _user(_visible(session, actor, username))
+            after = self._store(session, before, particulars, version)
+            if before.role is Role.ADMIN and user_store.count_active_admins(session) == 0:
+                raise invalid("role", "last_admin")
+            self._workbench.activity.record(
+                actor, Action.USER_SAVED, after.username, detail=_changes(before, after), session=session
+            )
+            return after
+
+    def save_own(self, actor: Actor, full_name: str, mail: str, version: int) -> User:
+        """Change one's own name and mail. Raises :class:`InvalidInput` and :class:`StaleVersion`."""
+        with self._workbench.database.session() as session:
+            take_change_lock(session)
+            before = _user(_visible(session, actor, actor.username))
+            after = self._store(session, before, Particulars(full_name, mail, before.role), version)
+            self._workbench.activity.record(
+                actor, Action.PROFILE_SAVED, after.username, detail=_changes(before, after), session=session
+            )
+            return after
+
+    def disable(self, actor: Actor, username: str) -> None:
+        """Close an account: its log-ins and keys stop at once. Raises ``last_admin`` for the last administrator."""
+        self._workbench.identity.disable_user(actor, username)
+
+    def enable(self, actor: Actor, username: str) -> None:
+        """Open a closed account again; its log-ins stay ended."""
+        self._workbench.identity.enable_user(actor, username)
+
+    def issue_reset_link(self, actor: Actor, username: str) -> Secret:
+        """Return the path of a page where ``username`` sets a new password: good once, for a day."""
+        return self._workbench.identity.issue_reset_link(actor, username)
+
+    def count_sessions(self, actor: Actor, username: str) -> int:
+        """Return how many log-ins of a user are open."""
+        from cgcore.identity.lifetimes import SESSION_IDLE
+
+        actor.require_admin()
+        with self._workbench.database.read() as session:
+            user = _visible(session, actor, username)
+            return len(session_store.list_live_sessions(session, user.id or 0, self._workbench.clock(), SESSION_IDLE))
+
+    def end_sessions(self, actor: Actor, username: str) -> int:
+        """End every log-in of a user; return how many were open."""
+        return self._workbench.identity.end_sessions_of(actor, username)
+
+    def _store(self, session: Session, before: User, particulars: Particulars, version: int) -> User:
+        full_name, mail = particulars.full_name.strip(), particulars.mail.strip()
+        problems = NewUser(before.username, full_name=full_name, mail=mail).list_problems()
+        if len(full_name) > _MAX_NAME or not full_name.isprintable():
+            problems.extend(invalid("full_name", "full_name_wrong").problems)
+        if problems:
+            raise InvalidInput(*problems)
+        role = particulars.role.value
+        if not store.save_particulars(session, before.id, version, full_name=full_name, mail=mail, role=role):
+            raise StaleVersion(before.version, before.as_json())
+        session.expire_all()
+        return _user(session.get_one(UserRow, before.id))
+
+
+def _visible(session: Session, actor: Actor, username: str) -> UserRow:
+    row = user_store.find_user_by_key(session, username_key(username))
+    if row is None or not (actor.is_admin or row.id == actor.user_id):
+        raise NotFound("no such user", code="username_unknown")
+    return row
+
+
+def _user(row: UserRow) -> User:
+    return User(
+        id=row.id or 0,
+        username=row.username,
+        full_name=row.full_name,
+        mail=row.mail,
+        role=Role(row.role),
+        active=row.active,
+        has_password=bool(row.password_hash),
+        created=row.created,
+        version=row.version,
+    )
+
+
+def _changes(before: User, after: User) -> str:
+    old, new = before.as_json(), after.as_json()
+    return "; ".join(f"{name}: {old[name]} → {new[name]}" for name in old if old[name] != new[name])

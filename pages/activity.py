@@ -1,0 +1,81 @@
+"""«Actividad»: who did what, when, and how it went; own lines for a user, all for an administrator."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import streamlit as st
+
+from cgcore.activity import ActivityFilters
+from cgcore.workbench import get_workbench
+from pages.ui.activity_table import draw_entries
+from pages.ui.heads import page_title
+from pages.ui.identity import require_actor
+from pages.ui.moments import viewer_zone
+from pages.ui.paging import Pager
+from pages.ui.texts import activity as texts
+
+PAGE = "activity"
+ROWS = 50
+RESULTS = {texts.RESULT_ANY: "", texts.RESULT_OK: "ok", texts.RESULT_BAD: "error"}
+
+
+def _since(days: int) -> datetime | None:
+    if days == 0:
+        return None
+    today = datetime.now(viewer_zone()).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today - timedelta(days=days - 1)
+
+
+actor = require_actor()
+workbench = get_workbench()
+
+page_title(texts.TITLE, texts.SUBTITLE_ALL if actor.is_admin else texts.SUBTITLE_OWN)
+with st.container(horizontal=True, vertical_alignment="bottom", key=f"{PAGE}_filters"):
+    text = st.text_input(
+        texts.SEARCH, placeholder=texts.SEARCH_PLACEHOLDER, icon=":material/search:", key=f"{PAGE}_search", width=300
+    )
+    action = st.selectbox(
+        texts.ACTION,
+        ["", *texts.ACTIONS],
+        format_func=lambda code: texts.ACTIONS.get(code, texts.ANY_ACTION),
+        key=f"{PAGE}_action",
+        width=240,
+    )
+    username = st.text_input(texts.USER, key=f"{PAGE}_user", width=150) if actor.is_admin else ""
+    result = st.segmented_control(
+        texts.RESULT, list(RESULTS), key=f"{PAGE}_result", default=texts.RESULT_ANY, required=True
+    )
+    days = st.segmented_control(
+        texts.DAYS, list(texts.DAYS_OPTIONS), key=f"{PAGE}_days", default=next(iter(texts.DAYS_OPTIONS)), required=True
+    )
+filters = ActivityFilters(
+    text=(text or "").strip(),
+    action=str(action or ""),
+    result=RESULTS[result or texts.RESULT_ANY],
+    username=(username or "").strip(),
+    since=_since(texts.DAYS_OPTIONS[days]) if days else None,
+)
+pager = Pager(PAGE, filters)
+page = workbench.activity.list(actor, pager.cursor, ROWS, filters)
+if page["items"]:
+    draw_entries(page["items"], with_user=actor.is_admin)
+else:
+    st.caption(texts.EMPTY if filters == ActivityFilters() else texts.EMPTY_FILTERED)
+pager.draw(page["next"])
+st.download_button(
+    texts.EXPORT,
+    lambda: "".join(
+        workbench.activity.export_csv(
+            actor,
+            header=texts.CSV_HEADER,
+            labels={**texts.ACTIONS, "ok": texts.OK, "warning": texts.WARNING},
+            filters=filters,
+        )
+    ).encode(),
+    file_name="actividad.csv",
+    mime="text/csv",
+    icon=":material/download:",
+    key=f"{PAGE}_export",
+    on_click="ignore",
+)

@@ -1,0 +1,47 @@
+"""«Administración»: company, series, users, and the whole configuration as one file."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cgcore.workbench import get_workbench
+from pages.ui.admin.company_panel import CompanyPanel
+from pages.ui.admin.copy_panel import CopyPanel
+from pages.ui.admin.series_panel import SeriesPanel
+from pages.ui.admin.users_panel import UsersPanel
+from pages.ui.heads import page_title, save_bar
+from pages.ui.identity import require_actor
+from pages.ui.saving import draw_notices
+from pages.ui.texts import administration as texts
+
+PAGE = "administration"
+PANEL = f"{PAGE}_panel"
+PANELS = {
+    texts.PANEL_COMPANY: CompanyPanel,
+    texts.PANEL_SERIES: SeriesPanel,
+    texts.PANEL_USERS: UsersPanel,
+    texts.PANEL_COPY: CopyPanel,
+}
+
+actor = require_actor()
+if not actor.is_admin:
+    st.error(texts.ADMINS_ONLY, icon=":material/block:")
+    st.stop()
+workbench = get_workbench()
+name: str = st.session_state.setdefault(PANEL, texts.PANEL_COMPANY)
+panel = PANELS[name](workbench, actor)
+
+bar = save_bar(PAGE, disabled=not panel.can_save)
+again = st.session_state.pop(f"{PAGE}_save_again", False)
+if (bar.clicked or again or panel.wants_save) and panel.save():
+    panel = PANELS[name](workbench, actor)
+    panel.reset()
+if panel.can_save:
+    bar.show(panel.changed())
+
+draw_notices(bar, *panel.forms)
+page_title(texts.TITLE, texts.SUBTITLE)
+st.segmented_control(
+    texts.PANEL, list(PANELS), key=PANEL, required=True, label_visibility="collapsed", persist_state="session"
+)
+panel.draw()

@@ -1,0 +1,46 @@
+"""«Cuenta mail»: the account, its two servers and the test mail, each proven in its own cell."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cgcore.errors import VaultError
+from cgcore.vault.texts import problem_text
+from cgcore.workbench import get_workbench
+from pages.ui.heads import page_title, save_bar
+from pages.ui.identity import require_actor
+from pages.ui.mail import account_cell, server_cells, test_mail_cell
+from pages.ui.mail.form import AccountForm
+from pages.ui.mail.view import MailPage
+from pages.ui.saving import draw_notices, try_save
+from pages.ui.texts import mail_account as texts
+
+PAGE = "mail_account"
+TROUBLE = f"{PAGE}_trouble"  # why the vault did not take the password, until the next attempt
+
+actor = require_actor()
+workbench = get_workbench()
+form = AccountForm(workbench.mail_account.get(actor))
+
+bar = save_bar(PAGE)
+if bar.clicked or st.session_state.pop(f"{PAGE}_save_again", False):
+    st.session_state.pop(TROUBLE, None)
+    try:
+        if try_save(PAGE, form, lambda: workbench.mail_account.save(actor, form.draft(), version=form.seeded_version)):
+            form = AccountForm(workbench.mail_account.get(actor))
+            form.reset()
+    except VaultError as failed:
+        st.session_state[TROUBLE] = failed.code
+bar.show(form.changed_fields())
+bar.remember(form.draft())
+
+draw_notices(bar, form)
+if TROUBLE in st.session_state:
+    trouble = problem_text(st.session_state[TROUBLE])
+    bar.notices.error(trouble.fix, title=trouble.title, icon=":material/error:")
+page_title(texts.TITLE, texts.SUBTITLE)
+page = MailPage(workbench, actor, form, bar)
+account_cell.draw(page)
+server_cells.draw_outgoing(page)
+server_cells.draw_incoming(page)
+test_mail_cell.draw(page)

@@ -1,0 +1,73 @@
+"""«Resumen»: how each section stands, and one button that proves the mail account."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cgcore.errors import InvalidInput
+from cgcore.workbench import get_workbench
+from cgcore.workbench.overview import OverviewLine, SectionState
+from pages.ui.cells import CellState, draw_badge
+from pages.ui.heads import page_title
+from pages.ui.identity import require_actor
+from pages.ui.moments import when
+from pages.ui.problems import draw_problems
+from pages.ui.results import draw_step, escape, follow
+from pages.ui.texts import common
+from pages.ui.texts import overview as texts
+
+_STATES = {
+    SectionState.OK: CellState.PASSED,
+    SectionState.ERROR: CellState.FAILED,
+    SectionState.RUNNING: CellState.RUNNING,
+}
+
+
+def _draw_line(line: OverviewLine) -> None:
+    page, label = texts.SECTIONS[line.section]
+    with st.container(border=True, key=f"overview_{line.section}"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.page_link(page, label=f"**{label}**", icon=texts.ICONS[line.section])
+            if line.state is SectionState.WARNING:
+                st.badge(texts.ATTENTION, icon=":material/warning:", color="orange")
+            elif line.state is SectionState.IDLE:
+                st.badge(texts.NOT_SET_UP, icon=CellState.IDLE.icon, color="gray")
+            else:
+                draw_badge(_STATES[line.state])
+        values = {name: escape(str(value)) for name, value in line.values.items()}
+        fact = texts.FACTS[line.code].format(sentence=escape(line.sentence), **values)
+        st.caption(f"{fact.removesuffix('.')} · {when(line.at)}" if line.at else fact)
+
+
+actor = require_actor()
+workbench = get_workbench()
+
+page_title(texts.TITLE, texts.SUBTITLE.format(name=escape(actor.full_name or actor.username)))
+with st.container(horizontal=True, vertical_alignment="center"):
+    clicked = st.button(texts.RUN_ALL, type="primary", icon=":material/play_arrow:", key="overview_run_all")
+    st.caption(texts.RUN_ALL_EXPLANATION)
+lines = st.empty()
+with lines.container():
+    for line in workbench.overview.lines(actor):
+        _draw_line(line)
+if clicked:
+    try:
+        runs = workbench.overview.start_all(actor)
+    except InvalidInput as refused:
+        st.warning(texts.RUN_ALL_INCOMPLETE, icon=":material/warning:")
+        for problem in refused.problems:
+            draw_problems([problem], problem.field)
+        st.page_link("mail_account.py", label=texts.GO_TO_ACCOUNT, icon=":material/mail:")
+    else:
+        places = {}
+        for run, column in zip(runs, st.columns(len(runs), gap="large"), strict=True):
+            column.markdown(f"**{texts.LEGS[run.cell]}**")
+            places[run.id] = (column.container(gap="xxsmall"), 0)
+        with st.spinner(common.STATE_RUNNING, show_time=True):
+            for run in follow(workbench, actor, *runs):
+                place, drawn = places[run.id]
+                with place:
+                    for step in run.steps[drawn:]:
+                        draw_step(step)
+                places[run.id] = (place, len(run.steps))
+        st.rerun()

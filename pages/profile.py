@@ -1,0 +1,52 @@
+"""«Mi usuario»: own name and mail, password, open log-ins, own configuration as a file."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cgcore.workbench import get_workbench
+from cgcore.workbench.users import User
+from pages.ui.cells import cell
+from pages.ui.forms import FieldForm
+from pages.ui.heads import page_title, save_bar
+from pages.ui.identity import require_actor
+from pages.ui.portable import draw_portable
+from pages.ui.profile import password, sessions
+from pages.ui.results import escape
+from pages.ui.saving import draw_notices, try_save
+from pages.ui.texts import profile as texts
+
+PAGE = "profile"
+LABELS = {"full_name": texts.FULL_NAME, "mail": texts.MAIL}
+
+
+def _form(stored: User) -> FieldForm:
+    return FieldForm(PAGE, {"full_name": stored.full_name, "mail": stored.mail}, stored.version, LABELS)
+
+
+actor = require_actor()
+workbench = get_workbench()
+form = _form(workbench.users.get(actor, actor.username))
+
+bar = save_bar(PAGE)
+if bar.clicked or st.session_state.pop(f"{PAGE}_save_again", False):
+    values = form.values()
+    if try_save(PAGE, form, lambda: workbench.users.save_own(actor, values["full_name"], values["mail"], form.version)):
+        form = _form(workbench.users.get(actor, actor.username))
+        form.reset()
+bar.show(len(form.changed()))
+
+draw_notices(bar, form)
+page_title(texts.TITLE, texts.SUBTITLE.format(name=escape(actor.username)))
+with cell("particulars", texts.CELL_PARTICULARS) as badge:
+    badge.empty()
+    name, mail = st.columns(2, gap="large")
+    with name:
+        st.text_input(texts.FULL_NAME, key=form.key("full_name"), persist_state="session")
+        form.problems_under("full_name")
+    with mail:
+        st.text_input(texts.MAIL, key=form.key("mail"), help=texts.MAIL_HELP, persist_state="session")
+        form.problems_under("mail")
+password.draw(workbench, actor)
+sessions.draw(workbench, actor)
+draw_portable(workbench, actor, PAGE, username=actor.username)

@@ -1,0 +1,64 @@
+"""«Valores por defecto para envío»: subject and body of each document type, one signature, the message they make."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cgcore.documents import types_with_template
+from cgcore.runs import Cell
+from cgcore.templates.checks import Field
+from cgcore.templates.compiled import TemplateSource
+from cgcore.workbench import get_workbench
+from pages.ui.cells import cell, draw_badge, state_of
+from pages.ui.editor import rich_text
+from pages.ui.heads import page_title, save_bar
+from pages.ui.identity import require_actor
+from pages.ui.results import draw_run
+from pages.ui.sending.actions import draw_signature_actions
+from pages.ui.sending.checks import draw_checks
+from pages.ui.sending.drafts import PAGE, load_drafts
+from pages.ui.sending.portable import draw_portable
+from pages.ui.sending.summary import draw_head
+from pages.ui.sending.type_tab import draw_type
+from pages.ui.sending.view import SendingPage, StaleTemplate
+from pages.ui.sent import draw_sent
+from pages.ui.stale import draw_stale
+from pages.ui.texts import sending_defaults as texts
+
+actor = require_actor()
+workbench = get_workbench()
+drafts = load_drafts(workbench, actor)
+
+bar = save_bar(PAGE)
+page_title(texts.TITLE, texts.SUBTITLE)
+page = SendingPage(workbench, actor, drafts, bar, summary=st.empty())
+with bar.notices:
+    if bar.clicked or st.session_state.pop(f"{PAGE}_save_again", False):
+        page.save()
+    else:
+        page.save_late()
+    page.draw_refusals()
+    draw_stale(PAGE, StaleTemplate(drafts, st.session_state.get(f"{PAGE}_stale_kind")))
+draw_head(page)
+
+signature = drafts.signature
+kinds = [entry.code for entry in types_with_template()]
+# Plain tabs, all mounted: an editor that is taken away would lose what was just typed.
+for tab, kind in zip(st.tabs([entry.tab for entry in types_with_template()]), kinds, strict=True):
+    with tab:
+        draw_type(page, kind)
+
+with st.container(border=True, key="cell_signature"):
+    st.markdown(f"**{texts.SIGNATURE}**", help=texts.SIGNATURE_HELP)
+    st.caption(texts.SIGNATURE_HELP)
+    typed = rich_text(signature.seed, key=signature.key, placeholder=texts.EDITOR_PLACEHOLDER)
+    source = TemplateSource("-", "<p>-</p>", typed)
+    draw_checks(workbench.templates.compile(kinds[0], source).fill({}).checks, signature, Field.SIGNATURE)
+    draw_signature_actions(page)
+
+run = workbench.runs.find_last(actor, Cell.TEMPLATE_MAIL)
+if run is not None:
+    with cell("template_mail", texts.CELL_SENDING) as badge:
+        draw_badge(state_of(run), badge)
+        draw_run(run, state_of(run), key=f"{PAGE}_mail", after_verdict=draw_sent)
+draw_portable(page)

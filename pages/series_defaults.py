@@ -1,0 +1,63 @@
+"""«Series por defecto»: the series that each document type proposes, for me, for another user, for everybody."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cgcore.workbench import get_workbench
+from pages.ui.heads import page_title, save_bar
+from pages.ui.identity import require_actor
+from pages.ui.results import escape
+from pages.ui.saving import draw_notices, try_save
+from pages.ui.series import check_cell, everybody
+from pages.ui.series.form import DefaultsForm
+from pages.ui.series.rows import draw_groups
+from pages.ui.series.target import Whose, choose_target, read_target
+from pages.ui.texts import series_defaults as texts
+
+PAGE = "series_defaults"
+SEARCH = f"{PAGE}_search"
+
+actor = require_actor()
+workbench = get_workbench()
+target = read_target(actor)
+stored = target.read(workbench, actor)
+form = DefaultsForm(target, stored)
+
+bar = save_bar(PAGE)
+changed = form.changed_choices()
+answer: bool | None = st.session_state.pop(everybody.ANSWER, None)
+wanted = bar.clicked or answer is not None or st.session_state.pop(f"{PAGE}_save_again", False)
+overriding = target.whose is Whose.ALL and answer is None and [kind for kind, code in changed.items() if code]
+if wanted and overriding and workbench.series.defaults.list_overridden(actor, overriding):
+    everybody.ask_everybody(workbench, actor, overriding)
+elif wanted and try_save(
+    PAGE, form, lambda: target.save(workbench, actor, changed, stored, form.version, clear=bool(answer))
+):
+    stored = target.read(workbench, actor)
+    form = DefaultsForm(target, stored)
+    form.reset()
+    changed = {}
+bar.show(len(form.changed()))
+
+draw_notices(bar, form)
+subtitles = {Whose.ME: texts.SUBTITLE, Whose.OTHER: texts.SUBTITLE_OTHER, Whose.ALL: texts.SUBTITLE_ALL}
+page_title(texts.TITLE, subtitles[target.whose].format(name=escape(target.name)))
+choose_target(workbench, actor)
+if target.whose is Whose.OTHER and target.user_id is None:
+    st.stop()
+empty = workbench.series.count(actor) == 0
+if empty:
+    st.info(texts.EMPTY_ADMIN if actor.is_admin else texts.EMPTY_USER, title=texts.EMPTY_TITLE, icon=":material/info:")
+    if actor.is_admin:
+        st.page_link("administration.py", label=texts.GO_TO_ADMIN, icon=":material/apartment:")
+search = st.session_state.get(SEARCH, "")
+if search or any(row.more for row in stored.rows):
+    st.text_input(texts.SEARCH, key=SEARCH, help=texts.SEARCH_HELP, icon=":material/search:", persist_state="session")
+shown = target.read(workbench, actor, search=search, choices=changed)
+draw_groups(workbench, actor, target, form, shown, quiet=empty)
+st.caption(texts.SEVERAL_NUMBERS)
+if target.whose is Whose.ME:
+    check_cell.draw(workbench, actor, stored)
+elif target.whose is Whose.ALL:
+    everybody.draw_clear_own(workbench, actor, stored.choices)

@@ -1,0 +1,57 @@
+"""The lines of the trail as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from cgcore.activity import ActivityEntry
+from cgcore.mail.catalogue import diagnosis_keys
+from cgcore.mail.steps import Leg
+from cgcore.mail.texts import sentences
+from pages.ui.moments import when
+from pages.ui.results import escape
+from pages.ui.texts import activity as texts
+
+__all__ = ["draw_entries", "result_word"]
+
+
+def draw_entries(entries: Sequence[ActivityEntry], *, with_user: bool) -> None:
+    """Draw ``entries``, the newest first; without the user where all are one's own."""
+    columns = {
+        texts.COLUMN_WHEN: [when(entry.at) for entry in entries],
+        texts.COLUMN_WHO: [escape(entry.actor_name) or texts.NOBODY for entry in entries],
+        texts.COLUMN_WHAT: [_what(entry) for entry in entries],
+        texts.COLUMN_RESULT: [_result(entry) for entry in entries],
+        texts.COLUMN_DETAIL: [escape(entry.detail) for entry in entries],
+        texts.COLUMN_FROM: [escape(_source(entry)) for entry in entries],
+    }
+    if not with_user:
+        columns.pop(texts.COLUMN_WHO)
+    st.table(columns, border="horizontal", hide_index=True, alt=texts.TABLE_ALT)
+
+
+def _what(entry: ActivityEntry) -> str:
+    label = escape(texts.ACTIONS.get(entry.action, entry.action))
+    thing = texts.OBJECTS.get(entry.object, entry.object)
+    return f"{label} · **{escape(thing)}**" if thing and thing != "*" else label
+
+
+def _result(entry: ActivityEntry) -> str:
+    if entry.result == "ok":
+        return f":green[:material/check_circle: {texts.OK}]"
+    if entry.result == "warning":
+        return f":orange[:material/warning: {texts.WARNING}]"
+    return f":red[:material/error: {escape(result_word(entry.result))}]"
+
+
+def result_word(code: str) -> str:
+    """Return a result in words: a diagnosis by its title, what is unknown as it is stored."""
+    if code in diagnosis_keys():
+        return sentences(code, Leg.SMTP)[0]
+    return texts.RESULTS.get(code, code)
+
+
+def _source(entry: ActivityEntry) -> str:
+    return texts.VIA_KEY.format(ip=entry.ip, key=entry.key_id) if entry.key_id else entry.ip

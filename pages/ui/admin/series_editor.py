@@ -1,0 +1,197 @@
+"""One series: code, name, kind, the types it serves with the next number of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from cgcore.documents import DOCUMENT_TYPES, DocumentType, DocumentTypeInfo, SeriesGroup
+from cgcore.errors import InvalidInput, StaleVersion
+from cgcore.identity.actor import Actor
+from cgcore.series.counters import format_number
+from cgcore.series.defaults import OwnChoice
+from cgcore.series.drafts import SeriesDraft
+from cgcore.series.kinds import Series, SeriesKind, type_label
+from cgcore.workbench import Workbench
+from pages.ui.admin.series_list import OPEN
+from pages.ui.cells import cell
+from pages.ui.forms import FieldForm
+from pages.ui.identity import while_logged_in
+from pages.ui.problems import draw_problems
+from pages.ui.results import escape
+from pages.ui.texts import administration as texts
+from pages.ui.texts import common
+
+__all__ = ["CONFIRMED", "SeriesForm", "ask_about_orphans", "draw_editor"]
+
+CONFIRMED = "administration_series_confirmed"
+_SHOWN = 20
+
+
+class SeriesForm(FieldForm):
+    """The draft of one series; for each type whether it is served, and its next number."""
+
+    def __init__(self, stored: Series | None) -> None:
+        self.stored = stored
+        prefix = f"administration_series_{stored.code}" if stored else "administration_new_series"
+        values = series_values(stored.as_json() if stored else {})
+        labels = {"name": texts.SERIES_NAME, "kind": texts.KIND, "active": texts.ACTIVE_FIELD}
+        for entry in DOCUMENT_TYPES:
+            labels[f"serves_{entry.code}"] = type_label(entry.code)
+            labels[f"number_{entry.code}"] = texts.NEXT_NUMBER.format(kind=type_label(entry.code))
+        super().__init__(prefix, values, stored.version if stored else 0, labels)
+
+    def draft(self) -> SeriesDraft:
+        """Return what the fields hold now."""
+        numbers = {
+            entry.code: int(self.value(f"number_{entry.code}") or 0)
+            for entry in DOCUMENT_TYPES
+            if self.value(f"serves_{entry.code}")
+        }
+        return SeriesDraft(
+            self.value("code"), self.value("name").strip(), self.value("kind"), self.value("active"), numbers
+        )
+
+    def differences(self, stored: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """Return the fields that differ from ``stored``, a series as the API shows it."""
+        return super().differences(series_values(stored))
+
+
+def series_values(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a series as the API shows it; an empty mapping is a new one."""
+    numbers: Mapping[str, int] = stored.get("document_types", {})
+    values: dict[str, Any] = {
+        "code": stored.get("code", ""),
+        "name": stored.get("name", ""),
+        "kind": SeriesKind(stored.get("kind", SeriesKind.ORDINARY)),
+        "active": stored.get("active", True),
+    }
+    for entry in DOCUMENT_TYPES:
+        values[f"serves_{entry.code}"] = entry.code.value in numbers
+        values[f"number_{entry.code}"] = numbers.get(entry.code.value, 1)
+    return values
+
+
+def draw_editor(workbench: Workbench, actor: Actor, form: SeriesForm) -> None:
+    """Draw the fields, the previews, and the way out."""
+    if st.button(texts.BACK, icon=":material/arrow_back:", type="tertiary", key="administration_series_back"):
+        st.session_state.pop(OPEN, None)
+        st.rerun()
+    title = texts.SERIES_EDITOR.format(code=escape(form.stored.code)) if form.stored else texts.SERIES_EDITOR_NEW
+    with cell("series_editor", title) as badge:
+        badge.empty()
+        _draw_head(form)
+        st.markdown(f"**{texts.TYPES}**")
+        st.caption(texts.TYPES_EXPLANATION)
+        form.problems_under("document_types", widget="code")
+        for group in SeriesGroup:
+            st.caption(group.value)
+            for entry in DOCUMENT_TYPES:
+                if entry.group is group:
+                    _draw_type(form, entry)
+        warnings = [problem for problem in workbench.series.check(actor, form.draft()) if not problem.blocking]
+        for problem in warnings if form.value("code") else ():
+            draw_problems([problem], problem.field)
+    if form.stored is None:
+        return
+    if form.stored.used:
+        st.caption(texts.USED_NOTE)
+    elif st.button(texts.SERIES_DELETE, icon=":material/delete:", key="administration_series_delete"):
+        _ask_delete(workbench, actor, form.stored)
+
+
+def _draw_head(form: SeriesForm) -> None:
+    code, name = st.columns([1, 3], gap="medium")
+    with code:
+        st.text_input(
+            texts.CODE,
+            key=form.key("code"),
+            help=texts.CODE_HELP,
+            disabled=form.stored is not None,
+            persist_state="session",
+        )
+        form.problems_under("code")
+    with name:
+        st.text_input(texts.SERIES_NAME, key=form.key("name"), persist_state="session")
+        form.problems_under("name")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+        st.segmented_control(
+            texts.KIND,
+            list(SeriesKind),
+            format_func=texts.KINDS.__getitem__,
+            key=form.key("kind"),
+            help=texts.KIND_HELP,
+            required=True,
+            persist_state="session",
+        )
+        st.toggle(texts.ACTIVE_FIELD, key=form.key("active"), persist_state="session")
+
+
+def _draw_type(form: SeriesForm, entry: DocumentTypeInfo) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        served = st.checkbox(
+            entry.series_label, key=form.key(f"serves_{entry.code}"), persist_state="session", width=190
+        )
+        if not served:
+            return
+        st.number_input(
+            texts.NEXT_NUMBER.format(kind=type_label(entry.code)),
+            key=form.key(f"number_{entry.code}"),
+            label_visibility="collapsed",
+            step=1,
+            persist_state="session",
+            width=170,
+        )
+        if form.value("code"):
+            first = int(form.value(f"number_{entry.code}") or 0)
+            numbers = [format_number(form.value("code"), first + step) for step in range(3)]
+            st.caption(texts.PREVIEW.format(numbers=escape(", ".join(numbers))))
+    form.problems_under(f"next_number.{entry.code}", widget=f"number_{entry.code}")
+
+
+@st.dialog(texts.ORPHANS_HEAD, icon=":material/warning:")
+@while_logged_in
+def ask_about_orphans(code: str, orphans: list[OwnChoice]) -> None:
+    """List the defaults that the save leaves behind, and leave the answer in the session."""
+    st.markdown(f"**{texts.ORPHANS_TITLE.format(code=escape(code))}**")
+    st.write(texts.ORPHANS_EXPLANATION)
+    _draw_choices(orphans)
+    with st.container(horizontal=True):
+        if st.button(texts.ORPHANS_CONFIRM, type="primary", key="administration_series_orphans_confirm"):
+            st.session_state[CONFIRMED] = True
+            st.rerun()
+        if st.button(common.CANCEL, key="administration_series_orphans_cancel"):
+            st.rerun()
+
+
+@st.dialog(texts.SERIES_DELETE, icon=":material/delete:")
+@while_logged_in
+def _ask_delete(workbench: Workbench, actor: Actor, series: Series) -> None:
+    st.markdown(f"**{texts.SERIES_DELETE_TITLE.format(code=escape(series.code))}**")
+    st.write(texts.SERIES_DELETE_EXPLANATION)
+    orphans = list(workbench.series.list_orphans(actor, series.code, None))
+    if orphans:
+        st.write(texts.ORPHANS_EXPLANATION)
+        _draw_choices(orphans)
+    with st.container(horizontal=True):
+        if st.button(texts.SERIES_DELETE, type="primary", key="administration_series_delete_confirm"):
+            try:
+                workbench.series.delete(actor, series.code, series.version)
+            except (InvalidInput, StaleVersion) as refused:
+                problems = refused.problems if isinstance(refused, InvalidInput) else ()
+                st.error(problems[0].message if problems else common.STALE_TITLE, icon=":material/error:")
+                return
+            st.session_state.pop(OPEN, None)
+            st.rerun()
+        if st.button(common.CANCEL, key="administration_series_delete_cancel"):
+            st.rerun()
+
+
+def _draw_choices(choices: list[OwnChoice]) -> None:
+    for choice in choices[:_SHOWN]:
+        name, kind = choice.username or texts.ORPHAN_COMPANY, type_label(DocumentType(choice.document_type))
+        st.text(texts.ORPHAN_ROW.format(name=name, kind=kind))
+    if len(choices) > _SHOWN:
+        st.caption(texts.AND_MORE.format(count=len(choices) - _SHOWN))

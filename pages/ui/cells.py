@@ -1,0 +1,63 @@
+"""The notebook cell: its frame, its badge, its states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import Literal
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from cgcore.runs import Run
+from pages.ui.texts import common as texts
+
+__all__ = ["CellState", "cell", "draw_badge", "state_of"]
+
+_Color = Literal["gray", "blue", "green", "red", "orange", "violet"]
+
+
+class CellState(Enum):
+    """The states of a cell: word, colour and icon always go together."""
+
+    IDLE = (texts.STATE_IDLE, "gray", "radio_button_unchecked")
+    RUNNING = (texts.STATE_RUNNING, "blue", "progress_activity")
+    PASSED = (texts.STATE_PASSED, "green", "check_circle")
+    FAILED = (texts.STATE_FAILED, "red", "error")
+    STALE = (texts.STATE_STALE, "orange", "sync_problem")
+    UNSAVED = (texts.STATE_UNSAVED, "violet", "edit")
+    BLOCKED = (texts.STATE_BLOCKED, "gray", "block")
+
+    def __init__(self, label: str, color: _Color, icon: str) -> None:
+        self.label = label
+        self.color: _Color = color
+        self.icon = f":material/{icon}:"
+
+
+def state_of(run: Run | None, fingerprint: str | None = None) -> CellState:
+    """Return the state that ``run`` gives a cell whose inputs now have ``fingerprint`` (``None``: not compared)."""
+    if run is None:
+        return CellState.IDLE
+    if run.is_running:
+        return CellState.RUNNING
+    if fingerprint is not None and run.fingerprint != fingerprint:
+        return CellState.STALE
+    return CellState.FAILED if run.failed else CellState.PASSED
+
+
+def draw_badge(state: CellState, place: DeltaGenerator | None = None) -> None:
+    """Draw the badge of ``state``, here or in ``place``."""
+    (place or st).badge(state.label, icon=state.icon, color=state.color)
+
+
+@contextmanager
+def cell(key: str, title: str, state: CellState | None = None) -> Iterator[DeltaGenerator]:
+    """Open a cell: a frame with its title and, at the right, a slot for the badge, which is yielded."""
+    with st.container(border=True, key=f"cell_{key}"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", wrap=False):
+            st.markdown(f"**{title}**")
+            slot = st.empty()
+        if state is not None:
+            draw_badge(state, slot)
+        yield slot

@@ -1,0 +1,67 @@
+"""The head of a page: Guardar at the top left with the state of the draft beside it, then the title.
+
+Only the page's own run draws here. A fragment that writes outside itself races with that run, and Streamlit 1.67
+ends the whole page when the two arrive in the wrong order; so a fragment asks for a run of the page instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from pages.ui.texts import common as texts
+
+__all__ = ["SaveBar", "page_title", "save_bar"]
+
+
+@dataclass(frozen=True, slots=True)
+class SaveBar:
+    """The click, and two places that are always there: beside the button, and below it for what is to be told.
+
+    What comes and goes stands in a place of its own, so that the cells below keep their position in the page.
+    """
+
+    page: str
+    clicked: bool
+    slot: DeltaGenerator
+    notices: DeltaGenerator
+
+    def show(self, changed_fields: int) -> None:
+        """Say beside the button how many fields differ from what is stored."""
+        if changed_fields == 0:
+            self.slot.markdown(f":gray[:material/check: {texts.ALL_SAVED}]")
+            return
+        count = texts.UNSAVED_ONE if changed_fields == 1 else texts.UNSAVED_MANY.format(count=changed_fields)
+        self.slot.markdown(f":violet[:material/edit: {texts.UNSAVED}] · {count}")
+
+    def remember(self, drawn: Hashable) -> None:
+        """Remember what this run of the page is drawn from."""
+        st.session_state[f"{self.page}_drawn"] = drawn
+
+    def keep_up(self, now: Hashable) -> None:
+        """In a fragment: run the page again where it was drawn from something else than ``now``."""
+        if st.session_state[f"{self.page}_drawn"] != now:
+            st.rerun()
+
+
+def save_bar(page: str, *, disabled: bool = False) -> SaveBar:
+    """Draw Guardar and the place for notices, the page's first elements.
+
+    Call :meth:`SaveBar.show` when the draft has been read.
+    """
+    with st.container(horizontal=True, vertical_alignment="center", key=f"{page}_save_bar"):
+        clicked = st.button(
+            texts.SAVE, type="primary", icon=":material/save:", key=f"{page}_save", disabled=disabled, width=130
+        )
+        slot = st.empty()
+    return SaveBar(page, clicked, slot, st.container())
+
+
+def page_title(title: str, subtitle: str = "") -> None:
+    """Draw the title and one sentence under it."""
+    st.title(title, anchor=False)
+    if subtitle:
+        st.caption(subtitle)

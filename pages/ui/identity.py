@@ -1,0 +1,50 @@
+"""Who is there: the log-in that the gate vouches for, looked up again on every rerun."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import NoReturn, ParamSpec
+
+import streamlit as st
+
+from cgcore.identity.actor import Actor
+from cgcore.workbench import get_workbench
+from pages.ui.texts import identity as texts
+
+__all__ = ["require_actor", "while_logged_in"]
+
+_Arguments = ParamSpec("_Arguments")
+
+
+def require_actor() -> Actor:
+    """Return the person behind this page, or end the run with a link to the log-in page.
+
+    Nothing but the gate's signed header counts: without the gate the header is whatever the browser sends. It is
+    read once, when the page connects, so the log-in itself is looked up each time.
+    """
+    token = st.user.get("login")
+    identity = get_workbench().identity
+    session_hash = identity.verify_identity(token) if isinstance(token, str) else None
+    actor = identity.find_actor(session_hash) if session_hash else None
+    if actor is None:
+        _refuse()
+    return actor
+
+
+def while_logged_in(draw: Callable[_Arguments, None]) -> Callable[_Arguments, None]:
+    """Make a fragment or a dialog look the log-in up on each rerun of its own, which runs nothing above it."""
+
+    @wraps(draw)
+    def checked(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> None:
+        require_actor()
+        draw(*arguments, **named)
+
+    return checked
+
+
+def _refuse() -> NoReturn:
+    st.error(texts.SESSION_ENDED, icon=":material/lock:", title=texts.SESSION_ENDED_TITLE)
+    # A plain link keeps the tab; Streamlit's own links open another one.
+    st.html(f'<a href="/entrar" target="_self">{texts.ENTER}</a>')
+    st.stop()

@@ -1,0 +1,119 @@
+"""The first cell of «Cuenta mail»: user and password, and two ways to fill in the servers."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cgcore.errors import VaultError
+from cgcore.mail.account import MailAccountDraft, Security
+from cgcore.mail.providers import get_provider
+from cgcore.vault import PlaceKind
+from cgcore.vault.texts import place_text, problem_text
+from pages.ui.cells import cell
+from pages.ui.mail.form import AccountForm
+from pages.ui.mail.view import MailPage
+from pages.ui.results import escape
+from pages.ui.texts import mail_account as texts
+
+__all__ = ["draw"]
+
+
+def draw(page: MailPage) -> None:
+    """Draw user, password and the two helpers."""
+    with cell("account", texts.CELL_ACCOUNT) as badge:
+        badge.empty()
+        user, password = st.columns(2, gap="large")
+        with user:
+            st.text_input(
+                texts.USER,
+                key=page.form.key("user"),
+                persist_state="session",
+                placeholder=texts.USER_PLACEHOLDER,
+                autocomplete="off",
+            )
+            page.problems_under("user")
+        with password:
+            _draw_password(page)
+        with st.container(horizontal=True, gap="large"):
+            _draw_gmail(page)
+            if page.workbench.settings.sandbox_on:
+                _draw_sandbox(page)
+
+
+def _draw_password(page: MailPage) -> None:
+    place = page.workbench.vault.describe()
+    st.text_input(
+        texts.PASSWORD,
+        type="password",
+        key=page.form.key("password"),
+        persist_state="session",
+        autocomplete="new-password",
+        # At each key: a password that is left with the Tab key never arrives otherwise. The eye inside the field
+        # takes the focus, and Streamlit 1.67 commits nothing when it leaves from there. With a pause, a Guardar
+        # within it would save all but the password.
+        live="0ms",
+        placeholder=_password_state(page),
+    )
+    page.problems_under("password")
+    where = place_text(place, page.workbench.settings)
+    st.caption(f":material/lock: {escape(where.title)}", help=escape(where.detail))
+    unchanged = page.form.brought_password is None and not st.session_state[page.form.key("password")]
+    if page.form.stored.password_set and unchanged:
+        _draw_removal()
+
+
+def _password_state(page: MailPage) -> str:
+    if page.form.brought_password is not None:
+        return texts.PASSWORD_BROUGHT
+    if not page.form.stored.password_set or st.session_state[AccountForm.REMOVE_PASSWORD]:
+        return texts.PASSWORD_EMPTY
+    in_keyring = page.workbench.vault.describe().kind is PlaceKind.OS_KEYRING
+    return texts.PASSWORD_STORED_KEYRING if in_keyring else texts.PASSWORD_STORED_VAULT
+
+
+def _draw_removal() -> None:
+    removing = st.session_state[AccountForm.REMOVE_PASSWORD]
+    if removing:
+        st.markdown(f":violet[:material/edit: {texts.PASSWORD_REMOVED}]")
+    label = texts.PASSWORD_KEEP if removing else texts.PASSWORD_REMOVE
+    if st.button(label, type="tertiary", key="mail_account_password_removal"):
+        st.session_state[AccountForm.REMOVE_PASSWORD] = not removing
+        st.rerun()
+
+
+def _draw_gmail(page: MailPage) -> None:
+    with st.popover(texts.GMAIL_PANEL, icon=":material/help:", key="mail_account_gmail", width="content"):
+        st.markdown(texts.GMAIL_STEPS)
+        st.button(texts.GMAIL_FILL, key="mail_account_gmail_fill", on_click=_fill_gmail, args=(page.form,))
+
+
+def _fill_gmail(form: AccountForm) -> None:
+    gmail = get_provider("gmail")
+    now = form.draft()
+    for name, server in (("smtp", gmail.smtp), ("imap", gmail.imap)):
+        if server is not None:
+            st.session_state[form.key(f"{name}_host")] = server.host
+            st.session_state[form.key(f"{name}_port")] = str(server.port)
+            st.session_state[form.key(f"{name}_security")] = Security(server.security)
+    st.session_state[form.key("imap_pin")] = ""
+    # Gmail files the copy itself: a folder of ours would make it two.
+    if now.sent_folder:
+        st.session_state[form.key("sent_folder")] = ""
+    st.toast(texts.GMAIL_FILLED, icon=":material/check:")
+
+
+def _draw_sandbox(page: MailPage) -> None:
+    with st.popover(texts.SANDBOX_PANEL, icon=":material/inbox:", key="mail_account_sandbox", width="content"):
+        st.markdown(texts.SANDBOX_EXPLANATION)
+        st.button(texts.SANDBOX_FILL, key="mail_account_sandbox_fill", on_click=_fill_sandbox, args=(page,))
+
+
+def _fill_sandbox(page: MailPage) -> None:
+    try:
+        account: MailAccountDraft = page.workbench.test_mailbox.use_for(page.actor)
+    except VaultError as failed:
+        trouble = problem_text(failed.code)
+        st.toast(f"{trouble.title} {trouble.fix}", icon=":material/error:", duration="long")
+        return
+    page.form.fill(account)
+    st.toast(texts.SANDBOX_FILLED, icon=":material/check:")

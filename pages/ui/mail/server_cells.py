@@ -1,0 +1,168 @@
+"""Cells 1 and 2 of «Cuenta mail»: each server with its connection test."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from cgcore.mail.account import Security
+from cgcore.mail.account_texts import security_label
+from cgcore.mail.steps import Leg
+from cgcore.runs import Cell, Run
+from pages.ui.cells import CellState, cell, draw_badge, state_of
+from pages.ui.identity import while_logged_in
+from pages.ui.mail.certificate import draw_pin
+from pages.ui.mail.cure import draw_cure
+from pages.ui.mail.folders import draw_folder
+from pages.ui.mail.view import MailPage
+from pages.ui.results import draw_run, follow_run
+from pages.ui.texts import common
+from pages.ui.texts import mail_account as texts
+
+__all__ = ["draw_incoming", "draw_outgoing"]
+
+_SMTP_CHOICES = (Security.NONE, Security.SSL, Security.STARTTLS)
+_IMAP_CHOICES = (*_SMTP_CHOICES, Security.SSL_PINNED, Security.STARTTLS_PINNED)
+
+
+@st.fragment
+@while_logged_in
+def draw_outgoing(page: MailPage) -> None:
+    """Draw «1 · Servidor saliente»."""
+    started = _start_if_asked(page, Leg.SMTP)
+    with cell("smtp", texts.CELL_SMTP) as badge:
+        inputs, output = st.columns([5, 6], gap="large")
+        with inputs:
+            _draw_host(page, Leg.SMTP, texts.SMTP_HOST, texts.SMTP_PLACEHOLDER)
+            port, security = st.columns([2, 5])
+            with port:
+                _draw_port(page, Leg.SMTP, texts.PORT)
+            with security:
+                st.segmented_control(
+                    texts.SMTP_SECURITY,
+                    _SMTP_CHOICES,
+                    format_func=lambda mode: security_label(Leg.SMTP, mode),
+                    key=page.form.key("smtp_security"),
+                    persist_state="session",
+                    required=True,
+                    help=texts.SMTP_SECURITY_HELP,
+                    on_change=page.form.follow_security,
+                    args=(Leg.SMTP,),
+                )
+            page.problems_under("smtp_port", "smtp_security")
+            _warn_plain(page, Leg.SMTP)
+            st.segmented_control(
+                texts.READ_RECEIPT,
+                (True, False),
+                format_func=lambda asked: common.YES if asked else common.NO,
+                key=page.form.key("read_receipt"),
+                persist_state="session",
+                required=True,
+                help=texts.READ_RECEIPT_HELP,
+            )
+            _draw_button(Leg.SMTP, texts.RUN_SMTP)
+        with output:
+            _draw_output(page, Leg.SMTP, started, badge)
+    page.keep_up()
+
+
+@st.fragment
+@while_logged_in
+def draw_incoming(page: MailPage) -> None:
+    """Draw «2 · Servidor entrante y carpeta»."""
+    started = _start_if_asked(page, Leg.IMAP)
+    with cell("imap", texts.CELL_IMAP) as badge:
+        inputs, output = st.columns([5, 6], gap="large")
+        with inputs:
+            _draw_host(page, Leg.IMAP, texts.IMAP_HOST, texts.IMAP_PLACEHOLDER)
+            port, security = st.columns([2, 5])
+            with port, st.container(gap="xxsmall"):
+                # The label is drawn apart, so that the field's own name can tell it from the other port.
+                st.markdown(f":small[{texts.PORT}]")
+                _draw_port(page, Leg.IMAP, texts.IMAP_PORT)
+            with security:
+                st.selectbox(
+                    texts.IMAP_SECURITY,
+                    _IMAP_CHOICES,
+                    format_func=lambda mode: security_label(Leg.IMAP, mode),
+                    key=page.form.key("imap_security"),
+                    persist_state="session",
+                    on_change=page.form.follow_security,
+                    args=(Leg.IMAP,),
+                )
+            page.problems_under("imap_port", "imap_pin")
+            _warn_plain(page, Leg.IMAP)
+            draw_pin(page)
+            draw_folder(page)
+            _draw_button(Leg.IMAP, texts.RUN_IMAP)
+        with output:
+            _draw_output(page, Leg.IMAP, started, badge)
+    page.keep_up()
+
+
+def _start_if_asked(page: MailPage, leg: Leg) -> Run | None:
+    """Start the test that a click or a cure asks for, before anything is drawn; else leave an edit to the page."""
+    clicked = st.session_state.get(_run_key(leg), False)
+    asked = st.session_state.pop(f"mail_account_{leg}_again", False)
+    create = st.session_state.pop(f"mail_account_{leg}_create", False)
+    if not clicked and not asked:
+        page.keep_up()
+        return None
+    return page.start(lambda: page.runs.start_probe(page.actor, leg, page.form.draft(), create_folder=create))
+
+
+def _run_key(leg: Leg) -> str:
+    return f"mail_account_{leg}_run"
+
+
+def _draw_button(leg: Leg, label: str) -> None:
+    st.button(label, key=_run_key(leg), icon=":material/play_arrow:")
+
+
+def _draw_host(page: MailPage, leg: Leg, label: str, placeholder: str) -> None:
+    st.text_input(
+        label,
+        key=page.form.key(f"{leg}_host"),
+        persist_state="session",
+        placeholder=placeholder,
+        autocomplete="off",
+    )
+    page.problems_under(f"{leg}_host")
+
+
+def _draw_port(page: MailPage, leg: Leg, label: str) -> None:
+    st.text_input(
+        label,
+        key=page.form.key(f"{leg}_port"),
+        persist_state="session",
+        label_visibility="visible" if leg is Leg.SMTP else "collapsed",
+        autocomplete="off",
+        on_change=page.form.mark_typed,
+        args=(leg,),
+    )
+
+
+def _warn_plain(page: MailPage, leg: Leg) -> None:
+    draft = page.form.draft()
+    server = draft.smtp if leg is Leg.SMTP else draft.imap
+    with st.container():
+        if server.security is Security.NONE:
+            st.markdown(f":orange[:material/warning: {texts.PLAIN_WARNING}]")
+
+
+def _draw_output(page: MailPage, leg: Leg, started: Run | None, badge: DeltaGenerator) -> None:
+    kind = Cell.SMTP if leg is Leg.SMTP else Cell.IMAP
+    run, head = started or page.runs.find_last(page.actor, kind), None
+    if run is not None and run.is_running:
+        draw_badge(CellState.RUNNING, badge)
+        head = st.empty()
+        run = follow_run(page.workbench, page.actor, run)
+        if run.is_running or leg is Leg.IMAP:
+            # Slower than one script may wait; or folders were found, which are offered above.
+            st.rerun()
+    state = state_of(run, page.runs.fingerprint(page.actor, kind, page.form.draft()))
+    draw_badge(state, badge)
+    offer = partial(draw_cure, page, leg, state=state)
+    draw_run(run, state, key=f"mail_account_{leg}", after_verdict=offer, head=head)

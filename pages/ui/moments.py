@@ -1,0 +1,51 @@
+"""Moments and durations as people say them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
+
+from pages.ui.texts import common as texts
+
+__all__ = ["duration", "viewer_zone", "when"]
+
+_JUST_NOW_S = 5
+
+
+def viewer_zone() -> tzinfo:
+    """Return the zone of the viewer's browser; UTC where it tells none."""
+    try:
+        return ZoneInfo(st.context.timezone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+def when(moment: datetime | None, *, now: datetime | None = None, zone: tzinfo | None = None) -> str:
+    """Return «hace 3 s», «hoy 9:14», «ayer 18:02» or «03/11/2026 18:02»."""
+    if moment is None:
+        return texts.NEVER
+    zone = zone or viewer_zone()
+    now = (now or datetime.now(UTC)).astimezone(zone)
+    local = moment.astimezone(zone)
+    seconds = max(0, int((now - local).total_seconds()))
+    if seconds < _JUST_NOW_S:
+        return texts.NOW
+    if seconds < 60:
+        return texts.SECONDS_AGO.format(count=seconds)
+    if seconds < 3600:
+        return texts.MINUTES_AGO.format(count=seconds // 60)
+    time = f"{local.hour}:{local.minute:02}"
+    if local.date() == now.date():
+        return texts.TODAY_AT.format(time=time)
+    if local.date() == now.date() - timedelta(days=1):
+        return texts.YESTERDAY_AT.format(time=time)
+    return texts.DATE_AT.format(date=local.strftime("%d/%m/%Y"), time=time)
+
+
+def duration(ms: int) -> str:
+    """Return «94 ms» or «1,2 s»."""
+    if ms < 1000:
+        return texts.MILLISECONDS.format(count=ms)
+    return texts.SECONDS.format(count=f"{ms / 1000:.1f}".replace(".", ","))

@@ -1,0 +1,99 @@
+"""Export and import of a configuration file: the whole one for an administrator, one's own for everybody."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cgcore.documents import DocumentType
+from cgcore.errors import InvalidInput, StaleVersion
+from cgcore.identity.actor import Actor
+from cgcore.portable.changes import ImportPlan
+from cgcore.series.kinds import type_label
+from cgcore.workbench import Workbench
+from pages.ui.cells import cell
+from pages.ui.results import escape
+from pages.ui.texts import portable as texts
+
+__all__ = ["draw_portable"]
+
+_ROWS = 100
+
+
+def draw_portable(workbench: Workbench, actor: Actor, page: str, *, username: str = "") -> None:
+    """Draw both cells; with ``username`` for that user's part only."""
+    section = workbench.portable
+    with cell("export", texts.EXPORT_TITLE) as badge:
+        badge.empty()
+        st.caption(texts.EXPORT_OWN if username else texts.EXPORT_ALL)
+        st.download_button(
+            texts.EXPORT_BUTTON,
+            lambda: (section.export_user(actor, username) if username else section.export_all(actor)).encode(),
+            file_name=f"configuracion-{username or 'empresa'}.json",
+            mime="application/json",
+            icon=":material/download:",
+            key=f"{page}_export",
+            on_click="ignore",
+        )
+    with cell("import", texts.IMPORT_TITLE) as badge:
+        badge.empty()
+        st.caption(texts.IMPORT_EXPLANATION)
+        uploads = f"{page}_import_uploads"
+        key = f"{page}_import_{st.session_state.get(uploads, 0)}"
+        uploaded = st.file_uploader(texts.IMPORT_FILE, type=["json"], key=key)
+        if st.session_state.pop(f"{page}_import_done", False):
+            st.success(texts.IMPORT_DONE, icon=":material/check:")
+        if uploaded is not None:
+            _draw_plan(workbench, actor, page, uploaded.getvalue(), username)
+
+
+def _draw_plan(workbench: Workbench, actor: Actor, page: str, data: bytes, username: str) -> None:
+    try:
+        plan = workbench.portable.plan(actor, data, username)
+    except InvalidInput as refused:
+        st.error(escape(refused.problems[0].message), title=texts.IMPORT_REFUSED, icon=":material/error:")
+        return
+    if not plan.changes:
+        st.info(texts.IMPORT_NOTHING, icon=":material/check:")
+        return
+    _draw_changes(plan)
+    if st.button(texts.IMPORT_APPLY, icon=":material/upload:", key=f"{page}_import_apply"):
+        _apply(workbench, actor, page, data, username, plan)
+
+
+def _draw_changes(plan: ImportPlan) -> None:
+    st.markdown(f"**{texts.IMPORT_COUNT.format(count=len(plan.changes))}**")
+    names = (texts.COLUMN_OBJECT, texts.COLUMN_FIELD, texts.COLUMN_BEFORE, texts.COLUMN_AFTER)
+    rows = [(change.object, _field(change.field), change.before, change.after) for change in plan.changes[:_ROWS]]
+    columns = zip(names, zip(*rows, strict=True), strict=True)
+    st.table(
+        {name: [escape(value) or texts.EMPTY for value in values] for name, values in columns},
+        border="horizontal",
+        hide_index=True,
+        alt=texts.TABLE_ALT,
+    )
+    if len(plan.changes) > _ROWS:
+        st.caption(texts.IMPORT_MORE.format(count=_ROWS))
+    for note in plan.notes:
+        st.warning(escape(note), icon=":material/warning:")
+
+
+def _field(place: str) -> str:
+    kinds = {kind.value: type_label(kind) for kind in DocumentType}
+    return " · ".join(kinds.get(part) or texts.FIELDS.get(part, part) for part in place.split("."))
+
+
+def _apply(workbench: Workbench, actor: Actor, page: str, data: bytes, username: str, plan: ImportPlan) -> None:
+    try:
+        workbench.portable.apply(actor, data, username, fingerprint=plan.fingerprint)
+    except StaleVersion:
+        st.warning(texts.IMPORT_CHANGED, icon=":material/sync_problem:")
+        return
+    except InvalidInput as refused:
+        st.error(escape(refused.problems[0].message), title=texts.IMPORT_REFUSED, icon=":material/error:")
+        return
+    # Drafts of this session were read before the import: they start anew.
+    for key in [key for key in st.session_state if str(key).endswith("_seeded_version")]:
+        del st.session_state[key]
+    st.session_state[f"{page}_import_uploads"] = st.session_state.get(f"{page}_import_uploads", 0) + 1
+    st.session_state[f"{page}_import_done"] = True
+    st.rerun()

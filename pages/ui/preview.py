@@ -1,0 +1,100 @@
+"""The preview of a message: parsed from the bytes that would be sent, shown as mail programs show it."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from enum import StrEnum
+
+import streamlit as st
+
+from pages.ui.frames import sandboxed_html
+from pages.ui.results import escape
+from pages.ui.texts import sending_defaults as texts
+
+__all__ = ["View", "draw_inbox_row", "draw_message_view", "parse_message"]
+
+_HEIGHT = 460
+_PHONE_WIDTH = 390
+_SUBJECT_ON_A_PHONE = 40
+_FIRST_WORDS = 90
+_SOURCE_AT_MOST = 40_000
+# What a program that darkens every mail does: light turns dark, pictures stay.
+_DARK = (
+    "<style>html{background:#fff;filter:invert(1) hue-rotate(180deg)}img{filter:invert(1) hue-rotate(180deg)}</style>"
+)
+
+
+class View(StrEnum):
+    """The ways to look at a message; the value is the label."""
+
+    DESKTOP = texts.VIEW_DESKTOP
+    PHONE = texts.VIEW_PHONE
+    NO_IMAGES = texts.VIEW_NO_IMAGES
+    DARK = texts.VIEW_DARK
+    TEXT = texts.VIEW_TEXT
+    SOURCE = texts.VIEW_SOURCE
+
+
+def parse_message(raw: bytes) -> EmailMessage:
+    """Return the message as a mail program reads it."""
+    message = message_from_bytes(raw, policy=default)
+    if not isinstance(message, EmailMessage):
+        raise TypeError("the policy builds EmailMessage")
+    return message
+
+
+def draw_inbox_row(message: EmailMessage) -> None:
+    """Draw the line of an inbox: sender, the subject as a phone cuts it, the first words."""
+    sender = message["From"].addresses[0]
+    with st.container(border=True, gap="xxsmall"):
+        st.markdown(f"**{escape(sender.display_name or sender.addr_spec)}** · {escape(sender.addr_spec)}")
+        st.markdown(escape(_cut(str(message["Subject"] or ""), _SUBJECT_ON_A_PHONE)) or f"*{texts.NO_SUBJECT}*")
+        words = " ".join(_text(message).split("\n-- \n")[0].split())
+        st.caption(escape(_cut(words, _FIRST_WORDS)) or texts.NO_BODY)
+
+
+def draw_message_view(message: EmailMessage, raw: bytes, view: View) -> None:
+    """Draw the message in one of the ways to look at it."""
+    if view is View.TEXT:
+        st.code(_text(message), language=None, wrap_lines=True, height=_HEIGHT)
+        return
+    if view is View.SOURCE:
+        source = raw.decode("utf-8", "replace").replace("\r\n", "\n")
+        st.code(_cut(source, _SOURCE_AT_MOST), language=None, height=_HEIGHT)
+        return
+    html = _html(message, with_images=view is not View.NO_IMAGES)
+    if view is View.DARK:
+        html = html.replace("</head>", _DARK + "</head>", 1)
+    with st.container(border=True, width=_PHONE_WIDTH if view is View.PHONE else "stretch"):
+        sandboxed_html(html, _HEIGHT, texts.FRAME_TITLE)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+
+
+def _text(message: EmailMessage) -> str:
+    part = message.get_body(("plain",))
+    return part.get_content().replace("\r\n", "\n") if part else ""
+
+
+def _html(message: EmailMessage, *, with_images: bool) -> str:
+    part = message.get_body(("html",))
+    images = {str(each["Content-ID"])[1:-1]: each for each in message.walk() if each["Content-ID"]}
+    return _embed(part.get_content() if part else "", lambda cid: images.get(cid) if with_images else None)
+
+
+def _embed(html: str, find: Callable[[str], EmailMessage | None]) -> str:
+    def source(match: re.Match[str]) -> str:
+        image = find(match.group(1))
+        if image is None:
+            return ' src=""'
+        data = base64.b64encode(image.get_content()).decode()
+        return f' src="data:{image.get_content_type()};base64,{data}"'
+
+    return re.sub(r' src="cid:([^"]+)"', source, html)

@@ -1,0 +1,85 @@
+"""The own open log-ins."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cgcore.identity.actor import Actor
+from cgcore.workbench import Workbench
+from cgcore.workbench.identity import LoginSummary
+from pages.ui.cells import cell
+from pages.ui.identity import while_logged_in
+from pages.ui.moments import when
+from pages.ui.results import escape
+from pages.ui.texts import common
+from pages.ui.texts import profile as texts
+
+__all__ = ["draw"]
+
+# What a browser calls itself, most particular first: every one of them also says «Safari», most say «Chrome».
+_BROWSERS = (
+    ("Edg/", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS", "Mac"),
+    ("Linux", "Linux"),
+)
+
+
+def draw(workbench: Workbench, actor: Actor) -> None:
+    """Draw each log-in, and the way to end the others."""
+    with cell("sessions", texts.CELL_SESSIONS) as badge:
+        badge.empty()
+        sessions = workbench.identity.list_sessions(actor)
+        for session in sessions:
+            _draw_session(workbench, actor, session)
+        if len(sessions) < 2:
+            st.caption(texts.ONLY_THIS)
+        elif st.button(texts.END_OTHERS, icon=":material/logout:", key="profile_end_others"):
+            _ask_end_others(workbench, actor)
+
+
+def _draw_session(workbench: Workbench, actor: Actor, session: LoginSummary) -> None:
+    browser = browser_name(session.user_agent)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        facts = [texts.SESSION_SEEN.format(when=when(session.last_seen), opened=when(session.created))]
+        if session.ip:
+            facts.append(texts.SESSION_FROM.format(ip=session.ip))
+        st.markdown(f"**{escape(browser)}** · {escape(' · '.join(facts))}", width="stretch")
+        if session.current:
+            st.badge(texts.THIS_SESSION, icon=":material/check_circle:", color="green")
+        elif st.button(
+            texts.END_SESSION,
+            key=f"profile_end_{session.id[:12]}",
+            help=texts.END_SESSION_HELP.format(browser=escape(browser)),
+        ):
+            workbench.identity.end_session(actor, session.id)
+            st.rerun()
+
+
+def browser_name(user_agent: str) -> str:
+    """Return «Firefox · Linux» from what the browser says of itself."""
+    browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
+    system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
+    return " · ".join(filter(None, (browser, system))) or texts.UNKNOWN_BROWSER
+
+
+@st.dialog(texts.END_OTHERS_TITLE, icon=":material/logout:")
+@while_logged_in
+def _ask_end_others(workbench: Workbench, actor: Actor) -> None:
+    st.write(texts.END_OTHERS_EXPLANATION)
+    with st.container(horizontal=True):
+        if st.button(texts.END_OTHERS, type="primary", key="profile_end_others_confirm"):
+            count = workbench.identity.end_other_sessions(actor)
+            st.toast(texts.ENDED.format(count=count), icon=":material/check:")
+            st.rerun()
+        if st.button(common.CANCEL, key="profile_end_others_cancel"):
+            st.rerun()

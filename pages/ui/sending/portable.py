@@ -1,0 +1,105 @@
+"""All templates as one file: out, and in again after a look at what would change."""
+
+from __future__ import annotations
+
+import json
+
+import streamlit as st
+
+from cgcore.documents import types_with_template
+from cgcore.errors import InvalidInput, StaleVersion
+from pages.ui.cells import cell
+from pages.ui.results import escape
+from pages.ui.sending.drafts import PAGE
+from pages.ui.sending.view import SendingPage, readable
+from pages.ui.texts import sending_defaults as texts
+
+__all__ = ["draw_portable"]
+
+_ROWS = 40
+_CUT = 200
+_IMPORTED = f"{PAGE}_imported"
+
+
+def draw_portable(page: SendingPage) -> None:
+    """Draw the cell of export and import."""
+    actor, section = page.actor, page.workbench.portable
+    if st.session_state.pop(_IMPORTED, False):
+        st.toast(texts.IMPORT_DONE, icon=":material/check:")
+    with cell("templates_file", texts.FILE_TITLE) as badge:
+        badge.empty()
+        st.caption(texts.FILE_NOTE)
+        st.download_button(
+            texts.EXPORT,
+            lambda: section.export_user(actor, actor.username, only_templates=True).encode(),
+            file_name="plantillas.json",
+            mime="application/json",
+            icon=":material/download:",
+            key=f"{PAGE}_export",
+            on_click="ignore",
+        )
+        key = f"{PAGE}_import_{st.session_state.get(f'{PAGE}_imports', 0)}"
+        uploaded = st.file_uploader(texts.IMPORT, type=["json"], key=key)
+        if uploaded is not None:
+            _draw_plan(page, uploaded.getvalue())
+
+
+def _draw_plan(page: SendingPage, data: bytes) -> None:
+    try:
+        data = _only_templates(data)
+        plan = page.workbench.portable.plan(page.actor, data, page.actor.username)
+    except InvalidInput as refused:
+        st.error(escape(refused.problems[0].message), title=texts.IMPORT_REFUSED, icon=":material/error:")
+        return
+    if not plan.changes:
+        st.info(texts.IMPORT_NOTHING, icon=":material/check:")
+        return
+    st.markdown(f"**{texts.IMPORT_COUNT.format(count=len(plan.changes))}**")
+    rows = [(_label(change.field), _shown(change.before), _shown(change.after)) for change in plan.changes[:_ROWS]]
+    names = (texts.COLUMN_FIELD, texts.COLUMN_BEFORE, texts.COLUMN_AFTER)
+    columns = dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True))
+    st.table(columns, border="horizontal", hide_index=True, alt=texts.IMPORT_ALT)
+    if page.drafts.count_changed():
+        st.warning(texts.IMPORT_DRAFTS, icon=":material/warning:")
+    if st.button(texts.IMPORT_APPLY, icon=":material/upload:", key=f"{PAGE}_import_apply"):
+        _apply(page, data, plan.fingerprint)
+
+
+def _apply(page: SendingPage, data: bytes, fingerprint: str) -> None:
+    try:
+        page.workbench.portable.apply(page.actor, data, page.actor.username, fingerprint=fingerprint)
+    except StaleVersion:
+        st.warning(texts.IMPORT_CHANGED, icon=":material/sync_problem:")
+        return
+    st.session_state.pop(f"{PAGE}_seeded_version", None)
+    st.session_state[f"{PAGE}_imports"] = st.session_state.get(f"{PAGE}_imports", 0) + 1
+    # Said by the next run: this one ends here, and its toast might never arrive.
+    st.session_state[_IMPORTED] = True
+    st.rerun()
+
+
+def _only_templates(data: bytes) -> bytes:
+    # A whole configuration is welcome too, but this page brings in nothing else of it.
+    try:
+        value = json.loads(data.decode("utf-8-sig"))
+        users = value["users"]
+        kept = ("name", "templates", "signature")
+        value["users"] = [{name: user[name] for name in kept if name in user} for user in users]
+        value["company"] = value["series"] = None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return data  # what is wrong with it is said by the reader
+    return json.dumps(value).encode()
+
+
+def _label(path: str) -> str:
+    _, _, rest = path.partition("templates.")
+    code, _, field = rest.partition(".")
+    kinds = {entry.code.value: entry.tab for entry in types_with_template()}
+    if code not in kinds:
+        return texts.SIGNATURE if path.startswith("signature") else escape(path)
+    return f"{kinds[code]} · {texts.SUBJECT if field == 'subject' else texts.BODY}"
+
+
+def _shown(text: str) -> str:
+    words = readable(text).strip()
+    return escape(words[:_CUT] + "…" if len(words) > _CUT else words) or texts.EMPTY

@@ -1,0 +1,64 @@
+"""The cell «Comprobar»: every rule over the stored defaults, with its last output."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cgcore.documents import DocumentType
+from cgcore.identity.actor import Actor
+from cgcore.mail.steps import Status
+from cgcore.runs import Run
+from cgcore.series.kinds import type_label
+from cgcore.series.overview import Defaults, defaults_fingerprint
+from cgcore.workbench import Workbench
+from pages.ui.cells import CellState, cell, draw_badge
+from pages.ui.identity import while_logged_in
+from pages.ui.moments import duration, when
+from pages.ui.results import escape, follow, step_line
+from pages.ui.texts import common
+from pages.ui.texts import series_defaults as texts
+
+__all__ = ["draw"]
+
+
+@st.fragment
+@while_logged_in
+def draw(workbench: Workbench, actor: Actor, stored: Defaults) -> None:
+    """Draw the cell over the ``stored`` defaults of ``actor``."""
+    with cell("series_check", texts.CHECK_TITLE) as badge:
+        st.caption(texts.CHECK_EXPLANATION)
+        if st.button(texts.CHECK_RUN, icon=":material/play_arrow:", key="series_defaults_check"):
+            for _news in follow(workbench, actor, workbench.series.checks.start(actor)):
+                pass
+        run = workbench.series.checks.find_last(actor)
+        state = _state(run, defaults_fingerprint(stored))
+        draw_badge(state, badge)
+        _draw_run(run, state)
+
+
+def _state(run: Run | None, fingerprint: str) -> CellState:
+    if run is None:
+        return CellState.IDLE
+    if run.is_running:
+        return CellState.RUNNING
+    if run.fingerprint != fingerprint:
+        return CellState.STALE
+    return CellState.FAILED if run.verdict is None or run.verdict.verdict == "check_errors" else CellState.PASSED
+
+
+def _draw_run(run: Run | None, state: CellState) -> None:
+    if run is None or run.verdict is None:
+        st.caption(f":material/hourglass_empty: {common.NOT_RUN_YET}")
+        return
+    st.caption(" · ".join([duration(run.duration_ms), when(run.started), common.RUN_NUMBER.format(number=run.number)]))
+    if state is CellState.STALE:
+        st.warning(common.STALE_RESULT, icon=":material/sync_problem:")
+    st.markdown(f"**{escape(run.verdict.title)}**")
+    for entry in (run.result or {}).get("types", []):
+        kind = type_label(DocumentType(entry["type"]))
+        line = texts.CHECK_ROW_OK if entry["series"] else texts.CHECK_ROW_NONE
+        failed = any(finding["severity"] == "error" for finding in entry["findings"])
+        note = "" if not entry["findings"] else texts.CHECK_ERROR if failed else texts.CHECK_WARNING
+        label = escape(line.format(kind=kind, code=entry["series"]) + note)
+        with step_line(label, Status.ERROR if failed else Status.OK):
+            st.write("\n\n".join(escape(finding["message"]) for finding in entry["findings"]) or texts.STATE_OK)

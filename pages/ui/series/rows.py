@@ -1,0 +1,106 @@
+"""The rows of «Series por defecto»: per document type the choice, what applies and why, and what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from cgcore.documents import DOCUMENT_TYPES, DocumentTypeInfo, SeriesGroup
+from cgcore.identity.actor import Actor
+from cgcore.series.defaults import Reason
+from cgcore.series.overview import DefaultRow, Defaults
+from cgcore.workbench import Workbench
+from pages.ui.forms import FieldForm
+from pages.ui.results import escape
+from pages.ui.series.subject import preview_subject
+from pages.ui.series.target import Target, Whose
+from pages.ui.texts import series_defaults as texts
+
+__all__ = ["draw_groups"]
+
+
+def draw_groups(
+    workbench: Workbench,
+    actor: Actor,
+    target: Target,
+    form: FieldForm,
+    defaults: Defaults,
+    *,
+    quiet: bool = False,
+) -> None:
+    """Draw Ventas, Compras and Otros, each type once; ``quiet`` leaves out what the page has said for all of them."""
+    for group in SeriesGroup:
+        st.subheader(group.value, anchor=False)
+        entries = [entry for entry in DOCUMENT_TYPES if entry.group is group]
+        with st.container(border=True, key=f"series_defaults_group_{group.name.lower()}"):
+            for entry in entries:
+                row = defaults.row(entry.code)
+                _draw_row(workbench, actor, target, form, entry, replace(row, findings=()) if quiet else row)
+
+
+def _draw_row(
+    workbench: Workbench, actor: Actor, target: Target, form: FieldForm, entry: DocumentTypeInfo, row: DefaultRow
+) -> None:
+    choice, effect = st.columns([5, 6], gap="small", vertical_alignment="top")
+    with choice:
+        names = dict(row.options)
+        st.selectbox(
+            entry.series_label,
+            _options(row),
+            format_func=lambda code: _option_label(code, names, row, target),
+            key=form.key(entry.code.value),
+            persist_state="session",
+        )
+    with effect:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            _draw_badge(row)
+            st.markdown(_effect(row, target))
+        subject = preview_subject(workbench, actor, target, row)
+        if subject:
+            with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
+                st.caption(texts.SUBJECT.format(subject=escape(subject)), width="stretch")
+                st.page_link("sending_defaults.py", label=texts.TO_TEMPLATE, icon=":material/edit_note:")
+        for finding in row.findings:
+            color, icon = ("red", "error") if finding.blocks else ("orange", "warning")
+            st.markdown(f":{color}[:material/{icon}: {escape(finding.message)}]")
+
+
+def _options(row: DefaultRow) -> list[str]:
+    codes = ["", *(code for code, _name in row.options)]
+    # A stored or chosen series stays in sight, forbidden or outside the search.
+    return codes if (row.own or "") in codes else ["", row.own or "", *codes[1:]]
+
+
+def _option_label(code: str, names: dict[str, str], row: DefaultRow, target: Target) -> str:
+    if not code:
+        if target.whose is Whose.ALL:
+            return texts.NO_DEFAULT_OPTION
+        return texts.COMPANY_OPTION.format(code=row.company) if row.company else texts.COMPANY_OPTION_NONE
+    if code not in names and code == row.own and row.has_error:
+        return texts.FORBIDDEN_OPTION.format(code=code)
+    return f"{code} · {names[code]}" if names.get(code) else code
+
+
+def _effect(row: DefaultRow, target: Target) -> str:
+    if row.reason is Reason.NONE:
+        return f":gray[{texts.REASONS[Reason.NONE]}]"
+    reason = texts.REASONS[row.reason]
+    if row.reason is Reason.USER and target.whose is Whose.OTHER:
+        reason = texts.REASON_OTHER.format(name=escape(target.name))
+    own_company = row.reason is Reason.USER and target.whose is Whose.ALL
+    parts = [] if own_company else [texts.EFFECTIVE.format(code=escape(row.effective), reason=reason)]
+    if row.next_number:
+        parts.append(texts.NEXT_NUMBER.format(number=escape(row.next_number)))
+    return " · ".join(parts)
+
+
+def _draw_badge(row: DefaultRow) -> None:
+    if row.has_error:
+        st.badge(texts.STATE_ERROR, icon=":material/error:", color="red")
+    elif row.findings:
+        st.badge(texts.STATE_WARNING, icon=":material/warning:", color="orange")
+    elif row.reason is Reason.NONE:
+        st.badge(texts.STATE_NONE, icon=":material/radio_button_unchecked:", color="gray")
+    else:
+        st.badge(texts.STATE_OK, icon=":material/check_circle:", color="green")

@@ -1,0 +1,39 @@
+"""The ASGI app: Streamlit's pages behind the gate, beside the log-in pages, the REST API and ``/salud``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from cgcore.settings import load_settings
+from cgcore.web.assembly import Assembly
+from cgcore.web.assets import AssetFolder
+from cgcore.web.no_delay import NoDelay
+from cgcore.web.paths import AFTER_END
+from cgcore.web.perimeter import Perimeter
+from cgcore.workbench import get_workbench
+from pages.ui.server import WANTED_MODULES, admit_hosts, build_farewell, find_address, find_framed_pages, read_facts
+
+perimeter = Perimeter.of(load_settings())
+admit_hosts(perimeter.allowed_hosts())
+assembly = Assembly(
+    get_workbench,
+    perimeter,
+    find_address=lambda: perimeter.public_url or find_address(),
+    read_facts=read_facts,
+)
+
+app = st.App(
+    Path(__file__).parent / "pages" / "workbench.py",
+    routes=assembly.routes(),
+    middleware=assembly.middleware(
+        app_page=Path(st.__file__).parent / "static" / "index.html",
+        component_pages=find_framed_pages(),
+        farewell=build_farewell(AFTER_END),
+        assets=AssetFolder(Path(st.__file__).parent / "static" / "static", WANTED_MODULES),
+    ),
+    lifespan=assembly.lifespan,
+)
+# Around all of it: only here is the server's own way to the connection still in sight.
+app = NoDelay(app)

@@ -1,0 +1,75 @@
+"""Fixtures that many tests share."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cgcore.settings import Settings, load_settings
+from cgcore.storage.database import Database, open_database
+from cgcore.workbench import Workbench
+
+pytest_plugins = [
+    # In the order of their imports: a plugin that another one has imported cannot be rewritten for assertions.
+    "tests.servers.product",
+    "tests.servers.browser",
+    "tests.servers.fixtures",
+    "tests.servers.postgres",
+]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No ``CG_*`` variable of the machine reaches a test, and no test reaches the machine's keyring."""
+    for name in list(os.environ):
+        if name.startswith("CG_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings over temporary folders, SQLite."""
+    return make_settings(tmp_path)
+
+
+def make_settings(folder: Path, **overrides: Any) -> Settings:
+    """Return settings that touch nothing outside ``folder``."""
+    values: dict[str, Any] = {
+        "data_dir": folder / "data",
+        "config_dir": folder / "config",
+        "mail_allow_private": "127.0.0.0/8,::1/128",
+    }
+    return load_settings(**{**values, **overrides})
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A fresh, migrated database; the test runs once on SQLite and once on PostgreSQL."""
+    url = f"sqlite:///{tmp_path / 'data' / 'cloud-gestion.db'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_server").create_database("t_" + secrets.token_hex(6))
+    database = open_database(url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def workbench(settings: Settings) -> Iterator[Workbench]:
+    """A workbench over SQLite in a temporary folder."""
+    workbench = Workbench(settings, open_database(settings.resolved_database_url()))
+    yield workbench
+    workbench.close()
+
+
+@pytest.fixture
+def workbench_on_each(settings: Settings, database: Database) -> Iterator[Workbench]:
+    """A workbench over each kind of database."""
+    workbench = Workbench(settings, database)
+    yield workbench
+    workbench.close()

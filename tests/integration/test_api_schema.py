@@ -1,0 +1,162 @@
+"""The description of the API, and the API held against it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cgcore.settings import Settings
+from cgcore.storage.database import open_database
+from cgcore.web.api.allowance import Allowance
+from cgcore.web.api.problems import ProblemCode, api_texts
+from cgcore.workbench import Workbench
+from tests.conftest import make_settings
+from tests.servers.api_server import ApiServer, serve_api
+from tests.servers.api_users import add_person, issue_key
+
+_CONFIG = Path(__file__).parents[1] / "data" / "schemathesis.toml"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """No private network, no sandbox: a generated host leads nowhere."""
+    return make_settings(tmp_path, sandbox="off", mail_allow_private="")
+
+
+@pytest.fixture
+def api(settings: Settings) -> Iterator[tuple[ApiServer, str]]:
+    """A server without a limit of calls, and a key for it."""
+    bench = Workbench(settings, open_database(settings.resolved_database_url()))
+    key = issue_key(bench, add_person(bench, "ana")).key.reveal()
+    with serve_api(bench, allowance=Allowance(capacity=10**9)) as server:
+        yield server, key
+    bench.close()
+
+
+@pytest.mark.timeout(300)
+def test_schemathesis_finds_nothing(api: tuple[ApiServer, str], tmp_path: Path) -> None:
+    """Generated requests, right and wrong, are answered as described: no 500, no undocumented answer, no bypass."""
+    server, key = api
+    program = Path(sys.executable).parent / "schemathesis"
+    command = [str(program), "--config-file", str(_CONFIG), "run", f"{server.url}/openapi.json", "--url", server.url]
+    options = ["--header", f"Authorization: Bearer {key}", "--max-examples", "5", "--seed", "1", "--no-color"]
+    # The key revokes itself there, and every later call would be refused.
+    done = subprocess.run(
+        [*command, *options, "--exclude-operation-id", "revoke_key"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=280,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert "Tested: 18" in done.stdout
+    with server.client(key) as client:
+        assert client.get("/me").status_code == 200
+
+
+class GeneratedClient:
+    """A client that knows nothing but the description: one method an operation."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+        self.document: dict[str, Any] = client.get("/openapi.json").json()
+        self._operations = {
+            operation["operationId"]: (method.upper(), path, operation)
+            for path, methods in self.document["paths"].items()
+            for method, operation in methods.items()
+        }
+
+    def names(self) -> set[str]:
+        return set(self._operations)
+
+    def call(self, name: str, body: Any = None, *, etag: str = "", **path: str) -> httpx.Response:
+        """Call an operation and hold the answer's status and type against what is described."""
+        method, template, operation = self._operations[name]
+        headers = {"If-Match": etag} if etag else {}
+        answer = self._client.request(method, template.format(**path), json=body, headers=headers)
+        described = operation["responses"][str(answer.status_code)]
+        content_type = answer.headers.get("Content-Type", "")
+        assert content_type in described.get("content", {"": {}}), (name, content_type)
+        return answer
+
+
+def test_a_client_made_from_the_description_walks_every_route(api: tuple[ApiServer, str]) -> None:
+    """Reads what it writes, with the version it read, and leaves by revoking its own key."""
+    server, key = api
+    with server.client(key) as client:
+        walk = GeneratedClient(client)
+        seen: dict[str, int] = {}
+
+        def step(name: str, body: Any = None, **more: str) -> httpx.Response:
+            answer = walk.call(name, body, **more)
+            seen[name] = answer.status_code
+            return answer
+
+        assert step("get_me").json()["user"]["username"] == "ana"
+        account = step("get_mail_account")
+        written = {**account.json(), "user": "ana@ejemplo.es", "sent_folder": "Enviados"}
+        stored = step("put_mail_account", written, etag=account.headers["ETag"])
+        assert {**stored.json(), "version": 0} == written
+        patched = step("patch_mail_account", {"smtp": {"port": 465}}, etag=stored.headers["ETag"])
+        assert patched.json()["smtp"]["port"] == 465
+        assert step("get_mail_account").json() == patched.json()
+        types = [entry["code"] for entry in step("list_document_types").json() if entry["template"]]
+        for code in types:
+            template = step("get_template", type=code)
+            changed = {**template.json(), "subject": "Va el {documento}"}
+            saved = step("put_template", changed, etag=template.headers["ETag"], type=code)
+            assert step("get_template", type=code).json() == saved.json()
+        signature = step("get_signature")
+        step("put_signature", {"html": "<p>Ana</p>"}, etag=signature.headers["ETag"])
+        rendered = step("render_template", {"variables": {"serie": "A"}}, type=types[0]).json()
+        assert rendered["subject"] == "Va el Presupuesto"
+        assert "Ana" in rendered["text"]
+        step("list_series")
+        defaults = step("get_series_defaults")
+        step("put_series_defaults", {types[0]: None}, etag=defaults.headers["ETag"])
+        assert step("explain_reply", {"protocol": "smtp", "text": "535 5.7.8 no"}).json()["fix"]
+        step("probe_mail_account", {"leg": "imap", "imap": {"host": "imap.ejemplo.invalid"}, "password": "x"})
+        assert step("list_activity").json()["items"]
+        step("pair_device", {"code": "no es uno", "device": "Móvil"})
+        new = step("roll_key").json()
+        step("revoke_key")
+
+        assert set(seen) == walk.names()
+        assert {name for name, status in seen.items() if status >= 300} == {"pair_device"}
+        assert client.get("/me").status_code == 401
+    with server.client(new["key"]) as client:
+        assert client.get("/me").status_code == 200
+
+
+def test_every_code_and_every_route_has_its_words(api: tuple[ApiServer, str]) -> None:
+    """No code without title and sentence, no route without summary, and no words for what does not exist."""
+    server, _ = api
+    with server.client() as client:
+        walk = GeneratedClient(client)
+    texts = api_texts()
+
+    assert set(texts["titles"]) == set(texts["details"]) == {code.value for code in ProblemCode}
+    assert set(texts["routes"]) == walk.names()
+
+
+def test_the_description_says_how_to_identify(api: tuple[ApiServer, str]) -> None:
+    """OpenAPI 3.1, both headers, the scope of each route, and no security only where none is asked."""
+    server, _ = api
+    with server.client() as client:
+        document = client.get("/openapi.json").json()
+    operations = {entry["operationId"]: entry for methods in document["paths"].values() for entry in methods.values()}
+
+    assert document["openapi"].startswith("3.1")
+    assert document["servers"] == [{"url": "/api/v1"}]
+    assert [name for name, entry in operations.items() if entry["security"] == []] == ["pair_device"]
+    assert operations["get_me"]["x-scope"] == "read"
+    assert operations["probe_mail_account"]["x-scope"] == "send"
+    assert "422" not in str(document["components"]["schemas"].get("HTTPValidationError"))

@@ -1,0 +1,252 @@
+"""The gate in the running product: takeover, foreign callers, headers, restart, and pages without it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.testing.v1 import AppTest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from cgcore.workbench import get_workbench
+from tests.servers.daemon import free_ports
+from tests.servers.product import ADMIN, PASSWORD, ROOT, Product, product_environment, run_product
+
+ROUTER = ROOT / "pages" / "workbench.py"
+
+
+@contextmanager
+def _log_in(product: Product, user: str = ADMIN) -> Generator[httpx.Client]:
+    with httpx.Client(base_url=product.url, headers={"origin": product.url}, timeout=20) as client:
+        answer = client.post("/entrar", data={"username": user, "password": PASSWORD, "next": "/"})
+        assert answer.status_code == 303
+        yield client
+
+
+def _connect(
+    product: Product, client: httpx.Client | None = None, resume: str = "", **headers: str
+) -> AbstractContextManager[ClientConnection]:
+    """Open the page's websocket with the client's cookies, asking to resume the session ``resume``."""
+    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items()) if client else ""
+    sent = {"Origin": product.url, "Cookie": cookies, **headers}
+    return connect(
+        f"ws://{urlsplit(product.url).netloc}/_stcore/stream",
+        additional_headers={name: value for name, value in sent.items() if value},
+        subprotocols=[Subprotocol(part) for part in ("streamlit", "none", resume) if part],
+        max_size=None,
+        open_timeout=20,
+    )
+
+
+def _run_script(socket: ClientConnection) -> tuple[str, str]:
+    """Ask for a run; return the Streamlit session id, and everything the page was sent, as text."""
+    request = BackMsg()
+    request.rerun_script.query_string = ""
+    socket.send(request.SerializeToString())
+    session_id, texts = "", []
+    while True:
+        message = ForwardMsg.FromString(bytes(socket.recv(timeout=30, decode=False)))
+        texts.append(str(message))
+        if message.HasField("new_session"):
+            session_id = message.new_session.initialize.session_id
+        if message.HasField("script_finished"):
+            return session_id, "\n".join(texts)
+
+
+def _read_to_the_end(socket: ClientConnection) -> ForwardMsg:
+    """Return the last message before the server closed."""
+    last = ForwardMsg()
+    try:
+        while True:
+            last = ForwardMsg.FromString(bytes(socket.recv(timeout=30, decode=False)))
+    except ConnectionClosed:
+        return last
+
+
+@pytest.fixture(scope="module")
+def victim(product: Product) -> Iterator[httpx.Client]:
+    """The administrator, logged in."""
+    with _log_in(product) as client:
+        yield client
+
+
+@pytest.mark.parametrize("connected", [True, False], ids=["while connected", "after it left"])
+def test_somebodys_session_id_is_worth_nothing(product: Product, victim: httpx.Client, connected: bool) -> None:
+    """Neither a stranger nor another log-in resumes it; its owner does."""
+    with ExitStack() as stack:
+        socket = stack.enter_context(_connect(product, victim))
+        session_id, _ = _run_script(socket)
+        if not connected:
+            stack.close()
+        with pytest.raises(InvalidStatus) as stranger, _connect(product, resume=session_id):
+            pass
+        with _log_in(product) as other, _connect(product, other, resume=session_id) as attack:
+            stolen_id, _ = _run_script(attack)
+
+    with _connect(product, victim, resume=session_id) as own:
+        resumed_id, _ = _run_script(own)
+    assert stranger.value.response.status_code == 403
+    assert stolen_id not in ("", session_id)
+    assert resumed_id == session_id != ""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:1"},
+        {"Origin": "", "User-Agent": "Mozilla/5.0"},
+        {"Cookie": ""},
+        {"Cookie": "cg_session=forged"},
+    ],
+)
+def test_a_foreign_websocket_is_not_opened(product: Product, victim: httpx.Client, headers: dict[str, str]) -> None:
+    """Even with the victim's cookie: that is what a foreign page would make the browser send."""
+    with pytest.raises(InvalidStatus) as refused, _connect(product, victim, **headers):
+        pass
+
+    assert refused.value.response.status_code == 403
+
+
+def test_a_foreign_host_or_form_is_refused(victim: httpx.Client) -> None:
+    """DNS rebinding and cross-site forms, for a logged-in browser."""
+    assert victim.get("/", headers={"host": "evil.example"}).status_code == 400
+    assert victim.post("/salir", headers={"origin": "https://evil.example"}).status_code == 403
+    assert victim.put("/_stcore/upload_file/a/b", headers={"origin": "null"}).status_code == 403
+    assert victim.get("/").status_code == 200
+
+
+def test_a_client_cannot_choose_its_source(product: Product) -> None:
+    """A forwarded address from a peer that is no trusted proxy does not start the count anew."""
+    answers = []
+    with httpx.Client(base_url=product.url) as client:
+        for number in range(8):
+            claim = {"x-forwarded-for": f"198.51.100.{number}"}
+            fields = {"username": f"nadie{number}", "password": "no es esta"}
+            answers.append(client.post("/entrar", data=fields, headers=claim).status_code)
+
+    assert 429 in answers
+
+
+def test_every_kind_of_answer_has_the_headers(product: Product, victim: httpx.Client) -> None:
+    """Pages, files, redirects, refusals, unknown paths, the API."""
+    with httpx.Client(base_url=product.url) as stranger:
+        answers = [
+            *(victim.get(path) for path in ("/", "/cuenta-mail", "/_stcore/health", "/static/none.js", "/favicon.png")),
+            *(
+                stranger.get(path)
+                for path in ("/", "/entrar", "/salud", "/api/v1/none", "/primer-uso", "/nueva-contrasena/x")
+            ),
+            stranger.post("/entrar", data={"username": "eva", "password": "no es esta"}),
+            stranger.post("/entrar", headers={"origin": "null"}),
+            stranger.get("/", headers={"host": "evil.example"}),
+            stranger.delete("/entrar"),
+        ]
+        editor = victim.get("/component/streamlit_quill.streamlit_quill/index.html")
+
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff", answer.url
+        assert answer.headers["referrer-policy"] == "same-origin", answer.url
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"], answer.url
+    assert {answer.status_code for answer in answers} >= {200, 303, 400, 401, 403, 405, 410}
+    assert "frame-ancestors 'self'" in editor.headers["content-security-policy"]
+
+
+def test_nothing_of_streamlit_answers_a_stranger(product: Product) -> None:
+    """Its own open addresses stand behind the gate as well."""
+    paths = ["health", "host-config", "metrics", "agent/openapi.json", "agent/interact", "script-health-check"]
+    with httpx.Client(base_url=product.url) as stranger:
+        statuses = {path: stranger.get(f"/_stcore/{path}").status_code for path in paths}
+        shell = stranger.get("/api/v1")
+
+    assert set(statuses.values()) == {303}
+    assert shell.status_code == 303
+
+
+def test_a_restart_keeps_the_log_in_and_a_log_out_ends_it(tmp_path: Path) -> None:
+    """The cookie opens the new process too; after the log-out the open websocket is closed and no other opens."""
+    with run_product(tmp_path) as first, _log_in(first) as client:
+        cookies = dict(client.cookies)
+    with (
+        run_product(tmp_path) as second,
+        httpx.Client(base_url=second.url, headers={"origin": second.url}, cookies=cookies) as client,
+    ):
+        with _connect(second, client) as socket:
+            _, page = _run_script(socket)
+            left = client.post("/salir")
+            last = _read_to_the_end(socket)
+        client.cookies.update(cookies)
+        with pytest.raises(InvalidStatus), _connect(second, client):
+            pass
+        log = second.log.read_text()
+
+    assert ADMIN in page
+    assert left.status_code == 303
+    assert last.auth_redirect.url == "/entrar?aviso=fin"
+    assert cookies["cg_session"] not in page + log
+
+
+def test_pages_run_without_the_gate_show_nothing(tmp_path: Path) -> None:
+    """The script alone, as somebody might serve it: whatever identity the client claims, it refuses."""
+    port = free_ports(1)[0]
+    environment = {**product_environment(tmp_path), "PYTHONPATH": str(ROOT)}
+    with (tmp_path / "log").open("w") as log:
+        command = [sys.executable, "-m", "streamlit", "run", str(ROUTER), "--server.port", str(port)]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True)
+    bare = Product(f"http://localhost:{port}", port, tmp_path, process, tmp_path / "log")
+    try:
+        _wait_for_port(bare)
+        with _connect(bare, None, **{"X-CG-User": f"{'a' * 64}.{'b' * 64}"}) as socket:
+            _, page = _run_script(socket)
+    finally:
+        process.terminate()
+        process.wait(15)
+
+    assert "Tu sesión ha terminado" in page
+    assert "navigation" not in page
+    assert "Cuenta mail" not in page
+
+
+@pytest.mark.parametrize("claim", [None, "", "ana", f"{'a' * 64}.{'b' * 64}"])
+def test_a_script_without_a_signed_identity_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claim: str | None
+) -> None:
+    """What the page test tool sends by default, and forged claims: an error, a link, no page."""
+    for name, value in product_environment(tmp_path).items():
+        if name.startswith("CG_"):
+            monkeypatch.setenv(name, value)
+    get_workbench.cache_clear()
+    page = AppTest.from_file(ROUTER, default_timeout=20)
+    if claim is not None:
+        page.user = {"login": claim}
+
+    page.run()
+
+    assert not page.exception
+    assert [error.value for error in page.error] != []
+    assert not page.sidebar
+    assert not page.button
+    get_workbench().close()
+    get_workbench.cache_clear()
+
+
+def _wait_for_port(product: Product) -> None:
+    for _ in range(300):
+        assert product.process.poll() is None, product.log.read_text()
+        try:
+            if httpx.get(f"{product.url}/_stcore/health", timeout=2).status_code == 200:
+                return
+        except httpx.TransportError:
+            continue
+    raise AssertionError(product.log.read_text())

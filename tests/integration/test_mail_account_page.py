@@ -1,0 +1,405 @@
+"""«Cuenta mail» without a browser: what its fields do, what it says before any connection, what it never sends."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from cgcore.identity.actor import Actor
+from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
+from cgcore.mail.steps import Leg, Stage, Status, Step, Verdict
+from cgcore.runs import Cell
+from cgcore.vault import open_vault
+from cgcore.vault.memory import MemoryKeyring
+from cgcore.vault.secret import Secret
+from cgcore.workbench import Workbench
+from cgcore.workbench.runs import Job
+from pages.ui import results
+from tests.contracts.vault_doubles import Lying
+from tests.servers.pages import open_page, sign_in
+from tests.servers.scripted import SMTP_CASES, smtp_server
+
+SCRIPT = "mail_account.py"
+_PORT, _SECURITY, _PASSWORD = "mail_account_smtp_port", "mail_account_smtp_security", "mail_account_password"
+_CELLS = re.compile(r"\*\*(Cuenta|\d · .*)\*\*")
+
+
+@pytest.fixture
+def ana(workbench: Workbench) -> Actor:
+    """A user without an account."""
+    return sign_in(workbench, "ana")
+
+
+def account(**changes: object) -> MailAccountDraft:
+    values: dict[str, object] = {
+        "user": "ana@tosma.example",
+        "password": Secret("s3creta-de-ana"),
+        "smtp": ServerDraft("smtp.tosma.example", 587, Security.STARTTLS),
+        "imap": ServerDraft("imap.tosma.example", 993, Security.SSL),
+        "sent_folder": "Enviados",
+    }
+    return MailAccountDraft(**{**values, **changes})  # pyright: ignore[reportArgumentType]
+
+
+def open_with(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor, draft: MailAccountDraft | None = None
+) -> AppTest:
+    if draft is not None:
+        workbench.mail_account.save(ana, draft, version=0)
+    app = open_page(monkeypatch, workbench, ana, SCRIPT)
+    assert not app.exception
+    return app
+
+
+def words(app: AppTest) -> str:
+    elements = [*app.markdown, *app.caption, *app.error, *app.warning]
+    return plain("\n".join(str(element.value) for element in elements))
+
+
+def plain(markdown: str) -> str:
+    return markdown.replace("\\", "").replace("\u2060", "")
+
+
+def use_keyring(workbench: Workbench, backend: MemoryKeyring) -> None:
+    vars(workbench)["vault"] = open_vault(workbench.settings, workbench.database, find_backend=lambda: backend)
+
+
+def fill(app: AppTest, **values: str) -> AppTest:
+    for name, value in values.items():
+        app.text_input(key=f"mail_account_{name}").set_value(value)
+    return click(app)
+
+
+def click(app: AppTest, button: str = "") -> AppTest:
+    if button:
+        app.button(key=f"mail_account_{button}").click()
+    app.run()
+    assert not app.exception
+    return app
+
+
+def choose_security(app: AppTest, mode: Security) -> AppTest:
+    app.button_group(key=_SECURITY).set_value(mode).run()
+    assert not app.exception
+    return app
+
+
+def test_every_name_is_the_one_of_the_suite(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor) -> None:
+    """Guardar first, the cells, the fields, the choices and the buttons, letter by letter and in their order."""
+    app = open_with(monkeypatch, workbench, ana)
+    modes, receipt = app.button_group
+    incoming, folder = app.selectbox
+
+    assert app.main.children[0].children[0].label == "Guardar"  # pyright: ignore[reportAttributeAccessIssue]
+    assert _CELLS.findall(words(app)) == [
+        "Cuenta",
+        "1 · Servidor saliente",
+        "2 · Servidor entrante y carpeta",
+        "3 · Envío de Prueba",
+    ]
+    assert [field.label for field in app.text_input] == [
+        "Usuario Correo",
+        "Contraseña Correo",
+        "Servidor Saliente (SMTP)",
+        "Puerto",
+        "Servidor Entrante (IMAP)",
+        "Puerto IMAP",
+        "Destinatario",
+    ]
+    assert ":small[Puerto]" in words(app)
+    assert (modes.label, modes.options) == ("Seguridad Conexión", ["Ninguna", "SSL", "TLS"])
+    assert (receipt.label, receipt.options) == ("Confirmación lectura", ["Sí", "No"])
+    assert (incoming.label, incoming.options) == (
+        "Seguridad de conexión",
+        ["Ninguna", "SSL", "STARTTLS", "SSL (Autofirmado)", "STARTTLS (Autofirmado)"],
+    )
+    assert folder.label == "Carpeta guardar enviados"
+    labels = [button.label for button in app.main.button]
+    assert labels[0] == "Guardar"
+    assert labels[-3:] == ["Probar conexión SMTP", "Probar conexión IMAP", "Enviar correo de prueba"]
+
+
+def test_gmail_is_explained_and_filled_in(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor) -> None:
+    """Both servers, and no folder, since Gmail files the copy; user and password stay what they were."""
+    app = open_with(monkeypatch, workbench, ana, account(imap=ServerDraft("h", 143, Security.SSL_PINNED, "ab" * 32)))
+    explained = words(app)
+    click(app, "gmail_fill")
+    value = {field.key: field.value for field in (*app.text_input, *app.selectbox, *app.button_group)}
+
+    for said in ("verificación en dos pasos", "contraseña de aplicación", "dirección completa", "16 letras"):
+        assert said in explained
+    assert [value[f"mail_account_smtp_{name}"] for name in ("host", "port", "security")] == [
+        "smtp.gmail.com",
+        "465",
+        Security.SSL,
+    ]
+    assert [value[f"mail_account_imap_{name}"] for name in ("host", "port", "security")] == [
+        "imap.gmail.com",
+        "993",
+        Security.SSL,
+    ]
+    assert (value["mail_account_sent_folder"], app.session_state["mail_account_imap_pin"]) == ("", "")
+    assert (value["mail_account_user"], value[_PASSWORD]) == ("ana@tosma.example", "")
+    assert workbench.mail_account.get(ana).version == 1
+
+
+@pytest.mark.parametrize("in_keyring", [False, True])
+def test_where_the_password_lives_is_said_and_that_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor, in_keyring: bool
+) -> None:
+    """Beside an empty field: our own vault and its folder, or the system's keyring by its name."""
+    keyring = MemoryKeyring({})
+    if in_keyring:
+        use_keyring(workbench, keyring)
+    app = open_with(monkeypatch, workbench, ana, account())
+    field = app.text_input(key=_PASSWORD)
+    place = next(caption for caption in app.caption if ":material/lock:" in caption.value)
+    title, where, state = ("Cofre cifrado", str(workbench.settings.data_dir / "vault"), "guardada en el cofre cifrado")
+    if in_keyring:
+        title, where, state = "Llavero del sistema", keyring.name, "guardada en el llavero"
+
+    assert place.value == f":material/lock: {title}"
+    assert where in plain(place.proto.help)
+    assert (field.value, field.placeholder) == ("", state)
+
+
+def test_a_password_that_is_not_kept_is_not_called_saved(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """It comes back otherwise than written: the reason is said, what was typed stands, nothing is stored."""
+    keyring = Lying({})
+    use_keyring(workbench, keyring)
+    app = fill(open_with(monkeypatch, workbench, ana), user="ana@tosma.example", password="s3creta")
+    keyring.lies = True
+    click(app, "save")
+
+    assert "La contraseña no se ha guardado" in "\n".join(error.proto.title for error in app.error)
+    assert [toast.value for toast in app.toast] == []
+    assert (app.text_input(key=_PASSWORD).value, app.text_input(key=_PASSWORD).placeholder) == (
+        "s3creta",
+        "aún no guardada",
+    )
+    assert workbench.mail_account.get(ana).version == 0
+    keyring.lies = False
+    click(app, "save")
+    assert [toast.value for toast in app.toast] == ["Guardado"]
+    assert workbench.mail_account.get(ana).version == 1
+
+
+def test_a_port_that_contradicts_its_security_is_no_obstacle(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """It is said; saved and tested it is all the same."""
+    app = open_with(monkeypatch, workbench, ana)
+    fill(app, user="ana@tosma.example", password="s3creta", smtp_host="127.0.0.1", smtp_port="465")
+    said = words(app)
+    click(app, "save")
+    click(app, "smtp_run")
+
+    assert "El puerto 465 suele ir con la seguridad SSL." in said
+    assert "El puerto 465 suele ir con la seguridad SSL." in words(app)
+    assert workbench.mail_account.get(ana).draft.smtp == ServerDraft("127.0.0.1", 465, Security.STARTTLS)
+    assert workbench.runs.find_last(ana, Cell.SMTP) is not None
+
+
+@pytest.mark.parametrize(
+    ("smtp", "chosen", "port"),
+    [
+        (ServerDraft("h.example", 25, Security.NONE), Security.SSL, "465"),
+        (ServerDraft("h.example", 587, Security.STARTTLS), Security.SSL, "465"),
+        (ServerDraft("h.example", 465, Security.STARTTLS), Security.NONE, "465"),
+        (ServerDraft("h.example", 2525, Security.STARTTLS), Security.SSL, "2525"),
+    ],
+)
+def test_a_saved_port_follows_the_choice_unless_it_was_typed(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor, smtp: ServerDraft, chosen: Security, port: str
+) -> None:
+    """A port that its security brings follows the next choice; any other was somebody's, and stays."""
+    app = open_with(monkeypatch, workbench, ana, account(smtp=smtp))
+    choose_security(app, chosen)
+
+    assert app.text_input(key=_PORT).value == port
+
+
+def test_a_typed_port_stays_and_an_emptied_one_follows_again(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """What was typed is never overwritten."""
+    app = open_with(monkeypatch, workbench, ana)
+    fresh = app.text_input(key=_PORT).value
+    app.text_input(key=_PORT).set_value("2525").run()
+    typed = choose_security(app, Security.SSL).text_input(key=_PORT).value
+    app.text_input(key=_PORT).set_value("").run()
+    emptied = choose_security(app, Security.NONE).text_input(key=_PORT).value
+
+    assert (fresh, typed, emptied) == ("587", "2525", "25")
+
+
+# Said, and no obstacle: the test is not started here.
+WARNINGS = {("user", "ana@@tosma"), ("password", " abc"), ("password", "ab\u200bc")}
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "said"),
+    [
+        ("user", "", "Falta este dato"),
+        ("user", " ana@tosma.example", "escribe «ana@tosma.example»"),
+        ("user", "ana@@tosma", "ana@@tosma"),
+        ("password", "", "Falta este dato"),
+        ("password", "a&b", "&"),
+        ("password", " abc", "espacio"),
+        ("password", "ab\u200bc", "que no se ve"),
+        ("smtp_host", "https://smtp.tosma.example/", "Escribe solo el nombre"),
+        ("smtp_host", "pop.tosma.example", "pop"),
+        ("smtp_host", "smtp\u200b.tosma.example", "invisibles"),
+        ("smtp_port", "70000", "65535"),
+        ("smtp_port", "0", "65535"),
+    ],
+)
+def test_each_mistake_is_said_beside_its_field_and_nothing_is_lost(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor, field: str, typed: str, said: str
+) -> None:
+    """Before any connection: no run is made for what blocks, and what was typed stands."""
+    app = open_with(monkeypatch, workbench, ana)
+    values = {"user": "ana@tosma.example", "password": "abc", "smtp_host": "127.0.0.1", "smtp_port": "9", field: typed}
+    for name, value in values.items():
+        app.text_input(key=f"mail_account_{name}").set_value(value)
+    app.run()
+    if (field, typed) not in WARNINGS:
+        app.button(key="mail_account_smtp_run").click().run()
+
+    assert not app.exception
+    assert said in words(app)
+    assert app.text_input(key=f"mail_account_{field}").value == typed
+    assert workbench.runs.find_last(ana, Cell.SMTP) is None
+
+
+def test_the_password_of_the_test_mailbox_stays_in_the_program(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """It is saved and proven with, and is no field's value; for another server it does not count."""
+    app = open_with(monkeypatch, workbench, ana)
+    app.button(key="mail_account_sandbox_fill").click().run()
+    assert not app.exception
+    assert app.text_input(key=_PASSWORD).value == ""
+    assert app.text_input(key=_PASSWORD).placeholder == "la del buzón de pruebas"
+    app.button(key="mail_account_save").click().run()
+    stored = workbench.mail_account.get(ana)
+    secret = workbench.vault.get(f"mail-account/{ana.user_id}") or workbench.vault.get(f"sandbox/{ana.user_id}")
+
+    assert stored.password_set
+    assert secret is not None
+    assert secret.reveal() not in "\n".join(str(block) for block in app.text_input)
+    *_, ended = workbench.runs.follow(ana, workbench.mail_account.runs.start_probe(ana, Leg.SMTP, stored.draft))
+    assert ended.verdict is not None
+    assert ended.verdict.verdict == "ok"
+
+
+def test_the_test_mailboxs_password_is_for_no_other_server(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """Whoever changes the server afterwards types a password."""
+    app = open_with(monkeypatch, workbench, ana)
+    app.button(key="mail_account_sandbox_fill").click().run()
+    app.text_input(key="mail_account_smtp_host").set_value("smtp.otro.example").run()
+    app.button(key="mail_account_smtp_run").click().run()
+
+    assert not app.exception
+    assert app.text_input(key=_PASSWORD).placeholder == "aún no guardada"
+    assert "Falta este dato" in words(app)
+    assert workbench.runs.find_last(ana, Cell.SMTP) is None
+
+
+@pytest.mark.parametrize("cell", [Cell.SMTP, Cell.IMAP, Cell.TEST_MAIL])
+def test_a_page_opened_while_a_test_runs_shows_it_to_its_end(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor, cell: Cell
+) -> None:
+    """A reload, a second tab: the run goes on, its steps are drawn, and the page ends with the stored result."""
+    workbench.mail_account.save(ana, account(), version=0)
+    gate = threading.Event()
+    step = Step(leg=Leg.IMAP if cell is Cell.IMAP else Leg.SMTP, stage=Stage.DNS, status=Status.OK, ms=3)
+
+    def steps() -> Iterator[Step]:
+        yield step
+        assert gate.wait(20)
+        yield step
+
+    job = Job(
+        steps,
+        lambda _steps, ms: Verdict("ok", "dns", ms, "Correcto", ""),
+        lambda _steps, _verdict: {"sent": True, "recipient": "ana@tosma.example", "queue_id": "Q1", "copy": "none"},
+    )
+    workbench.runs.start(ana, cell, "f", job)
+    monkeypatch.setattr(results, "_give_way", gate.set)
+    app = open_page(monkeypatch, workbench, ana, SCRIPT)
+
+    assert not app.exception
+    run = workbench.runs.find_last(ana, cell)
+    assert run is not None
+    assert not run.is_running
+    assert words(app).count("prueba 1") == 1
+
+
+def test_each_step_shows_its_time_and_the_words_of_the_server(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """One line a step, to be opened; a refusal in the server's own words, and never the password."""
+    script = replace(SMTP_CASES["friendly"], replies={"rcpt_to": b"550 5.1.1 No such user here"}, users={})
+    with smtp_server(script) as server:
+        smtp = ServerDraft("127.0.0.1", server.port, Security.NONE)
+        app = click(open_with(monkeypatch, workbench, ana, account(smtp=smtp)), "smtp_run")
+    lines = [expander for expander in app.expander if expander.label != "Transcripción"]
+    said = {plain(line.label).split("[")[-1].split(" · ")[0]: line.text[0].value for line in lines}
+
+    assert all(re.search(r" · \d+ ms\]?$|· \d+,\d s\]?$", plain(line.label)) for line in lines)
+    assert said["Saludo"] == "220 mail.test ESMTP ready"
+    assert said["Identificación"] == "235 2.7.0 Authentication successful"
+    assert said["Destinatario"] == "550 5.1.1 No such user here"
+    assert "s3creta-de-ana" not in str(said)
+
+
+def test_a_missing_folder_is_created_by_its_button(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """Only when asked: the first test says that it is missing, the button makes it and tests again."""
+    draft = replace(workbench.test_mailbox.use_for(ana), sent_folder="Facturas 2026")
+    app = click(open_with(monkeypatch, workbench, ana, draft), "imap_run")
+    missing = workbench.runs.find_last(ana, Cell.IMAP)
+    button = app.button(key="mail_account_imap_create_folder")
+    label = plain(button.label)
+    click(app, "imap_create_folder")
+    made = workbench.runs.find_last(ana, Cell.IMAP)
+
+    assert missing is not None
+    assert missing.verdict is not None
+    assert missing.verdict.verdict == "folder_missing"
+    assert "create" not in [step.stage for step in missing.steps]
+    assert label == "Crear la carpeta «Facturas 2026»"
+    assert made is not None
+    assert made.verdict is not None
+    assert made.verdict.verdict == "ok"
+    assert "La cuenta entra y guarda copias." in words(app)
+
+
+def test_the_dialog_says_what_the_test_mail_proves_and_what_not(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """Accepted, under which number, where the copy is; nothing about arrival, other servers or readers."""
+    app = open_with(monkeypatch, workbench, ana, workbench.test_mailbox.use_for(ana))
+    click(app, "test_run")
+    run = workbench.runs.find_last(ana, Cell.TEST_MAIL)
+    said = words(app)
+
+    assert run is not None
+    assert run.result is not None
+    assert len(str(run.result["queue_id"])) > 3
+    assert f"Identificador en el servidor: {run.result['queue_id']}" in said
+    assert "Copia guardada en «Enviados»" in said
+    assert "Lo que esto no prueba" in said
+    for unproven in ("llegue a la bandeja de entrada", "el servidor de cada cliente", "Que el destinatario lo lea"):
+        assert unproven in said

@@ -1,0 +1,40 @@
+"""The migrations against the tables they are to make."""
+
+from __future__ import annotations
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from cgcore.storage.database import Database, open_database
+from cgcore.storage.migrations import script_directory
+from cgcore.storage.revision import HEAD_REVISION
+from cgcore.storage.tables import metadata
+
+
+def test_the_migrations_make_exactly_the_tables(database: Database) -> None:
+    """After every migration nothing is left to change: no table, column, type, key or index."""
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        differences = compare_metadata(context, metadata)
+
+    assert differences == []
+
+
+def test_the_program_knows_its_newest_migration() -> None:
+    """What the start compares with is Alembic's own head, and there is one head only."""
+    assert script_directory().get_heads() == [HEAD_REVISION]
+
+
+def test_an_older_database_is_brought_up_to_date(database: Database) -> None:
+    """One that stands at the first revision gets what came since, and keeps what it holds."""
+    drop = "DROP TRIGGER activity_no_replace" if database.is_sqlite else "DROP TRIGGER activity_no_truncate ON activity"
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(drop)
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+
+    again = open_database(database.url.render_as_string(hide_password=False))
+
+    assert again.stored_revision() == HEAD_REVISION
+    with again.engine.begin() as connection:
+        connection.exec_driver_sql(drop)  # it is there again
+    again.close()

@@ -1,0 +1,116 @@
+"""The lines of Resumen: what each section says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+from cgcore.identity.actor import Actor, Scope
+from cgcore.mail.account import ServerDraft
+from cgcore.mail.steps import Leg, Step, Verdict
+from cgcore.runs import Cell
+from cgcore.vault.secret import Secret
+from cgcore.workbench import Workbench
+from cgcore.workbench.keys import ISSUE_ACTION
+from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
+from cgcore.workbench.runs import Job
+from pages.ui.texts.overview import FACTS
+from tests.servers.api_users import Person, add_person, issue_key
+
+
+def _line(workbench: Workbench, actor: Actor, section: SectionName) -> OverviewLine:
+    lines = {line.section: line for line in workbench.overview.lines(actor)}
+    assert list(lines) == list(SectionName)
+    assert {line.code for line in lines.values()} <= set(FACTS)
+    return lines[section]
+
+
+def _issue(workbench: Workbench, person: Person, days: int) -> None:
+    expires = workbench.clock() + timedelta(days=days)
+    workbench.keys.issue(person.actor, person.grant(workbench, ISSUE_ACTION), "App", frozenset(Scope), expires)
+
+
+def test_the_expiry_of_a_key_is_announced_two_weeks_before(workbench: Workbench) -> None:
+    """No key, a key that lasts, one that ends soon, one that has ended: each is told apart."""
+    person = add_person(workbench, "ana")
+    now = workbench.clock()
+
+    none = _line(workbench, person.actor, SectionName.API_KEY)
+    _issue(workbench, person, 20)
+    lasting = _line(workbench, person.actor, SectionName.API_KEY)
+    workbench.clock = lambda: now + timedelta(days=10)
+    ending = _line(workbench, person.actor, SectionName.API_KEY)
+    workbench.clock = lambda: now + timedelta(days=21)
+    ended = _line(workbench, person.actor, SectionName.API_KEY)
+
+    assert (none.state, none.code) == (SectionState.IDLE, "key_none")
+    assert (lasting.state, lasting.code) == (SectionState.OK, "key_unused")
+    assert (ending.state, ending.code) == (SectionState.WARNING, "key_expires")
+    assert ending.values["days"] in (9, 10)
+    assert (ended.state, ended.code) == (SectionState.WARNING, "key_expired")
+
+
+def test_a_key_without_an_end_is_counted_and_nothing_is_announced(workbench: Workbench) -> None:
+    """Another user's key is not counted."""
+    ana, luis = add_person(workbench, "ana"), add_person(workbench, "luis")
+    issue_key(workbench, ana)
+    issue_key(workbench, luis)
+
+    line = _line(workbench, ana.actor, SectionName.API_KEY)
+
+    assert (line.state, line.values["count"]) == (SectionState.OK, 1)
+
+
+def test_the_mail_account_says_what_is_missing_next(workbench: Workbench) -> None:
+    """Empty, without password, unproven, proven, changed since, broken, mended but not tried."""
+    actor = add_person(workbench, "ana").actor
+    section = workbench.mail_account
+    draft = workbench.test_mailbox.use_for(actor)
+    seen = [_line(workbench, actor, SectionName.MAIL_ACCOUNT)]
+
+    section.save(actor, replace(draft, password=Secret("")), version=0)
+    seen.append(_line(workbench, actor, SectionName.MAIL_ACCOUNT))
+    section.save(actor, draft, version=1)
+    seen.append(_line(workbench, actor, SectionName.MAIL_ACCOUNT))
+    list(workbench.runs.follow(actor, *workbench.overview.start_all(actor)))
+    seen.append(_line(workbench, actor, SectionName.MAIL_ACCOUNT))
+    moved = replace(draft, smtp=ServerDraft(draft.smtp.host, 1, draft.smtp.security))
+    section.save(actor, moved, version=2)
+    seen.append(_line(workbench, actor, SectionName.MAIL_ACCOUNT))
+    list(workbench.runs.follow(actor, section.runs.start_probe(actor, Leg.SMTP, moved)))
+    seen.append(_line(workbench, actor, SectionName.MAIL_ACCOUNT))
+    section.save(actor, draft, version=3)
+    seen.append(_line(workbench, actor, SectionName.MAIL_ACCOUNT))
+
+    assert [line.code for line in seen] == [
+        "mail_empty",
+        "mail_no_password",
+        "mail_unproven",
+        "mail_proven",
+        "mail_changed",
+        "mail_smtp_failed",
+        "mail_changed",
+    ]
+    assert seen[5].sentence
+    assert seen[3].values["folder"] == draft.sent_folder
+
+
+def test_a_copy_is_promised_only_where_it_was_proven(workbench: Workbench) -> None:
+    """Without a folder nothing is kept; a test of the incoming server that was cut short proves nothing."""
+    actor = add_person(workbench, "ana").actor
+    draft = replace(workbench.test_mailbox.use_for(actor), sent_folder="")
+    workbench.mail_account.save(actor, draft, version=0)
+    list(workbench.runs.follow(actor, *workbench.overview.start_all(actor)))
+    without = _line(workbench, actor, SectionName.MAIL_ACCOUNT).code
+    broken = Job(steps=_break, judge=lambda _steps, ms: Verdict("ok", "dns", ms, "", ""))
+    fingerprint = workbench.mail_account.runs.fingerprint(actor, Cell.IMAP, draft)
+    list(workbench.runs.follow(actor, workbench.runs.start(actor, Cell.IMAP, fingerprint, broken)))
+    cut = _line(workbench, actor, SectionName.MAIL_ACCOUNT).code
+
+    assert (without, cut) == ("mail_without_copy", "mail_smtp_proven")
+
+
+def _break() -> Iterator[Step]:
+    raise RuntimeError("ours")
+    yield

@@ -1,0 +1,228 @@
+"""The templates section: versions, history, images, cleaning, and messages made of templates."""
+
+from __future__ import annotations
+
+import base64
+import email
+import io
+import re
+from datetime import UTC, datetime
+from email import policy
+
+import pytest
+from PIL import Image
+from sqlmodel import select
+
+from cgcore.documents import DocumentType
+from cgcore.errors import InvalidInput, NotFound, StaleVersion
+from cgcore.identity.actor import Actor
+from cgcore.storage.tables import MailTemplateRow, TemplateImageRow, TemplateVersionRow, UserRow
+from cgcore.templates.compiled import TemplateSource
+from cgcore.templates.defaults import default_source
+from cgcore.templates.request import RenderRequest
+from cgcore.workbench import Workbench
+
+QUOTE, INVOICE = DocumentType.QUOTE, DocumentType.SALES_INVOICE
+
+
+def add_user(workbench: Workbench, name: str, full_name: str = "", mail: str = "") -> Actor:
+    with workbench.database.session() as session:
+        row = UserRow(username=name, username_key=name, full_name=full_name, mail=mail)
+        session.add(row)
+        session.flush()
+        return Actor(row.id or 0, name, full_name, mail)
+
+
+def logo(colour: str = "red") -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 20), colour).save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def test_a_template_is_the_default_until_saved_and_belongs_to_its_user(workbench_on_each: Workbench) -> None:
+    """Version 0 is the built-in one; a save of one type or user changes no other."""
+    section = workbench_on_each.templates
+    ana, luis = add_user(workbench_on_each, "ana"), add_user(workbench_on_each, "luis")
+    saved = section.save(ana, QUOTE, "S", "<p>b</p>", version=0)
+
+    assert (saved.version, saved.is_default) == (1, False)
+    assert section.get(ana, QUOTE) == saved
+    assert section.get(ana, INVOICE).version == 0
+    assert section.get(luis, QUOTE).is_default
+    assert [entry.action for entry in workbench_on_each.activity.list(ana)["items"]] == ["template_saved"]
+
+
+def test_a_stale_save_is_refused_with_what_stands_there(workbench_on_each: Workbench) -> None:
+    """Of two who read one version the second is told, and nothing is lost."""
+    section = workbench_on_each.templates
+    ana = add_user(workbench_on_each, "ana")
+    section.save(ana, QUOTE, "uno", "<p>uno</p>", version=0)
+
+    with pytest.raises(StaleVersion) as refused:
+        section.save(ana, QUOTE, "dos", "<p>dos</p>", version=0)
+    assert refused.value.stored == {"subject": "uno", "body": "<p>uno</p>"}
+    assert section.get(ana, QUOTE).subject == "uno"
+
+
+def test_late_characters_make_no_second_version_and_no_second_line(workbench: Workbench) -> None:
+    """What arrives after the click belongs to that click."""
+    section = workbench.templates
+    ana = add_user(workbench, "ana")
+    first = section.save(ana, QUOTE, "S", "<p>hol</p>", version=0)
+    section.save(ana, QUOTE, "S", "<p>hola</p>", version=first.version, amends=True)
+
+    assert [version.body for version in section.list_versions(ana, QUOTE)] == ["<p>hola</p>"]
+    assert len(workbench.activity.list(ana)["items"]) == 1
+    assert section.get(ana, QUOTE).body == "<p>hola</p>"
+
+
+def test_the_history_keeps_an_image_once_and_gives_it_back(workbench_on_each: Workbench) -> None:
+    """Ten saves of a template with a logo store the logo once in the history."""
+    section = workbench_on_each.templates
+    ana = add_user(workbench_on_each, "ana")
+    body = f'<p>{{i}}<img src="{logo()}" alt="Logo"></p>'
+    for index in range(40):
+        section.save(ana, QUOTE, "S", body.replace("{i}", str(index)), version=index)
+
+    with workbench_on_each.database.read() as session:
+        assert len(session.exec(select(TemplateImageRow)).all()) == 1
+        assert all("base64" not in row.body for row in session.exec(select(TemplateVersionRow)).all())
+    versions = section.list_versions(ana, QUOTE)
+    assert versions[0].body == section.get(ana, QUOTE).body == body.replace("{i}", "39")
+    assert len(versions) == 30
+
+
+def test_version_numbers_go_on_after_a_row_was_deleted(workbench: Workbench) -> None:
+    """A version that somebody still holds does not come back with another text."""
+    section = workbench.templates
+    ana = add_user(workbench, "ana")
+    section.save(ana, QUOTE, "uno", "", version=0)
+    with workbench.database.session() as session:
+        session.delete(session.exec(select(MailTemplateRow)).one())
+
+    assert section.save(ana, QUOTE, "dos", "", version=0).version == 2
+
+
+def test_restore_and_copy_are_saves(workbench: Workbench) -> None:
+    """Both leave the state before in the history."""
+    section = workbench.templates
+    ana = add_user(workbench, "ana")
+    section.save(ana, INVOICE, "F", "<p>f</p>", version=0)
+    copied = section.copy(ana, INVOICE, QUOTE, version=0)
+    restored = section.restore(ana, QUOTE, version=copied.version)
+
+    assert (copied.subject, copied.body) == ("F", "<p>f</p>")
+    assert restored.is_default
+    assert [version.subject for version in section.list_versions(ana, QUOTE)] == [default_source(QUOTE).subject, "F"]
+
+
+def test_markup_is_cleaned_on_the_way_in_and_on_the_way_out(workbench: Workbench) -> None:
+    """A row changed behind our back is no way around the sanitiser."""
+    section = workbench.templates
+    ana = add_user(workbench, "ana")
+    saved = section.save(ana, QUOTE, "a\r\nBcc: x", "<p onclick=x>a<script>b</script></p>", version=0)
+    with workbench.database.session() as session:
+        row = session.exec(select(MailTemplateRow)).one()
+        row.body = "<p>x<img src=x onerror=alert(1)></p>"
+        session.add(row)
+
+    assert (saved.subject, saved.body) == ("a Bcc: x", "<p>a</p>")
+    assert "onerror" not in section.get(ana, QUOTE).body
+    assert "onerror" not in section.render(ana, QUOTE, RenderRequest()).html
+
+
+def test_a_part_left_out_is_the_stored_one_and_one_given_empty_is_empty(workbench: Workbench) -> None:
+    """Rendering for a user."""
+    section = workbench.templates
+    ana = add_user(workbench, "ana")
+    section.save(ana, QUOTE, "S {serie}", "<p>cuerpo</p>", version=0)
+    section.save_signature(ana, "<p>firma</p>", version=0)
+
+    assert section.render_for_user("ANA", QUOTE, RenderRequest()).text == "cuerpo\n\n-- \nfirma\n"
+    assert section.render_for_user("ana", QUOTE, RenderRequest(signature="")).text == "cuerpo\n"
+    assert section.render_for_user("ana", INVOICE, RenderRequest(body="<p>x</p>")).text == "x\n\n-- \nfirma\n"
+    with pytest.raises(NotFound):
+        section.render_for_user("nadie", QUOTE, RenderRequest())
+
+
+def test_the_preview_is_the_whole_message(workbench: Workbench) -> None:
+    """mixed(alternative(plain, related(html, image)), pdf); every cid resolves; nothing embedded is left."""
+    ana = add_user(workbench, "ana", "Ana Tosma", "ana@electricidadtosma.es")
+    source = TemplateSource("Aviso {cliente}", f'<p>Hola<img src="{logo()}" alt="L"></p>', "<p>{usuario}</p>")
+    sample = {"cliente": "Pérez & Hijos\r\nBcc: x@y.es", "serie": "Ñ/1", "numero": ""}
+    moment = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+    preview = workbench.templates.mail.preview(ana, INVOICE, source, sample, date=moment)
+    parsed = email.message_from_bytes(preview.raw, policy=policy.default)
+
+    assert [part.get_content_type() for part in parsed.walk()] == [
+        "multipart/mixed",
+        "multipart/alternative",
+        "text/plain",
+        "multipart/related",
+        "text/html",
+        "image/png",
+        "application/pdf",
+    ]
+    assert parsed["Subject"] == "Aviso Pérez & Hijos Bcc: x@y.es"
+    assert parsed["Bcc"] is None
+    assert parsed["Message-ID"].endswith("@electricidadtosma.es>")
+    html, image = [part for part in parsed.walk() if part.get_content_type() in ("text/html", "image/png")]
+    assert f'cid:{image["Content-ID"][1:-1]}"' in html.get_content()
+    assert b"data:image" not in preview.raw
+    assert html.get_content().strip() == preview.rendered.html
+    plain = parsed.get_body(("plain",))
+    assert plain is not None
+    assert plain.get_content().replace("\r\n", "\n") == "Hola[L]\n\n-- \nAna Tosma\n"
+
+
+def test_a_message_with_an_unresolved_variable_is_never_sent(workbench: Workbench) -> None:
+    """The refusal names it."""
+    ana = add_user(workbench, "ana", mail="ana@x.es")
+
+    with pytest.raises(InvalidInput) as refused:
+        workbench.templates.mail.send_test(ana, QUOTE, TemplateSource("{nunero}", "<p>x</p>", ""), {})
+    assert [(problem.field, problem.code) for problem in refused.value.problems] == [("subject", "unknown_variable")]
+    assert "{nunero}" in refused.value.problems[0].message
+
+
+def test_resumen_tells_defaults_own_templates_and_errors(workbench: Workbench) -> None:
+    """One line."""
+    section = workbench.templates
+    ana = add_user(workbench, "ana")
+
+    assert section.overview(ana).code == "templates_default"
+    section.save(ana, QUOTE, "S", "<p>x</p>", version=0)
+    assert (section.overview(ana).code, section.overview(ana).values["count"]) == ("templates_own", 1)
+    section.save(ana, QUOTE, "{nunero}", "<p>x</p>", version=1)
+    assert section.overview(ana).code == "templates_errors"
+
+
+def test_what_is_read_back_by_imap_is_what_was_previewed(workbench: Workbench) -> None:
+    """Editor, stored, sent, read: the same bytes but for Date and Message-ID, and what servers add on top."""
+    ana = add_user(workbench, "ana", "Ana Tosma", "ana@electricidadtosma.es")
+    account = workbench.test_mailbox.use_for(ana)
+    workbench.mail_account.save(ana, account, version=0)
+    body = f'<p>Señor {{cliente}}: <strong>{{numero}}</strong> — 1.234,56 €</p><ol><li>uno</li></ol><p><img src="{logo()}" alt="L"></p>'
+    section = workbench.templates
+    section.save(ana, INVOICE, "Factura {numero} para {cliente}", body, version=0)
+    source = section.source(ana, INVOICE)
+    sample = {"cliente": "Pérez & Hijos <Ñ>", "numero": "0042"}
+    preview = section.mail.preview(ana, INVOICE, source, sample)
+    run = section.mail.send_test(ana, INVOICE, source, sample)
+    *_, ended = workbench.runs.follow(ana, run)
+    messages = workbench.test_mailbox.list_messages(ana)
+    received = workbench.test_mailbox.get_message(ana, messages[0].id).raw
+
+    assert ended.verdict is not None
+    assert ended.verdict.verdict == "ok"
+    assert _comparable(received) == _comparable(preview.raw)
+
+
+def _comparable(raw: bytes) -> bytes:
+    """A message without its two changing headers, without what a server wrote on top, with boundaries numbered."""
+    raw = raw.replace(b"\r\n", b"\n")
+    raw = raw[raw.index(b"From: ") :].rstrip(b"\n")
+    raw = re.sub(rb"^(Date|Message-ID): .*\n(?:[ \t].*\n)*", b"", raw, flags=re.M)
+    for number, boundary in enumerate(dict.fromkeys(re.findall(rb'boundary="([^"]+)"', raw))):
+        raw = raw.replace(boundary, b"boundary-%d" % number)
+    return raw

@@ -1,0 +1,1 @@
+"""Mail servers for tests: real ones (Dovecot, Postfix) and scripted ones that misbehave on order."""

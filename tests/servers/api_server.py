@@ -1,0 +1,58 @@
+"""The REST API alone on a real socket, in a thread of the test's process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from cgcore.web.api import build_api
+from cgcore.workbench import Workbench
+from tests.servers.daemon import free_ports
+
+__all__ = ["ApiServer", "serve_api"]
+
+
+class ApiServer:
+    """A running API: where it is, and clients for it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def client(self, key: str = "", **headers: str) -> httpx.Client:
+        """Return a client that sends ``key``."""
+        own = {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx.Client(base_url=self.url, headers={**own, **headers}, timeout=20)
+
+
+@contextmanager
+def serve_api(workbench: Workbench, **options: Any) -> Iterator[ApiServer]:
+    """Serve the API of ``workbench`` under ``/api/v1``, as the product mounts it, until the block ends."""
+    port = free_ports(1)[0]
+    app = Starlette(routes=[Mount("/api/v1", build_api(workbench, **options))])
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", lifespan="off"))
+    started = threading.Event()
+    server.startup = _told(server.startup, started)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), name="api-server")
+    thread.start()
+    assert started.wait(20)
+    try:
+        yield ApiServer(f"http://127.0.0.1:{port}/api/v1")
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+def _told(startup: Any, event: threading.Event) -> Any:
+    async def start(*arguments: Any, **options: Any) -> None:
+        await startup(*arguments, **options)
+        event.set()
+
+    return start

@@ -1,0 +1,49 @@
+"""The product's own addresses without Streamlit and without a socket."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+with warnings.catch_warnings():
+    # It asks for a successor of httpx that the client does not need yet.
+    warnings.simplefilter("ignore")
+    from starlette.testclient import TestClient
+
+from starlette.applications import Starlette
+from starlette.websockets import WebSocketDisconnect
+
+from cgcore.server_facts import ServerFacts
+from cgcore.web.assembly import Assembly
+from cgcore.web.assets import AssetFolder
+from cgcore.web.perimeter import Perimeter
+from cgcore.workbench import Workbench
+
+__all__ = ["SITE", "TestClient", "WebSocketDisconnect", "answer_lifespan", "open_product"]
+
+SITE = "http://localhost:8501"
+
+
+def open_product(
+    workbench: Workbench,
+    perimeter: Perimeter | None = None,
+    base_url: str = SITE,
+    assets: AssetFolder | None = None,
+) -> TestClient:
+    """Return a browser before gate, headers, assets and routes over ``workbench``; it follows no redirect."""
+    perimeter = perimeter or Perimeter()
+    facts = ServerFacts("127.0.0.1")
+    assembly = Assembly(lambda: workbench, perimeter, find_address=lambda: SITE, read_facts=lambda: facts)
+    middleware = assembly.middleware(
+        app_page=Path("none.html"), component_pages=[], farewell=b"", assets=assets or AssetFolder(Path("none"))
+    )
+    app = Starlette(routes=assembly.routes(), middleware=middleware)
+    return TestClient(app, base_url=base_url, follow_redirects=False, headers={"origin": base_url})
+
+
+async def answer_lifespan(receive: Any, send: Any) -> None:
+    """Answer start and stop, as an app that has nothing to do at either."""
+    while (message := await receive())["type"] != "lifespan.shutdown":
+        await send({"type": message["type"] + ".complete"})
+    await send({"type": "lifespan.shutdown.complete"})

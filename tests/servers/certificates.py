@@ -1,0 +1,123 @@
+"""A private certificate authority and one server certificate for every way a certificate can be wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+__all__ = ["Certificate", "Certificates", "make_certificates"]
+
+NAMES = ("localhost", "mail.test", "127.0.0.1", "127.0.0.2", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A server certificate on disk: the PEM chain that is sent, its key, and the SHA-256 of the leaf in hex."""
+
+    chain: Path
+    key: Path
+    sha256: str
+
+    def server_context(self) -> ssl.SSLContext:
+        """Return a context for a server that shows this certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.chain, self.key)
+        return context
+
+
+@dataclass(frozen=True, slots=True)
+class Certificates:
+    """All of them, for ``localhost``, ``mail.test`` and loopback addresses unless their name says otherwise.
+
+    ``ca_file`` is what ``SSL_CERT_FILE`` must name for ``trusted``, ``expired``, ``wrong_name`` and
+    ``missing_intermediate`` to chain up; the last one leaves its intermediate certificate out.
+    """
+
+    ca_file: Path
+    trusted: Certificate
+    self_signed: Certificate
+    other_self_signed: Certificate
+    expired: Certificate
+    expired_self_signed: Certificate
+    wrong_name: Certificate
+    unknown_root: Certificate
+    missing_intermediate: Certificate
+
+
+def make_certificates(folder: Path) -> Certificates:
+    """Make the whole set in ``folder`` (readable by every user, since mail servers change theirs)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    authority = trustme.CA(organization_name="Private test authority")
+    stranger = trustme.CA(organization_name="Unknown authority")
+    intermediate = authority.create_child_ca()
+    ca_file = folder / "ca.pem"
+    ca_file.write_bytes(authority.cert_pem.bytes())
+    past = datetime.now(UTC) - timedelta(days=2)
+
+    def issued(
+        name: str, by: trustme.CA, *hosts: str, expires: datetime | None = None, chain: bool = True
+    ) -> Certificate:
+        leaf = by.issue_cert(*hosts, common_name=hosts[0], not_after=expires)
+        pems = [blob.bytes() for blob in leaf.cert_chain_pems]
+        return _written(folder, name, b"".join(pems if chain else pems[:1]), leaf.private_key_pem.bytes())
+
+    return Certificates(
+        ca_file=ca_file,
+        trusted=issued("trusted", authority, *NAMES),
+        self_signed=_self_signed(folder, "self_signed"),
+        other_self_signed=_self_signed(folder, "other_self_signed"),
+        expired=issued("expired", authority, *NAMES, expires=past),
+        expired_self_signed=_self_signed(folder, "expired_self_signed", expires=past),
+        wrong_name=issued("wrong_name", authority, "server7.hoster.example", "*.hoster.example"),
+        unknown_root=issued("unknown_root", stranger, *NAMES),
+        missing_intermediate=issued("missing_intermediate", intermediate, *NAMES, chain=False),
+    )
+
+
+def _self_signed(folder: Path, name: str, *, expires: datetime | None = None) -> Certificate:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAMES[0])])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=30))
+        .not_valid_after(expires or now + timedelta(days=365))
+        .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in NAMES]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    key_pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return _written(folder, name, certificate.public_bytes(serialization.Encoding.PEM), key_pem)
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _written(folder: Path, name: str, chain_pem: bytes, key_pem: bytes) -> Certificate:
+    chain, key = folder / f"{name}.pem", folder / f"{name}.key"
+    chain.write_bytes(chain_pem)
+    key.write_bytes(key_pem)
+    der = ssl.PEM_cert_to_DER_cert(
+        chain_pem.decode().split("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----"
+    )
+    return Certificate(chain, key, hashlib.sha256(der).hexdigest())

@@ -1,0 +1,74 @@
+"""Fixtures for the mail servers of the tests: each starts at its first use and ends with the run."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.servers.certificates import Certificate, Certificates, make_certificates
+from tests.servers.daemon import make_folder, remove
+from tests.servers.dovecot import Dovecot, Layout, dovecot_installed
+from tests.servers.leftout import leave_out
+from tests.servers.postfix import Postfix, postfix_installed
+
+__all__ = ["DovecotFactory", "certificates", "dovecot", "dovecot_with", "postfix", "private_authority", "tracker"]
+
+DovecotFactory = Callable[..., Dovecot]
+
+
+@pytest.fixture(scope="session")
+def certificates() -> Iterator[Certificates]:
+    """A private authority and its good and bad certificates."""
+    folder = make_folder("cg-certificates-")
+    yield make_certificates(folder)
+    remove(folder)
+
+
+@pytest.fixture
+def tracker() -> Iterator[socket.socket]:
+    """A server that a message would like to be seen by; whoever asks it for something waits in its queue."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        yield listening
+
+
+@pytest.fixture
+def private_authority(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> Certificates:
+    """The same, with ``SSL_CERT_FILE`` naming the authority, so that its certificates are trusted."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca_file))
+    return certificates
+
+
+@pytest.fixture(scope="session")
+def dovecot_with() -> Iterator[DovecotFactory]:
+    """Call with a certificate and a :class:`Layout` to get a running Dovecot; equal calls share one."""
+    if not dovecot_installed():
+        leave_out("dovecot-imapd")
+    running: dict[tuple[Certificate | None, Layout], Dovecot] = {}
+    with ExitStack() as stack:
+
+        def start(certificate: Certificate | None, layout: Layout | None = None) -> Dovecot:
+            key = (certificate, layout or Layout())
+            if key not in running:
+                running[key] = stack.enter_context(Dovecot(*key))
+            return running[key]
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def dovecot(certificates: Certificates, dovecot_with: DovecotFactory) -> Dovecot:
+    """The plain case: a trusted certificate, ``/`` between folders, a folder «Sent» flagged ``\\Sent``."""
+    return dovecot_with(certificates.trusted)
+
+
+@pytest.fixture(scope="session")
+def postfix(dovecot: Dovecot) -> Iterator[Postfix]:
+    """A Postfix over the accounts and mailboxes of :func:`dovecot`."""
+    if not postfix_installed():
+        leave_out("postfix (or the right to run it: it starts as root)")
+    with Postfix(dovecot) as server:
+        yield server

@@ -1,0 +1,43 @@
+"""Pages driven without a browser: AppTest from the router, signed in as somebody, over a workbench of the test."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from cgcore.identity.actor import Actor, Role
+from cgcore.vault.secret import Secret
+from cgcore.workbench import Workbench
+from cgcore.workbench.identity import NewUser
+from pages.ui import identity as page_identity
+
+__all__ = ["PASSWORD", "open_page", "sign_in"]
+
+ROOT = Path(__file__).parents[2]
+assert page_identity  # imported first, so that it takes the real function and not that of a test
+PASSWORD = Secret("una frase bastante larga")
+
+
+def sign_in(workbench: Workbench, name: str, role: Role = Role.USER) -> Actor:
+    """Add a user and log them in."""
+    root = Actor(0, "", role=Role.ADMIN)
+    workbench.identity.add_user(root, NewUser(name, PASSWORD, full_name=name.title(), role=role))
+    return workbench.identity.log_in(name, PASSWORD).actor
+
+
+def open_page(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, actor: Actor | None, script: str) -> AppTest:
+    """Return the page ``script`` as ``actor`` sees it; None is somebody whom the gate does not vouch for."""
+    for name, module in list(sys.modules.items()):
+        # Each module that has taken the function by name has a reference of its own.
+        if name.startswith(("pages.", "cgcore.workbench")) and hasattr(module, "get_workbench"):
+            monkeypatch.setattr(module, "get_workbench", lambda: workbench)
+    app = AppTest.from_file(str(ROOT / "pages/workbench.py"), default_timeout=30)
+    if actor is not None:
+        app.user = {"login": workbench.identity.sign_identity(actor.session_hash)}
+    app.run()
+    if actor is not None:
+        app.switch_page(script).run()
+    return app

@@ -1,0 +1,78 @@
+"""A private PostgreSQL cluster for the tests, on a free loopback port."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.servers.leftout import leave_out
+
+__all__ = ["PostgresServer", "postgres_server"]
+
+_USER = "cgtest"
+
+
+class PostgresServer:
+    """A running cluster; hands out fresh databases."""
+
+    def __init__(self, bin_dir: Path, folder: Path, port: int) -> None:
+        self._bin, self._folder, self.port = bin_dir, folder, port
+
+    def start(self) -> None:
+        """Initialise and start the cluster; nothing is kept safe on disk, it is thrown away."""
+        data = self._folder / "data"
+        self._run("initdb", "-D", str(data), "-U", _USER, "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C")
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+        self._run("pg_ctl", "-D", str(data), "-o", options, "-l", str(self._folder / "log"), "-w", "start")
+
+    def stop(self) -> None:
+        """Stop the cluster."""
+        self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "-w", "stop")
+
+    def create_database(self, name: str) -> str:
+        """Create database ``name`` and return its URL."""
+        import psycopg
+
+        with psycopg.connect(self._dsn("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
+        return self._dsn(name)
+
+    def _dsn(self, database: str) -> str:
+        return f"postgresql://{_USER}@127.0.0.1:{self.port}/{database}"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command: Sequence[str] = [str(self._bin / program), *arguments]
+        if os.geteuid() == 0:
+            # PostgreSQL refuses to run as root; its Debian package brings the account.
+            command = ["runuser", "-u", "postgres", "--", *command]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self._folder)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One cluster for the whole run."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        leave_out("postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="cg-pg-"))
+    folder.chmod(0o755)
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+    server = PostgresServer(found[-1].parent, folder, _free_port())
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)

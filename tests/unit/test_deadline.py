@@ -1,0 +1,90 @@
+"""One deadline over everything: what is left, and when nothing is."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from cgcore.mail.channel import Channel, FloodError
+from cgcore.mail.deadline import Deadline
+
+
+class Clock:
+    """A clock that stands still until told otherwise."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_is_left_shrinks_and_never_goes_below_zero() -> None:
+    """The deadline is a moment, not a length."""
+    clock = Clock()
+    deadline = Deadline.after(10, clock)
+    clock.now += 4
+    left = deadline.remaining
+    clock.now += 100
+
+    assert left == 6
+    assert deadline.remaining == 0
+    assert deadline.expired
+
+
+def test_an_operation_gets_what_is_left_or_its_cap() -> None:
+    """And a timeout instead of zero, which would make a socket non-blocking."""
+    clock = Clock()
+    deadline = Deadline.after(10, clock)
+    clock.now += 7
+
+    assert deadline.timeout() == 3
+    assert deadline.timeout(1) == 1
+    clock.now += 3
+    with pytest.raises(TimeoutError):
+        deadline.timeout()
+
+
+def test_a_shorter_deadline_never_ends_later() -> None:
+    """Patience for one stage takes nothing from the whole."""
+    clock = Clock()
+    deadline = Deadline.after(2, clock)
+
+    assert deadline.shorter(1).remaining == 1
+    assert deadline.shorter(60).remaining == 2
+
+
+def test_a_channel_reads_no_more_than_its_allowance() -> None:
+    """A flood ends after so many bytes, whatever the time."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        channel = Channel(ours, Deadline.after(5), allowance=10)
+        theirs.sendall(b"x" * 100)
+        first = channel.recv(100)
+        with pytest.raises(FloodError):
+            channel.recv(100)
+
+    assert first == b"x" * 10
+
+
+def test_a_channel_whose_time_is_up_reads_nothing_more() -> None:
+    """Even when there would be something to read."""
+    clock = Clock()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        channel = Channel(ours, Deadline.after(5, clock))
+        theirs.sendall(b"x")
+        clock.now += 5
+        with pytest.raises(TimeoutError):
+            channel.recv(1)
+
+
+def test_what_was_looked_at_is_read_again() -> None:
+    """The first line is judged before smtplib or imaplib gets it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        channel = Channel(ours, Deadline.after(5))
+        theirs.sendall(b"220 hello\r\n250 more\r\n")
+        channel.unread(channel.recv(5))
+
+        assert channel.makefile().readline() == b"220 hello\r\n"

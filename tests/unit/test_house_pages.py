@@ -1,0 +1,248 @@
+"""«Administración», «Mi usuario» and «Actividad» as their users meet them, without a browser."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from cgcore.activity import Action
+from cgcore.company.company import CompanyDraft
+from cgcore.documents import DocumentType
+from cgcore.identity.actor import Actor, Role
+from cgcore.series.drafts import SeriesDraft
+from cgcore.series.starters import StarterLayout
+from cgcore.workbench import Workbench
+from cgcore.workbench.users import Particulars
+from pages.ui.admin.series_list import OPEN as OPEN_SERIES
+from pages.ui.admin.users_list import OPEN as OPEN_USER
+from pages.ui.texts import administration as texts
+from tests.servers.house import add_series
+from tests.servers.pages import open_page, sign_in
+
+T = DocumentType
+
+
+@pytest.fixture
+def admin(workbench: Workbench) -> Actor:
+    """An administrator who is logged in."""
+    return sign_in(workbench, "ana", Role.ADMIN)
+
+
+def words(page: AppTest) -> str:
+    """Every text in sight."""
+    elements = (*page.markdown, *page.caption, *page.error, *page.warning, *page.info)
+    return "\n".join(str(element.value) for element in elements)
+
+
+def panel(page: AppTest, name: str) -> AppTest:
+    """Go to a panel of Administración."""
+    return page.segmented_control("administration_panel").set_value(name).run()
+
+
+def save(page: AppTest) -> AppTest:
+    """Press Guardar."""
+    return page.button("administration_save").click().run()
+
+
+def test_a_user_has_no_administration(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor) -> None:
+    """The page does not exist for them, nor any more for somebody who loses the role while it is open."""
+    luis, eva = sign_in(workbench, "luis"), sign_in(workbench, "eva", Role.ADMIN)
+    page = open_page(monkeypatch, workbench, eva, "administration.py")
+    before = [box.label for box in page.text_input]
+    workbench.users.save(admin, "eva", Particulars(role=Role.USER), 1)
+    page.run()
+
+    assert texts.TAX_ID in before
+    assert texts.TAX_ID not in [box.label for box in page.text_input]
+    with pytest.raises(ValueError, match="Could not find a navigation page"):
+        open_page(monkeypatch, workbench, luis, "administration.py")
+
+
+def test_the_company_is_saved_and_a_wrong_tax_number_stands_beside_its_field(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """Nothing saved and nothing lost on a wrong number; the right one is stored."""
+    page = open_page(monkeypatch, workbench, admin, "administration.py")
+    page.text_input("administration_company_name").set_value("Tosma").run()
+    page.text_input("administration_company_tax_id").set_value("B12345675").run()
+    refused = save(page)
+    told, kept = words(refused), refused.text_input("administration_company_name").value
+    before = workbench.company.get(admin).version
+    page.text_input("administration_company_tax_id").set_value("b-12345674").run()
+    saved = save(page)
+
+    assert "carácter de control" in told
+    assert (kept, before) == ("Tosma", 0)
+    assert not saved.exception
+    assert workbench.company.get(admin).tax_id == "B12345674"
+    assert saved.text_input("administration_company_tax_id").value == "B12345674"
+    assert "Hay cambios sin guardar" not in words(saved)
+
+
+def test_the_company_has_its_default_series_here_too(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """Chosen and saved with the same Guardar, and nobody's own choice goes."""
+    workbench.company.save(admin, CompanyDraft("Tosma"), 0)
+    add_series(workbench, admin, "P", T.QUOTE)
+    page = open_page(monkeypatch, workbench, admin, "administration.py")
+    page.selectbox("series_defaults_all__quote").set_value("P").run()
+    save(page)
+
+    assert workbench.series.defaults.get_company(admin).choices == {T.QUOTE: "P"}
+    assert workbench.company.get(admin).version == 1
+
+
+def test_a_stale_choice_of_the_company_can_be_kept(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """Of two administrators the second sees both series of the type, and «Guardar lo mío» stores theirs."""
+    workbench.company.save(admin, CompanyDraft("Tosma"), 0)
+    for code in ("P", "Q"):
+        add_series(workbench, admin, code, T.QUOTE)
+    page = open_page(monkeypatch, workbench, admin, "administration.py")
+    page.selectbox("series_defaults_all__quote").set_value("P").run()
+    version = workbench.series.defaults.get_company(admin).version
+    workbench.series.defaults.save_company(admin, {T.QUOTE: "Q"}, version)
+    shown = [text.value for text in save(page).text]
+    page.button("administration_stale_mine").click().run()
+
+    assert {"P", "Q"} <= set(shown)
+    assert not page.exception
+    assert workbench.series.defaults.get_company(admin).choices == {T.QUOTE: "P"}
+
+
+def test_a_starter_set_is_one_click(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor) -> None:
+    """Three sets on an empty page; one click makes the series, and the list follows."""
+    page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), texts.PANEL_SERIES)
+    offered = [button.label for button in page.button].count(texts.STARTER_CREATE)
+    page.button(f"administration_starter_{StarterLayout.SINGLE}").click().run()
+
+    assert offered == len(StarterLayout)
+    assert not page.exception
+    assert workbench.series.count(admin) == 4
+    assert "**PF** · Proformas" in words(page)
+
+
+def test_a_series_is_added_changed_and_shown_with_its_next_numbers(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """New series: code, a type, a number; the preview consumes nothing; a wrong code is told beside it."""
+    page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), texts.PANEL_SERIES)
+    page.button("administration_series_new").click().run()
+    page.text_input("administration_new_series_code").set_value("F ").run()
+    page.checkbox("administration_new_series_serves_sales_invoice").check().run()
+    page.number_input("administration_new_series_number_sales_invoice").set_value(21043).run()
+    refused = words(save(page))
+    page.text_input("administration_new_series_code").set_value("F").run()
+    preview = words(page)
+    saved = save(page)
+    page.text_input("administration_series_F_name").set_value("Facturas").run()
+    save(page)
+    stored = workbench.series.get(admin, "F")
+
+    assert "no puede empezar ni acabar con un espacio" in refused
+    assert "F 21043, F 21044, F 21045" in preview
+    assert not saved.exception
+    assert (stored.name, stored.counters[T.SALES_INVOICE].next_number, stored.version) == ("Facturas", 21043, 2)
+
+
+def test_a_stale_series_shows_both_counters(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """Somebody else moved the counter: both numbers in sight, and neither is lost."""
+    add_series(workbench, admin, "F", T.SALES_INVOICE, number=10)
+    page = open_page(monkeypatch, workbench, admin, "administration.py")
+    page.session_state[OPEN_SERIES] = ("edit", "F")
+    panel(page, texts.PANEL_SERIES)
+    page.number_input("administration_series_F_number_sales_invoice").set_value(15).run()
+    workbench.series.save(admin, SeriesDraft("F", next_numbers={T.SALES_INVOICE: 20}), 1)
+    shown = [text.value for text in save(page).text]
+
+    assert {"15", "20"} <= set(shown)
+    assert workbench.series.get(admin, "F").counters[T.SALES_INVOICE].next_number == 20
+
+
+def test_switching_a_series_off_asks_first_and_names_who_is_left(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """The list of defaults that would point at it; until the answer nothing is stored."""
+    add_series(workbench, admin, "P", T.QUOTE)
+    luis = sign_in(workbench, "luis")
+    workbench.series.defaults.save(luis, {T.QUOTE: "P"}, None)
+    page = open_page(monkeypatch, workbench, admin, "administration.py")
+    page.session_state[OPEN_SERIES] = ("edit", "P")
+    panel(page, texts.PANEL_SERIES)
+    page.toggle("administration_series_P_active").set_value(False).run()
+    asked = [text.value for text in save(page).text]
+
+    assert "luis: Presupuestos" in asked
+    assert workbench.series.get(admin, "P").active
+
+
+def test_a_user_is_added_and_the_last_administrator_stays(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """A new user without password; making oneself a plain user is refused beside the field."""
+    page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), texts.PANEL_USERS)
+    page.button("administration_user_new").click().run()
+    page.text_input("administration_new_user_username").set_value("eva").run()
+    added = save(page)
+    link = "\n".join(code.value for code in added.code)
+    page.session_state[OPEN_USER] = ("edit", "ana")
+    page.run()
+    page.segmented_control(f"administration_user_{admin.user_id}_role").set_value(Role.USER).run()
+    refused = words(save(page))
+
+    assert "/nueva-contrasena/" in link
+    assert not workbench.users.get(admin, "eva").has_password
+    assert "única persona que administra" in refused
+    assert workbench.users.get(admin, "ana").role is Role.ADMIN
+
+
+def test_the_own_particulars_are_saved_and_the_log_ins_listed(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """Name and mail; a wrong mail is told and kept; this log-in is marked."""
+    page = open_page(monkeypatch, workbench, admin, "profile.py")
+    page.text_input("profile_mail").set_value("nada").run()
+    refused = words(page.button("profile_save").click().run())
+    page.text_input("profile_mail").set_value("ana@tosma.es").run()
+    page.button("profile_save").click().run()
+
+    assert "no parece una dirección" in refused
+    assert workbench.users.get(admin, "ana").mail == "ana@tosma.es"
+    assert "Esta sesión" in words(page)
+
+
+def test_the_trail_is_shown_inert_and_only_to_whom_it_belongs(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """Markup in an object is text; a user sees no line of somebody else."""
+    luis = sign_in(workbench, "luis")
+    workbench.activity.record(admin, Action.SERIES_ADDED, "![x](http://malo.example/x.png)")
+    workbench.activity.record(luis, Action.PROBE_RUN, "smtp", result="auth_failed")
+    own = open_page(monkeypatch, workbench, luis, "activity.py").table[0].value
+    all_lines = open_page(monkeypatch, workbench, admin, "activity.py").table[0].value
+
+    assert "Quién" not in own.columns
+    assert not any("malo" in what for what in own["Qué"])
+    assert any(r"\!\[x\]\(http" in what for what in all_lines["Qué"])
+    assert set(all_lines["Quién"]) >= {"ana", "luis"}
+
+
+def test_the_trail_is_narrowed_and_turned_over(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """Fifty lines a page; the second page goes on where the first ended; a filter starts from the first again."""
+    for number in range(70):
+        workbench.activity.record(admin, Action.SERIES_SAVED, f"S{number:02}")
+    page = open_page(monkeypatch, workbench, admin, "activity.py")
+    first = len(page.table[0].value)
+    page.button("activity_next").click().run()
+    second = list(page.table[0].value["Qué"])
+    page.text_input("activity_search").set_value("S07").run()
+
+    assert first == 50
+    assert "Cambió una serie · **S19**" in second
+    assert list(page.table[0].value["Qué"]) == ["Cambió una serie · **S07**"]

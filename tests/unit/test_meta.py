@@ -1,0 +1,259 @@
+"""The house rules that a machine can see: settings documented, pages registered, names exported, texts in place."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+
+from cgcore.identity.actor import Role
+from cgcore.settings import Settings
+from cgcore.workbench import Workbench
+from tests.servers.pages import open_page, sign_in
+
+ROOT = Path(__file__).parents[2]
+
+# Script, address, title, Material icon of every page; the first is the default one, at «/».
+PAGES = [
+    ("overview.py", "", "Resumen"),
+    ("mail_account.py", "cuenta-mail", "Cuenta mail"),
+    ("sending_defaults.py", "valores-por-defecto", "Valores por defecto para envío"),
+    ("series_defaults.py", "series-por-defecto", "Series por defecto"),
+    ("api_key.py", "api-key", "API Key"),
+    ("test_mailbox.py", "bandeja-de-pruebas", "Bandeja de pruebas"),
+    ("activity.py", "actividad", "Actividad"),
+    ("administration.py", "administracion", "Administración"),
+    ("profile.py", "mi-usuario", "Mi usuario"),
+]
+ADMINISTRATORS_ONLY = "administration.py"
+
+LONGEST_MODULE = 300
+PAGE_LINES = range(40, 121)
+
+# Modules that write a document into a frame without rights: the look of a mail, not of the page.
+WRITES_FRAMES = {"pages/ui/frames.py", "pages/ui/preview.py"}
+
+# Spanish in the code itself, each with its reason; everything else stands in texts_es.toml or pages/ui/texts/.
+SPANISH_ALLOWED = {
+    "cgcore/documents.py": "names of the document types, and the sample values",
+    "cgcore/mail/sent_folder.py": "folder names as servers give them",
+    "cgcore/portable/fields.py": "a word that a field of a file may not bear",
+    "cgcore/sandbox/authority.py": "the name in a certificate",
+    "cgcore/vault/os_keyring.py": "characters that tell whether a keyring keeps them",
+    "cgcore/workbench/demo.py": "a company's address",
+    "cgcore/cli/demo.py": "lines that scripts read, one fact each",
+}
+
+MODULES = sorted(p for p in (ROOT / "cgcore").rglob("*.py") if "versions" not in p.parts)
+PAGE_SCRIPTS = sorted((ROOT / "pages").glob("*.py"))
+PAGE_MODULES = sorted((ROOT / "pages").rglob("*.py"))
+
+
+def _shown(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+def _exported(tree: ast.Module) -> list[str] | None:
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign) and [t.id for t in statement.targets if isinstance(t, ast.Name)] == [
+            "__all__"
+        ]:
+            return list(ast.literal_eval(statement.value))
+    return None
+
+
+def _strings_like(path: Path, pattern: str) -> list[str]:
+    """Return where a string that is no docstring matches ``pattern``."""
+    tree = _tree(path)
+    documented = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    docstrings = {
+        node.body[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    return [
+        f"{_shown(path)}:{node.lineno} {node.value[:50]!r}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings
+        if re.search(pattern, node.value)
+    ]
+
+
+def test_every_setting_is_documented_and_nothing_else() -> None:
+    """The README names each variable of the settings, and none that there is not."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    settings = {str(field.validation_alias or f"CG_{name}".upper()) for name, field in Settings.model_fields.items()}
+    documented = set(re.findall(r"\bCG_[A-Z_]+\b|\bSSL_CERT_FILE\b", readme))
+
+    assert sorted(settings - documented) == []
+    assert sorted(documented - settings) == []
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_every_page_is_registered(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, role: Role) -> None:
+    """Each has its address, Spanish title, icon and a sentence; only an administrator sees «Administración»."""
+    registered: list[tuple[str, dict[str, str]]] = []
+    original = st.Page
+
+    def record(script: str, **facts: str) -> object:
+        registered.append((script, facts))
+        return original(script, **facts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(st, "Page", record)
+    app = open_page(monkeypatch, workbench, sign_in(workbench, "ana", role), "profile.py")
+    found = {
+        script: ("" if facts.get("default") else facts["url_path"], facts["title"]) for script, facts in registered
+    }
+    expected = {script: (address, title) for script, address, title in PAGES}
+    if role is not Role.ADMIN:
+        del expected[ADMINISTRATORS_ONLY]
+
+    assert not app.exception
+    assert found == expected
+    for script, facts in registered:
+        assert re.fullmatch(r":material/[a-z0-9_]+:", facts["icon"]), script
+        assert re.fullmatch(r"[A-ZÁÉÍÓÚ¿].*\.", facts["help"]), script
+        assert facts["url_path"].isascii(), script
+        assert (ROOT / "pages" / script).exists(), script
+
+
+def test_every_page_script_is_a_page() -> None:
+    """No script beside the router is left unregistered."""
+    scripts = {path.name for path in PAGE_SCRIPTS} - {"__init__.py", "workbench.py"}
+
+    assert scripts == {script for script, _, _ in PAGES}
+
+
+@pytest.mark.parametrize("path", PAGE_SCRIPTS, ids=_shown)
+def test_a_page_is_read_from_top_to_bottom(path: Path) -> None:
+    """It has 40 to 120 lines, and no ``main()``."""
+    functions = {node.name for node in _tree(path).body if isinstance(node, ast.FunctionDef)}
+
+    assert len(path.read_text("utf-8").splitlines()) in PAGE_LINES
+    assert "main" not in functions
+
+
+def test_pages_hold_no_css_and_no_free_html() -> None:
+    """Native elements only: nothing unsafe, no style, no script; ``st.html`` never takes a variable."""
+    found = []
+    for path in PAGE_MODULES:
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.keyword) and (node.arg or "").startswith("unsafe_allow"):
+                found.append(f"{_shown(path)}:{node.value.lineno} {node.arg}")
+            if (
+                isinstance(node, ast.Call)
+                and ast.unparse(node.func) == "st.html"
+                and isinstance(node.args[0], ast.Name)
+            ):
+                found.append(f"{_shown(path)}:{node.lineno} {ast.unparse(node)}")
+        if _shown(path) not in WRITES_FRAMES:
+            found += _strings_like(path, r"<style|<script|\bstyle=|\bon\w+=|javascript:")
+
+    assert found == []
+
+
+def test_modules_are_short() -> None:
+    """No module of the core or the pages is longer than 300 lines."""
+    lengths = {_shown(path): len(path.read_text("utf-8").splitlines()) for path in MODULES + PAGE_MODULES}
+
+    assert {name: length for name, length in lengths.items() if length > LONGEST_MODULE} == {}
+
+
+def test_every_module_of_the_core_says_what_it_exports() -> None:
+    """``__all__`` stands in each module that defines anything, sorted names that exist; the docstring in each."""
+    found = []
+    for path in MODULES:
+        tree, name = _tree(path), ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        if ast.get_docstring(tree) is None:
+            found.append(f"{_shown(path)}: no docstring")
+        exported = _exported(tree)
+        defines = any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for node in tree.body)
+        if exported is None:
+            found += [f"{_shown(path)}: no __all__"] if defines else []
+            continue
+        module = importlib.import_module(name)
+        found += [f"{_shown(path)}: {entry}" for entry in exported if not hasattr(module, entry)]
+
+    assert found == []
+
+
+def _undocumented(body: list[ast.stmt], names: set[str] | None) -> Iterator[tuple[int, str]]:
+    for node in body:
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            continue
+        if node.name.startswith("_") or (names is not None and node.name not in names):
+            continue
+        decorators = {ast.unparse(decorator) for decorator in getattr(node, "decorator_list", [])}
+        if ast.get_docstring(node) is None and not decorators & {"override", "overload"}:
+            yield node.lineno, node.name
+        if isinstance(node, ast.ClassDef):
+            yield from ((line, f"{node.name}.{name}") for line, name in _undocumented(node.body, None))
+
+
+def test_every_public_name_of_the_core_has_a_docstring() -> None:
+    """Functions, classes and public methods of what ``__all__`` names."""
+    found = []
+    for path in MODULES:
+        tree = _tree(path)
+        exported = set(_exported(tree) or [])
+        found += [f"{_shown(path)}:{line} {name}" for line, name in _undocumented(tree.body, exported)]
+
+    assert found == []
+
+
+def test_spanish_sentences_stand_where_they_belong() -> None:
+    """No other string holds an accented word, or words beside «»."""
+    found = []
+    for path in [*MODULES, *PAGE_MODULES, ROOT / "streamlit_app.py"]:
+        if _shown(path) not in SPANISH_ALLOWED and "texts" not in path.parts:
+            found += _strings_like(path, r"[áéíóúüñÁÉÍÓÚÜÑ¿¡]|(?=.*[«»]).*[a-z]{2}")
+
+    assert found == []
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_locks_hold_hashes_and_no_address(name: str) -> None:
+    """Every requirement is pinned exactly and hashed; nothing says where to download from."""
+    text = (ROOT / name).read_text("utf-8")
+    blocks = re.split(r"\n(?=\S)", re.sub(r"(?m)^\s*#.*\n?", "", text).strip())
+
+    assert len(blocks) > 50
+    assert [block.split()[0] for block in blocks if "--hash=sha256:" not in block or "==" not in block] == []
+    assert re.findall(r"https?://\S+|--(?:extra-)?index\S*|--find-links\S*", text) == []
+
+
+def test_every_test_states_what_it_shows() -> None:
+    """Each test has a docstring."""
+    found = [
+        f"{_shown(path)}:{node.lineno} {node.name}"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in ast.walk(_tree(path))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test_")
+        if ast.get_docstring(node) is None
+    ]
+
+    assert found == []
+
+
+def test_every_fragment_and_dialog_looks_the_log_in_up() -> None:
+    """A rerun of a fragment runs nothing above it, so each one checks by itself that its reader is still logged in."""
+    unguarded: list[str] = []
+    for path in sorted((ROOT / "pages").rglob("*.py")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        unguarded += [
+            f"{path.relative_to(ROOT)}:{number}"
+            for number, (line, after) in enumerate(itertools.pairwise(lines), 1)
+            if line.startswith(("@st.fragment", "@st.dialog")) and after != "@while_logged_in"
+        ]
+
+    assert unguarded == []

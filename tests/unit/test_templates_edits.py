@@ -1,0 +1,90 @@
+"""One-click fixes: each check that offers one is gone after it, and the text is otherwise the same."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+
+import pytest
+from PIL import Image
+
+from cgcore.documents import DocumentType
+from cgcore.templates.checks import Check, Field
+from cgcore.templates.compiled import TemplateSource
+from cgcore.templates.edits import append_variable, fix_html, fix_subject, is_fixable
+from cgcore.templates.render import render
+
+
+def checks_of(body: str, subject: str = "x", document_type: DocumentType = DocumentType.SALES_ORDER) -> list[Check]:
+    return list(render(document_type, TemplateSource(subject, body, ""), {}).checks)
+
+
+def uri(image: Image.Image, form: str = "PNG") -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, form)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+LOGO = uri(Image.new("RGB", (20, 10)))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("<p>a {nunero} b</p>", "<p>a {numero} b</p>"),
+        ("<p>uno</p><p>a { serie } <b>b</b></p>", "<p>uno</p><p>a {serie} <strong>b</strong></p>"),
+        ("<p>{{serie}}</p>", "<p>{serie}</p>"),
+        ("<p>[serie]</p>", "<p>{serie}</p>"),
+        ("<p>{numero</p>", "<p>{numero}</p>"),
+        ("<p>a {vencimiento} b</p>", "<p>a  b</p>"),
+        ("<p>{do<em>cu</em>mento}</p>", "<p>{documento}</p>"),
+        ('<p><a href="www.x.es/{numero}">l</a></p>', '<p><a href="https://www.x.es/{numero}">l</a></p>'),
+        ('<p><a href="a@x.es">l</a></p>', '<p><a href="mailto:a@x.es">l</a></p>'),
+        ('<p><a href="#x">l</a></p>', "<p>l</p>"),
+        ('<p><a href="javascript:x">l</a></p>', "<p>l</p>"),
+        ('<p><a href="https://x.es/{nunero}">l</a></p>', '<p><a href="https://x.es/{numero}">l</a></p>'),
+        ('<p>a<img src="https://x.es/a.png" alt="b"></p>', "<p>a</p>"),
+        ('<p>a<img src="cid:x" alt="b"></p>', "<p>a</p>"),
+        (f'<p><img src="{LOGO}"></p>', f'<p><img src="{LOGO}" alt="Logotipo de {{empresa}}"></p>'),
+    ],
+)
+def test_a_fix_puts_right_what_its_check_says(body: str, expected: str) -> None:
+    """And nothing else; the check is gone."""
+    (check,) = checks_of(body)
+
+    assert is_fixable(check)
+    assert fix_html(body, check) == expected
+    assert check.code not in {each.code for each in checks_of(expected)}
+
+
+def test_a_photo_is_reduced_in_the_template_itself() -> None:
+    """The stored text becomes as light as the mail."""
+    body = f'<p><img src="{uri(Image.frombytes("RGB", (1600, 800), os.urandom(1600 * 800 * 3)), "JPEG")}" alt="a"></p>'
+    (check,) = checks_of(body)
+    fixed = fix_html(body, check)
+
+    assert len(fixed) < len(body)
+    assert 'width="600" height="300"' in fixed
+    assert checks_of(fixed) == []
+
+
+def test_a_subject_is_fixed_at_its_place() -> None:
+    """Only the one that the check is about."""
+    checks = [check for check in checks_of("<p>x</p>", "{nunero} {nunero}") if check.field is Field.SUBJECT]
+
+    assert fix_subject("{nunero} {nunero}", checks[1]) == "{nunero} {numero}"
+
+
+@pytest.mark.parametrize(
+    ("html", "expected"),
+    [
+        ("", "<p>{serie}</p>"),
+        ("<p>a</p>", "<p>a {serie}</p>"),
+        ("<p>a</p><p><br></p>", "<p>a {serie}</p><p><br></p>"),
+        ("<ul><li>a</li></ul>", "<ul><li>a {serie}</li></ul>"),
+    ],
+)
+def test_a_variable_is_appended_to_the_last_text(html: str, expected: str) -> None:
+    """As the page says."""
+    assert append_variable(html, "serie") == expected
