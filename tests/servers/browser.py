@@ -91,9 +91,11 @@ def find_browser() -> str | None:
     return given or next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for the whole run."""
+    """One browser for the tests of a file. Not for the run: while Playwright lives, its event loop counts as running in
+    this thread, and a test of another file could start none.
+    """
     path = find_browser()
     if path is None:
         leave_out("chromium")
