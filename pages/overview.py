@@ -60,7 +60,7 @@ if clicked:
         st.page_link("mail_account.py", label=texts.GO_TO_ACCOUNT, icon=":material/mail:")
     else:
         places = {}
-        for run, column in zip(runs, st.columns(len(runs), gap="large"), strict=True):
+        for run, column in zip(runs, st.columns(len(runs), gap="medium"), strict=True):
             column.markdown(f"**{texts.LEGS[run.cell]}**")
             places[run.id] = (column.container(gap="xxsmall"), 0)
         with st.spinner(common.STATE_RUNNING, show_time=True):

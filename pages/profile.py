@@ -40,7 +40,7 @@ draw_notices(bar, form)
 page_title(texts.TITLE, texts.SUBTITLE.format(name=escape(actor.username)))
 with cell("particulars", texts.CELL_PARTICULARS) as badge:
     badge.empty()
-    name, mail = st.columns(2, gap="large")
+    name, mail = st.columns(2, gap="medium")
     with name:
         st.text_input(texts.FULL_NAME, key=form.key("full_name"), persist_state="session")
         form.problems_under("full_name")

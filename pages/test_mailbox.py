@@ -66,7 +66,7 @@ if not messages:
         st.page_link("mail_account.py", label=texts.GO_TO_ACCOUNT, icon=":material/mail:")
     st.stop()
 
-listed, shown = st.columns([4, 7], gap="large")
+listed, shown = st.columns([4, 7], gap="medium")
 with listed:
     picked = pick_message(messages, key=SELECTED)
 with shown:

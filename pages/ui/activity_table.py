@@ -10,7 +10,7 @@ from cgcore.activity import ActivityEntry
 from cgcore.mail.catalogue import diagnosis_keys
 from cgcore.mail.steps import Leg
 from cgcore.mail.texts import sentences
-from pages.ui.moments import when
+from pages.ui.moments import unbroken, when
 from pages.ui.results import escape
 from pages.ui.texts import activity as texts
 
@@ -20,11 +20,10 @@ __all__ = ["draw_entries", "result_word"]
 def draw_entries(entries: Sequence[ActivityEntry], *, with_user: bool) -> None:
     """Draw ``entries``, the newest first; without the user where all are one's own."""
     columns = {
-        texts.COLUMN_WHEN: [when(entry.at) for entry in entries],
+        texts.COLUMN_WHEN: [unbroken(when(entry.at)) for entry in entries],
+        texts.COLUMN_RESULT: [_result(entry) for entry in entries],
         texts.COLUMN_WHO: [escape(entry.actor_name) or texts.NOBODY for entry in entries],
         texts.COLUMN_WHAT: [_what(entry) for entry in entries],
-        texts.COLUMN_RESULT: [_result(entry) for entry in entries],
-        texts.COLUMN_DETAIL: [escape(entry.detail) for entry in entries],
         texts.COLUMN_FROM: [escape(_source(entry)) for entry in entries],
     }
     if not with_user:
@@ -35,14 +34,15 @@ def draw_entries(entries: Sequence[ActivityEntry], *, with_user: bool) -> None:
 def _what(entry: ActivityEntry) -> str:
     label = escape(texts.ACTIONS.get(entry.action, entry.action))
     thing = texts.OBJECTS.get(entry.object, entry.object)
-    return f"{label} · **{escape(thing)}**" if thing and thing != "*" else label
+    what = f"{label} · **{escape(thing)}**" if thing and thing != "*" else label
+    return f"{what} · :gray[{escape(entry.detail)}]" if entry.detail else what
 
 
 def _result(entry: ActivityEntry) -> str:
     if entry.result == "ok":
-        return f":green[:material/check_circle: {texts.OK}]"
+        return f":green-badge[:material/check_circle: {texts.OK}]"
     if entry.result == "warning":
-        return f":orange[:material/warning: {texts.WARNING}]"
+        return f":orange-badge[:material/warning: {texts.WARNING}]"
     return f":red[:material/error: {escape(result_word(entry.result))}]"
 
 

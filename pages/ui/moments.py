@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.ui.texts import common as texts
 
-__all__ = ["duration", "viewer_zone", "when"]
+__all__ = ["duration", "unbroken", "viewer_zone", "when"]
 
 _JUST_NOW_S = 5
 
@@ -42,6 +42,11 @@ def when(moment: datetime | None, *, now: datetime | None = None, zone: tzinfo |
     if local.date() == now.date() - timedelta(days=1):
         return texts.YESTERDAY_AT.format(time=time)
     return texts.DATE_AT.format(date=local.strftime("%d/%m/%Y"), time=time)
+
+
+def unbroken(text: str) -> str:
+    """Return ``text`` with spaces at which no line breaks: a narrow column would part «hace 3» from «s»."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def duration(ms: int) -> str:

@@ -62,7 +62,7 @@ class CompanyPanel:
         """Draw the fields, then the default series."""
         with cell("company", texts.COMPANY_CELL) as badge:
             badge.empty()
-            left, right = st.columns([6, 5], gap="large")
+            left, right = st.columns([6, 5], gap="medium")
             with left:
                 self._draw_fields()
             with right:

@@ -116,7 +116,7 @@ def _draw_head(form: SeriesForm) -> None:
     with name:
         st.text_input(texts.SERIES_NAME, key=form.key("name"), persist_state="session")
         form.problems_under("name")
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.segmented_control(
             texts.KIND,
             list(SeriesKind),

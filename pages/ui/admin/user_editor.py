@@ -91,7 +91,7 @@ def draw_editor(workbench: Workbench, actor: Actor, form: UserForm) -> None:
 
 
 def _draw_fields(form: UserForm) -> None:
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns(2, gap="medium")
     with left:
         st.text_input(
             texts.USERNAME, key=form.key("username"), help=texts.USERNAME_HELP, disabled=form.stored is not None

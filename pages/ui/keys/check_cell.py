@@ -28,7 +28,7 @@ _PASTED = "api_key_check_pasted"
 def draw_check_cell(page: KeysPage) -> None:
     """Draw the field, the button and the last result."""
     with cell("api_key_check", texts.CELL_CHECK) as badge:
-        inputs, output = st.columns([5, 6], gap="large")
+        inputs, output = st.columns([5, 6], gap="medium")
         problems: tuple[FieldProblem, ...] = ()
         run = page.workbench.runs.find_last(page.actor, Cell.API_KEY)
         with inputs:

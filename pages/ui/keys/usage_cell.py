@@ -30,7 +30,7 @@ def draw_usage_cell(page: KeysPage) -> None:
         if not calls.last:
             st.caption(f":material/hourglass_empty: {texts.NO_CALLS}")
             return
-        chart, table = st.columns([5, 6], gap="large")
+        chart, table = st.columns([5, 6], gap="medium")
         with chart:
             _draw_days(calls)
         with table:

@@ -22,7 +22,7 @@ def draw(page: MailPage) -> None:
     """Draw user, password and the two helpers."""
     with cell("account", texts.CELL_ACCOUNT) as badge:
         badge.empty()
-        user, password = st.columns(2, gap="large")
+        user, password = st.columns(2, gap="medium")
         with user:
             st.text_input(
                 texts.USER,
@@ -34,7 +34,7 @@ def draw(page: MailPage) -> None:
             page.problems_under("user")
         with password:
             _draw_password(page)
-        with st.container(horizontal=True, gap="large"):
+        with st.container(horizontal=True, gap="medium"):
             _draw_gmail(page)
             if page.workbench.settings.sandbox_on:
                 _draw_sandbox(page)

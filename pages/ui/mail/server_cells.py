@@ -33,7 +33,7 @@ def draw_outgoing(page: MailPage) -> None:
     """Draw «1 · Servidor saliente»."""
     started = _start_if_asked(page, Leg.SMTP)
     with cell("smtp", texts.CELL_SMTP) as badge:
-        inputs, output = st.columns([5, 6], gap="large")
+        inputs, output = st.columns([5, 6], gap="medium")
         with inputs:
             _draw_host(page, Leg.SMTP, texts.SMTP_HOST, texts.SMTP_PLACEHOLDER)
             port, security = st.columns([2, 5])
@@ -74,7 +74,7 @@ def draw_incoming(page: MailPage) -> None:
     """Draw «2 · Servidor entrante y carpeta»."""
     started = _start_if_asked(page, Leg.IMAP)
     with cell("imap", texts.CELL_IMAP) as badge:
-        inputs, output = st.columns([5, 6], gap="large")
+        inputs, output = st.columns([5, 6], gap="medium")
         with inputs:
             _draw_host(page, Leg.IMAP, texts.IMAP_HOST, texts.IMAP_PLACEHOLDER)
             port, security = st.columns([2, 5])

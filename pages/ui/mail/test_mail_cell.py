@@ -22,7 +22,7 @@ _SHOW = "mail_account_test_show"
 def draw(page: MailPage) -> None:
     """Draw «3 · Envío de Prueba»."""
     with cell("test_mail", texts.CELL_TEST) as badge:
-        inputs, output = st.columns([5, 6], gap="large")
+        inputs, output = st.columns([5, 6], gap="medium")
         with inputs:
             run = _draw_inputs(page)
         with output:

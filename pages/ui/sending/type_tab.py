@@ -27,7 +27,7 @@ def draw_type(page: SendingPage, kind: DocumentType) -> None:
     page.drafts.collect()
     page.save_late()
     subject, body = page.drafts.of(kind)
-    left, right = st.columns([5, 6], gap="large")
+    left, right = st.columns([5, 6], gap="medium")
     with right:
         # First: whoever types waits for the message, and the editor shows its text already.
         checks = draw_message(page, kind)

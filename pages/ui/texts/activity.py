@@ -20,14 +20,7 @@ EXPORT = "Descargar CSV"
 EMPTY = "Aún no hay actividad."
 EMPTY_FILTERED = "Nada con esos filtros."
 TABLE_ALT = "Actividad, de lo más reciente a lo más antiguo"
-COLUMN_WHEN, COLUMN_WHO, COLUMN_WHAT, COLUMN_RESULT, COLUMN_DETAIL, COLUMN_FROM = (
-    "Cuándo",
-    "Quién",
-    "Qué",
-    "Resultado",
-    "Detalle",
-    "Desde",
-)
+COLUMN_WHEN, COLUMN_RESULT, COLUMN_WHO, COLUMN_WHAT, COLUMN_FROM = "Cuándo", "Resultado", "Quién", "Qué", "Desde"
 NOBODY = "–"
 VIA_KEY = "{ip} · clave {key}"
 OK = "Correcto"
