@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlmodel import select
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, select
 
 from cgcore.errors import StorageError
 from cgcore.storage.database import Database, open_database
 from cgcore.storage.revision import HEAD_REVISION, is_current
-from cgcore.storage.tables import CompanyRow
-from cgcore.workbench import open_workbench
+from cgcore.storage.tables import CompanyRow, MailAccountRow
+from cgcore.workbench import Workbench, open_workbench
 from tests.conftest import make_settings
 
 
@@ -54,6 +56,29 @@ def test_a_database_of_a_newer_program_is_refused(database: Database) -> None:
 
     assert caught.value.code == "storage_newer"
     assert database.stored_revision() == "9999"
+
+
+def test_every_connection_of_the_default_database_writes_ahead_and_checks_references(workbench: Workbench) -> None:
+    """SQLite in WAL, foreign keys on: for a reader and for a writer beside it, whichever connection they get."""
+    database = workbench.database
+    with database.session() as writing, database.read() as reading:
+        seen = [(_pragma(session, "journal_mode"), _pragma(session, "foreign_keys")) for session in (writing, reading)]
+
+    assert database.is_sqlite
+    assert seen == [("wal", 1), ("wal", 1)]
+
+
+def test_a_row_of_nobody_is_refused(database: Database) -> None:
+    """A foreign key is checked, not only declared."""
+    with pytest.raises(IntegrityError), database.session() as session:
+        session.add(MailAccountRow(user_id=4711))
+
+    with database.read() as session:
+        assert session.exec(select(MailAccountRow)).all() == []
+
+
+def _pragma(session: Session, name: str) -> Any:
+    return session.connection().exec_driver_sql(f"PRAGMA {name}").scalar_one()
 
 
 @pytest.mark.parametrize("name", ["cloud-gestion.db", "Año 2026 #1 %41.db"])
