@@ -20,6 +20,8 @@ from tests.servers.scripted import (
     IMAP_CASES,
     ImapScript,
     ScriptedServer,
+    StoppedClock,
+    dripping,
     imap_server,
     obsolete_tls_context,
     rude_server,
@@ -572,6 +574,35 @@ class TestRudeServers:
         assert PASSWORD not in shown_text(steps)
         if stage not in ("UID STORE", "LOGOUT"):
             assert deciding(steps)[1] not in ("", "unclassified")
+
+    @pytest.mark.parametrize(
+        "reply", [b"* OK wait a moment " * 20, b"* OK wait a moment\r\n" * 20], ids=["line", "lines"]
+    )
+    @pytest.mark.parametrize(
+        ("command", "stage"),
+        [
+            ("CAPABILITY", "capability"),
+            ("STARTTLS", "starttls"),
+            ("LOGIN", "auth"),
+            ("LIST", "list"),
+            ("SELECT", "select"),
+            ("APPEND", "append"),
+        ],
+    )
+    def test_a_server_that_drips_later_does_not_stretch_the_deadline(
+        self, command: str, stage: str, reply: bytes
+    ) -> None:
+        """A byte a second is an answer each time and never the end of one: one deadline is over all of them."""
+        clock = StoppedClock()
+        script = dripping(replace(IMAP_CASES["login_only"], replies={command: reply}), reply, clock)
+        security = Security.STARTTLS if command == "STARTTLS" else Security.NONE
+        with ScriptedServer(script) as server:
+            request = imap_request(server.port, security, folder="Sent", timeout=15.0)
+            steps = list(probe_imap(request, loopback_environment(clock=clock)))
+            left = server.wait_for_goodbye()
+
+        assert deciding(steps) == (stage, "server_silent")
+        assert left
 
     def test_a_line_end_in_a_field_reaches_no_socket(self, certificates: Certificates) -> None:
         """CR, LF and NUL are refused as input: imaplib would send a second command (CVE-2025-15366)."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cgcore.mail.account import Security
-from tests.servers.asking import USER, ask_smtp, loopback, smtp_request
+from tests.servers.asking import USER, ask_smtp, loopback, send_by_smtp, smtp_request
 from tests.servers.certificates import Certificates
-from tests.servers.scripted import ScriptedServer, SmtpScript, rude_server, smtp_server
+from tests.servers.scripted import ScriptedServer, SmtpScript, StoppedClock, dripping, rude_server, smtp_server
 from tests.servers.wire import Closed, Wire
 
 
@@ -84,6 +84,33 @@ def test_a_server_that_falls_silent_later_is_cut_at_the_deadline(certificates: C
         answer = ask_smtp(smtp_request(server.port, Security.NONE, timeout=1.0), loopback(certificates))
 
     assert (answer.last.stage, answer.key) == (stage, "server_silent")
+
+
+@pytest.mark.parametrize("reply", [b"250-wait a moment " * 20, b"250-wait a moment\r\n" * 20], ids=["line", "lines"])
+@pytest.mark.parametrize("stage", ["ehlo", "starttls", "auth", "mail_from", "rcpt_to", "data"])
+def test_a_server_that_drips_later_does_not_stretch_the_deadline(
+    certificates: Certificates, stage: str, reply: bytes
+) -> None:
+    """A byte a second is an answer each time and never the end of one: the 15 seconds are over all of them."""
+    clock = StoppedClock()
+    script = dripping(SmtpScript(replies={stage: reply}), reply, clock)
+    security = Security.STARTTLS if stage == "starttls" else Security.NONE
+    with ScriptedServer(script) as server:
+        env = loopback(certificates, clock=clock)
+        answer = send_by_smtp(b"Subject: x\r\n\r\nHola\r\n", smtp_request(server.port, security), env)
+        left = server.wait_for_goodbye()
+
+    assert (answer.last.stage, answer.key) == (stage, "server_silent")
+    assert left
+
+
+def test_a_handshake_that_drips_does_not_stretch_the_deadline(certificates: Certificates) -> None:
+    """OpenSSL reads by itself, and asks our clock nothing: its own time is what is left."""
+    hello = b"\x16\x03\x03\x3f\xff" + b"\0" * 0x3FFF  # a record so long that its end never comes
+    with ScriptedServer(lambda wire: wire.drip(hello, 0.02)) as server:
+        answer = ask_smtp(smtp_request(server.port, Security.SSL, timeout=1.0), loopback(certificates))
+
+    assert (answer.last.stage, answer.key) == ("tls", "server_silent")
 
 
 @pytest.mark.parametrize("stage", ["ehlo", "auth", "mail_from", "rcpt_to"])

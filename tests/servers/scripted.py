@@ -5,12 +5,12 @@ from __future__ import annotations
 import ssl
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tests.servers.certificates import Certificate
 from tests.servers.scripted_imap import ImapScript
 from tests.servers.scripted_smtp import CLOSE, HOLD, SmtpScript
-from tests.servers.wire import Script, ScriptedServer, Wire
+from tests.servers.wire import Closed, Script, ScriptedServer, Wire
 
 __all__ = [
     "CLOSE",
@@ -21,6 +21,8 @@ __all__ = [
     "ImapScript",
     "ScriptedServer",
     "SmtpScript",
+    "StoppedClock",
+    "dripping",
     "imap_server",
     "obsolete_tls_context",
     "rude_server",
@@ -163,6 +165,38 @@ def imap_server(
 def rude_server(name: str) -> ScriptedServer:
     """Return the server of :data:`RUDE` with that name, not yet started."""
     return ScriptedServer(RUDE[name])
+
+
+@dataclass
+class StoppedClock:
+    """The seconds of a test: they pass only where it lets them."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        """Return the seconds passed."""
+        return self.now
+
+
+def dripping(script: Script, slow: bytes, clock: StoppedClock) -> Script:
+    """Return ``script`` with every reply that holds ``slow`` sent a byte a second, by ``clock``; then it hangs up."""
+
+    def play(wire: Wire) -> None:
+        say = wire.send
+
+        def send(data: bytes) -> None:
+            if slow not in data:
+                say(data)
+                return
+            for byte in data:
+                clock.now += 1
+                say(bytes([byte]))
+            raise Closed
+
+        wire.send = send
+        script(wire)
+
+    return play
 
 
 def obsolete_tls_context(certificate: Certificate) -> ssl.SSLContext:
