@@ -6,10 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from cgcore.cli import main
+from cgcore.mail import probe as probing
+from cgcore.mail.request import ProbeEnvironment, ProbeRequest
+from cgcore.mail.steps import Step
 from tests.servers.asking import PASSWORD, USER
 from tests.servers.certificates import Certificates
 from tests.servers.scripted import smtp_server
@@ -102,6 +107,26 @@ def test_without_the_setting_loopback_is_a_forbidden_step() -> None:
     assert done.returncode == 1
     assert lines(done)[-1]["verdict"] == "forbidden_target"
     assert server.connections == 0
+
+
+@pytest.mark.parametrize(("given", "seconds"), [([], 15.0), (["--timeout", "42.5"], 42.5)])
+@pytest.mark.parametrize("leg", ["smtp", "imap"])
+def test_the_total_time_is_15_seconds_or_that_of_the_option(
+    monkeypatch: pytest.MonkeyPatch, leg: str, given: list[str], seconds: float
+) -> None:
+    """One number for the whole probe, of either leg."""
+    asked: list[float] = []
+    probe = probing.probe
+
+    def note(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
+        asked.append(request.timeout)
+        return probe(request, env)
+
+    monkeypatch.setattr(probing, "probe", note)
+    with pytest.raises(SystemExit):
+        main(["probe", leg, "--host", "127.0.0.1", "--security", "none", "--json", *given])
+
+    assert asked == [seconds]
 
 
 @pytest.mark.parametrize(

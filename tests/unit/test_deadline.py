@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
+from cgcore.mail.account import Security
 from cgcore.mail.channel import Channel, FloodError
 from cgcore.mail.deadline import Deadline
+from cgcore.mail.probe import ProbeEnvironment, ProbeRequest, probe
+from cgcore.mail.steps import Leg
 
 
 class Clock:
@@ -52,6 +57,23 @@ def test_a_shorter_deadline_never_ends_later() -> None:
 
     assert deadline.shorter(1).remaining == 1
     assert deadline.shorter(60).remaining == 2
+
+
+@pytest.mark.parametrize(("given", "seconds"), [({}, 15.0), ({"timeout": 42.5}, 42.5)])
+@pytest.mark.parametrize("leg", Leg)
+def test_a_probe_has_15_seconds_unless_it_is_told_otherwise(leg: Leg, given: dict[str, Any], seconds: float) -> None:
+    """Looking the name up is the first that is taken from them."""
+    left: list[float] = []
+
+    def resolver(_host: str, deadline: Deadline) -> Sequence[str]:
+        left.append(deadline.remaining)
+        return []
+
+    request = ProbeRequest(leg, "mail.ejemplo.es", 465, Security.SSL, **given)
+    *_, last = probe(request, ProbeEnvironment(resolver=resolver, clock=Clock()))
+
+    assert last.stage == "dns"
+    assert left[0] == seconds
 
 
 def test_a_channel_reads_no_more_than_its_allowance() -> None:
