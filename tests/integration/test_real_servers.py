@@ -7,23 +7,28 @@ import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from email import message_from_bytes
 from email.message import EmailMessage
+from email.policy import default as default_policy
 from typing import Any
 
 import pytest
 
-from cgcore.mail.account import Security
+from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.imap import append_copy, probe_imap
 from cgcore.mail.probe import probe_smtp, send_message
 from cgcore.mail.request import Choice, ProbeRequest
 from cgcore.mail.steps import Leg, Stage, Status, Step
 from cgcore.vault.secret import Secret
+from cgcore.workbench import Workbench
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import USERS, Dovecot, Layout
 from tests.servers.fixtures import DovecotFactory
+from tests.servers.house import add_user
 from tests.servers.postfix import Postfix
 from tests.servers.probing import ANA, deciding, imap_request, loopback_environment, shown_text, stages, step_of
 
+VACIA = "vacia@example.com"
 FOLDER_STAGES = ["namespace", "list", "select", "append", "cleanup", "logout"]
 STRANGE_NAMES = ("Enviados 2026", "Correo/Año & más", 'Con "comillas"', "Отправленные", "台北", "Sent.Items")
 
@@ -47,6 +52,23 @@ def mailbox(server: Dovecot, certificates: Certificates, user: str = ANA) -> Ite
     with imaplib.IMAP4_SSL("localhost", server.tls_port, ssl_context=context) as client:
         client.login(user, USERS[user])
         yield client
+
+
+def fetch_newest(server: Dovecot, certificates: Certificates, user: str, folder: str) -> EmailMessage:
+    """Return the newest mail in a folder, fetched as a mail program does."""
+    with mailbox(server, certificates, user) as client:
+        _, counts = client.select(folder, readonly=True)
+        _, rows = client.fetch(str(int(counts[0] or b"")), "(RFC822)")
+    (row, *_) = rows
+    assert isinstance(row, tuple)
+    return message_from_bytes(row[1], policy=default_policy)
+
+
+def text_of(mail: EmailMessage) -> str:
+    """Return the plain part of a mail as it is read."""
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
 
 
 class TestSecurityModes:
@@ -351,6 +373,34 @@ class TestPostfix:
         assert deciding(steps) == ("", "")
         assert step_of(steps, Stage.FINAL).details["queue_id"]
         assert raw.count(b"\n.una l") == 1
+
+    def test_the_test_mail_and_its_copy_are_fetched_by_imap(
+        self, postfix: Postfix, dovecot: Dovecot, private_authority: Certificates, workbench: Workbench
+    ) -> None:
+        """«Envío de Prueba» as it arrives and as it was filed: one and the same mail, marked, its Spanish unharmed."""
+        actor = replace(add_user(workbench, "ana"), full_name="Ana Núñez · Electricidad")
+        draft = MailAccountDraft(
+            user=ANA,
+            password=Secret(USERS[ANA]),
+            smtp=ServerDraft("localhost", postfix.submission_port, Security.STARTTLS),
+            imap=ServerDraft("localhost", dovecot.tls_port, Security.SSL),
+            sent_folder="Año 2026 & más",
+        )
+        *_, run = workbench.runs.follow(actor, workbench.mail_account.runs.start_test_mail(actor, draft, VACIA))
+        copy = fetch_newest(dovecot, private_authority, ANA, '"A&APE-o 2026 &- m&AOE-s"')
+        dovecot.wait_for_message(VACIA, str(copy["Message-ID"]).encode())
+        arrived = fetch_newest(dovecot, private_authority, VACIA, "INBOX")
+
+        assert run.result is not None
+        assert (run.result["sent"], run.result["copy"]) == (True, "stored")
+        assert str(run.result["queue_id"]) in str(arrived["Received"])
+        for mail in (arrived, copy):
+            assert mail["Auto-Submitted"] == "auto-generated"
+            assert mail["Subject"] == "Correo de prueba de Cloud Gestion"
+            assert mail["From"] == f"Ana Núñez · Electricidad <{ANA}>"
+            assert "ha llegado a su destino. No hace falta que respondas." in text_of(mail)
+            assert "Si lo estás leyendo" in text_of(mail)
+        assert arrived["Message-ID"] == copy["Message-ID"]
 
     @pytest.mark.parametrize(
         ("fields", "expected"),
