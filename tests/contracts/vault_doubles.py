@@ -8,7 +8,17 @@ from keyring.errors import KeyringError, PasswordDeleteError
 
 from cgcore.vault.memory import MemoryKeyring
 
-__all__ = ["Forgetful", "Indiscreet", "Lying", "OutOfReach", "Raising", "Silent", "Truncating", "TurnsRaising"]
+__all__ = [
+    "Forgetful",
+    "Indiscreet",
+    "Lying",
+    "OutOfReach",
+    "Raising",
+    "Shrinking",
+    "Silent",
+    "Truncating",
+    "TurnsRaising",
+]
 
 
 class Forgetful(MemoryKeyring):
@@ -24,6 +34,16 @@ class Truncating(MemoryKeyring):
     def set_password(self, service: str, username: str, password: str) -> None:
         """Keep the beginning."""
         super().set_password(service, username, password[:1000])
+
+
+class Shrinking(MemoryKeyring):
+    """Proves itself, and once ``broken`` is set keeps the first 20 characters."""
+
+    broken = False
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        """Keep the beginning once broken."""
+        super().set_password(service, username, password[:20] if self.broken else password)
 
 
 class Raising(MemoryKeyring):

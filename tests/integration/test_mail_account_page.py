@@ -18,9 +18,10 @@ from cgcore.vault import open_vault
 from cgcore.vault.memory import MemoryKeyring
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
+from cgcore.workbench.mail_account import secret_name
 from cgcore.workbench.runs import Job
 from pages.ui import results
-from tests.contracts.vault_doubles import Lying
+from tests.contracts.vault_doubles import Indiscreet, Lying, Shrinking
 from tests.servers.pages import open_page, sign_in
 from tests.servers.scripted import SMTP_CASES, smtp_server
 
@@ -125,13 +126,20 @@ def test_every_name_is_the_one_of_the_suite(monkeypatch: pytest.MonkeyPatch, wor
 
 
 def test_gmail_is_explained_and_filled_in(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor) -> None:
-    """Both servers, and no folder, since Gmail files the copy; user and password stay what they were."""
+    """Both servers, and no folder, since Gmail files the copy; user and typed password stay what they were."""
     app = open_with(monkeypatch, workbench, ana, account(imap=ServerDraft("h", 143, Security.SSL_PINNED, "ab" * 32)))
+    fill(app, user="ana@gmail.example", password="abcdefghijklmnop")
     explained = words(app)
     click(app, "gmail_fill")
     value = {field.key: field.value for field in (*app.text_input, *app.selectbox, *app.button_group)}
 
-    for said in ("verificación en dos pasos", "contraseña de aplicación", "dirección completa", "16 letras"):
+    for said in (
+        "Activa la **verificación en dos pasos**",
+        "Crea una **contraseña de aplicación**",
+        "En «Usuario Correo» escribe tu dirección completa.",
+        "En «Contraseña Correo» pega esas 16 letras, sin espacios.",
+        "El botón rellena servidores, puertos y seguridad.",
+    ):
         assert said in explained
     assert [value[f"mail_account_smtp_{name}"] for name in ("host", "port", "security")] == [
         "smtp.gmail.com",
@@ -144,7 +152,7 @@ def test_gmail_is_explained_and_filled_in(monkeypatch: pytest.MonkeyPatch, workb
         Security.SSL,
     ]
     assert (value["mail_account_sent_folder"], app.session_state["mail_account_imap_pin"]) == ("", "")
-    assert (value["mail_account_user"], value[_PASSWORD]) == ("ana@tosma.example", "")
+    assert (value["mail_account_user"], value[_PASSWORD]) == ("ana@gmail.example", "abcdefghijklmnop")
     assert workbench.mail_account.get(ana).version == 1
 
 
@@ -189,6 +197,27 @@ def test_a_password_that_is_not_kept_is_not_called_saved(
     click(app, "save")
     assert [toast.value for toast in app.toast] == ["Guardado"]
     assert workbench.mail_account.get(ana).version == 1
+
+
+@pytest.mark.parametrize(("kind", "why"), [(Shrinking, "devolvió otra cosa"), (Indiscreet, "respondió con un error")])
+def test_a_password_that_is_not_kept_leaves_the_one_before(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor, kind: type[Shrinking | Indiscreet], why: str
+) -> None:
+    """It cannot be read back, or not as it was: account and stored password are what they were, and it is said."""
+    keyring = kind({})
+    use_keyring(workbench, keyring)
+    app = fill(open_with(monkeypatch, workbench, ana, account()), password="una nueva y mucho más larga")
+    keyring.broken = True
+    click(app, "save")
+    keyring.broken = False
+    field = app.text_input(key=_PASSWORD)
+
+    assert why in "\n".join(error.proto.title for error in app.error)
+    assert [toast.value for toast in app.toast] == []
+    assert (field.value, field.placeholder) == ("una nueva y mucho más larga", "guardada en el llavero")
+    assert workbench.mail_account.get(ana).version == 1
+    assert workbench.vault.get(secret_name(ana.user_id)) == Secret("s3creta-de-ana")
+    assert not any(value.startswith("una nueva") for value in keyring.entries.values())
 
 
 def test_a_port_that_contradicts_its_security_is_no_obstacle(
@@ -403,3 +432,21 @@ def test_the_dialog_says_what_the_test_mail_proves_and_what_not(
     assert "Lo que esto no prueba" in said
     for unproven in ("llegue a la bandeja de entrada", "el servidor de cada cliente", "Que el destinatario lo lea"):
         assert unproven in said
+
+
+def test_a_read_receipt_is_asked_for_only_when_it_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """«Sí» asks for it to the own address (RFC 8098), in the mail and in its text; «No» takes it back."""
+    draft = workbench.test_mailbox.use_for(ana)
+    app = open_with(monkeypatch, workbench, ana, draft)
+    for wanted in (True, False):
+        app.button_group(key="mail_account_read_receipt").set_value(wanted).run()
+        click(app, "test_run")
+    without, with_receipt = (
+        workbench.test_mailbox.get_message(ana, line.id) for line in workbench.test_mailbox.list_messages(ana)
+    )
+
+    assert ("Disposition-Notification-To", draft.user) in with_receipt.headers
+    assert "Disposition-Notification-To" not in dict(without.headers)
+    assert ["confirmación de lectura" in message.text for message in (with_receipt, without)] == [True, False]
