@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from cgcore.identity.actor import Actor, Scope
-from cgcore.mail.account import ServerDraft
+from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.steps import Leg, Step, Verdict
 from cgcore.runs import Cell
 from cgcore.vault.secret import Secret
@@ -17,6 +20,10 @@ from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 from cgcore.workbench.runs import Job
 from pages.ui.texts.overview import FACTS
 from tests.servers.api_users import Person, add_person, issue_key
+from tests.servers.asking import PASSWORD, USER
+from tests.servers.pages import open_page, sign_in
+from tests.servers.scripted import IMAP_CASES, SMTP_CASES
+from tests.servers.wire import Closed, Script, ScriptedServer, Wire
 
 
 def _line(workbench: Workbench, actor: Actor, section: SectionName) -> OverviewLine:
@@ -109,6 +116,50 @@ def test_a_copy_is_promised_only_where_it_was_proven(workbench: Workbench) -> No
     cut = _line(workbench, actor, SectionName.MAIL_ACCOUNT).code
 
     assert (without, cut) == ("mail_without_copy", "mail_smtp_proven")
+
+
+def test_one_button_tests_both_servers_at_once(monkeypatch: pytest.MonkeyPatch, workbench: Workbench) -> None:
+    """Neither server lets anybody in before somebody has asked at the other: one after the other would not pass."""
+    actor, both = sign_in(workbench, "ana"), threading.Barrier(2)
+    outgoing = _waiting(SMTP_CASES["friendly"], b"235 ", both)
+    incoming = _waiting(IMAP_CASES["friendly"], b" OK Logged in", both)
+    with ScriptedServer(outgoing) as smtp, ScriptedServer(incoming) as imap:
+        draft = MailAccountDraft(
+            user=USER,
+            password=Secret(PASSWORD),
+            smtp=ServerDraft("127.0.0.1", smtp.port, Security.NONE),
+            imap=ServerDraft("127.0.0.1", imap.port, Security.NONE),
+            sent_folder="Sent",
+        )
+        workbench.mail_account.save(actor, draft, version=0)
+        app = open_page(monkeypatch, workbench, actor, "overview.py")
+        app.button(key="overview_run_all").click().run()
+    runs = [workbench.runs.find_last(actor, cell) for cell in (Cell.SMTP, Cell.IMAP)]
+
+    assert not app.exception
+    assert [run and run.verdict and run.verdict.verdict for run in runs] == ["ok", "ok"]
+    assert [smtp.connections, imap.connections] == [1, 1]
+    assert _line(workbench, actor, SectionName.MAIL_ACCOUNT).code == "mail_proven"
+
+
+def _waiting(script: Script, welcome: bytes, both: threading.Barrier) -> Script:
+    """Return ``script`` with its ``welcome`` held back until all are at the barrier."""
+
+    def play(wire: Wire) -> None:
+        say = wire.send
+
+        def send(data: bytes) -> None:
+            if welcome in data:
+                try:
+                    both.wait(10)
+                except threading.BrokenBarrierError:
+                    raise Closed from None
+            say(data)
+
+        wire.send = send
+        script(wire)
+
+    return play
 
 
 def _break() -> Iterator[Step]:
