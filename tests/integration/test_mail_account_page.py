@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from cryptography import x509
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Block
 
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
@@ -22,11 +25,14 @@ from cgcore.workbench.mail_account import secret_name
 from cgcore.workbench.runs import Job
 from pages.ui import results
 from tests.contracts.vault_doubles import Indiscreet, Lying, Shrinking
+from tests.servers.certificates import NAMES, Certificate, Certificates
 from tests.servers.pages import open_page, sign_in
-from tests.servers.scripted import SMTP_CASES, smtp_server
+from tests.servers.scripted import SMTP_CASES, imap_server, smtp_server
 
 SCRIPT = "mail_account.py"
 _PORT, _SECURITY, _PASSWORD = "mail_account_smtp_port", "mail_account_smtp_security", "mail_account_password"
+# Buttons that the suite's own page does not have.
+HELPERS = {"Rellenar para Gmail", "Usar el buzón de pruebas"}
 _CELLS = re.compile(r"\*\*(Cuenta|\d · .*)\*\*")
 
 
@@ -66,6 +72,18 @@ def plain(markdown: str) -> str:
     return markdown.replace("\\", "").replace("\u2060", "")
 
 
+def labels_in_order(app: AppTest) -> list[str]:
+    """The labels of all fields, choices and buttons of the page, as the eye meets them."""
+    widgets = [*app.main.text_input, *app.main.selectbox, *app.main.button_group, *app.main.button]
+    labels = {id(widget): widget.label for widget in widgets}
+    return [labels[id(node)] for node in app.main if id(node) in labels]
+
+
+def everything_drawn(app: AppTest) -> str:
+    """All that the browser is sent of the page, block by block."""
+    return "\n".join(str(getattr(node, "proto", "")) for node in app)
+
+
 def use_keyring(workbench: Workbench, backend: MemoryKeyring) -> None:
     vars(workbench)["vault"] = open_vault(workbench.settings, workbench.database, find_backend=lambda: backend)
 
@@ -103,14 +121,22 @@ def test_every_name_is_the_one_of_the_suite(monkeypatch: pytest.MonkeyPatch, wor
         "2 · Servidor entrante y carpeta",
         "3 · Envío de Prueba",
     ]
-    assert [field.label for field in app.text_input] == [
+    assert [label for label in labels_in_order(app) if label not in HELPERS] == [
+        "Guardar",
         "Usuario Correo",
         "Contraseña Correo",
         "Servidor Saliente (SMTP)",
         "Puerto",
+        "Seguridad Conexión",
+        "Confirmación lectura",
+        "Probar conexión SMTP",
         "Servidor Entrante (IMAP)",
         "Puerto IMAP",
+        "Seguridad de conexión",
+        "Carpeta guardar enviados",
+        "Probar conexión IMAP",
         "Destinatario",
+        "Enviar correo de prueba",
     ]
     assert ":small[Puerto]" in words(app)
     assert (modes.label, modes.options) == ("Seguridad Conexión", ["Ninguna", "SSL", "TLS"])
@@ -120,9 +146,8 @@ def test_every_name_is_the_one_of_the_suite(monkeypatch: pytest.MonkeyPatch, wor
         ["Ninguna", "SSL", "STARTTLS", "SSL (Autofirmado)", "STARTTLS (Autofirmado)"],
     )
     assert folder.label == "Carpeta guardar enviados"
-    labels = [button.label for button in app.main.button]
-    assert labels[0] == "Guardar"
-    assert labels[-3:] == ["Probar conexión SMTP", "Probar conexión IMAP", "Enviar correo de prueba"]
+    save, *runs = app.main.button
+    assert (save.proto.type, {button.proto.type for button in runs}) == ("primary", {"secondary"})
 
 
 def test_gmail_is_explained_and_filled_in(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor) -> None:
@@ -176,6 +201,25 @@ def test_where_the_password_lives_is_said_and_that_there_is_one(
     assert (field.value, field.placeholder) == ("", state)
 
 
+def test_a_stored_password_is_in_no_element_of_the_page(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """Neither as it is nor as it travels to the server: not in the field, the steps, the transcript nor the dialog."""
+    draft = workbench.test_mailbox.use_for(ana)
+    assert draft.password is not None
+    secret = draft.password.reveal()
+    travelling = base64.b64encode(f"\0{draft.user}\0{secret}".encode()).decode()
+    app = open_with(monkeypatch, workbench, ana, draft)
+    pages = [everything_drawn(app)]
+    pages += [everything_drawn(click(app, button)) for button in ("smtp_run", "imap_run", "test_run", "save")]
+
+    assert all(draft.user in page for page in pages)
+    assert "guardada en el cofre cifrado" in pages[0]
+    assert "Lo que esto no prueba" in pages[3]
+    assert not any(secret in page or travelling in page for page in pages)
+    assert app.text_input(key=_PASSWORD).value == ""
+
+
 def test_a_password_that_is_not_kept_is_not_called_saved(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
 ) -> None:
@@ -220,20 +264,29 @@ def test_a_password_that_is_not_kept_leaves_the_one_before(
     assert not any(value.startswith("una nueva") for value in keyring.entries.values())
 
 
+@pytest.mark.parametrize(
+    ("leg", "port", "warning"),
+    [
+        (Leg.SMTP, 465, "El puerto 465 suele ir con la seguridad SSL."),
+        (Leg.IMAP, 143, "El puerto 143 suele ir con la seguridad Ninguna o STARTTLS."),
+    ],
+)
 def test_a_port_that_contradicts_its_security_is_no_obstacle(
-    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor, leg: Leg, port: int, warning: str
 ) -> None:
     """It is said; saved and tested it is all the same."""
     app = open_with(monkeypatch, workbench, ana)
-    fill(app, user="ana@tosma.example", password="s3creta", smtp_host="127.0.0.1", smtp_port="465")
+    values = {f"{leg}_host": "127.0.0.1", f"{leg}_port": str(port)}
+    fill(app, user="ana@tosma.example", password="s3creta", **values)
     said = words(app)
     click(app, "save")
-    click(app, "smtp_run")
+    click(app, f"{leg}_run")
+    stored = workbench.mail_account.get(ana).draft
 
-    assert "El puerto 465 suele ir con la seguridad SSL." in said
-    assert "El puerto 465 suele ir con la seguridad SSL." in words(app)
-    assert workbench.mail_account.get(ana).draft.smtp == ServerDraft("127.0.0.1", 465, Security.STARTTLS)
-    assert workbench.runs.find_last(ana, Cell.SMTP) is not None
+    assert warning in said
+    assert warning in words(app)
+    assert (stored.smtp if leg is Leg.SMTP else stored.imap).port == port
+    assert workbench.runs.find_last(ana, Cell(leg.value)) is not None
 
 
 @pytest.mark.parametrize(
@@ -390,6 +443,65 @@ def test_each_step_shows_its_time_and_the_words_of_the_server(
     assert said["Identificación"] == "235 2.7.0 Authentication successful"
     assert said["Destinatario"] == "550 5.1.1 No such user here"
     assert "s3creta-de-ana" not in str(said)
+    run = workbench.runs.find_last(ana, Cell.SMTP)
+    assert run is not None
+    assert run.verdict is not None
+    (shown,) = app.error
+    assert (plain(shown.proto.title), plain(shown.value)) == (run.verdict.title, run.verdict.fix)
+    assert "ana@tosma.example" in run.verdict.title
+    assert run.verdict.fix
+
+
+def test_of_a_self_signed_server_only_the_confirmed_certificate_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor, certificates: Certificates
+) -> None:
+    """Its card comes before any credential; once confirmed the test passes, and another one is refused unheard."""
+    pinned, other = certificates.self_signed, certificates.other_self_signed
+    with imap_server("friendly", pinned, implicit_tls=True) as server:
+        imap = ServerDraft("127.0.0.1", server.port, Security.SSL_PINNED)
+        draft = account(user="ana@example.com", password=Secret("correcto-Caballo.9"), imap=imap, sent_folder="Sent")
+        app = click(open_with(monkeypatch, workbench, ana, draft), "imap_run")
+        first_card, first_lines = card_of(app), list(server.lines)
+        label = app.button(key="mail_account_imap_cure").label
+        click(app, "imap_cure")
+        passed, signed_in = words(app), server.heard(b"AUTHENTICATE")
+        click(app, "save")
+        stored = workbench.mail_account.get(ana).draft.imap
+        heard = len(server.lines)
+        server.context = other.server_context()
+        click(app, "imap_run")
+        refused = [plain(error.proto.title) for error in app.error]
+        heard_since = server.lines[heard:]
+
+    assert first_card == expected_card(pinned)
+    assert label.startswith("Confirmar huella")
+    assert first_lines == []
+    assert "La cuenta entra y guarda copias." in passed
+    assert f"Solo se acepta el certificado confirmado: {pinned.sha256[:16].upper()}…" in passed
+    assert signed_in
+    assert stored == replace(imap, pin=pinned.sha256)
+    assert refused == ["El certificado de 127.0.0.1 ya no es el que aceptaste"]
+    assert card_of(app) == expected_card(other)
+    assert heard_since == []
+    assert "mail_account_imap_cure" not in [button.key for button in app.button]
+
+
+def card_of(app: AppTest) -> dict[str, str]:
+    """The certificate as the page shows it, the fingerprint without its line ends."""
+    (text,) = [code.value for code in app.code if code.value.startswith("Huella SHA-256")]
+    lines = re.sub(r"(?<=[:\dA-F])\n(?=[\dA-F]{2}:)", ":", text).replace(": \n", ": ").splitlines()
+    return dict(line.split(": ", 1) for line in lines)
+
+
+def expected_card(certificate: Certificate) -> dict[str, str]:
+    shown = x509.load_pem_x509_certificate(certificate.chain.read_bytes())
+    first, last = (day.strftime("%d/%m/%Y") for day in (shown.not_valid_before_utc, shown.not_valid_after_utc))
+    return {
+        "Huella SHA-256": bytes.fromhex(certificate.sha256).hex(":").upper(),
+        "Nombres": ", ".join(NAMES),
+        "Lo firma": "localhost",
+        "Vale": f"del {first} al {last}",
+    }
 
 
 def test_a_missing_folder_is_created_by_its_button(
@@ -415,18 +527,26 @@ def test_a_missing_folder_is_created_by_its_button(
     assert "La cuenta entra y guarda copias." in words(app)
 
 
+def dialog_words(app: AppTest) -> str:
+    """What stands in the dialog, and nowhere else."""
+    (dialog,) = [node for node in app if isinstance(node, Block) and node.type == "dialog"]
+    return plain("\n".join(str(getattr(node, "value", "")) for node in dialog if not isinstance(node, Block)))
+
+
 def test_the_dialog_says_what_the_test_mail_proves_and_what_not(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
 ) -> None:
     """Accepted, under which number, where the copy is; nothing about arrival, other servers or readers."""
-    app = open_with(monkeypatch, workbench, ana, workbench.test_mailbox.use_for(ana))
+    draft = workbench.test_mailbox.use_for(ana)
+    app = open_with(monkeypatch, workbench, ana, draft)
     click(app, "test_run")
     run = workbench.runs.find_last(ana, Cell.TEST_MAIL)
-    said = words(app)
+    said = dialog_words(app)
 
     assert run is not None
     assert run.result is not None
     assert len(str(run.result["queue_id"])) > 3
+    assert f"Tu servidor ha aceptado el mensaje para {draft.user}" in said
     assert f"Identificador en el servidor: {run.result['queue_id']}" in said
     assert "Copia guardada en «Enviados»" in said
     assert "Lo que esto no prueba" in said
@@ -450,3 +570,22 @@ def test_a_read_receipt_is_asked_for_only_when_it_is_wanted(
     assert ("Disposition-Notification-To", draft.user) in with_receipt.headers
     assert "Disposition-Notification-To" not in dict(without.headers)
     assert ["confirmación de lectura" in message.text for message in (with_receipt, without)] == [True, False]
+
+
+def test_the_dialog_of_a_mail_that_has_not_left_promises_nothing(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """The outcome and the verdict; no number, no copy, no list of what is left to prove."""
+    script = replace(SMTP_CASES["friendly"], replies={"rcpt_to": b"550 5.1.1 No such user here"}, users={})
+    with smtp_server(script) as server:
+        smtp = ServerDraft("127.0.0.1", server.port, Security.NONE)
+        app = click(open_with(monkeypatch, workbench, ana, account(smtp=smtp)), "test_run")
+    run = workbench.runs.find_last(ana, Cell.TEST_MAIL)
+    said = dialog_words(app)
+
+    assert run is not None
+    assert run.verdict is not None
+    assert "El mensaje no ha salido" in said
+    assert run.verdict.fix in said
+    for promised in ("ha aceptado", "Identificador", "Copia guardada", "Lo que esto no prueba"):
+        assert promised not in said

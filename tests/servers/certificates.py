@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-__all__ = ["Certificate", "Certificates", "make_certificates"]
+__all__ = ["NAMES", "Certificate", "Certificates", "make_certificates"]
 
 NAMES = ("localhost", "mail.test", "127.0.0.1", "127.0.0.2", "::1")
 
