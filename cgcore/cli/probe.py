@@ -56,7 +56,7 @@ def probe_command(
     if security not in list(Security):
         _refuse(f"La seguridad es una de estas: {', '.join(Security)}.")
     leg, mode = Leg(protocol), Security(security)
-    if mode.pinned and leg is Leg.SMTP:
+    if (mode.pinned or pin) and leg is Leg.SMTP:
         _refuse("SMTP no admite certificados fijados: usa ssl o starttls.")
     if pin and not check_pin(pin):
         _refuse("--pin son 64 cifras hexadecimales, con dos puntos o sin ellos.")

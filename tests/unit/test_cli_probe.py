@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from cgcore.mail.request import ProbeEnvironment, ProbeRequest
 from cgcore.mail.steps import Step
 from tests.servers.asking import PASSWORD, USER
 from tests.servers.certificates import Certificates
-from tests.servers.scripted import smtp_server
+from tests.servers.scripted import imap_server, smtp_server
 
 
 def run(*arguments: str, password: str = PASSWORD, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -87,6 +88,47 @@ def test_a_warning_is_the_verdict_and_still_proven(certificates: Certificates) -
     assert lines(done)[-1]["verdict"] == "greylisted"
 
 
+@pytest.mark.parametrize(
+    ("given", "sender", "recipient"),
+    [
+        ([], USER, USER),
+        (["--mail-from", "facturas@example.com"], "facturas@example.com", "facturas@example.com"),
+        (["--mail-from", "facturas@example.com", "--to", "c@example.org"], "facturas@example.com", "c@example.org"),
+    ],
+)
+def test_sender_and_recipient_follow_what_is_given(given: list[str], sender: str, recipient: str) -> None:
+    """Left out, the recipient is the sender, and the sender the user."""
+    with smtp_server() as server:
+        done = run(*ask(server.port, *given, "--json", security="none"), CG_MAIL_ALLOW_PRIVATE="127.0.0.0/8")
+    asked = re.findall("(?i)(?:mail from|rcpt to):<(.*?)>", b"\n".join(server.lines).decode())
+
+    assert done.returncode == 0
+    assert asked == [sender, recipient]
+    assert server.messages == []
+
+
+def test_the_incoming_leg_keeps_to_its_pin_and_its_folder(certificates: Certificates) -> None:
+    """A pin with colons, and the folder is tried; with the pin of another server nothing is said to this one."""
+    pins = [
+        bytes.fromhex(shown.sha256).hex(":").upper()
+        for shown in (certificates.self_signed, certificates.other_self_signed)
+    ]
+    with imap_server("friendly", certificates.self_signed, implicit_tls=True) as server:
+        usual = ask(server.port, "--folder", "Sent", "--json", leg="imap", security="ssl-pinned")
+        refused = run(*usual, "--pin", pins[1], CG_MAIL_ALLOW_PRIVATE="127.0.0.0/8")
+        heard = list(server.lines)
+        done = run(*usual, "--pin", pins[0], CG_MAIL_ALLOW_PRIVATE="127.0.0.0/8")
+    *steps, verdict = lines(done)
+
+    assert (refused.returncode, lines(refused)[-1]["verdict"], heard) == (1, "cert_pin_changed", [])
+    assert (done.returncode, verdict["verdict"]) == (0, "ok")
+    assert set(verdict) == {"verdict", "stage", "ms", "title", "fix"}
+    assert {step["leg"] for step in steps} == {"imap"}
+    assert [step["details"]["folder"] for step in steps if step["stage"] == "append"] == ["Sent"]
+    assert len(server.messages) == 1
+    assert PASSWORD not in done.stdout + done.stderr
+
+
 def test_without_json_the_lines_are_spanish(certificates: Certificates) -> None:
     """For a person: stages, the server's words, the verdict and what to do."""
     with smtp_server("friendly", certificates.trusted) as server:
@@ -135,6 +177,7 @@ def test_the_total_time_is_15_seconds_or_that_of_the_option(
         ["pop3", "--host", "a.es", "--security", "ssl"],
         ["smtp", "--host", "a.es", "--security", "tls"],
         ["smtp", "--host", "a.es", "--security", "ssl-pinned"],
+        ["smtp", "--host", "a.es", "--security", "ssl", "--pin", "ab" * 32],
         ["smtp", "--host", "a.es", "--security", "ssl", "--port", "x"],
         ["smtp", "--security", "ssl"],
         ["imap", "--host", "a.es", "--security", "ssl-pinned", "--pin", "ab:cd"],
