@@ -5,16 +5,23 @@ from __future__ import annotations
 import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 from zoneinfo import ZoneInfo
 
 import pytest
+import streamlit as st
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
+from cgcore.identity.actor import Actor
 from cgcore.mail.steps import Leg, Stage, Status, Step, Verdict
 from cgcore.runs import Run
+from cgcore.workbench import Workbench
 from pages.ui.cells import CellState, state_of
 from pages.ui.moments import duration, when
+from tests.servers.pages import open_page, sign_in
 
+_CONFIG = Path(__file__).parents[2] / ".streamlit" / "config.toml"
 _NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 _MADRID = ZoneInfo("Europe/Madrid")
 
@@ -90,9 +97,47 @@ def test_every_state_has_a_word_a_colour_and_an_icon_of_its_own() -> None:
     assert len({state.icon for state in states}) == len(states)
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("client.showErrorDetails", "none"),
+        ("client.allowedOrigins", []),
+        ("client.toolbarMode", "minimal"),
+        ("browser.gatherUsageStats", False),
+        ("server.enableAgentApi", False),
+        ("server.enableCORS", True),
+        ("server.enableStaticServing", False),
+        ("server.enableXsrfProtection", True),
+        ("server.headless", True),
+    ],
+)
+def test_what_is_pinned_is_in_force(option: str, value: object) -> None:
+    """Streamlit has taken the value from the product's own file: nothing is told to anybody outside."""
+    assert st.get_option(option) == value
+    assert config.get_where_defined(option) == str(_CONFIG)
+
+
+def test_an_error_of_ours_reaches_the_browser_without_its_words(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench
+) -> None:
+    """One general sentence: no message, no type, no traceback."""
+
+    def fail(_actor: Actor) -> NoReturn:
+        raise ZeroDivisionError("clave-de-ana")
+
+    ana = sign_in(workbench, "ana")
+    monkeypatch.setattr(workbench.overview, "lines", fail)
+    app = open_page(monkeypatch, workbench, ana, "overview.py")
+    (shown,) = app.exception
+    told = str(shown.proto)
+
+    assert list(shown.proto.stack_trace) == []
+    assert not [word for word in ("clave-de-ana", "ZeroDivisionError", "Traceback", "overview.py") if word in told]
+
+
 def test_a_session_runs_one_script_at_a_time() -> None:
     """Two would change the same drafts at once; a click waits for the next line of the run before it."""
-    pinned = tomllib.loads((Path(__file__).parents[2] / ".streamlit/config.toml").read_text(encoding="utf-8"))
+    pinned = tomllib.loads(_CONFIG.read_text(encoding="utf-8"))
 
     assert pinned["runner"]["fastReruns"] is False
 
