@@ -93,12 +93,15 @@ class OverviewSection:
         runs = {cell: section.runs.find_last(actor, cell) for cell in (Cell.SMTP, Cell.IMAP)}
         if any(run is not None and run.is_running for run in runs.values()):
             return OverviewLine(name, SectionState.RUNNING, "mail_running")
-        if any(
-            run is not None and run.fingerprint != section.runs.fingerprint(actor, cell, stored.draft)
+        outdated = [
+            run.started
             for cell, run in runs.items()
-        ):
+            if run is not None and run.fingerprint != section.runs.fingerprint(actor, cell, stored.draft)
+        ]
+        if outdated:
             # Good or bad, it was another account that was tested.
-            return OverviewLine(name, SectionState.WARNING, "mail_changed", {"host": stored.draft.smtp.host})
+            values = {"host": stored.draft.smtp.host}
+            return OverviewLine(name, SectionState.WARNING, "mail_changed", values, at=max(outdated))
         for cell, run in runs.items():
             if run is not None and run.verdict is not None and run.failed:
                 code = "mail_smtp_failed" if cell is Cell.SMTP else "mail_imap_failed"

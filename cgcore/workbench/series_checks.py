@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cgcore.activity import Action
@@ -49,11 +50,19 @@ class SeriesChecks:
         findings = [*(finding for finding in company if finding.blocks), *defaults.findings]
         if not any(row.options or row.effective for row in defaults.rows):
             return OverviewLine(SectionName.SERIES, SectionState.IDLE, "series_empty")
+        at = self._checked(actor, defaults)
         if findings:
             state = SectionState.ERROR if findings[0].blocks else SectionState.WARNING
-            return OverviewLine(SectionName.SERIES, state, "series_finding", sentence=findings[0].message)
+            return OverviewLine(SectionName.SERIES, state, "series_finding", sentence=findings[0].message, at=at)
         values = {"count": sum(bool(row.effective) for row in defaults.rows)}
-        return OverviewLine(SectionName.SERIES, SectionState.OK, "series_ready", values)
+        return OverviewLine(SectionName.SERIES, SectionState.OK, "series_ready", values, at=at)
+
+    def _checked(self, actor: Actor, defaults: Defaults) -> datetime | None:
+        """Return when these very defaults were last checked; None where something has changed since."""
+        run = self.find_last(actor)
+        if run is None or run.is_running or run.fingerprint != defaults_fingerprint(defaults):
+            return None
+        return run.started
 
     def _conclude(self, actor: Actor, defaults: Defaults, verdict: Verdict) -> dict[str, Any]:
         self._workbench.activity.record(actor, Action.DEFAULTS_CHECKED, result=verdict.verdict)

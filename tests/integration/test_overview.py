@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import NamedTuple
 
 import pytest
+from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Block
 
-from cgcore.identity.actor import Actor, Scope
+from cgcore.documents import DocumentType
+from cgcore.identity.actor import Actor, Role, Scope
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.steps import Leg, Step, Verdict
 from cgcore.runs import Cell
+from cgcore.sandbox import HOST
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.keys import ISSUE_ACTION
@@ -21,9 +27,21 @@ from cgcore.workbench.runs import Job
 from pages.ui.texts.overview import FACTS
 from tests.servers.api_users import Person, add_person, issue_key
 from tests.servers.asking import PASSWORD, USER
+from tests.servers.house import add_series
 from tests.servers.pages import open_page, sign_in
 from tests.servers.scripted import IMAP_CASES, SMTP_CASES
 from tests.servers.wire import Closed, Script, ScriptedServer, Wire
+
+_MOMENT = r"(ahora mismo|hace \d+ (s|min))"
+
+
+class Row(NamedTuple):
+    """What one row of the page shows: where its link goes and what it is called, its badge and its sentence."""
+
+    target: str
+    label: str
+    badge: str
+    fact: str
 
 
 def _line(workbench: Workbench, actor: Actor, section: SectionName) -> OverviewLine:
@@ -100,6 +118,8 @@ def test_the_mail_account_says_what_is_missing_next(workbench: Workbench) -> Non
         "mail_changed",
     ]
     assert seen[5].sentence
+    assert [line.at is not None for line in seen] == [False, False, False, True, True, True, True]
+    assert seen[4].at == seen[3].at
     assert seen[3].values["folder"] == draft.sent_folder
 
 
@@ -160,6 +180,69 @@ def _waiting(script: Script, welcome: bytes, both: threading.Barrier) -> Script:
         script(wire)
 
     return play
+
+
+def test_the_series_say_when_they_were_checked_as_they_are_now(workbench: Workbench) -> None:
+    """No moment before the first check, nor once something has changed since."""
+    ana = sign_in(workbench, "ana", Role.ADMIN)
+    add_series(workbench, ana, "A", DocumentType.QUOTE)
+    before = _line(workbench, ana, SectionName.SERIES)
+    *_, checked = workbench.runs.follow(ana, workbench.series.checks.start(ana))
+    assert not checked.is_running
+    after = _line(workbench, ana, SectionName.SERIES)
+    add_series(workbench, ana, "B", DocumentType.SALES_ORDER)
+    changed = _line(workbench, ana, SectionName.SERIES)
+
+    assert (before.at, after.at, changed.at) == (None, checked.started, None)
+    assert before == replace(after, at=None)
+
+
+def _rows(app: AppTest) -> dict[SectionName, Row]:
+    rows: dict[SectionName, Row] = {}
+    for section in SectionName:
+        nodes = [node for node in app.get_by_key(f"overview_{section}") if not isinstance(node, Block)]
+        (link,) = [node.proto for node in nodes if node.type == "page_link"]
+        (badge,) = [str(node.value) for node in nodes if node.type == "markdown"]
+        (fact,) = [str(node.value) for node in nodes if node.type == "caption"]
+        rows[section] = Row(link.page, link.label, badge, re.sub(r"\\(.)", r"\1", fact))
+    return rows
+
+
+def test_each_section_has_a_row_with_badge_fact_moment_and_link(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench
+) -> None:
+    """Untouched, proven and broken: the badge in colour, icon and word, what was found last and when, the way there."""
+    ana = sign_in(workbench, "ana", Role.ADMIN)
+    add_series(workbench, ana, "A", DocumentType.QUOTE)
+    app = open_page(monkeypatch, workbench, ana, "overview.py")
+    untouched = _rows(app)
+    draft = workbench.test_mailbox.use_for(ana)
+    workbench.mail_account.save(ana, draft, version=0)
+    app.button(key="overview_run_all").click().run()
+    assert not app.exception
+    proven = _rows(app)
+    broken = replace(draft, smtp=ServerDraft(draft.smtp.host, 1, draft.smtp.security))
+    workbench.mail_account.save(ana, broken, version=1)
+    app.button(key="overview_run_all").click().run()
+    assert not app.exception
+    failed = _rows(app)[SectionName.MAIL_ACCOUNT]
+    run = workbench.runs.find_last(ana, Cell.SMTP)
+    assert run is not None
+    assert run.verdict is not None
+
+    mail = SectionName.MAIL_ACCOUNT
+    idle, passed = ":gray-badge[:material/radio_button_unchecked: %s]", ":green-badge[:material/check_circle: %s]"
+    assert [(row.target, row.label.strip("*"), row.badge) for row in untouched.values()] == [
+        ("cuenta-mail", "Cuenta mail", idle % "Sin configurar"),
+        ("valores-por-defecto", "Valores por defecto para envío", passed % "Correcto"),
+        ("series-por-defecto", "Series por defecto", ":orange-badge[:material/warning: Revisar]"),
+        ("api-key", "API Key", idle % "Sin configurar"),
+    ]
+    assert untouched[mail].fact == "Aún sin configurar. Empieza por aquí."
+    assert proven[mail].badge == passed % "Correcto"
+    assert re.fullmatch(rf"Envía por {re.escape(HOST)} y guarda copia · {_MOMENT}", proven[mail].fact)
+    assert failed.badge == ":red-badge[:material/error: Error]"
+    assert re.fullmatch(rf"El envío no sale: {re.escape(run.verdict.title)} · {_MOMENT}", failed.fact)
 
 
 def _break() -> Iterator[Step]:
