@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from email.message import EmailMessage
+from email.policy import SMTP
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -76,6 +77,7 @@ def test_what_is_sent_arrives_and_stays_in_its_frame(
     message.set_content("Gracias por su compra.")
     message.add_alternative(HOSTILE.replace("TRACKER", seen_by), subtype="html")
     message.add_attachment(b"%PDF-1.7", maintype="application", subtype="pdf", filename="Factura 7.pdf")
+    sent = message.as_bytes(policy=SMTP)
     deliver(message)
     page.get_by_role("button", name="Actualizar").click()
     settled(page)
@@ -83,6 +85,9 @@ def test_what_is_sent_arrives_and_stays_in_its_frame(
     title = page.title()
     inner = page.frame_locator("iframe").first.frame_locator("iframe")
     expect(inner.get_by_role("heading", name="Factura 7")).to_be_visible()
+    expect(page.frame_locator("iframe").first.locator("iframe")).to_have_attribute("sandbox", "")
+    with page.expect_download() as original:
+        page.get_by_role("button", name="Descargar el original (.eml)").click()
     shoot(page, "bandeja-de-pruebas")
     inner.locator("#out").click(no_wait_after=True)
     page.get_by_role("tab", name="Texto").click()
@@ -92,6 +97,10 @@ def test_what_is_sent_arrives_and_stays_in_its_frame(
         page.get_by_role("button", name="Factura 7.pdf").click()
 
     assert download.value.suggested_filename == "Factura 7.pdf"
+    # The very bytes, behind the lines of the server that took them.
+    arrived = original.value.path().read_bytes()
+    assert arrived.endswith(sent)
+    assert arrived.removesuffix(sent).startswith(b"Return-Path: <")
     assert page.title() == title
     assert page.url.startswith(product.url)
     with pytest.raises(BlockingIOError):

@@ -128,6 +128,26 @@ def test_messages_are_listed_the_newest_first_and_opened(
     assert any("Delivered-To: cliente@example.test" in code.value for code in at.code)
 
 
+def test_a_message_is_shown_by_its_parts(
+    open_page: Callable[[], AppTest], deliver: Callable[[EmailMessage], None]
+) -> None:
+    """HTML in a frame that may run nothing and be nobody, then text, headers and attachments, each in its tab."""
+    deliver(_message("Factura 7", body='<p id="body">hola</p><script>alert(1)</script>'))
+    at = open_page()
+    html_tab, text_tab, headers_tab, files_tab = at.tabs
+    (frame,) = html_tab.get("iframe")
+    drawn = frame.proto.srcdoc  # pyright: ignore[reportAttributeAccessIssue]
+
+    assert [tab.label for tab in at.tabs] == ["HTML", "Texto", "Cabeceras", "Adjuntos (1)"]
+    assert re.findall(r"<(?!/)(\w+)", drawn) == ["body", "iframe"]
+    assert re.findall(r"sandbox=\S*", drawn) == ['sandbox=""']
+    assert html.escape('<p id="body">hola</p>') in drawn
+    assert at.get("html") == []
+    assert [code.value.strip() for code in text_tab.code] == ["texto llano"]
+    assert "Subject: Factura 7\n" in headers_tab.code[0].value
+    assert [button.label for button in files_tab.download_button] == [r"Factura \_7\_\.pdf · 8 bytes"]
+
+
 def test_messages_with_one_subject_are_told_apart(
     open_page: Callable[[], AppTest], deliver: Callable[[EmailMessage], None]
 ) -> None:
