@@ -134,5 +134,5 @@ class OverviewSection:
             values = {"days": max(0, (ending - now).days)}
             return OverviewLine(name, SectionState.WARNING, "key_expires", values)
         used = max((key.last_used for key in alive if key.last_used), default=None)
-        code = "key_used" if used else "key_unused"
-        return OverviewLine(name, SectionState.OK, code, {"count": len(alive)}, at=used)
+        code, at = ("key_used", used) if used else ("key_unused", max(key.created for key in alive))
+        return OverviewLine(name, SectionState.OK, code, {"count": len(alive)}, at=at)

@@ -124,22 +124,23 @@ class TemplatesSection:
         return self.render(actor, document_type, RenderRequest(variables=values)).subject
 
     def overview(self, actor: Actor) -> OverviewLine:
-        """Return the line of «Resumen»: types with errors, else how many are the user's own."""
-        templates = self.get_all(actor).values()
-        signature = self.get_signature(actor).html
+        """Return the line of «Resumen»: types with errors, else what is the user's own; when that was last changed."""
+        templates, signature = self.get_all(actor).values(), self.get_signature(actor)
         broken = [
             template
             for template in templates
-            if self._compile(template.document_type, TemplateSource(template.subject, template.body, signature))
+            if self._compile(template.document_type, TemplateSource(template.subject, template.body, signature.html))
             .fill({})
             .errors
         ]
+        own = [stored for stored in (*templates, signature) if not stored.is_default]
+        at = max((stored.updated for stored in own if stored.updated), default=None)
         if broken:
             values = {"count": len(broken), "first": info(broken[0].document_type).tab}
-            return OverviewLine(SectionName.TEMPLATES, SectionState.ERROR, "templates_errors", values)
-        own = sum(not template.is_default for template in templates)
-        code = "templates_own" if own else "templates_default"
-        return OverviewLine(SectionName.TEMPLATES, SectionState.OK, code, {"count": own})
+            return OverviewLine(SectionName.TEMPLATES, SectionState.ERROR, "templates_errors", values, at=at)
+        count = len(own) - (signature in own)
+        code = "templates_own" if count else "templates_signature" if own else "templates_default"
+        return OverviewLine(SectionName.TEMPLATES, SectionState.OK, code, {"count": count}, at=at)
 
     def _get(self, user_id: int, document_type: DocumentType) -> StoredTemplate:
         with self._workbench.database.read() as session:

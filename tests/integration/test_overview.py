@@ -60,6 +60,7 @@ def test_the_expiry_of_a_key_is_announced_two_weeks_before(workbench: Workbench)
     """No key, a key that lasts, one that ends soon, one that has ended: each is told apart."""
     person = add_person(workbench, "ana")
     now = workbench.clock()
+    workbench.clock = lambda: now
 
     none = _line(workbench, person.actor, SectionName.API_KEY)
     _issue(workbench, person, 20)
@@ -70,7 +71,7 @@ def test_the_expiry_of_a_key_is_announced_two_weeks_before(workbench: Workbench)
     ended = _line(workbench, person.actor, SectionName.API_KEY)
 
     assert (none.state, none.code) == (SectionState.IDLE, "key_none")
-    assert (lasting.state, lasting.code) == (SectionState.OK, "key_unused")
+    assert (lasting.state, lasting.code, lasting.at) == (SectionState.OK, "key_unused", now)
     assert (ending.state, ending.code) == (SectionState.WARNING, "key_expires")
     assert ending.values["days"] in (9, 10)
     assert (ended.state, ended.code) == (SectionState.WARNING, "key_expired")

@@ -6,7 +6,7 @@ import base64
 import email
 import io
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import policy
 
 import pytest
@@ -186,15 +186,26 @@ def test_a_message_with_an_unresolved_variable_is_never_sent(workbench: Workbenc
 
 
 def test_resumen_tells_defaults_own_templates_and_errors(workbench: Workbench) -> None:
-    """One line."""
+    """One line, with the moment of the last change; the one signature is no template, and is said."""
     section = workbench.templates
     ana = add_user(workbench, "ana")
+    start = workbench.clock()
+    signed, written, broken = (start + timedelta(days=days) for days in (1, 2, 3))
 
-    assert section.overview(ana).code == "templates_default"
+    def line() -> tuple[str, object, datetime | None]:
+        found = section.overview(ana)
+        return found.code, found.values["count"], found.at
+
+    assert line() == ("templates_default", 0, None)
+    workbench.clock = lambda: signed
+    section.save_signature(ana, "<p>Ana</p>", version=0)
+    assert line() == ("templates_signature", 0, signed)
+    workbench.clock = lambda: written
     section.save(ana, QUOTE, "S", "<p>x</p>", version=0)
-    assert (section.overview(ana).code, section.overview(ana).values["count"]) == ("templates_own", 1)
+    assert line() == ("templates_own", 1, written)
+    workbench.clock = lambda: broken
     section.save(ana, QUOTE, "{nunero}", "<p>x</p>", version=1)
-    assert section.overview(ana).code == "templates_errors"
+    assert line() == ("templates_errors", 1, broken)
 
 
 def test_what_is_read_back_by_imap_is_what_was_previewed(workbench: Workbench) -> None:

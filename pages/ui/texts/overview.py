@@ -40,7 +40,8 @@ FACTS = {
     "mail_without_copy": "Envía por {smtp}. No guarda copia: no has elegido carpeta.",
     "mail_smtp_proven": "Envía por {smtp}. Falta probar el servidor entrante.",
     "templates_default": "Asunto, cuerpo y firma predeterminados en los siete tipos de documento.",
-    "templates_own": "{count} de 7 plantillas a tu gusto.",
+    "templates_own": "{count} de 7 plantillas a tu gusto. Último cambio",
+    "templates_signature": "Firma a tu gusto; asunto y cuerpo predeterminados. Último cambio",
     "templates_errors": "{count} con errores: no se pueden enviar. Empieza por {first}.",
     "series_empty": "Aún no hay series. Las crea una persona que administra.",
     "series_finding": "{sentence}",
@@ -48,6 +49,6 @@ FACTS = {
     "key_none": "Sin clave. Genera una si usas la app móvil u otro programa.",
     "key_expired": "La clave ha caducado. Genera otra para que la app vuelva a entrar.",
     "key_expires": "Una clave caduca pronto. Días que quedan: {days}. Renuévala antes.",
-    "key_unused": "Claves activas: {count}. Aún sin usar.",
+    "key_unused": "Claves activas: {count}. Sin usar; la última, creada",
     "key_used": "Claves activas: {count}. Último uso",
 }
