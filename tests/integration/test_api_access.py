@@ -153,6 +153,21 @@ def test_every_route_declares_its_scope_or_is_public(workbench: Workbench) -> No
     assert len(declared) == 19
 
 
+def test_no_route_answers_without_a_key(api: ApiServer, bench: Workbench) -> None:
+    """Every route but the pairing, which asks for its code: 401 before anything of the request is looked at."""
+    routes = [route for route in build_app(bench).routes if isinstance(route, APIRoute)]
+    calls = [(method, route.path) for route in routes for method in route.methods or ()]
+    with api.client() as client:
+        answers = {
+            (method, path): client.request(method, path.replace("{type}", "quote")).status_code
+            for method, path in calls
+        }
+
+    assert len(answers) == 19
+    assert answers.pop(("POST", "/pairing")) == 422
+    assert set(answers.values()) == {401}
+
+
 def test_a_route_without_scope_does_not_start(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The application refuses to be built, not only the test."""
     from cgcore.web.api.routes import me

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from cgcore.workbench import Workbench
 from tests.servers.asgi import SITE, TestClient, WebSocketDisconnect, answer_lifespan
 from tests.servers.identity import PASSWORD, add_user
 
+ROOT = Path(__file__).parents[2]
 STREAM = "ws://localhost:8501/_stcore/stream"
 
 
@@ -71,6 +74,22 @@ def test_who_is_not_in_goes_to_the_log_in_page(client: TestClient, echo: Echo) -
 
     assert (page.status_code, page.headers["location"]) == (303, "/entrar?next=%2Fcuenta-mail%3Fx%3D1")
     assert (asset.status_code, asset.headers["location"]) == (303, "/entrar")
+    assert echo.paths == []
+
+
+def test_every_page_is_behind_the_log_in(client: TestClient, echo: Echo) -> None:
+    """Each address of the menu leads to the log-in page and back, with no cookie and with one that opens nothing."""
+    router = (ROOT / "pages/workbench.py").read_text("utf-8")
+    addresses = re.findall(r'_page\("\w+", "([a-z-]+)"', router)
+    answers = [
+        client.get(f"/{address}", headers={"cookie": cookie})
+        for address in addresses
+        for cookie in ("", "cg_session=nothing")
+    ]
+
+    assert len(addresses) == len(list((ROOT / "pages").glob("*.py"))) - 1  # the router itself is none
+    assert {answer.status_code for answer in answers} == {303}
+    assert {answer.headers["location"] for answer in answers} == {f"/entrar?next=%2F{page}" for page in addresses}
     assert echo.paths == []
 
 
