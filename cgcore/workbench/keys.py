@@ -90,17 +90,19 @@ class KeysSection:
             for revoked in store.revoke_keys(session, [key_id], self._workbench.clock()):
                 self._workbench.activity.record(actor, Action.KEY_REVOKED, revoked, session=session)
 
-    def revoke_all_of(self, user_id: int, session: Session | None = None, actor: Actor | None = None) -> int:
+    def revoke_all_of(
+        self, user_id: int, session: Session | None = None, actor: Actor | None = None, *, ip: str = ""
+    ) -> int:
         """Revoke every key of a user (password changed or reset, user disabled); return how many were alive.
 
-        With ``session`` it is part of the caller's transaction.
+        With ``session`` it is part of the caller's transaction. ``ip``: where from, when nobody is signed in.
         """
         if session is None:
             with self._workbench.database.session() as own_session:
-                return self.revoke_all_of(user_id, own_session, actor)
+                return self.revoke_all_of(user_id, own_session, actor, ip=ip)
         revoked = store.revoke_keys_of(session, user_id, self._workbench.clock())
         for key_id in revoked:
-            self._workbench.activity.record(actor, Action.KEY_REVOKED, key_id, session=session)
+            self._workbench.activity.record(actor, Action.KEY_REVOKED, key_id, ip=ip, session=session)
         return len(revoked)
 
     def list_keys(self, actor: Actor) -> list[KeyRecord]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pytest
@@ -68,6 +69,10 @@ class Day:
     codes: dict[str, Secret] = field(default_factory=dict[str, Secret])
     people: dict[str, Actor] = field(default_factory=dict[str, Actor])
     written: dict[str, list[Line]] = field(default_factory=dict[str, list[Line]])
+    # For each use case, when it was played and what moments its lines tell.
+    moments: dict[str, tuple[datetime, set[datetime]]] = field(
+        default_factory=dict[str, tuple[datetime, set[datetime]]]
+    )
 
     @property
     def ana(self) -> Actor:
@@ -118,6 +123,7 @@ class Day:
         before = self._entries()
         do(self)
         new = self._entries()[len(before) :]
+        self.moments[name] = (self.workbench.clock(), {entry.at for entry in new})
         self.written[name] = [
             Line(entry.action, entry.actor_name, self.known.get(entry.object, entry.object), entry.result, entry.ip)
             for entry in new
@@ -178,6 +184,17 @@ def ask_for(action: str) -> Do:
         day.codes["grant"] = Secret(day.grant(action))
 
     return ask
+
+
+def hold_key(day: Day, name: str, word: str = "luis") -> None:
+    """Give luis a key that a later step ends; ``word`` is his password at that hour."""
+    grant = day.workbench.identity.issue_grant(day.luis, ISSUE_ACTION, day.word(word))
+    day.hold(name, day.workbench.keys.issue(day.luis, day.note(Secret(grant)).reveal(), "App", frozenset(Scope)))
+
+
+def log_in_and_hold_key(day: Day, name: str) -> None:
+    log_in(day)
+    hold_key(day, name)
 
 
 def save_account(day: Day, draft: MailAccountDraft) -> None:
@@ -384,16 +401,31 @@ STEPS: Mapping[str, Step] = {
     "identity.change_password": Step(
         lambda d: d.workbench.identity.change_password(d.luis, d.word("luis"), d.word("nueva")),
         line(A.PASSWORD_CHANGED, LUIS, LUIS),
+        line(A.KEY_REVOKED, LUIS, "k2"),
+        given=lambda d: d.workbench.keys.revoke(d.luis, d.key_id("k3")),
     ),
     "users.issue_reset_link": Step(issue_reset_link, line(A.RESET_LINK_ISSUED, ANA, LUIS)),
-    "identity.reset_password": Step(reset_password, line(A.PASSWORD_RESET, NOBODY, LUIS)),
+    "identity.reset_password": Step(
+        reset_password,
+        line(A.PASSWORD_RESET, NOBODY, LUIS),
+        line(A.KEY_REVOKED, NOBODY, "k4"),
+        given=lambda d: hold_key(d, "k4", "nueva"),
+    ),
     "identity.set_password": Step(
-        lambda d: d.workbench.identity.set_password(d.ana, LUIS, d.word("luis")), line(A.PASSWORD_RESET, ANA, LUIS)
+        lambda d: d.workbench.identity.set_password(d.ana, LUIS, d.word("luis")),
+        line(A.PASSWORD_RESET, ANA, LUIS),
+        line(A.KEY_REVOKED, ANA, "k5"),
+        given=lambda d: log_in_and_hold_key(d, "k5"),
     ),
     "users.end_sessions": Step(
         lambda d: d.workbench.users.end_sessions(d.ana, LUIS), line(A.SESSIONS_ENDED, ANA, LUIS), given=log_in
     ),
-    "users.disable": Step(lambda d: d.workbench.users.disable(d.ana, LUIS), line(A.USER_DISABLED, ANA, LUIS)),
+    "users.disable": Step(
+        lambda d: d.workbench.users.disable(d.ana, LUIS),
+        line(A.USER_DISABLED, ANA, LUIS),
+        line(A.KEY_REVOKED, ANA, "k6"),
+        given=lambda d: log_in_and_hold_key(d, "k6"),
+    ),
     "users.enable": Step(lambda d: d.workbench.users.enable(d.ana, LUIS), line(A.USER_ENABLED, ANA, LUIS)),
     "identity.log_out": Step(
         lambda d: d.workbench.identity.log_out(d.luis.session_hash), line(A.LOGGED_OUT, LUIS), given=log_in
@@ -419,6 +451,15 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Day]:
 def test_each_use_case_writes_its_line_and_no_other(day: Day) -> None:
     """Who, what, on which object, how it went and from where: one line for each thing that was done."""
     assert day.written == {name: step.lines for name, step in STEPS.items()}
+
+
+def test_each_line_tells_the_moment_in_utc(day: Day) -> None:
+    """When it was done, and not when it was stored or last changed; read back with its time zone."""
+    assert {name: told for name, (_, told) in day.moments.items()} == {
+        name: {at} for name, (at, _) in day.moments.items()
+    }
+    assert {told.tzinfo for _, moments in day.moments.values() for told in moments} == {UTC}
+    assert len({at for at, _ in day.moments.values()}) == len(STEPS)
 
 
 def test_no_action_is_left_without_a_use_case() -> None:

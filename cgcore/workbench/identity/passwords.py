@@ -12,7 +12,7 @@ from cgcore.identity.passwords import find_password_problem
 from cgcore.identity.texts import invalid
 from cgcore.identity.tokens import hash_code
 from cgcore.identity.usernames import username_key
-from cgcore.storage import api_keys, codes, users
+from cgcore.storage import codes, users
 from cgcore.storage.sessions import revoke_sessions_of
 from cgcore.vault.secret import Secret
 from cgcore.workbench.identity.accounts import AccountUseCases
@@ -37,8 +37,8 @@ class PasswordUseCases(AccountUseCases, CodeUseCases):
             raise invalid("old_password", "password_wrong")
         new_hash = self._hasher.make_hash(new)
         with self._database.session() as session:
-            ended = self._replace(session, actor.user_id, new_hash, keep=actor.session_hash)
             self._workbench.activity.record(actor, Action.PASSWORD_CHANGED, actor.username, session=session)
+            ended = self._replace(session, actor.user_id, new_hash, actor, keep=actor.session_hash)
         self.tell_ended(ended)
 
     def set_password(self, actor: Actor, username: str, new: Secret) -> None:
@@ -54,8 +54,8 @@ class PasswordUseCases(AccountUseCases, CodeUseCases):
             user = self._get_user(session, username)
         new_hash = self._hasher.make_hash(new)
         with self._database.session() as session:
-            ended = self._replace(session, user.id or 0, new_hash)
             self._workbench.activity.record(actor, Action.PASSWORD_RESET, user.username, session=session)
+            ended = self._replace(session, user.id or 0, new_hash, actor)
         self.tell_ended(ended)
 
     def issue_reset_link(self, actor: Actor, username: str) -> Secret:
@@ -92,14 +92,15 @@ class PasswordUseCases(AccountUseCases, CodeUseCases):
         new_hash = self._hasher.make_hash(new)
         with self._database.session() as session:
             user_id = self.consume_code(session, CodePurpose.PASSWORD_RESET, code)
-            ended = self._replace(session, user_id or 0, new_hash)
             self._workbench.activity.record(None, Action.PASSWORD_RESET, username, ip=ip, session=session)
+            ended = self._replace(session, user_id or 0, new_hash, None, ip=ip)
         self.tell_ended(ended)
         return username
 
-    def _replace(self, session: Session, user_id: int, new_hash: str, *, keep: str = "") -> list[str]:
-        now = self._now()
+    def _replace(
+        self, session: Session, user_id: int, new_hash: str, actor: Actor | None, *, keep: str = "", ip: str = ""
+    ) -> list[str]:
         users.save_password_hash(session, user_id, new_hash)
-        api_keys.revoke_keys_of(session, user_id, now)
+        self._workbench.keys.revoke_all_of(user_id, session, actor, ip=ip)
         codes.delete_codes_of(session, user_id)
-        return revoke_sessions_of(session, user_id, now, keep=keep)
+        return revoke_sessions_of(session, user_id, self._now(), keep=keep)
