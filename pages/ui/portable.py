@@ -14,7 +14,7 @@ from pages.ui.cells import cell
 from pages.ui.results import escape
 from pages.ui.texts import portable as texts
 
-__all__ = ["draw_portable"]
+__all__ = ["draw_apply", "draw_portable"]
 
 _ROWS = 100
 
@@ -56,8 +56,24 @@ def _draw_plan(workbench: Workbench, actor: Actor, page: str, data: bytes, usern
         st.info(texts.IMPORT_NOTHING, icon=":material/check:")
         return
     _draw_changes(plan)
-    if st.button(texts.IMPORT_APPLY, icon=":material/upload:", key=f"{page}_import_apply"):
-        _apply(workbench, actor, page, data, username, plan)
+    if seen := draw_apply(page, plan, texts.IMPORT_APPLY):
+        _apply(workbench, actor, page, data, username, seen)
+
+
+def draw_apply(page: str, plan: ImportPlan, label: str) -> str:
+    """Draw the button that imports; return the fingerprint of the plan that was clicked on, ``""`` without a click.
+
+    The run of a click makes a plan of its own, perhaps another one: what counts is what the person has seen.
+    """
+    kept = f"{page}_import_seen"
+    clicked = st.button(
+        label,
+        icon=":material/upload:",
+        key=f"{page}_import_apply",
+        on_click=st.session_state.update,
+        args=({kept: plan.fingerprint},),
+    )
+    return str(st.session_state.get(kept, "")) if clicked else ""
 
 
 def _draw_changes(plan: ImportPlan) -> None:
@@ -82,9 +98,9 @@ def _field(place: str) -> str:
     return " · ".join(kinds.get(part) or texts.FIELDS.get(part, part) for part in place.split("."))
 
 
-def _apply(workbench: Workbench, actor: Actor, page: str, data: bytes, username: str, plan: ImportPlan) -> None:
+def _apply(workbench: Workbench, actor: Actor, page: str, data: bytes, username: str, seen: str) -> None:
     try:
-        workbench.portable.apply(actor, data, username, fingerprint=plan.fingerprint)
+        workbench.portable.apply(actor, data, username, fingerprint=seen)
     except StaleVersion:
         st.warning(texts.IMPORT_CHANGED, icon=":material/sync_problem:")
         return

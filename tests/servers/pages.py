@@ -14,7 +14,7 @@ from cgcore.workbench import Workbench
 from cgcore.workbench.identity import NewUser
 from pages.ui import identity as page_identity
 
-__all__ = ["PASSWORD", "open_page", "sign_in"]
+__all__ = ["PASSWORD", "open_page", "panel", "save", "sign_in", "words"]
 
 ROOT = Path(__file__).parents[2]
 assert page_identity  # imported first, so that it takes the real function and not that of a test
@@ -41,3 +41,19 @@ def open_page(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, actor: Acto
     if actor is not None:
         app.switch_page(script).run()
     return app
+
+
+def words(page: AppTest) -> str:
+    """Every text in sight."""
+    elements = (*page.markdown, *page.caption, *page.error, *page.warning, *page.info)
+    return "\n".join(str(element.value) for element in elements)
+
+
+def panel(page: AppTest, name: str) -> AppTest:
+    """Go to a panel of Administración."""
+    return page.segmented_control("administration_panel").set_value(name).run()
+
+
+def save(page: AppTest) -> AppTest:
+    """Press Guardar."""
+    return page.button("administration_save").click().run()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from cgcore.activity import Action
 from cgcore.company.company import CompanyDraft
@@ -17,7 +16,7 @@ from pages.ui.admin.series_list import OPEN as OPEN_SERIES
 from pages.ui.admin.users_list import OPEN as OPEN_USER
 from pages.ui.texts import administration as texts
 from tests.servers.house import add_series
-from tests.servers.pages import open_page, sign_in
+from tests.servers.pages import open_page, panel, save, sign_in, words
 
 T = DocumentType
 
@@ -26,22 +25,6 @@ T = DocumentType
 def admin(workbench: Workbench) -> Actor:
     """An administrator who is logged in."""
     return sign_in(workbench, "ana", Role.ADMIN)
-
-
-def words(page: AppTest) -> str:
-    """Every text in sight."""
-    elements = (*page.markdown, *page.caption, *page.error, *page.warning, *page.info)
-    return "\n".join(str(element.value) for element in elements)
-
-
-def panel(page: AppTest, name: str) -> AppTest:
-    """Go to a panel of Administración."""
-    return page.segmented_control("administration_panel").set_value(name).run()
-
-
-def save(page: AppTest) -> AppTest:
-    """Press Guardar."""
-    return page.button("administration_save").click().run()
 
 
 def test_a_user_has_no_administration(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor) -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 from cgcore.documents import types_with_template
 from cgcore.errors import InvalidInput, StaleVersion
 from pages.ui.cells import cell
+from pages.ui.portable import draw_apply
 from pages.ui.results import escape
 from pages.ui.sending.drafts import PAGE
 from pages.ui.sending.view import SendingPage, readable
@@ -61,8 +62,8 @@ def _draw_plan(page: SendingPage, data: bytes) -> None:
     st.table(columns, border="horizontal", hide_index=True, alt=texts.IMPORT_ALT)
     if page.drafts.count_changed():
         st.warning(texts.IMPORT_DRAFTS, icon=":material/warning:")
-    if st.button(texts.IMPORT_APPLY, icon=":material/upload:", key=f"{PAGE}_import_apply"):
-        _apply(page, data, plan.fingerprint)
+    if seen := draw_apply(PAGE, plan, texts.IMPORT_APPLY):
+        _apply(page, data, seen)
 
 
 def _apply(page: SendingPage, data: bytes, fingerprint: str) -> None:
