@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from io import BytesIO
 
 import pytest
+from PIL import Image
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
+from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType, types_with_template
-from cgcore.identity.actor import Actor
+from cgcore.identity.actor import Actor, Role
 from cgcore.workbench import Workbench
 from pages.ui.sending import message
 from tests.servers.pages import open_page, sign_in
@@ -123,6 +126,37 @@ def test_copying_and_discarding_change_the_draft_only(app: AppTest, workbench: W
 
     assert subject(app).value == "Adjunto {documento} {serie} {numero} de {empresa}"
     assert workbench.templates.get(ana, QUOTE).version == 0
+
+
+def test_the_companys_logo_is_inserted_with_one_click(
+    monkeypatch: pytest.MonkeyPatch, app: AppTest, workbench: Workbench, ana: Actor
+) -> None:
+    """«Insertar logotipo» is there while the company has a logo; the saved body and the mail carry that image."""
+    admin = Actor(0, "root", role=Role.ADMIN)
+    picture = BytesIO()
+    Image.new("RGB", (400, 100), "#0b6bcb").save(picture, "PNG")
+    before = [button.label for button in app.button]
+    logo = workbench.company.save(admin, CompanyDraft("Tosma", "B12345674", logo=picture.getvalue()), 0).logo
+    assert logo is not None
+    app.run()
+    app.button("quote_logo").click().run()
+    unsaved = workbench.templates.get(ana, QUOTE).version
+    assert "Hay cambios sin guardar" in texts_of(app)
+    press(app, "Guardar")
+    source = workbench.templates.source(ana, QUOTE)
+    preview = workbench.templates.mail.preview(ana, QUOTE, source, {})
+    workbench.company.save(admin, CompanyDraft("Tosma", "B12345674", logo=b""), 1)
+    after = [button.label for button in open_page(monkeypatch, workbench, ana, SCRIPT).button]
+
+    assert "Insertar logotipo" not in before + after
+    assert unsaved == 0
+    assert source.body.count(logo.as_data_uri()) == 1
+    assert workbench.templates.get(ana, DocumentType.SALES_ORDER).version == 0
+    assert [(image.width, image.height, image.data) for image in preview.rendered.images] == [(200, 50, logo.data)]
+    assert 'alt="Logotipo de Tosma"' in preview.rendered.html
+    assert [part.get_content() for part in preview.message.walk() if part.get_content_type() == "image/png"] == [
+        logo.data
+    ]
 
 
 def test_the_last_keys_before_sending_are_in_the_message(

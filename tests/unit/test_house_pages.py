@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
 
 from cgcore.activity import Action
 from cgcore.company.company import CompanyDraft
@@ -60,6 +64,57 @@ def test_the_company_is_saved_and_a_wrong_tax_number_stands_beside_its_field(
     assert workbench.company.get(admin).tax_id == "B12345674"
     assert saved.text_input("administration_company_tax_id").value == "B12345674"
     assert "Hay cambios sin guardar" not in words(saved)
+
+
+def test_the_logo_is_uploaded_changed_and_removed(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """Each at Guardar and not before; a file that is no image is told beside the field, and nothing typed is lost."""
+    page = open_page(monkeypatch, workbench, admin, "administration.py")
+    page.text_input("administration_company_name").set_value("Tosma").run()
+    page.text_input("administration_company_tax_id").set_value("B12345674").run()
+    page.text_area("administration_company_address").set_value("C/ Mayor, 1\n28001 Madrid").run()
+    upload_logo(page, b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    refused = words(save(page))
+    kept = page.text_area("administration_company_address").value, workbench.company.get(admin).version
+    widths: list[int | None] = []
+    for width in (40, 60):
+        upload_logo(page, picture(width))
+        widths.append(logo_width(workbench))
+        save(page)
+    page.button("administration_company_logo_removal").click().run()
+    widths.append(logo_width(workbench))
+    asked = words(page)
+    stored = workbench.company.get(admin)
+    save(page)
+
+    assert "No se puede leer la imagen del logotipo" in refused
+    assert kept == ("C/ Mayor, 1\n28001 Madrid", 0)
+    assert widths == [None, 40, 60]
+    assert (stored.name, stored.tax_id, stored.address) == ("Tosma", "B12345674", "C/ Mayor, 1\n28001 Madrid")
+    assert texts.LOGO_REMOVED in asked
+    assert logo_width(workbench) is None
+    assert texts.LOGO_NONE in words(page)
+    assert workbench.company.get(admin).address == stored.address
+
+
+def upload_logo(page: AppTest, data: bytes) -> None:
+    """Choose a file for the logo; the uploader has another key after each save."""
+    page.file_uploader[0].set_value(("logo.png", data, "image/png")).run()
+    assert not page.exception
+
+
+def picture(width: int) -> bytes:
+    """A PNG, half as high as wide."""
+    buffer = BytesIO()
+    Image.new("RGB", (width, width // 2), "#0b6bcb").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def logo_width(workbench: Workbench) -> int | None:
+    """The width of the stored logo, in pixels; None without one."""
+    logo = workbench.company.get(Actor(0, "")).logo
+    return logo.width if logo else None
 
 
 def test_the_company_has_its_default_series_here_too(
