@@ -245,11 +245,15 @@ def test_the_own_particulars_are_saved_and_the_log_ins_listed(
     page = open_page(monkeypatch, workbench, admin, "profile.py")
     page.text_input("profile_mail").set_value("nada").run()
     refused = words(page.button("profile_save").click().run())
+    before = workbench.users.get(admin, "ana").version
     page.text_input("profile_mail").set_value("ana@tosma.es").run()
+    page.text_input("profile_full_name").set_value("Ana Gil").run()
     page.button("profile_save").click().run()
+    stored = workbench.users.get(admin, "ana")
 
     assert "no parece una dirección" in refused
-    assert workbench.users.get(admin, "ana").mail == "ana@tosma.es"
+    assert before == 1
+    assert (stored.full_name, stored.mail, stored.role) == ("Ana Gil", "ana@tosma.es", Role.ADMIN)
     assert "Esta sesión" in words(page)
 
 

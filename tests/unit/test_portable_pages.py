@@ -15,6 +15,7 @@ from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Role
 from cgcore.workbench import Workbench
+from pages.ui.admin.users_list import OPEN
 from pages.ui.texts import administration as admin_texts
 from pages.ui.texts import portable as texts
 from tests.servers.house import add_series
@@ -74,17 +75,28 @@ def change_subject(file: dict[str, Any]) -> None:
     file["users"][0]["templates"]["quote"]["subject"] = "Tosma e Hijas"
 
 
-@pytest.fixture(params=["administration", "profile"])
-def desk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, workbench: Workbench) -> Desk:
-    """Either page of a house where both have something to export."""
-    downloads: dict[str, Callable[[], bytes]] = {}
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], bytes]]:
+    """What each download button of a page hands out, by its key."""
+    found: dict[str, Callable[[], bytes]] = {}
     original = st.download_button
 
     def record(label: str, data: Callable[[], bytes], **facts: Any) -> bool:
-        downloads[facts["key"]] = data
+        found[facts["key"]] = data
         return original(label, data, **facts)
 
     monkeypatch.setattr(st, "download_button", record)
+    return found
+
+
+@pytest.fixture(params=["administration", "profile"])
+def desk(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    workbench: Workbench,
+    downloads: dict[str, Callable[[], bytes]],
+) -> Desk:
+    """Either page of a house where both have something to export."""
     admin, luis = sign_in(workbench, "ana", Role.ADMIN), sign_in(workbench, "luis")
     workbench.company.save(admin, CompanyDraft("Tosma", "B12345674", "Calle de la Luz, 12"), 0)
     add_series(workbench, admin, "P", T.QUOTE)
@@ -172,3 +184,22 @@ def test_a_file_that_is_refused_changes_nothing(desk: Desk) -> None:
 
     assert told == dict.fromkeys(FILES, (True, False))
     assert desk.download() == before
+
+
+def test_an_administrator_exports_one_user(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, downloads: dict[str, Callable[[], bytes]]
+) -> None:
+    """«Exportar su configuración»: that user, nobody else and nothing of the house; it changes nothing brought back."""
+    admin, luis = sign_in(workbench, "ana", Role.ADMIN), sign_in(workbench, "luis")
+    workbench.templates.save(luis, T.QUOTE, "Tosma", "<p>Va</p>", version=0)
+    page = open_page(monkeypatch, workbench, admin, "administration.py")
+    page.session_state[OPEN] = ("edit", "luis")
+    panel(page, admin_texts.PANEL_USERS)
+    file = downloads["administration_user_export"]()
+    value = json.loads(file)
+
+    assert [user["name"] for user in value["users"]] == ["luis"]
+    assert value["users"][0]["templates"]["quote"]["subject"] == "Tosma"
+    assert not value.get("company")
+    assert not value.get("series")
+    assert workbench.portable.plan(admin, file, "luis").changes == ()
