@@ -15,6 +15,7 @@ from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
 from pages.ui.results import draw_run
 from pages.ui.sending.actions import draw_signature_actions
+from pages.ui.sending.address import find_tab
 from pages.ui.sending.checks import draw_checks
 from pages.ui.sending.drafts import PAGE, load_drafts
 from pages.ui.sending.portable import draw_portable
@@ -44,7 +45,8 @@ draw_head(page)
 signature = drafts.signature
 kinds = [entry.code for entry in types_with_template()]
 # Plain tabs, all mounted: an editor that is taken away would lose what was just typed.
-for tab, kind in zip(st.tabs([entry.tab for entry in types_with_template()]), kinds, strict=True):
+tabs = st.tabs([entry.tab for entry in types_with_template()], default=find_tab())
+for tab, kind in zip(tabs, kinds, strict=True):
     with tab:
         draw_type(page, kind)
 

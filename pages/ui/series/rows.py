@@ -13,6 +13,7 @@ from cgcore.series.overview import DefaultRow, Defaults
 from cgcore.workbench import Workbench
 from pages.ui.forms import FieldForm
 from pages.ui.results import escape
+from pages.ui.sending.address import type_parameters
 from pages.ui.series.subject import preview_subject
 from pages.ui.series.target import Target, Whose
 from pages.ui.texts import series_defaults as texts
@@ -60,7 +61,12 @@ def _draw_row(
         if subject:
             with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
                 st.caption(texts.SUBJECT.format(subject=escape(subject)), width="stretch")
-                st.page_link("sending_defaults.py", label=texts.TO_TEMPLATE, icon=":material/edit_note:")
+                st.page_link(
+                    "sending_defaults.py",
+                    label=texts.TO_TEMPLATE,
+                    icon=":material/edit_note:",
+                    query_params=type_parameters(entry.code),
+                )
         for finding in row.findings:
             color, icon = ("red", "error") if finding.blocks else ("orange", "warning")
             st.markdown(f":{color}[:material/{icon}: {escape(finding.message)}]")
