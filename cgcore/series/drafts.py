@@ -69,6 +69,8 @@ def _check_types(draft: SeriesDraft) -> Iterator[FieldProblem]:
         yield series_problem("document_types", "no_types")
     if {DocumentType.SALES_INVOICE, DocumentType.PROFORMA_INVOICE} <= set(draft.next_numbers):
         yield series_problem("document_types", "proforma_and_invoices", blocking=False, serie=draft.code)
+    if Series(draft.code, counters=dict.fromkeys(draft.next_numbers, Counter())).mixes_sales_and_purchases:
+        yield series_problem("document_types", "sales_and_purchases", blocking=False, serie=draft.code)
 
 
 def _check_numbers(draft: SeriesDraft, counters: Mapping[DocumentType, Counter], year: int) -> Iterator[FieldProblem]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cgcore.documents import DocumentType, SeriesGroup
+from cgcore.documents import DocumentType
 from cgcore.series.codes import foreign_characters, past_year
 from cgcore.series.findings import Finding, Severity, find
 from cgcore.series.kinds import Series, SeriesKind, type_label
@@ -77,8 +77,7 @@ def _names_a_past_year(candidate: Candidate) -> bool:
 
 
 def _mixes_sales_and_purchases(candidate: Candidate) -> bool:
-    series = candidate.series
-    return series.serves_group(SeriesGroup.SALES) and series.serves_group(SeriesGroup.PURCHASES)
+    return candidate.series.mixes_sales_and_purchases
 
 
 GUARDS: tuple[Guard, ...] = (

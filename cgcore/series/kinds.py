@@ -53,6 +53,11 @@ class Series:
         """Whether it serves any type of ``group``."""
         return any(info(document_type).group is group for document_type in self.counters)
 
+    @property
+    def mixes_sales_and_purchases(self) -> bool:
+        """Whether it serves both sides (rule 9)."""
+        return self.serves_group(SeriesGroup.SALES) and self.serves_group(SeriesGroup.PURCHASES)
+
     def as_json(self) -> dict[str, Any]:
         """Return the API's object; ``document_types`` maps each type served to its next number."""
         return {
