@@ -42,7 +42,7 @@ bar.show(len(form.changed()))
 
 draw_notices(bar, form)
 subtitles = {Whose.ME: texts.SUBTITLE, Whose.OTHER: texts.SUBTITLE_OTHER, Whose.ALL: texts.SUBTITLE_ALL}
-page_title(texts.TITLE, subtitles[target.whose].format(name=escape(target.name)))
+page_title(texts.TITLE, subtitles[target.whose].format(name=escape(target.name or texts.SOMEBODY_ELSE)))
 choose_target(workbench, actor)
 if target.whose is Whose.OTHER and target.user_id is None:
     st.stop()

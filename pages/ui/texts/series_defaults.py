@@ -7,6 +7,7 @@ from cgcore.series.defaults import Reason
 TITLE = "Series por defecto"
 SUBTITLE = "La serie que se propone al crear cada documento. Cambiarla no renumera nada ni toca documentos ya hechos."
 SUBTITLE_OTHER = "Las series por defecto de {name}. Cambiarlas no renumera nada ni toca documentos ya hechos."
+SOMEBODY_ELSE = "otro usuario"
 SUBTITLE_ALL = "Las series por defecto de la empresa: valen para quien no elija otra. Cambiarlas no renumera nada."
 
 TARGET = "Usar como predeterminada"
