@@ -27,7 +27,9 @@ LOGO_NONE = "Sin logotipo."
 LOGO_REMOVE = "Quitar logotipo"
 LOGO_REMOVED = "El logotipo se quitará al guardar."
 LOGO_KEEP = "No quitarlo"
-COMPANY_SERIES_EXPLANATION = "Series por defecto de la empresa: valen para quien no elija otra."
+COMPANY_SERIES_EXPLANATION = (
+    "Series por defecto de la empresa: valen para quien no elija otra. Cambiarlas no renumera nada."
+)
 
 # Series
 SERIES_NEW = "Nueva serie"
