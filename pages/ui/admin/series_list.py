@@ -14,6 +14,7 @@ from cgcore.workbench import Workbench
 from pages.ui.paging import Pager
 from pages.ui.results import escape
 from pages.ui.texts import administration as texts
+from pages.ui.toasts import announce
 
 __all__ = ["OPEN", "draw_list"]
 
@@ -96,7 +97,7 @@ def _create(workbench: Workbench, actor: Actor, layout: StarterLayout) -> None:
     except InvalidInput as refused:
         st.error(escape(refused.problems[0].message), icon=":material/error:")
         return
-    st.toast(texts.STARTER_DONE.format(codes=", ".join(series.code for series in made)), icon=":material/check:")
+    announce(texts.STARTER_DONE.format(codes=", ".join(series.code for series in made)))
     st.rerun()
 
 
