@@ -11,8 +11,10 @@ from cgcore.series.drafts import SeriesDraft
 from cgcore.series.kinds import SeriesKind
 from cgcore.series.starters import StarterLayout
 from cgcore.workbench import Workbench
+from cgcore.workbench.users import Particulars
 from pages.ui.series.everybody import ANSWER
 from pages.ui.series.target import Whose
+from pages.ui.texts import series_defaults as texts
 from tests.servers.house import add_series
 from tests.servers.pages import open_page, sign_in
 
@@ -50,6 +52,17 @@ def choose(page: AppTest, kind: DocumentType, code: str, prefix: str = "series_d
 def save(page: AppTest) -> AppTest:
     """Press Guardar."""
     return page.button("series_defaults_save").click().run()
+
+
+def open_tab(page: AppTest) -> str:
+    """The tab that the page opens with."""
+    tabs = next(block for block in page.main.children.values() if block.type == "tab_container")
+    return page.tabs[tabs.proto.tab_container.default_tab_index].label
+
+
+def next_numbers(workbench: Workbench, actor: Actor) -> dict[str, dict[str, int]]:
+    """The next number of every type in every series."""
+    return {series.code: series.as_json()["document_types"] for series in workbench.series.list(actor)["items"]}
 
 
 def test_nobody_without_a_log_in_sees_it(monkeypatch: pytest.MonkeyPatch, workbench: Workbench) -> None:
@@ -96,6 +109,145 @@ def test_a_choice_is_marked_saved_and_still_there(
     assert workbench.series.defaults.get(luis).choices == {T.QUOTE: "P2"}
     assert again.selectbox("series_defaults_me__quote").value == "P2"
     assert workbench.series.get(luis, "P2").counters[T.QUOTE].next_number == 21043
+
+
+@pytest.mark.parametrize("whose", Whose)
+def test_changing_a_default_renumbers_nothing_and_the_page_says_so(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor, luis: Actor, whose: Whose
+) -> None:
+    """For whomever it is chosen: every counter of every series stays as it was."""
+    del luis
+    before = next_numbers(workbench, admin)
+    page = open_page(monkeypatch, workbench, admin, SCRIPT)
+    page.segmented_control("series_defaults_target").set_value(whose).run()
+    told = words(page)
+    prefix = str(page.selectbox[-1].key).removesuffix("_work_report")
+    save(choose(page, T.QUOTE, "P2", prefix))
+
+    assert not page.exception
+    assert "no renumera nada" in told
+    assert "P2" in words(page)
+    assert workbench.activity.list(admin)["items"][0].detail.endswith("→ P2")
+    assert next_numbers(workbench, admin) == before
+
+
+def test_the_companys_takes_the_own_choice_away(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, luis: Actor
+) -> None:
+    """The first option says what applies then; nothing of one's own is stored after Guardar, for that type only."""
+    workbench.series.defaults.save(luis, {T.QUOTE: "P2", T.SALES_ORDER: "PV"}, None)
+    page = open_page(monkeypatch, workbench, luis, SCRIPT)
+    first = page.selectbox("series_defaults_me__quote").options[0]
+    save(choose(page, T.QUOTE, ""))
+    row = workbench.series.defaults.get(luis).row(T.QUOTE)
+
+    assert first == "(la de la empresa: P)"
+    assert "**P** · la de la empresa · próximo número **P 1**" in words(page)
+    assert (row.own, row.effective) == (None, "P")
+    assert workbench.series.defaults.get(luis).choices == {T.SALES_ORDER: "PV"}
+
+
+def test_why_a_series_applies_stands_beside_it(monkeypatch: pytest.MonkeyPatch, workbench: Workbench) -> None:
+    """One series: the only one. Two: none, until one is chosen. What the company has none of says so."""
+    admin = sign_in(workbench, "ana", Role.ADMIN)
+    add_series(workbench, admin, "P", T.QUOTE, number=7)
+    alone = open_page(monkeypatch, workbench, admin, SCRIPT)
+    option, only = alone.selectbox("series_defaults_me__quote").options[0], words(alone)
+    add_series(workbench, admin, "Q", T.QUOTE)
+    both = words(alone.run())
+    chosen = words(choose(alone, T.QUOTE, "Q"))
+
+    assert option == "(la de la empresa: ninguna)"
+    assert "**P** · la única disponible · próximo número **P 7**" in only
+    assert "la única" not in both
+    assert "hay varias" in both
+    assert "**Q** · elegida por ti · próximo número **Q 1**" in chosen
+
+
+def test_each_type_with_a_template_has_a_link_to_its_own(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, luis: Actor
+) -> None:
+    """In the order of the page, as many as there are subjects; what the link carries opens the tab of that type."""
+    page = open_page(monkeypatch, workbench, luis, SCRIPT)
+    links = [link.proto.query_string for link in page.get("page_link") if link.proto.label == texts.TO_TEMPLATE]
+    entries = [entry for group in SeriesGroup for entry in DOCUMENT_TYPES if entry.group is group]
+    kinds = [entry.code.value for entry in entries if entry.has_template]
+    target = open_page(monkeypatch, workbench, luis, "sending_defaults.py")
+    opened = [open_tab(target)]
+    for kind in ("sales_invoice", "purchase_invoice"):
+        target.query_params["tipo"] = kind
+        opened.append(open_tab(target.run()))
+
+    assert links == [f"tipo={kind}" for kind in kinds]
+    assert words(page).count("Asunto: ") == len(kinds)
+    assert opened == ["Presupuestos", "Facturas ventas", "Presupuestos"]
+
+
+def test_a_warning_stands_beside_its_row_and_does_not_block(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench
+) -> None:
+    """Each in the row of its type, as soon as it is chosen; and all the choices are saved."""
+    admin = sign_in(workbench, "ana", Role.ADMIN)
+    add_series(workbench, admin, "P2019", T.QUOTE)
+    add_series(workbench, admin, "ñ", T.SALES_ORDER)
+    add_series(workbench, admin, "M", T.DELIVERY_NOTE, T.PURCHASE_DELIVERY_NOTE)
+    add_series(workbench, admin, "S", T.SALES_INVOICE, kind=SeriesKind.SIMPLIFIED)
+    choices = {T.QUOTE: "P2019", T.SALES_ORDER: "ñ", T.DELIVERY_NOTE: "M", T.SALES_INVOICE: "S"}
+    add_series(workbench, admin, "X", *choices)
+    page = open_page(monkeypatch, workbench, admin, SCRIPT)
+    for kind, code in choices.items():
+        choose(page, kind, code)
+    told = [line for line in words(page).splitlines() if ":orange[" in line and "Ninguna serie activa" not in line]
+    save(page)
+
+    # The last one: the series of Albaranes is the only one of purchases too.
+    said = ("un año pasado", "Hacienda aconseja", "ventas y compras", "simplificada", "ventas y compras")
+    assert [text in line for line, text in zip(told, said, strict=True)] == [True] * len(said)
+    assert all(line.startswith(":orange[:material/warning:") for line in told)
+    assert ":material/error:" not in words(page)
+    assert workbench.series.defaults.get(admin).choices == choices
+
+
+def test_an_error_blocks_and_stands_beside_its_row(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor, luis: Actor
+) -> None:
+    """A series that was switched off after it was chosen: said in its row, no row is saved, nothing chosen is lost."""
+    page = choose(open_page(monkeypatch, workbench, luis, SCRIPT), T.QUOTE, "P2")
+    choose(page, T.SALES_ORDER, "PV")
+    workbench.series.save(admin, SeriesDraft("P2", active=False, next_numbers={T.QUOTE: 21043}), 1)
+    refused = save(page)
+    told, kept = words(refused), refused.selectbox("series_defaults_me__quote").value
+    mended = words(save(choose(page, T.QUOTE, "P")))
+
+    assert not refused.exception
+    assert "No se ha guardado nada" in told
+    assert any(
+        line.startswith(":red[:material/error:") and "«P2» está desactivada" in line for line in told.splitlines()
+    )
+    assert kept == "P2"
+    assert "No se ha guardado nada" not in mended
+    assert workbench.series.defaults.get(luis).choices == {T.QUOTE: "P", T.SALES_ORDER: "PV"}
+
+
+def test_resumen_flags_a_default_whose_series_was_switched_off(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor, luis: Actor
+) -> None:
+    """There as here, for its owner; it stays what it was, and who chose another series sees nothing of it."""
+    workbench.series.defaults.save(luis, {T.QUOTE: "P2"}, None)
+    page = open_page(monkeypatch, workbench, luis, "overview.py")
+    before = words(page)
+    workbench.series.save(admin, SeriesDraft("P2", active=False, next_numbers={T.QUOTE: 21043}), 1)
+    flagged = words(page.run())
+    others = words(open_page(monkeypatch, workbench, admin, "overview.py"))
+    here = words(page.switch_page(SCRIPT).run())
+
+    for text in (flagged, here):
+        assert "«P2» está desactivada" in text
+        assert "badge[:material/error: Error]" in text
+    assert "badge[:material/error: Error]" not in before
+    assert "está desactivada" not in others
+    assert "**P2** · elegida por ti" in here
+    assert workbench.series.defaults.get(luis).choices == {T.QUOTE: "P2"}
 
 
 def test_what_is_forbidden_is_not_offered_and_a_stored_one_is_shown_with_its_error(
@@ -145,6 +297,36 @@ def test_an_administrator_chooses_for_another_user(
     assert not page.exception
     assert workbench.series.defaults.get(luis).choices == {T.QUOTE: "P2"}
     assert workbench.series.defaults.get(admin).choices == {}
+
+
+def test_without_another_user_the_page_says_so(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """Whole sentences, no field, and one's own defaults do not pass for somebody else's."""
+    page = open_page(monkeypatch, workbench, admin, SCRIPT)
+    page.segmented_control("series_defaults_target").set_value(Whose.OTHER).run()
+
+    assert "Las series por defecto de otro usuario." in words(page)
+    assert "No hay más usuarios" in words(page)
+    assert not page.selectbox
+
+
+def test_who_loses_the_role_chooses_for_nobody_else(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """«para todos» was in sight: the company's defaults stay, and the page goes back to one's own."""
+    eva = sign_in(workbench, "eva", Role.ADMIN)
+    page = open_page(monkeypatch, workbench, eva, SCRIPT)
+    page.segmented_control("series_defaults_target").set_value(Whose.ALL).run()
+    choose(page, T.QUOTE, "P2", "series_defaults_all_")
+    before = workbench.series.defaults.get_company(admin).choices
+    workbench.users.save(admin, "eva", Particulars(role=Role.USER), 1)
+    save(page)
+
+    assert not page.exception
+    assert not page.segmented_control
+    assert page.selectbox("series_defaults_me__quote").value == ""
+    assert workbench.series.defaults.get_company(admin).choices == before
 
 
 def test_for_everybody_asks_before_own_choices_go(
