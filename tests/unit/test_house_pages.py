@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from io import BytesIO
+import csv
+import io
+from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from PIL import Image
@@ -13,11 +16,13 @@ from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor, Role
 from cgcore.series.drafts import SeriesDraft
-from cgcore.series.starters import StarterLayout
+from cgcore.series.kinds import SeriesKind
+from cgcore.series.starters import STARTER_SETS, StarterLayout, StarterSet
 from cgcore.workbench import Workbench
 from cgcore.workbench.users import Particulars
 from pages.ui.admin.series_list import OPEN as OPEN_SERIES
 from pages.ui.admin.users_list import OPEN as OPEN_USER
+from pages.ui.texts import activity
 from pages.ui.texts import administration as texts
 from tests.servers.house import add_series
 from tests.servers.pages import open_page, panel, save, sign_in, words
@@ -29,6 +34,25 @@ T = DocumentType
 def admin(workbench: Workbench) -> Actor:
     """An administrator who is logged in."""
     return sign_in(workbench, "ana", Role.ADMIN)
+
+
+def set_filter(page: AppTest, key: str, value: str) -> AppTest:
+    """Set one filter of Actividad, and take the others back."""
+    page.text_input("activity_search").set_value(value if key == "search" else "")
+    page.selectbox("activity_action").set_value(value if key == "action" else "")
+    page.text_input("activity_user").set_value(value if key == "user" else "")
+    page.segmented_control("activity_result").set_value(value if key == "result" else activity.RESULT_ANY)
+    page.segmented_control("activity_days").set_value(value if key == "days" else "Siempre")
+    return page.run()
+
+
+def in_sight_and_in_file(page: AppTest, files: list[Callable[[], bytes]]) -> tuple[list[str], list[str]]:
+    """Which lines the table shows, and which the file holds that is offered below it."""
+    things = ("hoy", "mes", "smtp", "vieja")
+    shown = [thing for thing in things if any(f"**{thing}**" in what for what in page.table[0].value["Qué"])]
+    rows = csv.reader(io.StringIO(files[-1]().decode("utf-8-sig")), delimiter=";")
+    written = {row[3] for row in rows}
+    return shown, [thing for thing in things if thing in written]
 
 
 def test_a_user_has_no_administration(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor) -> None:
@@ -106,7 +130,7 @@ def upload_logo(page: AppTest, data: bytes) -> None:
 
 def picture(width: int) -> bytes:
     """A PNG, half as high as wide."""
-    buffer = BytesIO()
+    buffer = io.BytesIO()
     Image.new("RGB", (width, width // 2), "#0b6bcb").save(buffer, "PNG")
     return buffer.getvalue()
 
@@ -127,6 +151,7 @@ def test_the_company_has_its_default_series_here_too(
     page.selectbox("series_defaults_all__quote").set_value("P").run()
     save(page)
 
+    assert "Cambiarlas no renumera nada" in words(page)
     assert workbench.series.defaults.get_company(admin).choices == {T.QUOTE: "P"}
     assert workbench.company.get(admin).version == 1
 
@@ -150,16 +175,21 @@ def test_a_stale_choice_of_the_company_can_be_kept(
     assert workbench.series.defaults.get_company(admin).choices == {T.QUOTE: "P"}
 
 
-def test_a_starter_set_is_one_click(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor) -> None:
-    """Three sets on an empty page; one click makes the series, and the list follows."""
+@pytest.mark.parametrize("starter", STARTER_SETS, ids=lambda starter: starter.layout.value)
+def test_a_starter_set_is_one_click(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor, starter: StarterSet
+) -> None:
+    """Three sets on an empty page; one click makes every series of the set, and the list follows."""
     page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), texts.PANEL_SERIES)
     offered = [button.label for button in page.button].count(texts.STARTER_CREATE)
-    page.button(f"administration_starter_{StarterLayout.SINGLE}").click().run()
+    page.button(f"administration_starter_{starter.layout}").click().run()
+    codes = [draft.code for draft in starter.series]
 
     assert offered == len(StarterLayout)
     assert not page.exception
-    assert workbench.series.count(admin) == 4
+    assert [series.code for series in workbench.series.list(admin)["items"]] == sorted(codes)
     assert "**PF** · Proformas" in words(page)
+    assert [toast.value for toast in page.toast] == ["Series creadas: " + ", ".join(codes)]
 
 
 def test_a_series_is_added_changed_and_shown_with_its_next_numbers(
@@ -183,6 +213,62 @@ def test_a_series_is_added_changed_and_shown_with_its_next_numbers(
     assert "F 21043, F 21044, F 21045" in preview
     assert not saved.exception
     assert (stored.name, stored.counters[T.SALES_INVOICE].next_number, stored.version) == ("Facturas", 21043, 2)
+
+
+def test_the_editor_warns_beside_what_it_stores(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """Kind, types and each next number are stored; what is merely unwise is said in orange, and blocks nothing."""
+    page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), texts.PANEL_SERIES)
+    page.button("administration_series_new").click().run()
+    page.text_input("administration_new_series_code").set_value("f2019")
+    page.segmented_control("administration_new_series_kind").set_value(SeriesKind.SIMPLIFIED)
+    numbers = {T.SALES_INVOICE: 5, T.PROFORMA_INVOICE: 9, T.PURCHASE_ORDER: 21043}
+    for kind in numbers:
+        page.checkbox(f"administration_new_series_serves_{kind}").check()
+    page.run()
+    for kind, number in numbers.items():
+        page.number_input(f"administration_new_series_number_{kind}").set_value(number)
+    told = [line for line in words(page.run()).splitlines() if ":orange[" in line or ":red[" in line]
+    saved = save(page)
+
+    assert len(told) == 4
+    for text in ("Hacienda aconseja", "un año pasado", "Facturas y Facturas proforma", "a la vez ventas y compras"):
+        assert [line.startswith(":orange[:material/warning:") for line in told if text in line] == [True]
+    assert not saved.exception
+    assert workbench.series.get(admin, "f2019").as_json() == {
+        "code": "f2019",
+        "name": "",
+        "kind": "simplificada",
+        "active": True,
+        "document_types": {kind.value: number for kind, number in numbers.items()},
+        "version": 1,
+    }
+
+
+def test_a_used_series_is_switched_off_and_not_deleted(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """Once a sent document bears its number: nothing to delete it by, and why; another kind of invoice is warned of."""
+    add_series(workbench, admin, "F", T.SALES_INVOICE, number=8)
+    page = open_page(monkeypatch, workbench, admin, "administration.py")
+    page.session_state[OPEN_SERIES] = ("edit", "F")
+    buttons = [button.label for button in panel(page, texts.PANEL_SERIES).button]
+    before = words(page)
+    with workbench.database.session() as session:
+        workbench.series.record_use(session, "F", T.SALES_INVOICE, 7)
+    page.segmented_control("administration_series_F_kind").set_value(SeriesKind.SIMPLIFIED).run()
+    after = words(page)
+    page.toggle("administration_series_F_active").set_value(False).run()
+    save(page)
+    stored = workbench.series.get(admin, "F")
+
+    assert texts.SERIES_DELETE in buttons
+    assert texts.SERIES_DELETE not in [button.label for button in page.button]
+    assert texts.USED_NOTE not in before
+    assert texts.USED_NOTE in after
+    assert "documentos de la otra clase" in after
+    assert (stored.active, stored.kind) == (False, SeriesKind.SIMPLIFIED)
 
 
 def test_a_stale_series_shows_both_counters(
@@ -288,3 +374,48 @@ def test_the_trail_is_narrowed_and_turned_over(
     assert first == 50
     assert "Cambió una serie · **S19**" in second
     assert list(page.table[0].value["Qué"]) == ["Cambió una serie · **S07**"]
+
+
+def test_each_filter_narrows_the_lines_and_the_file_alike(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """Search, action, user, result and «Desde»: the file holds the lines in sight, and no other."""
+    luis, now = sign_in(workbench, "luis"), workbench.clock()
+    happened = [
+        (admin, Action.SERIES_SAVED, "vieja", "ok", 40 * 24),
+        (admin, Action.SERIES_SAVED, "mes", "ok", 10 * 24),
+        (luis, Action.PROBE_RUN, "smtp", "auth_failed", 3 * 24),
+        # A little ahead, so that it is today's on both sides of midnight.
+        (admin, Action.SERIES_ADDED, "hoy", "ok", -1),
+    ]
+    for actor, action, thing, result, hours in happened:
+        with monkeypatch.context() as moved:
+            moved.setattr(workbench, "clock", lambda hours=hours: now - timedelta(hours=hours))
+            workbench.activity.record(actor, action, thing, result)
+    files: list[Callable[[], bytes]] = []
+    monkeypatch.setattr("streamlit.download_button", lambda _label, data, **_: files.append(data))
+    page = open_page(monkeypatch, workbench, admin, "activity.py")
+    seen = {
+        value: in_sight_and_in_file(set_filter(page, key, value), files)
+        for key, value in (
+            ("search", "me"),
+            ("action", Action.SERIES_ADDED),
+            ("user", "luis"),
+            ("result", "Con problemas"),
+            ("days", "Hoy"),
+            ("days", "7 días"),
+            ("days", "30 días"),
+            ("days", "Siempre"),
+        )
+    }
+
+    assert seen == {
+        "me": (["mes"], ["mes"]),
+        Action.SERIES_ADDED: (["hoy"], ["hoy"]),
+        "luis": (["smtp"], ["smtp"]),
+        "Con problemas": (["smtp"], ["smtp"]),
+        "Hoy": (["hoy"], ["hoy"]),
+        "7 días": (["hoy", "smtp"], ["hoy", "smtp"]),
+        "30 días": (["hoy", "mes", "smtp"], ["hoy", "mes", "smtp"]),
+        "Siempre": (["hoy", "mes", "smtp", "vieja"], ["hoy", "mes", "smtp", "vieja"]),
+    }
