@@ -12,6 +12,7 @@ from pages.ui.identity import require_actor, while_logged_in
 from pages.ui.mailbox import draw_message, pick_message, subject_of
 from pages.ui.texts import common
 from pages.ui.texts import test_mailbox as texts
+from pages.ui.toasts import announce
 
 PAGE = "test_mailbox"
 SELECTED = f"{PAGE}_selected"
@@ -32,7 +33,7 @@ def ask_to_clear() -> None:
     with st.container(horizontal=True):
         if st.button(texts.CLEAR_CONFIRM, type="primary", icon=":material/delete:", key=f"{PAGE}_clear_confirm"):
             section.clear(actor)
-            st.toast(texts.CLEARED, icon=":material/check:")
+            announce(texts.CLEARED)
             st.rerun()
         if st.button(common.CANCEL, key=f"{PAGE}_clear_cancel"):
             st.rerun()

@@ -18,6 +18,7 @@ from pages.ui.identity import while_logged_in
 from pages.ui.results import escape
 from pages.ui.texts import administration as texts
 from pages.ui.texts import common
+from pages.ui.toasts import announce
 
 __all__ = ["UserForm", "draw_editor", "show_link"]
 
@@ -86,7 +87,7 @@ def draw_editor(workbench: Workbench, actor: Actor, form: UserForm) -> None:
                 _ask_disable(workbench, actor, user)
         elif st.button(texts.USER_ENABLE, icon=":material/check_circle:", key="administration_user_enable"):
             workbench.users.enable(actor, user.username)
-            st.toast(texts.ENABLED_TOAST, icon=":material/check:")
+            announce(texts.ENABLED_TOAST)
             st.rerun()
 
 
@@ -143,7 +144,7 @@ def _ask_disable(workbench: Workbench, actor: Actor, user: User) -> None:
             except InvalidInput as refused:
                 st.error(refused.problems[0].message, icon=":material/error:")
                 return
-            st.toast(texts.DISABLED_TOAST, icon=":material/check:")
+            announce(texts.DISABLED_TOAST)
             st.rerun()
         if st.button(common.CANCEL, key="administration_user_disable_cancel"):
             st.rerun()
@@ -157,7 +158,7 @@ def _ask_end_sessions(workbench: Workbench, actor: Actor, user: User) -> None:
     with st.container(horizontal=True):
         if st.button(texts.USER_END_SESSIONS, type="primary", key="administration_user_end_confirm"):
             count = workbench.users.end_sessions(actor, user.username)
-            st.toast(texts.USER_ENDED.format(count=count), icon=":material/check:")
+            announce(texts.USER_ENDED.format(count=count))
             st.rerun()
         if st.button(common.CANCEL, key="administration_user_end_cancel"):
             st.rerun()

@@ -13,6 +13,7 @@ from pages.ui.moments import when
 from pages.ui.results import escape
 from pages.ui.texts import common
 from pages.ui.texts import profile as texts
+from pages.ui.toasts import announce
 
 __all__ = ["draw"]
 
@@ -79,7 +80,7 @@ def _ask_end_others(workbench: Workbench, actor: Actor) -> None:
     with st.container(horizontal=True):
         if st.button(texts.END_OTHERS, type="primary", key="profile_end_others_confirm"):
             count = workbench.identity.end_other_sessions(actor)
-            st.toast(texts.ENDED.format(count=count), icon=":material/check:")
+            announce(texts.ENDED.format(count=count))
             st.rerun()
         if st.button(common.CANCEL, key="profile_end_others_cancel"):
             st.rerun()
