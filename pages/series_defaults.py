@@ -11,7 +11,7 @@ from pages.ui.results import escape
 from pages.ui.saving import draw_notices, try_save
 from pages.ui.series import check_cell, everybody
 from pages.ui.series.form import DefaultsForm
-from pages.ui.series.rows import draw_groups
+from pages.ui.series.rows import draw_groups, draw_search
 from pages.ui.series.target import Whose, choose_target, read_target
 from pages.ui.texts import series_defaults as texts
 
@@ -53,7 +53,7 @@ if empty:
         st.page_link("administration.py", label=texts.GO_TO_ADMIN, icon=":material/apartment:")
 search = st.session_state.get(SEARCH, "")
 if search or any(row.more for row in stored.rows):
-    st.text_input(texts.SEARCH, key=SEARCH, help=texts.SEARCH_HELP, icon=":material/search:", persist_state="session")
+    draw_search(SEARCH)
 shown = target.read(workbench, actor, search=search, choices=changed)
 draw_groups(workbench, actor, target, form, shown, quiet=empty)
 st.caption(texts.SEVERAL_NUMBERS)

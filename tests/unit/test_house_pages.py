@@ -156,6 +156,26 @@ def test_the_company_has_its_default_series_here_too(
     assert workbench.company.get(admin).version == 1
 
 
+def test_the_company_finds_its_series_among_many(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """A list offers fifty; the search appears with the fifty-first, and one that was out of sight can be chosen."""
+    for number in range(50):
+        add_series(workbench, admin, f"S{number:02}", T.QUOTE)
+    page = open_page(monkeypatch, workbench, admin, "administration.py")
+    labels = [field.label for field in page.text_input]
+    add_series(workbench, admin, "Z", T.QUOTE)
+    offered = page.run().selectbox("series_defaults_all__quote").options
+    page.text_input("administration_company_series_search").set_value("z").run()
+    page.selectbox("series_defaults_all__quote").set_value("Z").run()
+    save(page)
+
+    assert "Buscar serie" not in labels
+    assert (len(offered), "Z" in offered) == (51, False)
+    assert not page.exception
+    assert workbench.series.defaults.get_company(admin).choices == {T.QUOTE: "Z"}
+
+
 def test_a_stale_choice_of_the_company_can_be_kept(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
 ) -> None:

@@ -11,7 +11,7 @@ from pages.ui.cells import cell
 from pages.ui.forms import FieldForm
 from pages.ui.saving import try_save
 from pages.ui.series.form import DefaultsForm
-from pages.ui.series.rows import draw_groups
+from pages.ui.series.rows import draw_groups, draw_search
 from pages.ui.series.target import Target, Whose
 from pages.ui.texts import administration as texts
 
@@ -19,6 +19,7 @@ __all__ = ["CompanyPanel"]
 
 PAGE = "administration"
 _REMOVE_LOGO, _UPLOADS = f"{PAGE}_company_remove_logo", f"{PAGE}_company_uploads"
+_SEARCH = f"{PAGE}_company_series_search"
 _LABELS = {"name": texts.NAME, "tax_id": texts.TAX_ID, "address": texts.ADDRESS}
 
 
@@ -69,10 +70,13 @@ class CompanyPanel:
                 self._draw_logo()
         st.caption(texts.COMPANY_SERIES_EXPLANATION)
         choices = self._series_form.changed_choices()
-        shown = self._workbench.series.defaults.get_company(self._actor, choices=choices)
+        search = st.session_state.get(_SEARCH, "")
+        shown = self._workbench.series.defaults.get_company(self._actor, search=search, choices=choices)
         empty = self._workbench.series.count(self._actor) == 0
         if empty:
             st.info(texts.SERIES_EMPTY, icon=":material/info:")
+        if search or any(row.more for row in shown.rows):
+            draw_search(_SEARCH)
         draw_groups(self._workbench, self._actor, self._target, self._series_form, shown, quiet=empty)
 
     def _draw_fields(self) -> None:

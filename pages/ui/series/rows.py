@@ -18,7 +18,12 @@ from pages.ui.series.subject import preview_subject
 from pages.ui.series.target import Target, Whose
 from pages.ui.texts import series_defaults as texts
 
-__all__ = ["draw_groups"]
+__all__ = ["draw_groups", "draw_search"]
+
+
+def draw_search(key: str) -> None:
+    """Draw the field that shortens the lists of series, where they do not hold them all."""
+    st.text_input(texts.SEARCH, key=key, help=texts.SEARCH_HELP, icon=":material/search:", persist_state="session")
 
 
 def draw_groups(
