@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from cgcore.activity import ActivityEntry
+from cgcore.documents import types_with_template
 from cgcore.mail.catalogue import diagnosis_keys
 from cgcore.mail.steps import Leg
 from cgcore.mail.texts import sentences
@@ -33,9 +34,15 @@ def draw_entries(entries: Sequence[ActivityEntry], *, with_user: bool) -> None:
 
 def _what(entry: ActivityEntry) -> str:
     label = escape(texts.ACTIONS.get(entry.action, entry.action))
-    thing = texts.OBJECTS.get(entry.object, entry.object)
+    thing = _thing(entry)
     what = f"{label} · **{escape(thing)}**" if thing and thing != "*" else label
     return f"{what} · :gray[{escape(entry.detail)}]" if entry.detail else what
+
+
+def _thing(entry: ActivityEntry) -> str:
+    if entry.action in texts.OF_A_TYPE:
+        return next((known.tab for known in types_with_template() if known.code.value == entry.object), entry.object)
+    return texts.OBJECTS.get(entry.object, entry.object)
 
 
 def _result(entry: ActivityEntry) -> str:

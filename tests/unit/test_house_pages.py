@@ -366,16 +366,19 @@ def test_the_own_particulars_are_saved_and_the_log_ins_listed(
 def test_the_trail_is_shown_inert_and_only_to_whom_it_belongs(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
 ) -> None:
-    """Markup in an object is text; a user sees no line of somebody else."""
+    """Markup in an object is text, a type has its Spanish name; a user sees no line of somebody else."""
     luis = sign_in(workbench, "luis")
     workbench.activity.record(admin, Action.SERIES_ADDED, "![x](http://malo.example/x.png)")
     workbench.activity.record(luis, Action.PROBE_RUN, "smtp", result="auth_failed")
+    workbench.activity.record(admin, Action.TEMPLATE_SAVED, T.DELIVERY_NOTE)
+    workbench.activity.record(admin, Action.SERIES_SAVED, "quote")
     own = open_page(monkeypatch, workbench, luis, "activity.py").table[0].value
     all_lines = open_page(monkeypatch, workbench, admin, "activity.py").table[0].value
 
     assert "Quién" not in own.columns
     assert not any("malo" in what for what in own["Qué"])
     assert any(r"\!\[x\]\(http" in what for what in all_lines["Qué"])
+    assert {"Cambió una plantilla · **Albaranes**", "Cambió una serie · **quote**"} <= set(all_lines["Qué"])
     assert set(all_lines["Quién"]) >= {"ana", "luis"}
 
 

@@ -38,6 +38,8 @@ OBJECTS = {
     "api_key_roll": "para renovar una API Key",
     "api_key_pair": "para vincular un dispositivo",
 }
+# Actions whose object is a document type.
+OF_A_TYPE = frozenset({Action.TEMPLATE_SAVED, Action.TEMPLATE_RESTORED, Action.TEMPLATES_COPIED})
 CSV_HEADER = ("Fecha (UTC)", "Usuario", "Acción", "Objeto", "Resultado", "Detalle", "Dirección")
 
 ACTIONS: dict[str, str] = {
