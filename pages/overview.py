@@ -17,6 +17,7 @@ from pages.ui.texts import common
 from pages.ui.texts import overview as texts
 
 _STATES = {
+    SectionState.UNTESTED: CellState.IDLE,
     SectionState.OK: CellState.PASSED,
     SectionState.ERROR: CellState.FAILED,
     SectionState.RUNNING: CellState.RUNNING,

@@ -29,9 +29,10 @@ class SectionName(StrEnum):
 
 
 class SectionState(StrEnum):
-    """How a section stands: nothing done yet, good, good but look at it, broken, being tested now."""
+    """How a section stands: not set up, never tested, good, good but look at it, broken, being tested now."""
 
     IDLE = "idle"
+    UNTESTED = "untested"
     OK = "ok"
     WARNING = "warning"
     ERROR = "error"
@@ -108,7 +109,7 @@ class OverviewSection:
                 return OverviewLine(name, SectionState.ERROR, code, sentence=run.verdict.title, at=run.started)
         smtp, imap = runs[Cell.SMTP], runs[Cell.IMAP]
         if smtp is None or smtp.verdict is None:
-            return OverviewLine(name, SectionState.IDLE, "mail_unproven", {"host": stored.draft.smtp.host})
+            return OverviewLine(name, SectionState.UNTESTED, "mail_unproven", {"host": stored.draft.smtp.host})
         code = "mail_smtp_proven"
         if imap is not None and imap.verdict is not None:
             code = "mail_proven" if stored.draft.sent_folder else "mail_without_copy"

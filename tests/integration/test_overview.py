@@ -212,13 +212,14 @@ def _rows(app: AppTest) -> dict[SectionName, Row]:
 def test_each_section_has_a_row_with_badge_fact_moment_and_link(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench
 ) -> None:
-    """Untouched, proven and broken: the badge in colour, icon and word, what was found last and when, the way there."""
+    """Untouched, untested, proven, broken: badge in colour, icon and word, what was found and when, the way there."""
     ana = sign_in(workbench, "ana", Role.ADMIN)
     add_series(workbench, ana, "A", DocumentType.QUOTE)
     app = open_page(monkeypatch, workbench, ana, "overview.py")
     untouched = _rows(app)
     draft = workbench.test_mailbox.use_for(ana)
     workbench.mail_account.save(ana, draft, version=0)
+    unproven = _rows(app.run())[SectionName.MAIL_ACCOUNT]
     app.button(key="overview_run_all").click().run()
     assert not app.exception
     proven = _rows(app)
@@ -240,6 +241,8 @@ def test_each_section_has_a_row_with_badge_fact_moment_and_link(
         ("api-key", "API Key", idle % "Sin configurar"),
     ]
     assert untouched[mail].fact == "Aún sin configurar. Empieza por aquí."
+    assert unproven.badge == idle % "Sin ejecutar"
+    assert unproven.fact == f"Configurada con {HOST}, pero sin probar."
     assert proven[mail].badge == passed % "Correcto"
     assert re.fullmatch(rf"Envía por {re.escape(HOST)} y guarda copia · {_MOMENT}", proven[mail].fact)
     assert failed.badge == ":red-badge[:material/error: Error]"
