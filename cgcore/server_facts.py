@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ServerFacts"]
+__all__ = ["PLACE_HEADER", "ServerFacts"]
+
+PLACE_HEADER = "x-cg-place"
+"""What the gate tells pages: the socket that the browser came in by, ``host:port``, whoever started the server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from anyio import to_thread
 
 from cgcore.errors import VaultError
 from cgcore.once import once
+from cgcore.server_facts import PLACE_HEADER
 from cgcore.web.cookies import read_cookie
 from cgcore.web.live import LiveSockets, Socket
 from cgcore.web.paths import ENTER, build_enter_link, is_api, is_public
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["IDENTITY_HEADER", "Gate"]
 
 IDENTITY_HEADER = b"x-cg-user"
+_PLACE_HEADER = PLACE_HEADER.encode("ascii")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class Gate:
     """ASGI middleware for HTTP and websockets: cookie → log-in → signed header; no log-in → ``/entrar``, or closed.
+
+    The app also learns in ``x-cg-place`` which socket was asked. What a client sends by these names is dropped.
 
     ``get_workbench`` is called at the first request. ``farewell`` is the last websocket message of a log-in that
     ended elsewhere: it takes the tab to the log-in page.
@@ -136,11 +140,17 @@ def _look_up(identity: IdentitySection, token: Secret) -> _Known | None:
 
 
 def _with_identity(scope: Any, known: _Known) -> Any:
-    return {**scope, "headers": [*scope["headers"], (IDENTITY_HEADER, known.header)]}
+    return {**scope, "headers": [*scope["headers"], (IDENTITY_HEADER, known.header), *_place(scope)]}
+
+
+def _place(scope: Any) -> list[tuple[bytes, bytes]]:
+    host, port = scope.get("server") or ("", None)
+    # A Unix socket has a path and no port.
+    return [(_PLACE_HEADER, (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode("ascii"))] if port else []
 
 
 def _without_identity(scope: Any) -> Any:
-    kept = [header for header in scope["headers"] if header[0].lower() != IDENTITY_HEADER]
+    kept = [header for header in scope["headers"] if header[0].lower() not in (IDENTITY_HEADER, _PLACE_HEADER)]
     return {**scope, "headers": kept}
 
 

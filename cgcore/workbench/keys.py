@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from sqlmodel import Session
 
@@ -130,7 +131,8 @@ class KeysSection:
         parts = find_parts(key.reveal().strip())
         if parts is None:
             raise InvalidInput(problem("key", "typing_error"))
-        return self._workbench.runs.start(actor, Cell.API_KEY, parts.id, build_check(parts, address))
+        name = urlsplit(self._workbench.settings.public_url).hostname or "localhost"
+        return self._workbench.runs.start(actor, Cell.API_KEY, parts.id, build_check(parts, address, name))
 
     def pair_start(self, actor: Actor, grant_id: str, address: str) -> Pairing:
         """Open a pairing against a grant for :data:`PAIR_ACTION`; ``address`` is where the device finds the API."""

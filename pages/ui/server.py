@@ -7,12 +7,22 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
+import streamlit as st
 from streamlit import config
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from cgcore.server_facts import ServerFacts
+from cgcore.server_facts import PLACE_HEADER, ServerFacts
 
-__all__ = ["WANTED_MODULES", "admit_hosts", "build_farewell", "find_address", "find_framed_pages", "read_facts"]
+__all__ = [
+    "WANTED_MODULES",
+    "admit_hosts",
+    "build_farewell",
+    "find_address",
+    "find_framed_pages",
+    "find_own_address",
+    "find_shown_address",
+    "read_facts",
+]
 
 # The browser's modules of the elements that nearly every page has.
 WANTED_MODULES = ("Button", "ButtonGroup", "Expander", "Popover", "Selectbox", "TextInput")
@@ -25,6 +35,25 @@ def find_address() -> str:
     host = "localhost" if address in _EVERY_ADDRESS else address
     scheme = "https" if config.get_option("server.sslCertFile") else "http"
     return f"{scheme}://{host}:{config.get_option('server.port')}"
+
+
+def find_shown_address() -> str:
+    """Return where the browser of this page reaches the app: the host and port that it asked the gate for."""
+    return _with_scheme(st.context.headers.get("Host"))
+
+
+def find_own_address() -> str:
+    """Return where this process answers, for a page that it draws: the socket that the browser came in by.
+
+    The gate tells it, so it holds however the server was started: uvicorn knows nothing of Streamlit's port, and
+    where that leads another program may listen. Never the browser's word, which could name any port.
+    """
+    return _with_scheme(st.context.headers.get(PLACE_HEADER))
+
+
+def _with_scheme(place: str | None) -> str:
+    address = find_address()
+    return f"{address.partition(':')[0]}://{place}" if place else address
 
 
 def read_facts() -> ServerFacts:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import io
+import subprocess
+import sys
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+import segno
+from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 from streamlit.testing.v1 import AppTest
 
 from cgcore.activity import Action
+from cgcore.api_keys.calls import CallRecord
 from cgcore.errors import InvalidInput, Throttled
 from cgcore.identity.actor import Scope
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench, get_workbench
-from cgcore.workbench.keys import ISSUE_ACTION, ROLL_ACTION
+from cgcore.workbench.keys import ISSUE_ACTION, PAIR_ACTION, ROLL_ACTION
+from pages.ui.keys.view import KeysPage
+from tests.servers.api_server import serve_api
 from tests.servers.api_users import Person, add_person, issue_key
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +63,27 @@ def open_page(bench: Workbench, ana: Person) -> Callable[[], AppTest]:
         return at
 
     return open_page
+
+
+@pytest.fixture
+def open_dialog(bench: Workbench, ana: Person) -> Callable[[Callable[[], None]], AppTest]:
+    """Open a dialog as ana; in a test a click runs the page again, which does not open it again by itself."""
+
+    def open_dialog(script: Callable[[], None]) -> AppTest:
+        at = AppTest.from_function(script, default_timeout=60)
+        at.user = {"login": bench.identity.sign_identity(ana.actor.session_hash)}
+        return at
+
+    return open_dialog
+
+
+def _issue_dialog() -> None:
+    from cgcore.workbench import get_workbench
+    from pages.ui.identity import require_actor
+    from pages.ui.keys.dialogs import ask_issue
+    from pages.ui.keys.view import KeysPage
+
+    ask_issue(KeysPage(get_workbench(), require_actor()))
 
 
 def texts_of(at: AppTest) -> str:
@@ -195,3 +228,129 @@ def test_a_wrong_password_makes_no_key_and_is_in_the_trail(bench: Workbench, ana
         ISSUE_ACTION,
         "password_wrong",
     )
+
+
+def test_the_dialog_makes_the_key_that_was_asked_for(
+    open_dialog: Callable[[Callable[[], None]], AppTest], bench: Workbench, ana: Person
+) -> None:
+    """Name, scopes and expiry are those chosen; without choosing it does everything and has no end."""
+    at = open_dialog(_issue_dialog)
+    for device, chosen in (("App móvil", {}), ("Tienda", {"scopes": [Scope.READ], "expiry": "30 días"})):
+        for name, value in chosen.items():
+            at.session_state[f"api_key_issue_{name}"] = value
+        at.run()
+        at.text_input(key="api_key_issue_device").input(device)
+        at.text_input(key="api_key_issue_password").input(ana.password)
+        at.button(key="api_key_issue_run").click().run()
+        assert not at.exception
+    keys = {key.device: key for key in bench.keys.list_keys(ana.actor)}
+    tienda, app = keys["Tienda"], keys["App móvil"]
+
+    assert len(keys) == 2
+    assert (app.scopes, app.expires) == (frozenset(Scope), None)
+    assert tienda.scopes == {Scope.READ}
+    assert tienda.expires is not None
+    assert timedelta(days=29, hours=23) < tienda.expires - tienda.created <= timedelta(days=30)
+    assert at.session_state["api_key_held"].id == tienda.id
+
+
+def test_a_wrong_password_in_the_dialog_counts_for_the_log_in_too(
+    open_dialog: Callable[[Callable[[], None]], AppTest],
+    bench: Workbench,
+    ana: Person,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """First it is wrong, then one has to wait, and so has the log-in; no key is made."""
+    now = bench.clock()
+    monkeypatch.setattr(bench, "clock", lambda: now)
+    at = open_dialog(_issue_dialog).run()
+    said: list[str] = []
+    for _ in range(3):
+        at.text_input(key="api_key_issue_password").input("no es esta")
+        at.button(key="api_key_issue_run").click().run()
+        said.append(texts_of(at))
+
+    with pytest.raises(Throttled):
+        bench.identity.log_in("ana", Secret(ana.password))
+    assert not at.exception
+    assert "no es correcta" in said[0]
+    assert "Demasiados intentos" in said[2]
+    assert bench.keys.list_keys(ana.actor) == []
+    assert "api_key_held" not in at.session_state
+
+
+def test_the_use_of_a_key_is_shown_by_day_and_call_by_call(
+    open_page: Callable[[], AppTest], bench: Workbench, ana: Person
+) -> None:
+    """Two weeks as a chart, the last twenty calls as a table, when it was made, last used and from where."""
+    issued = issue_key(bench, ana)
+    for number in range(25):
+        call = CallRecord(bench.clock(), "GET", f"/templates/{number}", 404, 7, "192.0.2.9")
+        bench.keys.access.record_call(issued.id, call)
+    at = open_page()
+    table = at.main.dataframe[0].value
+    chart = at.main.get("vega_lite_chart")[0].proto.datasets[0].data.data
+    days = convert_arrow_bytes_to_pandas_df(chart)
+    facts = next(caption.value for caption in at.main.caption if "creada" in caption.value)
+
+    assert list(table.columns) == ["Cuándo", "Llamada", "Estado", "ms", "Desde"]
+    assert list(table["Llamada"]) == [f"GET /templates/{number}" for number in range(24, 4, -1)]
+    assert set(zip(table["Estado"], table["ms"], table["Desde"], strict=True)) == {(404, 7, "192.0.2.9")}
+    assert list(days["Llamadas"]) == [0] * 13 + [25]
+    assert "creada ahora mismo" in facts
+    assert "último uso ahora mismo desde 192\\.0\\.2\\.9" in facts
+    assert "no caduca" in facts
+
+
+def test_the_examples_name_the_real_address_and_the_python_one_runs(
+    open_page: Callable[[], AppTest], bench: Workbench, ana: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One a language, none with a key in it; copied as it stands, it answers who calls."""
+    key = issue_key(bench, ana).key.reveal()
+    with serve_api(bench) as server:
+        settings = bench.settings.model_copy(update={"public_url": server.url.removesuffix("/api/v1")})
+        monkeypatch.setattr(bench, "settings", settings)
+        examples = {code.language: code.value for code in open_page().main.code}
+        environment = {"CG_API_KEY": key, "PATH": ""}
+        program = [sys.executable, "-c", examples["python"]]
+        done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    assert set(examples) == {"bash", "python", "javascript"}
+    assert all(f"{server.url}/me" in example for example in examples.values())
+    assert examples["bash"].startswith("curl -H")
+    assert "'username': 'ana'" in done.stdout, done.stderr
+
+
+def test_the_address_shown_is_the_browsers_and_the_one_tried_is_the_own_socket(
+    bench: Workbench, ana: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the server was started; where Streamlit's setting points, another program may listen."""
+    page = KeysPage(bench, ana.actor)
+    headers = {"Host": "localhost:9000", "x-cg-place": "127.0.0.1:9001"}
+    monkeypatch.setattr("pages.ui.server.st.context", SimpleNamespace(headers=headers))
+    public = page.address
+    monkeypatch.setattr(bench, "settings", bench.settings.model_copy(update={"public_url": ""}))
+
+    assert public == "https://facturas.ejemplo.es/api/v1"
+    assert (page.address, page.own_address) == ("http://localhost:9000/api/v1", "http://127.0.0.1:9001")
+
+
+def test_the_qr_code_says_address_and_code_and_no_key(
+    open_page: Callable[[], AppTest], bench: Workbench, ana: Person
+) -> None:
+    """The picture is that of this text; nothing of it stays in the session afterwards."""
+    at = open_page()
+    pairing = bench.keys.pair_start(ana.actor, ana.grant(bench, PAIR_ACTION), "https://facturas.ejemplo.es/api/v1")
+    code = pairing.code.reveal()
+    drawing = io.BytesIO()
+    expected = f"cloud-gestion:pair?api=https%3A%2F%2Ffacturas.ejemplo.es%2Fapi%2Fv1&code={quote(code)}"
+    segno.make_qr(expected, error="m").save(drawing, kind="svg", xmldecl=False, nl=False, scale=6, light="white")
+    at.session_state["api_key_held"] = pairing
+    at.run()
+    shown = str(at.get("image")[0].proto)
+    at.button(key="api_key_pair_close").click().run()
+
+    assert not at.exception
+    assert b64encode(drawing.getvalue()).decode() in shown
+    assert bench.keys.list_keys(ana.actor) == []
+    assert code not in session_dump(at)

@@ -27,12 +27,14 @@ class Echo:
 
     def __init__(self) -> None:
         self.paths: list[str] = []
+        self.places: list[bytes] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await answer_lifespan(receive, send)
             return
         self.paths.append(scope["path"])
+        self.places += [value for name, value in scope["headers"] if name == b"x-cg-place"]
         seen = b"|".join(value for name, value in scope["headers"] if name == b"x-cg-user")
         if scope["type"] == "http":
             await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -101,6 +103,18 @@ def test_a_forged_identity_never_reaches_the_app(client: TestClient, workbench: 
 
     assert workbench.identity.verify_identity(inside) == session_hash
     assert public == ""
+
+
+@pytest.mark.usefixtures("session_hash")
+def test_the_app_learns_which_socket_was_asked(client: TestClient, echo: Echo) -> None:
+    """By page and by websocket, from the server and never from the client, who could name any other."""
+    claim = {"X-CG-Place": "127.0.0.1:1"}
+    client.get("/", headers=claim)
+    client.get("/salud", headers=claim)
+    with client.websocket_connect(STREAM, headers={**claim, "origin": SITE}):
+        pass
+
+    assert echo.places == [b"localhost:8501"] * 2
 
 
 def test_the_public_list_is_exact() -> None:

@@ -10,7 +10,7 @@ from cgcore.api_keys.record import KeyRecord
 from cgcore.identity.actor import Actor
 from cgcore.workbench import Workbench
 from pages.ui.moments import viewer_zone
-from pages.ui.server import find_address
+from pages.ui.server import find_own_address, find_shown_address
 from pages.ui.texts import api_key as texts
 
 __all__ = ["KeysPage", "moment_ahead"]
@@ -31,12 +31,12 @@ class KeysPage:
     @property
     def address(self) -> str:
         """Where other applications reach the API."""
-        return (self.workbench.settings.public_url or find_address()).rstrip("/") + "/api/v1"
+        return (self.workbench.settings.public_url or find_shown_address()).rstrip("/") + "/api/v1"
 
     @property
     def own_address(self) -> str:
-        """Where this process reaches itself; never the browser's word, which could name any server."""
-        return find_address()
+        """Where this process reaches itself."""
+        return find_own_address()
 
 
 def moment_ahead(moment: datetime | None) -> str:
