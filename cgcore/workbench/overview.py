@@ -130,7 +130,9 @@ class OverviewSection:
             expired = any(key.state(now) is KeyState.EXPIRED for key in keys)
             state = SectionState.WARNING if expired else SectionState.IDLE
             return OverviewLine(name, state, "key_expired" if expired else "key_none")
-        ending = min((key.expires for key in alive if key.expires), default=None)
+        # A replaced key is not announced: it ends anyway, and its successor is there.
+        lasting = [key for key in alive if key.state(now) is KeyState.ACTIVE]
+        ending = min((key.expires for key in lasting if key.expires), default=None)
         if ending is not None and ending - now < _EXPIRY_NOTICE:
             values = {"days": max(0, (ending - now).days)}
             return OverviewLine(name, SectionState.WARNING, "key_expires", values)

@@ -21,7 +21,7 @@ from cgcore.runs import Cell
 from cgcore.sandbox import HOST
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
-from cgcore.workbench.keys import ISSUE_ACTION
+from cgcore.workbench.keys import ISSUE_ACTION, ROLL_ACTION
 from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 from cgcore.workbench.runs import Job
 from pages.ui.texts.overview import FACTS
@@ -75,6 +75,20 @@ def test_the_expiry_of_a_key_is_announced_two_weeks_before(workbench: Workbench)
     assert (ending.state, ending.code) == (SectionState.WARNING, "key_expires")
     assert ending.values["days"] in (9, 10)
     assert (ended.state, ended.code) == (SectionState.WARNING, "key_expired")
+
+
+def test_a_renewed_key_is_announced_no_more(workbench: Workbench) -> None:
+    """Its successor lasts as long again, so nothing is left to do, though nobody has used it yet."""
+    person, now = add_person(workbench, "ana"), workbench.clock()
+    _issue(workbench, person, 20)
+    old = workbench.keys.list_keys(person.actor)[0]
+    workbench.clock = lambda: now + timedelta(days=10)
+    before = _line(workbench, person.actor, SectionName.API_KEY).code
+    workbench.keys.roll(person.actor, person.grant(workbench, ROLL_ACTION), old.id)
+    after = _line(workbench, person.actor, SectionName.API_KEY)
+
+    assert before == "key_expires"
+    assert (after.state, after.code, after.values) == (SectionState.OK, "key_unused", {"count": 2})
 
 
 def test_a_key_without_an_end_is_counted_and_nothing_is_announced(workbench: Workbench) -> None:
