@@ -6,12 +6,15 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 import httpx
 import pytest
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import OperationalError
 
 from cgcore.api_keys.form import build_key, new_parts
+from cgcore.errors import NotAllowed, StorageError, VaultError
 from cgcore.identity.actor import Actor, Role, Scope
 from cgcore.settings import Settings
 from cgcore.storage.database import Database, open_database
@@ -115,7 +118,7 @@ def test_every_refused_key_gets_the_same_answer(api: ApiServer, bench: Workbench
 def test_a_key_anywhere_else_is_refused_with_the_advice_to_renew_it(
     api: ApiServer, bench: Workbench, ana: Person
 ) -> None:
-    """Query, path, cookie and body, right or wrong key, also beside a right header; nothing is told about the key."""
+    """Query, path, cookie, JSON and form, right or wrong key, also beside a right header; nothing is told about it."""
     key = issue_key(bench, ana).key.reveal()
     answers: list[httpx.Response] = []
     for wrong in (key, build_key(new_parts()).reveal(), key[:-1] + ("0" if key[-1] != "0" else "1")):
@@ -126,6 +129,14 @@ def test_a_key_anywhere_else_is_refused_with_the_advice_to_renew_it(
                 client.get("/me", headers={"Cookie": f"k={wrong}"}),
                 client.get("/me?k=" + wrong.replace("_", "%5F")),
                 client.post("/explain", json={"text": f"usa {wrong}"}),
+                client.post("/explain", data={"api_key": wrong}),
+            ]
+        with api.client() as client:
+            answers += [
+                client.get("/me", params={"api_key": wrong}),
+                client.post("/explain", json={"api_key": wrong}),
+                client.post("/pairing", data={"code": wrong}),
+                client.post("/nada", data={"api_key": wrong}),
             ]
 
     assert {answer.status_code for answer in answers} == {400}
@@ -210,20 +221,26 @@ def _change_password(bench: Workbench, ana: Person, _key_id: str) -> None:
     bench.identity.change_password(ana.actor, Secret(ana.password), Secret("otra frase bien larga"))
 
 
+def _expire(bench: Workbench, _ana: Person, _key_id: str) -> None:
+    clock = bench.clock
+    bench.clock = lambda: clock() + timedelta(days=1)
+
+
 def _replace(bench: Workbench, ana: Person, key_id: str) -> None:
     new = bench.keys.roll(ana.actor, ana.grant(bench, ROLL_ACTION), key_id)
     with serve_api(bench) as server, server.client(new.key.reveal()) as client:
         assert client.get("/me").status_code == 200
 
 
-@pytest.mark.parametrize("end", [_revoke, _disable, _change_password, _replace], ids=lambda end: end.__name__)
+@pytest.mark.parametrize("end", [_revoke, _expire, _disable, _change_password, _replace], ids=lambda end: end.__name__)
 def test_no_call_succeeds_after_the_end_is_committed(
     settings: Settings, database: Database, end: Callable[[Workbench, Person, str], None]
 ) -> None:
     """Twenty callers hammer; every call that began after the commit is refused, on both databases."""
     bench = Workbench(settings, database)
     ana = add_person(bench, "ana")
-    issued = issue_key(bench, ana)
+    expires = bench.clock() + timedelta(days=1)
+    issued = bench.keys.issue(ana.actor, ana.grant(bench, ISSUE_ACTION), "App", [Scope.READ], expires)
     ended, warm = threading.Event(), threading.Barrier(21)
     with serve_api(bench, allowance=Allowance(capacity=10**9)) as server, ThreadPoolExecutor(20) as pool:
         callers = [pool.submit(_hammer, server, issued.key.reveal(), ended, warm) for _ in range(20)]
@@ -326,6 +343,76 @@ def test_the_body_is_limited_before_it_is_parsed(api: ApiServer, bench: Workbenc
         assert send(b'{"text":"\\ud800"}') == "invalid_input"
         assert send(b'{"text":"a\\u0000"}') == "invalid_input"
         assert client.post("/explain", json={"text": "["}).status_code == 200
+
+
+def test_a_text_with_images_may_be_larger_and_has_its_own_limit(api: ApiServer, bench: Workbench, ana: Person) -> None:
+    """A hundred kilobytes of signature are stored; more than eight megabytes are refused by what they declare."""
+    key = issue_key(bench, ana).key.reveal()
+    html = "<p>" + "a" * 100_000 + "</p>"
+    with api.client(key, **{"If-Match": "*", "Content-Type": "application/json"}) as client:
+        large = client.put("/signature", json={"html": html})
+        too_large = client.put("/signature", content=iter([b" " * 1024] * 8193))
+
+    assert (large.status_code, large.json()["html"]) == (200, html)
+    assert (too_large.status_code, too_large.json()["code"]) == (413, "body_too_large")
+    assert "8192 KB" in too_large.json()["detail"]
+
+
+@pytest.mark.parametrize("place", ["front door", "route"])
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (StorageError("S3cr3t"), 503, "store_unavailable"),
+        (OperationalError("S3cr3t", {}, Exception("S3cr3t")), 503, "store_unavailable"),
+        (VaultError("S3cr3t"), 503, "vault_unavailable"),
+        (NotAllowed("S3cr3t"), 403, "not_allowed"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_store_that_fails_is_a_problem_like_any_other(
+    api: ApiServer,
+    bench: Workbench,
+    ana: Person,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    error: Exception,
+    status: int,
+    code: str,
+) -> None:
+    """While the key is looked up or in a route: the document of that code, and nothing of the exception's text."""
+    key = issue_key(bench, ana).key.reveal()
+
+    def fail(*_given: object, **_named: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(
+        *((bench.keys.access._reader, "find") if place == "front door" else (bench.company, "get")), fail
+    )
+    with api.client(key) as client:
+        answer = client.get("/me")
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "S3cr3t" not in answer.text
+
+
+def test_a_fault_of_ours_is_a_problem_without_a_trace(
+    api: ApiServer, bench: Workbench, ana: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """500, ``internal``, and nothing of what went wrong inside."""
+    key = issue_key(bench, ana).key.reveal()
+
+    def fail(_actor: Actor) -> NoReturn:
+        raise RuntimeError("S3cr3t")
+
+    monkeypatch.setattr(bench.company, "get", fail)
+    with api.client(key) as client:
+        answer = client.get("/me")
+
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "S3cr3t" not in answer.text
 
 
 def test_nobody_who_has_no_key_is_read_out_to(api: ApiServer) -> None:

@@ -6,9 +6,12 @@ stands here, and not in a dependency, because FastAPI parses a body before it as
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+
+from sqlalchemy.exc import DBAPIError
 
 from cgcore.api_keys.calls import CallRecord
 from cgcore.errors import CloudGestionError
@@ -38,6 +41,8 @@ PUBLIC_PATHS = frozenset({SPECIFICATION_PATH, DOCS_PATH, PAIRING_PATH})
 
 # RFC 6750, section 3: no more than the scheme, so that every refused key gets the same answer.
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
+# What is read of a caller without a key: up to 9999 bytes.
+_SMALL_BODY = re.compile(r"[0-9]{1,4}")
 _HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
 
@@ -59,7 +64,7 @@ class FrontDoor:
         answer = _Answer(send)
         try:
             receive = await self._admit(scope, receive)
-        except (ApiProblem, CloudGestionError) as error:
+        except (ApiProblem, CloudGestionError, DBAPIError) as error:
             await problem_of(error).to_response()(scope, receive, answer.send)
         else:
             await self._app(scope, receive, answer.send)
@@ -76,14 +81,15 @@ class FrontDoor:
         elif path == DOCS_PATH:
             self._require_log_in(headers)
         if path not in PUBLIC_PATHS:
-            scope[ACTOR_KEY] = await self._authenticate(headers, ip)
+            scope[ACTOR_KEY] = await self._authenticate(headers, ip, receive)
         scope[IP_KEY] = ip
         return await _checked_body(headers, receive, limit=max_body(path))
 
-    async def _authenticate(self, headers: dict[str, str], ip: str) -> Actor:
+    async def _authenticate(self, headers: dict[str, str], ip: str, receive: Receive) -> Actor:
         key = find_presented_key(headers)
         actor = await self._access.find_actor(key, ip=ip) if key else None
         if actor is None:
+            await _refuse_key_in_body(headers, receive)
             raise ApiProblem(ProblemCode.UNAUTHORIZED, headers=_CHALLENGE)
         return actor
 
@@ -125,13 +131,13 @@ async def _checked_body(headers: dict[str, str], receive: Receive, *, limit: int
     body = await read_body(receive, declared=headers.get("content-length", ""), limit=limit)
     if not body:
         return replay(body, receive)
+    if holds_key(body):
+        raise ApiProblem(ProblemCode.KEY_IN_WRONG_PLACE)
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not (
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
         raise ApiProblem(ProblemCode.UNSUPPORTED_MEDIA_TYPE)
-    if holds_key(body):
-        raise ApiProblem(ProblemCode.KEY_IN_WRONG_PLACE)
     check_depth(body)
     return replay(body, receive)
 
@@ -139,4 +145,11 @@ async def _checked_body(headers: dict[str, str], receive: Receive, *, limit: int
 def _refuse_misplaced(scope: Scope, headers: dict[str, str]) -> None:
     query = scope.get("query_string", b"").decode("latin-1")
     if holds_key(scope["path"], encoded=(query, headers.get("cookie", ""))):
+        raise ApiProblem(ProblemCode.KEY_IN_WRONG_PLACE)
+
+
+async def _refuse_key_in_body(headers: dict[str, str], receive: Receive) -> None:
+    """Tell whoever sends a key in the body alone so. Nobody unknown is read out to: a large body stays unread."""
+    declared = headers.get("content-length", "")
+    if _SMALL_BODY.fullmatch(declared) and holds_key(await read_body(receive, declared=declared, limit=10**4)):
         raise ApiProblem(ProblemCode.KEY_IN_WRONG_PLACE)
