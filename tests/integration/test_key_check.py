@@ -119,15 +119,15 @@ def test_the_own_server_is_asked_by_the_name_it_goes_by(
     """The gate and the certificate know the public name alone; a certificate for another name gets no key."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca_file))
     key = issue_key(workbench, ana).key
-    workbench.settings = workbench.settings.model_copy(update={"public_url": "https://mail.test"})
-    with teapot(certificates.trusted.server_context()) as port:
+    workbench.settings = workbench.settings.model_copy(update={"public_url": "https://facturas.hoster.example"})
+    with teapot(certificates.wrong_name.server_context()) as port:  # wrong for 127.0.0.1, right for the public name
         right = check(workbench, ana, key, f"https://127.0.0.1:{port}")
         hosts = list(_Teapot.hosts)
-    with teapot(certificates.wrong_name.server_context()) as port:
+    with teapot(certificates.trusted.server_context()) as port:
         wrong = check(workbench, ana, key, f"https://127.0.0.1:{port}")
     with teapot() as port:
         plain = check(workbench, ana, key, f"http://127.0.0.1:{port}")
 
     assert told(right)[:2] == told(plain)[:2] == ("unexpected", 418)
-    assert hosts == ["mail.test"]
+    assert hosts == ["facturas.hoster.example"]
     assert told(wrong)[0] == "unreachable"
