@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import hmac
+import logging
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlmodel import select
 
 from cgcore.api_keys.calls import CallRecord
 from cgcore.api_keys.record import KEPT_CALLS, KeyState
@@ -16,6 +19,7 @@ from cgcore.errors import InvalidInput, NotAllowed, NotFound
 from cgcore.identity.actor import Actor, Role, Scope
 from cgcore.settings import Settings
 from cgcore.storage.database import Database
+from cgcore.storage.tables import ApiKeyRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.identity import CodePurpose
@@ -71,23 +75,39 @@ def test_an_issued_key_acts_for_its_owner_within_its_scopes(bench: Workbench, an
     assert issued.key.reveal() not in repr((issued, listed, actor))
 
 
-def test_a_key_comes_into_being_only_through_its_grant(bench: Workbench, ana: Person, clock: Clock) -> None:
-    """No grant, a used one, one for another action, of another user or too old: refused, and no key is made."""
-    ben = add_person(bench, "ben")
-    used = ana.grant(bench, ISSUE_ACTION)
-    bench.keys.issue(ana.actor, used, "App", [Scope.READ])
-    stale = ana.grant(bench, ISSUE_ACTION)
-    foreign = ben.grant(bench, ISSUE_ACTION)
-    other_action = ana.grant(bench, ROLL_ACTION)
-    clock.pass_time(minutes=5)
-    other_action = ana.grant(bench, ROLL_ACTION)
+_Way = Callable[[Workbench, Actor, str, str], object]
+WAYS: dict[str, _Way] = {
+    ISSUE_ACTION: lambda bench, actor, grant, _key_id: bench.keys.issue(actor, grant, "App", [Scope.READ]),
+    ROLL_ACTION: lambda bench, actor, grant, key_id: bench.keys.roll(actor, grant, key_id),
+    PAIR_ACTION: lambda bench, actor, grant, _key_id: bench.keys.pair_start(actor, grant, "http://localhost/api/v1"),
+}
 
-    for grant in ("", used, stale, foreign, other_action):
-        with pytest.raises(NotAllowed):
-            bench.keys.issue(ana.actor, grant, "App", [Scope.READ])
+
+@pytest.mark.parametrize("action", WAYS)
+def test_a_key_comes_into_being_only_through_its_grant(
+    bench: Workbench, ana: Person, clock: Clock, action: str
+) -> None:
+    """No grant, a used one, one for another action, of another user or log-in, or too old: refused, and no key made."""
+    way, key_id = WAYS[action], issue_key(bench, ana).id
+    ben, elsewhere = add_person(bench, "ben"), bench.identity.log_in("ana", Secret(ana.password)).actor
+    used = ana.grant(bench, action)
+    way(bench, ana.actor, used, key_id)
+    stale = ana.grant(bench, action)
+    clock.pass_time(minutes=5)
+    others = [ana.grant(bench, other) for other in WAYS if other != action]
+    theirs = [ben.grant(bench, action), Person(elsewhere, ana.password).grant(bench, action)]
+    before = bench.keys.list_keys(ana.actor)
+
+    for grant in ("", used, stale, *others, *theirs):
+        with pytest.raises(NotAllowed) as refused:
+            way(bench, ana.actor, grant, key_id)
+        assert refused.value.code == "grant_invalid"
     with pytest.raises(InvalidInput):
-        bench.identity.issue_grant(ana.actor, ISSUE_ACTION, Secret("no es esta"))
-    assert len(bench.keys.list_keys(ana.actor)) == 1
+        bench.identity.issue_grant(ana.actor, action, Secret("no es esta"))
+    assert bench.keys.list_keys(ana.actor) == before
+    last = ana.grant(bench, action)
+    clock.pass_time(minutes=4, seconds=59)
+    way(bench, ana.actor, last, key_id)
 
 
 def test_a_wrong_field_leaves_the_grant_good(bench: Workbench, ana: Person) -> None:
@@ -163,6 +183,18 @@ def test_a_rolled_key_lives_until_its_successor_is_used(bench: Workbench, ana: P
     assert new_actor.scopes == {Scope.READ}
     assert acts(bench, old.key) is None
     assert new.old_expires == bench.clock() + timedelta(hours=24)
+
+
+def test_a_replaced_key_is_ended_at_once_on_demand(bench: Workbench, ana: Person) -> None:
+    """«Revocar ya»: the old one is refused at the next call, the new one goes on."""
+    old = issue_key(bench, ana)
+    new = bench.keys.roll(ana.actor, ana.grant(bench, ROLL_ACTION), old.id)
+    before = acts(bench, old.key)
+    bench.keys.revoke(ana.actor, old.id)
+
+    assert before is not None
+    assert acts(bench, old.key) is None
+    assert acts(bench, new.key) is not None
 
 
 def test_a_rolled_key_falls_silent_after_a_day(bench: Workbench, ana: Person, clock: Clock) -> None:
@@ -244,7 +276,9 @@ def test_a_pairing_code_gives_one_device_one_key(bench: Workbench, ana: Person, 
             bench.keys.pair_finish(code.reveal(), "Otro")
         assert [found.code for found in caught.value.problems] == ["unknown_code"]
     assert acts(bench, paired.key) is not None
-    assert [key.device for key in bench.keys.list_keys(ana.actor)] == ["Móvil de Ana"]
+    assert [(key.id, key.device) for key in bench.keys.list_keys(ana.actor)] == [(paired.id, "Móvil de Ana")]
+    bench.keys.revoke(ana.actor, paired.id)
+    assert acts(bench, paired.key) is None
 
 
 def test_a_code_of_a_disabled_user_pairs_nothing(bench: Workbench, ana: Person) -> None:
@@ -308,6 +342,33 @@ def test_calls_of_earlier_days_stay_counted(bench: Workbench, ana: Person, clock
     assert days[-1].day == clock.now.date()
 
 
+def test_a_mistyped_key_costs_no_question_to_the_database(
+    bench: Workbench, ana: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checksum tells it; a revoked key has to be looked up."""
+    issued = issue_key(bench, ana)
+    bench.keys.revoke(ana.actor, issued.id)
+    key, asked, find = issued.key.reveal(), list[str](), bench.keys.access._reader.find
+    monkeypatch.setattr(bench.keys.access._reader, "find", lambda key_id: (asked.append(key_id), find(key_id))[1])
+    mistyped = acts(bench, Secret(key[:20] + ("x" if key[20] != "x" else "y") + key[21:]))
+    without = list(asked)
+
+    assert mistyped is None
+    assert acts(bench, issued.key) is None
+    assert (without, asked) == ([], [issued.id])
+
+
+def test_what_is_stored_of_a_key_is_a_digest_under_the_vaults_secret(bench: Workbench, ana: Person) -> None:
+    """HMAC-SHA256 with a pepper that is derived from the master key: a copied table proves no guess."""
+    issued = issue_key(bench, ana)
+    with bench.database.read() as session:
+        row = session.exec(select(ApiKeyRow)).one()
+    pepper = bench.vault.derive_key("api-key-pepper")
+    expected = hmac.new(pepper, issued.key.reveal()[12:44].encode(), "sha256").hexdigest()
+
+    assert (row.id, row.digest, row.last4) == (issued.key.reveal()[3:11], expected, issued.key.reveal()[-4:])
+
+
 def test_the_check_survives_a_lost_connection(bench: Workbench, ana: Person) -> None:
     """The reader opens another connection by itself and answers the same call."""
     issued = issue_key(bench, ana)
@@ -321,18 +382,21 @@ def test_the_check_survives_a_lost_connection(bench: Workbench, ana: Person) -> 
 def test_nothing_that_is_stored_holds_the_key(
     workbench: Workbench, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not the database, not its log, not the vault, not the trail, not the program's log."""
+    """Not the database, not its log, not the vault, not the trail, not the program's log in all its detail."""
+    caplog.set_level(logging.DEBUG)
     ana = add_person(workbench, "ana")
     issued = issue_key(workbench, ana)
     pairing = workbench.keys.pair_start(ana.actor, ana.grant(workbench, PAIR_ACTION), "http://127.0.0.1/api/v1")
     paired = workbench.keys.pair_finish(pairing.code.reveal(), "Móvil")
+    rolled = workbench.keys.roll(ana.actor, ana.grant(workbench, ROLL_ACTION), issued.id)
     acts(workbench, issued.key)
+    assert (tmp_path / "data" / "cloud-gestion.db-wal").stat().st_size > 0
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    secrets = [issued.key.reveal(), paired.key.reveal()]
+    secrets = [issued.key.reveal(), paired.key.reveal(), rolled.key.reveal()]
     hidden = (
         [key[12:44].encode() for key in secrets] + [key.encode() for key in secrets] + [pairing.code.reveal().encode()]
     )
 
     assert b"ana" in written
     assert [part for part in hidden if part in written] == []
-    assert [key for key in secrets if key in caplog.text] == []
+    assert [part for part in hidden if part.decode() in caplog.text] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 import zlib
 from datetime import UTC, date, datetime, timedelta
@@ -100,6 +101,22 @@ def test_only_the_right_secret_of_a_live_key_of_an_active_user_is_admitted() -> 
     assert refused == [None] * 8
     assert actor is not None
     assert (actor.user_id, actor.key_id, actor.scopes, actor.ip) == (7, PARTS.id, frozenset({Scope.READ}), "192.0.2.1")
+
+
+def test_every_key_costs_one_digest_and_one_comparison_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unknown, wrong or right: nobody learns from the time which ids exist, nor how much of a secret was right."""
+    compared: list[tuple[int, int]] = []
+    compare = hmac.compare_digest
+
+    def spy(one: str, other: str) -> bool:
+        compared.append((len(one), len(other)))
+        return compare(one, other)
+
+    monkeypatch.setattr("cgcore.api_keys.check.hmac.compare_digest", spy)
+    for found in (None, stored(), stored(digest="0" * 64), stored(revoked=NOW)):
+        admit(PARTS, found, pepper=PEPPER, now=NOW)
+
+    assert compared == [(64, 64)] * 4
 
 
 def test_a_replaced_key_is_heard_until_it_retires() -> None:
