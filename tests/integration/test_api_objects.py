@@ -9,16 +9,23 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 
+from cgcore.company.company import CompanyDraft
+from cgcore.documents import DocumentType
 from cgcore.identity.actor import Role
+from cgcore.mail.explanation import explain_reply
 from cgcore.mail.steps import Leg, Stage, Status, Step, Verdict
 from cgcore.runs import Cell
+from cgcore.templates.request import RenderRequest
+from cgcore.web.api.app import build_app
 from cgcore.workbench import Workbench
 from cgcore.workbench.keys import PAIR_ACTION
 from cgcore.workbench.runs import Job
 from tests.servers.api_server import ApiServer, serve_api
 from tests.servers.api_users import Person, add_person, issue_key
 from tests.servers.daemon import free_ports
+from tests.servers.house import add_series
 
 ACCOUNT: dict[str, Any] = {
     "user": "ana@ejemplo.es",
@@ -33,6 +40,16 @@ GUARDED: list[tuple[str, str, Any]] = [
     ("PUT", "/templates/quote", {"subject": "Hola", "body": "<p>Hola</p>"}),
     ("PUT", "/signature", {"html": "<p>Ana</p>"}),
     ("PUT", "/series-defaults", {"quote": None}),
+]
+WRITES: list[tuple[str, str, Any]] = [
+    *GUARDED,
+    (
+        "POST",
+        "/mail-account/probe",
+        {**ACCOUNT, "leg": "smtp", "smtp": {"host": "127.0.0.1", "port": 9}, "password": "x"},
+    ),
+    ("POST", "/api-key/roll", None),
+    ("DELETE", "/api-key", None),
 ]
 READS = ["/me", "/mail-account", "/templates/quote", "/signature", "/series-defaults", "/activity", "/series"]
 
@@ -79,22 +96,138 @@ def test_nobody_overwrites_what_they_have_not_read(client: httpx.Client, method:
         assert write(**{"If-Match": tag}).status_code == 412
 
 
-@pytest.mark.parametrize(("method", "path", "body"), GUARDED, ids=lambda value: str(value)[:16])
+def everything(client: httpx.Client) -> list[Any]:
+    """Return all that a key can see: what is stored, the message it makes, and what a probe would try."""
+    answers = [client.get(read) for read in READS]
+    assert {answer.status_code for answer in answers} == {200}
+    made = [client.post("/templates/quote/render", json={}), client.post("/mail-account/probe", json={"leg": "smtp"})]
+    return [answer.json() for answer in (*answers, *made)]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), WRITES, ids=lambda value: str(value)[:16])
 def test_what_one_user_writes_no_other_user_sees(
     api: ApiServer, workbench: Workbench, client: httpx.Client, method: str, path: str, body: Any
 ) -> None:
-    """Every write of ana's against every read of a colleague's and of an administrator's."""
+    """Every write of ana's against all that a colleague and an administrator see, whose keys go on."""
     others = [add_person(workbench, "ben"), add_person(workbench, "jefa", role=Role.ADMIN)]
     clients = [api.client(issue_key(workbench, person).key.reveal()) for person in others]
-    before = [[other.get(read).json() for read in READS] for other in clients]
+    before = [everything(other) for other in clients]
     written = client.request(method, path, json=body, headers={"If-Match": "*"})
-    after = [[other.get(read).json() for read in READS] for other in clients]
+    after = [everything(other) for other in clients]
     for other in clients:
         other.close()
 
-    assert written.status_code == 200
+    assert written.is_success
     assert after == before
-    assert "ana" not in json.dumps(after)
+    assert "ana" not in json.dumps([seen[: len(READS)] for seen in after])
+
+
+def test_no_route_is_left_out_of_the_matrix(workbench: Workbench) -> None:
+    """Every route is written to or read from above, or holds nothing of anybody's."""
+    of_nobody = {("GET", "/document-types"), ("POST", "/explain"), ("POST", "/pairing")}
+    tried = {(method, path) for method, path, _ in WRITES} | {("GET", path) for path in READS}
+    tried |= {("POST", "/templates/quote/render")}
+    routes = [route for route in build_app(workbench).routes if isinstance(route, APIRoute)]
+
+    assert {(method, route.path.replace("{type}", "quote")) for route in routes for method in route.methods or ()} == (
+        tried | of_nobody
+    )
+
+
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
+    "AAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
+
+
+def test_each_object_has_the_members_that_are_promised(client: httpx.Client, workbench: Workbench, ana: Person) -> None:
+    """Name by name and value by value; nothing else is told, and no password."""
+    root = ana.actor
+    workbench.company.save(root, CompanyDraft("Tosma, SL", "B12345674", "Calle Mayor, 1"), 0)
+    add_series(workbench, root, "A", DocumentType.QUOTE, DocumentType.SALES_INVOICE)
+    add_series(workbench, root, "B", DocumentType.SALES_INVOICE, DocumentType.SALES_ORDER, number=7)
+    add_series(workbench, root, "C", DocumentType.SALES_ORDER)
+    workbench.series.defaults.save_company(root, {DocumentType.SALES_ORDER: "C"}, None)
+    account = client.put("/mail-account", json={**ACCOUNT, "password": "x"}, headers={"If-Match": "*"}).json()
+    chosen = client.put("/series-defaults", json={"sales_invoice": "B"}, headers={"If-Match": "*"}).json()
+    line = client.get("/activity").json()["items"][0]
+    key = workbench.keys.list_keys(root)[0]
+
+    assert client.get("/me").json() == {
+        "user": {"username": "ana", "full_name": "", "mail": "", "role": "admin"},
+        "company": {"name": "Tosma, SL", "tax_id": "B12345674", "address": "Calle Mayor, 1"},
+        "scopes": ["read", "write", "send"],
+    }
+    assert account == client.get("/mail-account").json() == {**ACCOUNT, "password_set": True, "version": 1}
+    assert set(client.get("/templates/quote").json()) == {"subject", "body", "version"}
+    assert set(client.get("/signature").json()) == {"html", "version"}
+    assert client.get("/document-types").json()[0] == {
+        "code": "quote",
+        "name": "Presupuesto",
+        "group": "Ventas",
+        "template": True,
+    }
+    assert [entry["code"] for entry in client.get("/document-types").json()] == [code.value for code in DocumentType]
+    assert client.get("/series", params={"cursor": "A", "limit": 1}).json() == {
+        "items": [
+            {
+                "code": "B",
+                "name": "",
+                "kind": "ordinaria",
+                "active": True,
+                "document_types": {"sales_order": 7, "sales_invoice": 7},
+                "version": 1,
+            }
+        ],
+        "next": "B",
+    }
+    assert chosen == client.get("/series-defaults").json()
+    assert list(chosen) == [code.value for code in DocumentType]
+    assert [chosen[code] for code in ("quote", "sales_order", "sales_invoice", "work_report")] == [
+        {"series": None, "effective": "A", "reason": "only_one"},
+        {"series": None, "effective": "C", "reason": "company"},
+        {"series": "B", "effective": "B", "reason": "user"},
+        {"series": None, "effective": None, "reason": "none"},
+    ]
+    assert client.post("/explain", json={"protocol": "smtp", "text": "535 5.7.8 Authentication failed"}).json() == (
+        explain_reply("535 5.7.8 Authentication failed", protocol="smtp").to_json()
+    )
+    assert set(line) == {"id", "at", "user", "action", "object", "result", "detail", "ip", "key_id"}
+    assert (line["user"], line["result"], line["ip"], line["key_id"]) == ("ana", "ok", "127.0.0.1", key.id)
+
+
+def test_a_rendering_is_the_one_of_page_and_command_line(
+    client: httpx.Client, workbench: Workbench, ana: Person
+) -> None:
+    """Subject, HTML, text, images and checks, each with the members that are promised."""
+    parts = {"subject": "{serie}", "body": f'<p>{{sere}}<img src="{PIXEL}" width="8" height="4"></p>', "signature": ""}
+    rendered = client.post("/templates/quote/render", json={**parts, "variables": {"serie": "A7"}}).json()
+    same = workbench.templates.render(
+        ana.actor, DocumentType.QUOTE, RenderRequest(**parts, variables={"serie": "A7"})
+    ).to_dict()
+    image, found = rendered["images"][0], {check["code"]: check for check in rendered["checks"]}
+
+    assert rendered == json.loads(json.dumps(same))
+    assert set(rendered) == {"subject", "html", "text", "images", "checks"}
+    assert set(image) == {"cid", "type", "width", "height", "bytes"}
+    assert (image["type"], image["width"], image["height"]) == ("image/png", 8, 4)
+    assert set(found) == {"unknown_variable", "missing_alt"}
+    assert set(found["missing_alt"]) == {
+        "code", "severity", "field", "position", "variable", "suggestion", "message",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [("/activity?limit=0", "limit"), ("/activity?cursor=x", "cursor"), ("/series?limit=201", "limit")],
+)
+def test_a_wrong_parameter_is_named(client: httpx.Client, path: str, field: str) -> None:
+    """As a wrong field is, with a sentence."""
+    answer = client.get(path)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    assert answer.json()["errors"][0]["message"].endswith(".")
 
 
 def test_a_cursor_of_one_trail_shows_nothing_of_another(
@@ -198,6 +331,32 @@ def test_a_probe_streams_its_steps_and_ends_with_the_verdict(client: httpx.Clien
     assert lines[-2]["key"] == lines[-1]["verdict"] == "port_closed"
     assert lines[-1]["title"]
     assert client.get("/mail-account").json()["version"] == 0
+
+
+def test_each_step_of_a_probe_is_sent_when_it_happens(client: httpx.Client, workbench: Workbench, ana: Person) -> None:
+    """The first line is read before the second step is done."""
+    client.put("/mail-account", json={**ACCOUNT, "password": "x"}, headers={"If-Match": "*"})
+    first_read, in_time = threading.Event(), list[bool]()
+
+    def steps() -> Iterator[Step]:
+        yield Step(Leg.SMTP, Stage.DNS, Status.OK)
+        in_time.append(first_read.wait(20))
+        yield Step(Leg.SMTP, Stage.TCP, Status.OK)
+
+    draft = workbench.mail_account.get(ana.actor).draft
+    fingerprint = workbench.mail_account.runs.fingerprint(ana.actor, Cell.SMTP, draft)
+    workbench.runs.start(
+        ana.actor, Cell.SMTP, fingerprint, Job(steps, lambda _steps, ms: Verdict("ok", "", ms, "", ""))
+    )
+    with client.stream("POST", "/mail-account/probe", json={"leg": "smtp"}) as answer:
+        lines = answer.iter_lines()
+        told = [json.loads(next(lines))]
+        first_read.set()
+        told += [json.loads(line) for line in lines]
+
+    assert in_time == [True]
+    assert [line.get("stage") for line in told] == ["dns", "tcp", ""]
+    assert set(told[-1]) == {"verdict", "stage", "ms", "title", "fix"}
 
 
 def test_a_probe_is_never_answered_with_another_ones_verdict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,10 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
+from cgcore.errors import FieldProblem
 from cgcore.settings import Settings
 from cgcore.storage.database import open_database
 from cgcore.web.api.allowance import Allowance
-from cgcore.web.api.problems import ProblemCode, api_texts
+from cgcore.web.api.problems import ApiProblem, ProblemCode, api_texts
 from cgcore.workbench import Workbench
 from tests.conftest import make_settings
 from tests.servers.api_server import ApiServer, serve_api
@@ -134,6 +136,46 @@ def test_a_client_made_from_the_description_walks_every_route(api: tuple[ApiServ
         assert client.get("/me").status_code == 401
     with server.client(new["key"]) as client:
         assert client.get("/me").status_code == 200
+
+
+def test_a_code_never_changes() -> None:
+    """Programs compare them: one may be added here, none renamed, dropped or given another status."""
+    assert {code.value: code.status for code in ProblemCode} == {
+        "bad_request": 400,
+        "invalid_json": 400,
+        "body_too_deep": 400,
+        "key_in_wrong_place": 400,
+        "unauthorized": 401,
+        "scope_missing": 403,
+        "not_allowed": 403,
+        "not_found": 404,
+        "method_not_allowed": 405,
+        "stale_version": 412,
+        "body_too_large": 413,
+        "unsupported_media_type": 415,
+        "invalid_input": 422,
+        "precondition_required": 428,
+        "too_many_requests": 429,
+        "internal": 500,
+        "store_unavailable": 503,
+        "vault_unavailable": 503,
+    }
+
+
+@pytest.mark.parametrize("code", ProblemCode)
+def test_a_problem_is_a_document_of_rfc_9457(code: ProblemCode) -> None:
+    """Its type leads to the documentation's line of that code, its status is the answer's, its detail a sentence."""
+    values = {"scope": "read", "limit": 1, "position": 1, "seconds": 1}
+    answer = ApiProblem(code, errors=[FieldProblem("smtp.host", "missing", "Falta este dato.")], **values).to_response()
+    document = json.loads(bytes(answer.body))
+
+    assert answer.media_type == "application/problem+json"
+    assert (document["type"], document["code"]) == (f"/api/v1/docs#{code}", code)
+    assert document["status"] == answer.status_code == code.status
+    assert document["title"]
+    assert document["detail"].endswith(".")
+    assert "{" not in document["detail"]
+    assert document["errors"] == [{"field": "smtp.host", "code": "missing", "message": "Falta este dato."}]
 
 
 def test_every_code_and_every_route_has_its_words(api: tuple[ApiServer, str]) -> None:

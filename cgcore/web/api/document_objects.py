@@ -77,9 +77,7 @@ class RenderRequest(ApiObject):
     subject: Html = ""
     body: Html = ""
     signature: Html = ""
-    variables: dict[Word, Annotated[str, StringConstraints(max_length=10_000, pattern=NO_NUL)]] = Field(
-        default_factory=dict
-    )
+    variables: dict[Word, Value] = Field(default_factory=dict)
 
 
 class MessageImage(BaseModel):
