@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocket, expect
 
 from cgcore.api_keys.form import KEY_PATTERN
 from tests.servers.browser import log_in, settled, shoot
@@ -47,6 +47,21 @@ def shown_key(page: Page) -> str:
     return found[0]
 
 
+def listen(page: Page) -> list[str]:
+    """Return the list to which every frame of the page's websockets is added from now on."""
+    frames: list[str] = []
+
+    def note(frame: str | bytes) -> None:
+        frames.append(str(frame))
+
+    def listen_to(socket: WebSocket) -> None:
+        socket.on("framereceived", note)
+        socket.on("framesent", note)
+
+    page.on("websocket", listen_to)
+    return frames
+
+
 def close_shown(page: Page) -> None:
     page.get_by_role("button", name="Ya la he copiado").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
@@ -54,7 +69,9 @@ def close_shown(page: Page) -> None:
 
 
 def test_the_first_key_from_blank_page_to_use(page: Page, fresh: Product) -> None:
-    """A wrong password makes nothing; the right one shows a key once, which works and is then nowhere."""
+    """A wrong password makes nothing; the right one shows a key once, to copy and try, and it is then nowhere."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    frames = listen(page)
     log_in(page, fresh, "/api-key")
     expect(page.get_by_role("heading", name="API Key")).to_be_visible()
     expect(page.get_by_test_id("stMain").get_by_role("button")).to_have_count(1)
@@ -72,8 +89,11 @@ def test_the_first_key_from_blank_page_to_use(page: Page, fresh: Product) -> Non
     page.get_by_role("dialog").get_by_role("button", name="Probar la clave").click()
     expect(page.get_by_role("dialog").get_by_text("La API acepta la clave")).to_be_visible()
     shoot(page, "api-key-mostrada")
-    frames: list[str] = []
-    page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(str(frame))))
+    code = page.get_by_role("dialog").get_by_test_id("stCode").first
+    code.hover()
+    code.get_by_role("button").click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    shown = len(frames)
     close_shown(page)
     expect(page.locator(".st-key-cell_api_key_list").get_by_text("Activa")).to_be_visible()
     after = page.content()
@@ -81,11 +101,16 @@ def test_the_first_key_from_blank_page_to_use(page: Page, fresh: Product) -> Non
     settled(page)
     shoot(page, "api-key")
 
+    assert copied == key
     assert call(fresh, key) == 200
     assert key not in after
     assert key not in page.content()
-    assert frames
-    assert not [frame for frame in frames if key in frame or key[12:44] in frame]
+    assert [frame for frame in frames[:shown] if key in frame]
+    assert frames[shown:]
+    assert not [frame for frame in frames[shown:] if key[12:44] in frame]
+    stored = [path for path in fresh.folder.rglob("*") if path.is_file()]
+    assert fresh.log in stored
+    assert not [path for path in stored if key[12:44].encode() in path.read_bytes()]
     expect(page.get_by_text(f"cg_{key[3:11]}_…{key[-4:]}").first).to_be_visible()
 
 

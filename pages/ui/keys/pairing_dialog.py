@@ -60,9 +60,7 @@ def show_pairing(page: KeysPage) -> None:
     st.code(pairing.code.reveal(), language=None)
     if urlsplit(page.address).hostname in _LOOPBACK:
         st.warning(texts.PAIR_LOCAL.format(address=escape(page.address)), icon=":material/wifi_off:")
-    if st.button(common.CLOSE, key="api_key_pair_close"):
-        forget()
-        st.rerun()
+    st.button(common.CLOSE, key="api_key_pair_close", on_click=forget)
 
 
 def _draw_qr(payload: str) -> str:

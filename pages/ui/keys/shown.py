@@ -26,10 +26,8 @@ def show_key(page: KeysPage) -> None:
     if issued.old_expires is not None:
         st.caption(texts.SHOWN_OLD.format(moment=moment_ahead(issued.old_expires)))
     with st.container(horizontal=True):
-        copied = st.button(texts.COPIED, type="primary", key="api_key_copied", icon=":material/check:")
+        # Forgotten before the dialog is drawn again: else the click itself would bring the key once more.
+        st.button(texts.COPIED, type="primary", key="api_key_copied", icon=":material/check:", on_click=forget)
         tried = st.button(texts.CHECK, key="api_key_shown_check", icon=":material/play_arrow:")
-    if copied:
-        forget()
-        st.rerun()
     if tried:
         draw_outcome(page, page.workbench.keys.start_check(page.actor, issued.key, page.own_address), key="shown")
