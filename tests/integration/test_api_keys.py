@@ -90,10 +90,10 @@ def test_a_key_comes_into_being_only_through_its_grant(
     """No grant, a used one, one for another action, of another user or log-in, or too old: refused, and no key made."""
     way, key_id = WAYS[action], issue_key(bench, ana).id
     ben, elsewhere = add_person(bench, "ben"), bench.identity.log_in("ana", Secret(ana.password)).actor
-    used = ana.grant(bench, action)
-    way(bench, ana.actor, used, key_id)
     stale = ana.grant(bench, action)
     clock.pass_time(minutes=5)
+    used = ana.grant(bench, action)
+    way(bench, ana.actor, used, key_id)
     others = [ana.grant(bench, other) for other in WAYS if other != action]
     theirs = [ben.grant(bench, action), Person(elsewhere, ana.password).grant(bench, action)]
     before = bench.keys.list_keys(ana.actor)
