@@ -223,6 +223,20 @@ def test_a_lost_answer_does_not_lock_the_device_out(bench: Workbench, ana: Perso
     assert acts(bench, old.key) is None
 
 
+def test_nobody_rolls_a_key_of_somebody_else_nor_a_revoked_one(bench: Workbench, ana: Person) -> None:
+    """Not found, with a grant of one's own; the key goes on as it was, and nothing is made."""
+    ben, mine, ended = add_person(bench, "ben"), issue_key(bench, ana), issue_key(bench, ana)
+    bench.keys.revoke(ana.actor, ended.id)
+    before = bench.keys.list_keys(ana.actor)
+
+    for person, key_id in ((ben, mine.id), (ana, ended.id)):
+        with pytest.raises(NotFound):
+            bench.keys.roll(person.actor, person.grant(bench, ROLL_ACTION), key_id)
+    assert bench.keys.list_keys(ana.actor) == before
+    assert bench.keys.list_keys(ben.actor) == []
+    assert acts(bench, mine.key) is not None
+
+
 def test_rolling_twice_in_a_row_ends_both_predecessors_at_first_use(bench: Workbench, ana: Person) -> None:
     """A key rolled before its predecessor was replaced for good takes that one with it."""
     first = issue_key(bench, ana)

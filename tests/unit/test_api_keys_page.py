@@ -302,6 +302,26 @@ def test_the_use_of_a_key_is_shown_by_day_and_call_by_call(
     assert "no caduca" in facts
 
 
+def test_an_expiry_is_told_before_and_after(
+    open_page: Callable[[], AppTest], bench: Workbench, ana: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two weeks before it «Caduca pronto», afterwards «Caducada»; renewing is offered both times."""
+    expires = bench.clock() + timedelta(days=5)
+    issued = bench.keys.issue(ana.actor, ana.grant(bench, ISSUE_ACTION), "App", [Scope.READ], expires)
+    before = open_page()
+    log_in = bench.identity.find_actor(ana.actor.session_hash)
+    monkeypatch.setattr(bench.identity, "find_actor", lambda _session_hash: log_in)
+    monkeypatch.setattr(bench, "clock", lambda: expires)
+    after = open_page()
+
+    assert "Caduca pronto" in texts_of(before)
+    assert "caduca " in texts_of(before)
+    assert "Caducada" not in texts_of(before)
+    assert "Caducada" in texts_of(after)
+    assert before.button(key=f"api_key_renew_{issued.id}").label == "Renovar"
+    assert after.button(key=f"api_key_renew_{issued.id}").label == "Renovar"
+
+
 def test_the_examples_name_the_real_address_and_the_python_one_runs(
     open_page: Callable[[], AppTest], bench: Workbench, ana: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
