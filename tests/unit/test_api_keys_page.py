@@ -7,7 +7,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -280,9 +280,10 @@ def test_a_wrong_password_in_the_dialog_counts_for_the_log_in_too(
 
 
 def test_the_use_of_a_key_is_shown_by_day_and_call_by_call(
-    open_page: Callable[[], AppTest], bench: Workbench, ana: Person
+    open_page: Callable[[], AppTest], bench: Workbench, ana: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two weeks as a chart, the last twenty calls as a table, when it was made, last used and from where."""
+    monkeypatch.setattr(bench, "clock", lambda: datetime(2025, 3, 1, 12, 3, tzinfo=UTC))
     issued = issue_key(bench, ana)
     for number in range(25):
         call = CallRecord(bench.clock(), "GET", f"/templates/{number}", 404, 7, "192.0.2.9")
@@ -297,8 +298,8 @@ def test_the_use_of_a_key_is_shown_by_day_and_call_by_call(
     assert list(table["Llamada"]) == [f"GET /templates/{number}" for number in range(24, 4, -1)]
     assert set(zip(table["Estado"], table["ms"], table["Desde"], strict=True)) == {(404, 7, "192.0.2.9")}
     assert list(days["Llamadas"]) == [0] * 13 + [25]
-    assert "creada ahora mismo" in facts
-    assert "último uso ahora mismo desde 192\\.0\\.2\\.9" in facts
+    assert "creada 01/03/2025 12:03" in facts
+    assert "último uso 01/03/2025 12:03 desde 192\\.0\\.2\\.9" in facts
     assert "no caduca" in facts
 
 
