@@ -32,6 +32,14 @@ VACIA = "vacia@example.com"
 FOLDER_STAGES = ["namespace", "list", "select", "append", "cleanup", "logout"]
 STRANGE_NAMES = ("Enviados 2026", "Correo/Año & más", 'Con "comillas"', "Отправленные", "台北", "Sent.Items")
 
+BAD_CERTIFICATES = [
+    ("self_signed", "cert_self_signed"),
+    ("expired", "cert_expired"),
+    ("wrong_name", "cert_wrong_name"),
+    ("unknown_root", "cert_untrusted_chain"),
+    ("missing_intermediate", "cert_untrusted_chain"),
+]
+
 
 def port_of(server: Dovecot, security: Security) -> int:
     """Return the port that speaks a mode."""
@@ -87,16 +95,7 @@ class TestSecurityModes:
         assert dovecot.raw_messages(ANA, "Sent") == []
 
     @pytest.mark.parametrize("security", [Security.SSL, Security.STARTTLS])
-    @pytest.mark.parametrize(
-        ("name", "key"),
-        [
-            ("self_signed", "cert_self_signed"),
-            ("expired", "cert_expired"),
-            ("wrong_name", "cert_wrong_name"),
-            ("unknown_root", "cert_untrusted_chain"),
-            ("missing_intermediate", "cert_untrusted_chain"),
-        ],
-    )
+    @pytest.mark.parametrize(("name", "key"), BAD_CERTIFICATES)
     def test_each_bad_certificate_has_its_own_verdict_and_card(
         self, dovecot_with: DovecotFactory, certificates: Certificates, security: Security, name: str, key: str
     ) -> None:
@@ -356,6 +355,20 @@ class TestPostfix:
         assert deciding(steps) == ("", "")
         assert stages(steps)[-4:] == ["auth", "mail_from", "rcpt_to", "quit"]
         assert "queued as" not in shown_text(steps)
+
+    @pytest.mark.parametrize("security", [Security.SSL, Security.STARTTLS])
+    @pytest.mark.parametrize(("name", "key"), BAD_CERTIFICATES)
+    def test_each_bad_certificate_has_its_own_verdict_and_card(
+        self, postfix: Postfix, certificates: Certificates, security: Security, name: str, key: str
+    ) -> None:
+        """Refused before any credential, as with Dovecot; the card shows what the server showed."""
+        certificate = getattr(certificates, name)
+        request = replace(imap_request(postfix.doors[certificate][security], security), leg=Leg.SMTP)
+        steps = list(probe_smtp(request, loopback_environment(certificates)))
+
+        assert deciding(steps) == ("tls", key)
+        assert step_of(steps, Stage.TLS).details["certificate"]["sha256"] == certificate.sha256
+        assert {"auth", "mail_from"}.isdisjoint(stages(steps))
 
     @pytest.mark.parametrize(("security", "port"), SMTP_MODES)
     def test_a_sent_message_is_read_back_by_imap(

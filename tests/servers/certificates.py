@@ -53,6 +53,11 @@ class Certificates:
     unknown_root: Certificate
     missing_intermediate: Certificate
 
+    @property
+    def bad(self) -> tuple[Certificate, ...]:
+        """Those that a client must refuse, each for a reason of its own."""
+        return self.self_signed, self.expired, self.wrong_name, self.unknown_root, self.missing_intermediate
+
 
 def make_certificates(folder: Path) -> Certificates:
     """Make the whole set in ``folder`` (readable by every user, since mail servers change theirs)."""

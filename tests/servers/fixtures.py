@@ -66,9 +66,9 @@ def dovecot(certificates: Certificates, dovecot_with: DovecotFactory) -> Dovecot
 
 
 @pytest.fixture(scope="session")
-def postfix(dovecot: Dovecot) -> Iterator[Postfix]:
-    """A Postfix over the accounts and mailboxes of :func:`dovecot`."""
+def postfix(certificates: Certificates, dovecot: Dovecot) -> Iterator[Postfix]:
+    """A Postfix over the accounts and mailboxes of :func:`dovecot`; its ``doors`` show the bad certificates."""
     if not postfix_installed():
         leave_out("postfix (or the right to run it: it starts as root)")
-    with Postfix(dovecot) as server:
+    with Postfix(dovecot, shown_too=certificates.bad) as server:
         yield server

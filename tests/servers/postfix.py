@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cgcore.mail.account import Security
+from tests.servers.certificates import Certificate
 from tests.servers.daemon import Daemon, free_ports, make_folder, remove
 from tests.servers.dovecot import USERS, Dovecot
 
@@ -86,6 +89,16 @@ scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
 
+# Two more doors that show a certificate of their own.
+_DOORS = """
+127.0.0.1:{starttls} inet n - n - - smtpd
+  -o smtpd_tls_security_level=encrypt
+  -o smtpd_tls_chain_files={key},{chain}
+127.0.0.1:{ssl} inet n - n - - smtpd
+  -o smtpd_tls_wrappermode=yes
+  -o smtpd_tls_chain_files={key},{chain}
+"""
+
 
 def postfix_installed() -> bool:
     """Return whether the Debian package is there and may be used: Postfix needs root to change its user."""
@@ -97,15 +110,22 @@ class Postfix:
 
     Accounts and certificate are those of ``dovecot``, whose Maildirs receive the mail for ``example.com``. A user may
     send as their own address only. ``espera@example.com`` is greylisted, ``rebosa@example.com`` is full.
-    What is addressed to other domains is accepted after signing in and thrown away.
+    What is addressed to other domains is accepted after signing in and thrown away. ``doors`` has two more ports for
+    each certificate of ``shown_too``, by security.
     """
 
-    def __init__(self, dovecot: Dovecot, *, size_limit: int = 10_240_000) -> None:
+    def __init__(
+        self, dovecot: Dovecot, *, shown_too: Sequence[Certificate] = (), size_limit: int = 10_240_000
+    ) -> None:
         assert dovecot.certificate is not None, "this Dovecot has no certificate to share"
         self._dovecot = dovecot
         self._size_limit = size_limit
         self.folder = make_folder("cg-postfix-")
-        self.port, self.submission_port, self.tls_port = free_ports(3)
+        self.port, self.submission_port, self.tls_port, *others = free_ports(3 + 2 * len(shown_too))
+        self.doors = {
+            certificate: {Security.STARTTLS: starttls, Security.SSL: ssl}
+            for certificate, starttls, ssl in zip(shown_too, others[::2], others[1::2], strict=True)
+        }
 
     def log_text(self) -> str:
         """Return what the server wrote so far."""
@@ -158,9 +178,14 @@ class Postfix:
                 auth=self._dovecot.auth_socket,
             )
         )
-        (self.folder / "etc" / "master.cf").write_text(
-            _SERVICES.format(port=self.port, submission_port=self.submission_port, tls_port=self.tls_port)
-        )
+        services = _SERVICES.format(port=self.port, submission_port=self.submission_port, tls_port=self.tls_port)
+        doors = [
+            _DOORS.format(
+                starttls=ports[Security.STARTTLS], ssl=ports[Security.SSL], key=certificate.key, chain=certificate.chain
+            )
+            for certificate, ports in self.doors.items()
+        ]
+        (self.folder / "etc" / "master.cf").write_text(services + "".join(doors))
 
     def _queue(self, name: str, group: str, mode: int) -> None:
         folder = self.folder / "queue" / name
