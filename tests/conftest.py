@@ -53,7 +53,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     """A fresh, migrated database; the test runs once on SQLite and once on PostgreSQL."""
     url = f"sqlite:///{tmp_path / 'data' / 'cloud-gestion.db'}"
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_server").create_database("t_" + secrets.token_hex(6))
+        url = request.getfixturevalue("postgres_server").create_migrated_database("t_" + secrets.token_hex(6))
     database = open_database(url)
     yield database
     database.close()

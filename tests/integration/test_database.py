@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
 from cgcore.errors import StorageError
+from cgcore.storage.api_key_reader import ApiKeyReader
 from cgcore.storage.database import Database, open_database
 from cgcore.storage.revision import HEAD_REVISION, is_current
 from cgcore.storage.tables import CompanyRow, MailAccountRow
@@ -44,6 +45,18 @@ def test_an_exception_in_a_session_leaves_nothing_behind(database: Database) -> 
 
     with database.read() as session:
         assert session.exec(select(CompanyRow)).all() == []
+
+
+def test_a_database_that_is_not_there_is_told_without_its_address(database: Database, tmp_path: Path) -> None:
+    """Health sees it, and the check of a key fails in words of ours instead of looking like an unknown key."""
+    away = Database(database.url.set(database=str(tmp_path / "missing" / "away")).render_as_string(hide_password=False))
+    with pytest.raises(StorageError) as caught:
+        ApiKeyReader(away).find("k")
+
+    assert (database.is_reachable(), away.is_reachable()) == (True, False)
+    assert ApiKeyReader(database).find("k") is None
+    assert "away" not in str(caught.value)
+    away.close()
 
 
 def test_a_database_of_a_newer_program_is_refused(database: Database) -> None:

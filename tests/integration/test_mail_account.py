@@ -66,21 +66,21 @@ def test_the_password_is_in_no_file_of_the_data_folder(workbench: Workbench) -> 
     assert not [path for path in files if _PASSWORD.encode() in path.read_bytes()]
 
 
-def test_none_keeps_an_empty_one_removes_and_another_replaces(workbench: Workbench) -> None:
+def test_none_keeps_an_empty_one_removes_and_another_replaces(workbench_on_each: Workbench) -> None:
     """The three meanings of the password field."""
-    actor, section = _add_user(workbench, "ana"), workbench.mail_account
+    actor, section = _add_user(workbench_on_each, "ana"), workbench_on_each.mail_account
     name = f"mail/{actor.user_id}"
 
     section.save(actor, _DRAFT, version=0)
     section.save(actor, replace(_DRAFT, password=None, read_receipt=True), version=1)
-    kept = workbench.vault.get(name)
+    kept = workbench_on_each.vault.get(name)
     section.save(actor, replace(_DRAFT, password=Secret("otra")), version=2)
-    replaced = workbench.vault.get(name)
+    replaced = workbench_on_each.vault.get(name)
     last = section.save(actor, replace(_DRAFT, password=Secret("")), version=3)
 
     assert kept == Secret(_PASSWORD)
     assert replaced == Secret("otra")
-    assert workbench.vault.get(name) is None
+    assert workbench_on_each.vault.get(name) is None
     assert not last.password_set
 
 

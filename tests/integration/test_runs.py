@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cgcore.errors import NotFound
 from cgcore.identity.actor import Actor
 from cgcore.mail.steps import Leg, Stage, Status, Step, Verdict
 from cgcore.runs import Cell
+from cgcore.storage.probe_runs import ProbeRunStore
 from cgcore.storage.tables import UserRow
 from cgcore.workbench import Workbench
 from cgcore.workbench.runs import Job
@@ -72,15 +76,15 @@ def test_a_follower_that_leaves_stops_nothing(workbench: Workbench) -> None:
     assert len(last.steps) == 2
 
 
-def test_users_do_not_see_each_others_runs(workbench: Workbench) -> None:
+def test_users_do_not_see_each_others_runs(workbench_on_each: Workbench) -> None:
     """The same cell of another user is another run, and stays unseen."""
-    ana, berta, gate = _add_user(workbench, "ana"), _add_user(workbench, "berta"), threading.Event()
+    ana, berta, gate = _add_user(workbench_on_each, "ana"), _add_user(workbench_on_each, "berta"), threading.Event()
     gate.set()
 
-    run = workbench.runs.start(ana, Cell.SMTP, "f", _gated(gate, []))
-    list(workbench.runs.follow(ana, run))
+    run = workbench_on_each.runs.start(ana, Cell.SMTP, "f", _gated(gate, []))
+    list(workbench_on_each.runs.follow(ana, run))
 
-    assert workbench.runs.find_last(berta, Cell.SMTP) is None
+    assert workbench_on_each.runs.find_last(berta, Cell.SMTP) is None
 
 
 def test_a_broken_job_ends_without_a_verdict(workbench: Workbench) -> None:
@@ -117,3 +121,21 @@ def test_a_follower_may_leave_while_nothing_happens(workbench: Workbench) -> Non
 
     assert last.verdict is not None
     assert len(last.steps) == 2
+
+
+def test_stored_runs_are_counted_and_read_by_their_owner_only(workbench_on_each: Workbench) -> None:
+    """Those of one cell that began after a moment; steps are there before the end, and nobody else gets at them."""
+    ana, berta = _add_user(workbench_on_each, "ana"), _add_user(workbench_on_each, "berta")
+    store, noon = ProbeRunStore(workbench_on_each.database), datetime(2026, 11, 24, 12, tzinfo=UTC)
+    store.create(ana.user_id, Cell.SMTP, "f", noon)
+    run = store.create(ana.user_id, Cell.SMTP, "f", noon + timedelta(seconds=1))
+    store.keep_steps(replace(run, steps=(_STEP,)))
+
+    assert (run.number, store.get(ana.user_id, run.id).steps) == (2, (_STEP,))
+    assert store.count_since(ana.user_id, Cell.SMTP, noon) == 1
+    assert (store.count_since(ana.user_id, Cell.IMAP, noon), store.count_since(berta.user_id, Cell.SMTP, noon)) == (
+        0,
+        0,
+    )
+    with pytest.raises(NotFound):
+        store.get(berta.user_id, run.id)

@@ -92,21 +92,21 @@ def test_the_history_keeps_an_image_once_and_gives_it_back(workbench_on_each: Wo
     assert len(versions) == 30
 
 
-def test_version_numbers_go_on_after_a_row_was_deleted(workbench: Workbench) -> None:
+def test_version_numbers_go_on_after_a_row_was_deleted(workbench_on_each: Workbench) -> None:
     """A version that somebody still holds does not come back with another text."""
-    section = workbench.templates
-    ana = add_user(workbench, "ana")
+    section = workbench_on_each.templates
+    ana = add_user(workbench_on_each, "ana")
     section.save(ana, QUOTE, "uno", "", version=0)
-    with workbench.database.session() as session:
+    with workbench_on_each.database.session() as session:
         session.delete(session.exec(select(MailTemplateRow)).one())
 
     assert section.save(ana, QUOTE, "dos", "", version=0).version == 2
 
 
-def test_restore_and_copy_are_saves(workbench: Workbench) -> None:
+def test_restore_and_copy_are_saves(workbench_on_each: Workbench) -> None:
     """Both leave the state before in the history."""
-    section = workbench.templates
-    ana = add_user(workbench, "ana")
+    section = workbench_on_each.templates
+    ana = add_user(workbench_on_each, "ana")
     section.save(ana, INVOICE, "F", "<p>f</p>", version=0)
     copied = section.copy(ana, INVOICE, QUOTE, version=0)
     restored = section.restore(ana, QUOTE, version=copied.version)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cgcore.storage.database import open_database
 from tests.servers.leftout import leave_out
 
 __all__ = ["PostgresServer", "postgres_server"]
@@ -24,6 +25,7 @@ class PostgresServer:
 
     def __init__(self, bin_dir: Path, folder: Path, port: int) -> None:
         self._bin, self._folder, self.port = bin_dir, folder, port
+        self._model = ""
 
     def start(self) -> None:
         """Initialise and start the cluster; nothing is kept safe on disk, it is thrown away."""
@@ -38,10 +40,20 @@ class PostgresServer:
 
     def create_database(self, name: str) -> str:
         """Create database ``name`` and return its URL."""
+        return self._create(name)
+
+    def create_migrated_database(self, name: str) -> str:
+        """Create database ``name`` as the migrations make it and return its URL; they run once, the rest are copies."""
+        if not self._model:
+            open_database(self._create("migrated")).close()
+            self._model = "migrated"
+        return self._create(name, self._model)
+
+    def _create(self, name: str, model: str = "template1") -> str:
         import psycopg
 
         with psycopg.connect(self._dsn("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{model}"')  # type: ignore[arg-type]
         return self._dsn(name)
 
     def _dsn(self, database: str) -> str:

@@ -62,14 +62,14 @@ def test_a_line_in_the_callers_transaction_goes_with_it(workbench_on_each: Workb
     assert actions(workbench_on_each, ANA) == ["user_added"]
 
 
-def test_pages_join_without_gap_or_repeat(workbench: Workbench) -> None:
+def test_pages_join_without_gap_or_repeat(workbench_on_each: Workbench) -> None:
     """Following ``next`` meets every line once, also while new lines arrive."""
     for number in range(7):
-        workbench.activity.record(ANA, Action.SERIES_SAVED, f"S{number}")
-    first = workbench.activity.list(ANA, limit=3)
-    workbench.activity.record(ANA, Action.SERIES_SAVED, "late")
-    second = workbench.activity.list(ANA, first["next"], limit=3)
-    third = workbench.activity.list(ANA, second["next"], limit=3)
+        workbench_on_each.activity.record(ANA, Action.SERIES_SAVED, f"S{number}")
+    first = workbench_on_each.activity.list(ANA, limit=3)
+    workbench_on_each.activity.record(ANA, Action.SERIES_SAVED, "late")
+    second = workbench_on_each.activity.list(ANA, first["next"], limit=3)
+    third = workbench_on_each.activity.list(ANA, second["next"], limit=3)
 
     seen = [entry.object for page in (first, second, third) for entry in page["items"]]
     assert seen == ["S6", "S5", "S4", "S3", "S2", "S1", "S0"]
@@ -100,14 +100,14 @@ def test_filters_narrow_and_a_wildcard_is_plain_text(workbench_on_each: Workbenc
     assert actions(workbench_on_each, LUIS, username="ana") == []
 
 
-def test_the_time_filter_is_half_open(workbench: Workbench) -> None:
+def test_the_time_filter_is_half_open(workbench_on_each: Workbench) -> None:
     """``since`` counts, ``until`` does not."""
     moment = datetime(2026, 11, 24, 12, tzinfo=UTC)
-    workbench.clock = lambda: moment
-    workbench.activity.record(ANA, Action.LOGGED_IN)
+    workbench_on_each.clock = lambda: moment
+    workbench_on_each.activity.record(ANA, Action.LOGGED_IN)
 
-    assert workbench.activity.list(ANA, filters=ActivityFilters(since=moment))["items"]
-    assert not workbench.activity.list(ANA, filters=ActivityFilters(until=moment))["items"]
+    assert workbench_on_each.activity.list(ANA, filters=ActivityFilters(since=moment))["items"]
+    assert not workbench_on_each.activity.list(ANA, filters=ActivityFilters(until=moment))["items"]
 
 
 @pytest.mark.parametrize("statement", ["UPDATE activity SET detail = 'x'", "DELETE FROM activity"])
@@ -148,12 +148,12 @@ def test_a_spreadsheet_computes_nothing(text_: str) -> None:
     assert neutral_cell(text_) == f"'{text_}"
 
 
-def test_the_csv_holds_what_the_reader_may_see(workbench: Workbench) -> None:
+def test_the_csv_holds_what_the_reader_may_see(workbench_on_each: Workbench) -> None:
     """One header, one line an entry, labels in place of codes, nothing of another user."""
-    workbench.activity.record(ANA, Action.SERIES_ADDED, "secreta")
-    workbench.activity.record(LUIS, Action.PROBE_RUN, '=HYPERLINK("x")', detail='comillas " y ; punto')
+    workbench_on_each.activity.record(ANA, Action.SERIES_ADDED, "secreta")
+    workbench_on_each.activity.record(LUIS, Action.PROBE_RUN, '=HYPERLINK("x")', detail='comillas " y ; punto')
     text_ = "".join(
-        workbench.activity.export_csv(LUIS, header=HEADER, labels={"probe_run": "Prueba", "ok": "Correcto"})
+        workbench_on_each.activity.export_csv(LUIS, header=HEADER, labels={"probe_run": "Prueba", "ok": "Correcto"})
     )
     rows = list(csv.reader(io.StringIO(text_.removeprefix("\ufeff")), delimiter=";"))
 

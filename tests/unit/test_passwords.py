@@ -71,18 +71,18 @@ def test_the_hash_is_argon2id_with_the_recommended_cost() -> None:
     assert (parameters.memory_cost, parameters.time_cost, parameters.parallelism) == (19456, 2, 1)
 
 
-def test_a_hash_of_earlier_parameters_is_made_anew_at_log_in(workbench: Workbench) -> None:
+def test_a_hash_of_earlier_parameters_is_made_anew_at_log_in(workbench_on_each: Workbench) -> None:
     """After the log-in the stored hash has today's parameters and still opens with the same password."""
-    add_user(workbench)
+    add_user(workbench_on_each)
     weak = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD.reveal())
-    _store_hash(workbench, weak)
+    _store_hash(workbench_on_each, weak)
 
-    workbench.identity.log_in("ana", PASSWORD)
+    workbench_on_each.identity.log_in("ana", PASSWORD)
 
-    stored = _load_hash(workbench)
+    stored = _load_hash(workbench_on_each)
     assert stored != weak
     assert argon2.extract_parameters(stored).memory_cost == 19456
-    workbench.identity.log_in("ana", PASSWORD)
+    workbench_on_each.identity.log_in("ana", PASSWORD)
 
 
 @pytest.mark.parametrize("username", ["ana", "nadie", "cerrada"])
@@ -205,18 +205,18 @@ def test_a_grant_is_for_one_action_of_one_log_in_once(workbench_on_each: Workben
         identity.consume_grant(session, actor, grant, "issue_key")
 
 
-def test_a_grant_lasts_five_minutes(workbench: Workbench) -> None:
+def test_a_grant_lasts_five_minutes(workbench_on_each: Workbench) -> None:
     """Afterwards the password has to be asked again."""
     clock = HandClock()
-    workbench.clock = clock
-    add_user(workbench)
-    actor = workbench.identity.log_in("ana", PASSWORD).actor
-    grant = workbench.identity.issue_grant(actor, "issue_key", PASSWORD)
+    workbench_on_each.clock = clock
+    add_user(workbench_on_each)
+    actor = workbench_on_each.identity.log_in("ana", PASSWORD).actor
+    grant = workbench_on_each.identity.issue_grant(actor, "issue_key", PASSWORD)
 
     clock.move(seconds=GRANT.total_seconds())
 
-    with pytest.raises(NotAllowed), workbench.database.session() as session:
-        workbench.identity.consume_grant(session, actor, grant, "issue_key")
+    with pytest.raises(NotAllowed), workbench_on_each.database.session() as session:
+        workbench_on_each.identity.consume_grant(session, actor, grant, "issue_key")
 
 
 def test_a_code_of_one_purpose_is_unknown_to_the_others(workbench_on_each: Workbench) -> None:

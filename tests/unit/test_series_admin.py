@@ -260,18 +260,19 @@ def test_a_starter_set_meets_a_taken_code_and_creates_nothing(workbench_on_each:
     assert workbench_on_each.series.count(admin) == 1
 
 
-def test_pages_of_series_join(workbench: Workbench) -> None:
+def test_pages_of_series_join(workbench_on_each: Workbench) -> None:
     """By code, each once; text narrows and a wildcard is plain text."""
-    admin = add_user(workbench, "ana", Role.ADMIN)
+    admin = add_user(workbench_on_each, "ana", Role.ADMIN)
     for number in range(7):
-        add_series(workbench, admin, f"S{number}", T.QUOTE, active=number != 3)
-    first = workbench.series.list(admin, limit=4)
-    second = workbench.series.list(admin, cursor=first["next"], limit=4)
+        add_series(workbench_on_each, admin, f"S{number}", T.QUOTE, active=number != 3)
+    first = workbench_on_each.series.list(admin, limit=4)
+    second = workbench_on_each.series.list(admin, cursor=first["next"], limit=4)
 
     assert [series.code for page in (first, second) for series in page["items"]] == [f"S{n}" for n in range(7)]
     assert second["next"] is None
-    assert [series.code for series in workbench.series.list(admin, active=False)["items"]] == ["S3"]
-    assert workbench.series.list(admin, text="%")["items"] == []
+    assert [series.code for series in workbench_on_each.series.list(admin, active=False)["items"]] == ["S3"]
+    assert [series.code for series in workbench_on_each.series.list(admin, text="s5")["items"]] == ["S5"]
+    assert workbench_on_each.series.list(admin, text="%")["items"] == []
 
 
 def test_a_user_reads_series_and_changes_none(workbench: Workbench) -> None:

@@ -51,16 +51,18 @@ def test_own_before_company_before_the_only_one(
 
 
 def test_a_new_user_has_none_and_sees_why(workbench_on_each: Workbench, admin: Actor) -> None:
-    """One series: the only one, not stored. Two: none, and the row says so."""
+    """One series: the only one, not stored. Two: none, and the row says so; a search narrows them."""
     luis = add_user(workbench_on_each, "luis")
     add_series(workbench_on_each, admin, "P", T.QUOTE)
     only = workbench_on_each.series.defaults.get(luis).row(T.QUOTE)
     add_series(workbench_on_each, admin, "Q", T.QUOTE)
     both = workbench_on_each.series.defaults.get(luis)
+    found = workbench_on_each.series.defaults.get(luis, search="q").row(T.QUOTE)
 
     assert (only.own, only.effective, only.reason, only.next_number) == (None, "P", Reason.ONLY_ONE, "P 1")
     assert (both.row(T.QUOTE).effective, both.row(T.QUOTE).reason) == ("", Reason.NONE)
     assert [finding.code for finding in both.row(T.QUOTE).findings] == ["no_default"]
+    assert [code for code, _name in found.options] == ["Q"]
     assert [row.document_type for row in both.rows] == [entry.code for entry in DOCUMENT_TYPES]
     assert both.as_json()["quote"] == {"series": None, "effective": None, "reason": "none"}
 
@@ -142,11 +144,14 @@ def test_for_everybody_sets_the_company_and_removes_own_choices(workbench_on_eac
     listed = section.list_overridden(admin, [T.QUOTE])
     section.save_company(admin, {T.QUOTE: "Q"}, None, clear_own=True)
     after = section.get(luis)
+    section.save_company(admin, {T.QUOTE: None}, None)
+    removed = section.get(luis)
 
     assert (warned.effective, [finding.code for finding in warned.findings]) == ("P", ["differs_from_company"])
     assert [(choice.username, choice.series_code) for choice in listed] == [("luis", "P")]
     assert (after.row(T.QUOTE).effective, after.row(T.QUOTE).reason) == ("Q", Reason.COMPANY)
     assert after.row(T.SALES_ORDER).own == "P"
+    assert (removed.row(T.QUOTE).effective, removed.row(T.QUOTE).reason) == ("", Reason.NONE)
 
 
 def test_a_stale_save_is_refused_with_what_stands_there(workbench_on_each: Workbench, admin: Actor) -> None:

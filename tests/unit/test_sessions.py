@@ -77,21 +77,21 @@ def test_twelve_hours_end_a_log_in_however_busy(workbench: Workbench) -> None:
     assert workbench.identity.find_actor_by_cookie(result.token) is None
 
 
-def test_reruns_do_not_write(workbench: Workbench) -> None:
+def test_reruns_do_not_write(workbench_on_each: Workbench) -> None:
     """Last seen moves at most every half minute, however often a page reruns."""
     clock = HandClock()
-    workbench.clock = clock
-    add_user(workbench)
-    result = workbench.identity.log_in("ana", PASSWORD)
+    workbench_on_each.clock = clock
+    add_user(workbench_on_each)
+    result = workbench_on_each.identity.log_in("ana", PASSWORD)
     began = clock.now
     clock.move(seconds=29)
-    workbench.identity.find_actor_by_cookie(result.token)
-    seen_early = _rows(workbench)[0].last_seen
+    workbench_on_each.identity.find_actor_by_cookie(result.token)
+    seen_early = _rows(workbench_on_each)[0].last_seen
     clock.move(seconds=1)
-    workbench.identity.find_actor_by_cookie(result.token)
+    workbench_on_each.identity.find_actor_by_cookie(result.token)
 
     assert seen_early == began
-    assert _rows(workbench)[0].last_seen == clock.now
+    assert _rows(workbench_on_each)[0].last_seen == clock.now
 
 
 def test_log_out_and_closing_the_account_act_at_once(workbench: Workbench) -> None:
@@ -112,22 +112,22 @@ def test_log_out_and_closing_the_account_act_at_once(workbench: Workbench) -> No
     assert workbench.identity.find_actor(two.session_hash) is None
 
 
-def test_a_user_sees_and_ends_only_their_own_log_ins(workbench: Workbench) -> None:
+def test_a_user_sees_and_ends_only_their_own_log_ins(workbench_on_each: Workbench) -> None:
     """The list marks the current one; somebody else's cannot be ended by its id."""
-    add_user(workbench)
-    add_user(workbench, "luis")
-    here = workbench.identity.log_in("ana", PASSWORD, ip="203.0.113.5", user_agent="Firefox").actor
-    there = workbench.identity.log_in("ana", PASSWORD).actor
-    luis = workbench.identity.log_in("luis", PASSWORD).actor
+    add_user(workbench_on_each)
+    add_user(workbench_on_each, "luis")
+    here = workbench_on_each.identity.log_in("ana", PASSWORD, ip="203.0.113.5", user_agent="Firefox").actor
+    there = workbench_on_each.identity.log_in("ana", PASSWORD).actor
+    luis = workbench_on_each.identity.log_in("luis", PASSWORD).actor
 
-    shown = workbench.identity.list_sessions(here)
+    shown = workbench_on_each.identity.list_sessions(here)
     assert {(entry.id, entry.current) for entry in shown} == {(here.session_hash, True), (there.session_hash, False)}
-    assert not workbench.identity.end_session(here, luis.session_hash)
-    assert workbench.identity.find_actor(luis.session_hash) == luis
+    assert not workbench_on_each.identity.end_session(here, luis.session_hash)
+    assert workbench_on_each.identity.find_actor(luis.session_hash) == luis
 
-    assert workbench.identity.end_other_sessions(here) == 1
-    assert workbench.identity.find_actor(there.session_hash) is None
-    assert [entry.id for entry in workbench.identity.list_sessions(here)] == [here.session_hash]
+    assert workbench_on_each.identity.end_other_sessions(here) == 1
+    assert workbench_on_each.identity.find_actor(there.session_hash) is None
+    assert [entry.id for entry in workbench_on_each.identity.list_sessions(here)] == [here.session_hash]
 
 
 def test_the_last_administrator_stays(workbench_on_each: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,19 +201,19 @@ def test_a_poor_password_at_first_use_leaves_the_code_good(workbench: Workbench)
     assert workbench.identity.find_actor_by_cookie(result.token) == result.actor
 
 
-def test_a_code_of_the_console_lasts_a_day(workbench: Workbench) -> None:
+def test_a_code_of_the_console_lasts_a_day(workbench_on_each: Workbench) -> None:
     """While one works no second is printed; afterwards it opens nothing and another may be printed."""
     clock = HandClock()
-    workbench.clock = clock
-    code = workbench.identity.renew_first_use_code()
+    workbench_on_each.clock = clock
+    code = workbench_on_each.identity.renew_first_use_code()
     assert code is not None
-    assert workbench.identity.renew_first_use_code() is None
+    assert workbench_on_each.identity.renew_first_use_code() is None
 
     clock.move(hours=24)
 
     with pytest.raises(NotAllowed):
-        workbench.identity.first_use(code, "jefa", PASSWORD)
-    assert workbench.identity.renew_first_use_code() is not None
+        workbench_on_each.identity.first_use(code, "jefa", PASSWORD)
+    assert workbench_on_each.identity.renew_first_use_code() is not None
 
 
 def test_the_settings_create_the_first_administrator_only(workbench: Workbench) -> None:

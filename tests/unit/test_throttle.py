@@ -86,21 +86,21 @@ def test_many_accounts_from_one_source_make_the_source_wait(workbench: Workbench
     workbench.identity.log_in("ana", PASSWORD, ip="203.0.113.6")
 
 
-def test_one_good_password_does_not_wash_the_source_clean(workbench: Workbench) -> None:
+def test_one_good_password_does_not_wash_the_source_clean(workbench_on_each: Workbench) -> None:
     """A guesser who owns an account cannot reset the count of the address with it."""
     clock = HandClock()
-    workbench.clock = clock
-    add_user(workbench)
+    workbench_on_each.clock = clock
+    add_user(workbench_on_each)
     for number in range(4):
         with pytest.raises(NotAllowed):
-            workbench.identity.log_in(f"user{number}", WRONG, ip="203.0.113.5")
+            workbench_on_each.identity.log_in(f"user{number}", WRONG, ip="203.0.113.5")
 
-    workbench.identity.log_in("ana", PASSWORD, ip="203.0.113.5")
+    workbench_on_each.identity.log_in("ana", PASSWORD, ip="203.0.113.5")
 
     with pytest.raises(NotAllowed):
-        workbench.identity.log_in("user9", WRONG, ip="203.0.113.5")
+        workbench_on_each.identity.log_in("user9", WRONG, ip="203.0.113.5")
     with pytest.raises(Throttled):
-        workbench.identity.log_in("ana", PASSWORD, ip="203.0.113.5")
+        workbench_on_each.identity.log_in("ana", PASSWORD, ip="203.0.113.5")
 
 
 def test_an_hour_without_failures_forgets_them(workbench: Workbench) -> None:
@@ -146,16 +146,16 @@ def test_tries_at_once_are_not_all_heard(workbench_on_each: Workbench) -> None:
     assert hasher.checks == 2
 
 
-def test_the_throttle_outlives_a_restart(workbench: Workbench) -> None:
+def test_the_throttle_outlives_a_restart(workbench_on_each: Workbench) -> None:
     """It stands in the database: a second process over it waits as well."""
-    add_user(workbench)
+    add_user(workbench_on_each)
     clock = HandClock()
-    workbench.clock = clock
+    workbench_on_each.clock = clock
     for _ in range(2):
         with pytest.raises(NotAllowed):
-            workbench.identity.log_in("ana", WRONG)
+            workbench_on_each.identity.log_in("ana", WRONG)
 
-    restarted = Workbench(workbench.settings, workbench.database, clock=clock)
+    restarted = Workbench(workbench_on_each.settings, workbench_on_each.database, clock=clock)
 
     with pytest.raises(Throttled):
         restarted.identity.log_in("ana", PASSWORD)

@@ -146,16 +146,20 @@ def test_a_user_keeps_their_own_particulars_and_no_role(workbench_on_each: Workb
     assert section.get(admin, "ana").active
 
 
-def test_pages_of_users_join(workbench: Workbench) -> None:
-    """By name, each once; the search looks at name and mail."""
-    admin = add_user(workbench, "ana", Role.ADMIN)
+def test_pages_of_users_join(workbench_on_each: Workbench) -> None:
+    """By name, each once; the search looks at name and mail; a name can be taken once, in whatever case."""
+    admin = add_user(workbench_on_each, "ana", Role.ADMIN)
     for number in range(6):
-        add_user(workbench, f"U{number}")
-    first = workbench.users.list(admin, limit=4)
-    second = workbench.users.list(admin, cursor=first["next"], limit=4)
+        add_user(workbench_on_each, f"U{number}")
+    first = workbench_on_each.users.list(admin, limit=4)
+    second = workbench_on_each.users.list(admin, cursor=first["next"], limit=4)
 
     assert [user.username for page in (first, second) for user in page["items"]] == [
         "ana", "U0", "U1", "U2", "U3", "U4", "U5",
     ]  # fmt: skip
     assert second["next"] is None
-    assert [user.username for user in workbench.users.list(admin, text="u3")["items"]] == ["U3"]
+    assert [user.username for user in workbench_on_each.users.list(admin, text="u3")["items"]] == ["U3"]
+    assert workbench_on_each.users.list(admin, active=False)["items"] == []
+    with pytest.raises(InvalidInput) as taken:
+        workbench_on_each.users.add(admin, NewUser("u3"))
+    assert [problem.code for problem in taken.value.problems] == ["username_taken"]
