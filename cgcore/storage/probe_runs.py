@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import datetime
 
-from sqlmodel import col, delete, func, select, update
+from sqlmodel import Session, col, delete, func, select, update
 
 from cgcore.errors import NotFound
 from cgcore.mail.steps import Step, Verdict
@@ -27,18 +28,16 @@ class ProbeRunStore:
     def create(self, user_id: int, cell: str, fingerprint: str, started: datetime) -> Run:
         """Store a new run without steps, forget the oldest ones of its cell, and return it."""
         with self._database.session() as session:
-            newest = select(ProbeRunRow).where(ProbeRunRow.user_id == user_id, ProbeRunRow.cell == cell)
-            last = session.exec(newest.order_by(col(ProbeRunRow.id).desc())).first()
+            of_cell = (ProbeRunRow.user_id == user_id, ProbeRunRow.cell == cell)
+            newest_first = col(ProbeRunRow.id).desc()
+            # The number alone: a row brings all its steps along.
+            last = session.exec(select(ProbeRunRow.number).where(*of_cell).order_by(newest_first).limit(1)).first()
             row = ProbeRunRow(
-                user_id=user_id,
-                cell=cell,
-                fingerprint=fingerprint,
-                started=started,
-                number=last.number + 1 if last else 1,
+                user_id=user_id, cell=cell, fingerprint=fingerprint, started=started, number=(last or 0) + 1
             )
             session.add(row)
-            old = newest.with_only_columns(col(ProbeRunRow.id)).order_by(col(ProbeRunRow.id).desc())
-            session.exec(delete(ProbeRunRow).where(col(ProbeRunRow.id).in_(old.offset(_KEPT_PER_CELL).limit(1000))))
+            old = select(ProbeRunRow.id).where(*of_cell).order_by(newest_first).offset(_KEPT_PER_CELL).limit(1000)
+            session.exec(delete(ProbeRunRow).where(col(ProbeRunRow.id).in_(old)))
             session.flush()
             return _to_run(row)
 
@@ -46,10 +45,11 @@ class ProbeRunStore:
         """Store the steps so far."""
         self._write(run.id, steps=[step.to_json() for step in run.steps])
 
-    def finish(self, run: Run) -> None:
-        """Store the end of a run."""
+    def finish(self, run: Run, session: Session | None = None) -> None:
+        """Store the end of a run; with ``session`` as part of the caller's transaction."""
         self._write(
             run.id,
+            session,
             steps=[step.to_json() for step in run.steps],
             verdict=run.verdict.to_json() if run.verdict else None,
             result=run.result,
@@ -80,9 +80,9 @@ class ProbeRunStore:
             )
             return session.exec(wanted).one()
 
-    def _write(self, run_id: int, **values: object) -> None:
-        with self._database.session() as session:
-            session.exec(update(ProbeRunRow).where(col(ProbeRunRow.id) == run_id).values(**values))
+    def _write(self, run_id: int, session: Session | None = None, **values: object) -> None:
+        with nullcontext(session) if session is not None else self._database.session() as writing:
+            writing.exec(update(ProbeRunRow).where(col(ProbeRunRow.id) == run_id).values(**values))
 
 
 def _to_run(row: ProbeRunRow) -> Run:

@@ -8,13 +8,16 @@ import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cgcore.api_keys.form import KeyParts, build_key
 from cgcore.mail.steps import Step, Verdict
 from cgcore.texts import sentence
 from cgcore.workbench.runs import Job
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
 
 __all__ = ["CHECKED_PATH", "build_check"]
 
@@ -52,7 +55,7 @@ def build_check(parts: KeyParts, address: str, name: str) -> Job:
             "ok" if key == "accepted" else key, "", ms, title, sentence("cgcore.api_keys", fix) if fix else ""
         )
 
-    def conclude(_steps: Sequence[Step], _verdict: Verdict) -> dict[str, Any]:
+    def conclude(_steps: Sequence[Step], _verdict: Verdict, _session: Session) -> dict[str, Any]:
         answer = answers[0]
         return {"status": answer.status, "phrase": answer.phrase, "answer": answer.body, "id": parts.id}
 

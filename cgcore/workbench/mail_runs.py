@@ -24,6 +24,8 @@ from cgcore.workbench.runs import Job
 from cgcore.workbench.texts import problem
 
 if TYPE_CHECKING:
+    from sqlmodel import Session
+
     from cgcore.workbench.core import Workbench
 
 __all__ = ["TEST_MAILS_PER_HOUR", "MailRuns"]
@@ -65,8 +67,9 @@ class MailRuns:
         def judge(steps: Sequence[Step], ms: int) -> Verdict:
             return build_verdict(steps, total_ms=ms, **values)
 
-        def conclude(_steps: Sequence[Step], verdict: Verdict) -> None:
-            self._workbench.activity.record(actor, Action.PROBE_RUN, f"{leg} {request.host}", verdict.verdict)
+        def conclude(_steps: Sequence[Step], verdict: Verdict, session: Session) -> None:
+            told = f"{leg} {request.host}"
+            self._workbench.activity.record(actor, Action.PROBE_RUN, told, verdict.verdict, session=session)
 
         return self._workbench.runs.start(
             actor, cell, self.fingerprint(actor, cell, draft), Job(steps, judge, conclude)
@@ -154,10 +157,11 @@ class MailRuns:
         def judge(steps: Sequence[Step], ms: int) -> Verdict:
             return build_verdict(steps, total_ms=ms, **values)
 
-        def conclude(steps: Sequence[Step], verdict: Verdict) -> dict[str, Any]:
+        def conclude(steps: Sequence[Step], verdict: Verdict, session: Session) -> dict[str, Any]:
             result = _sending_result(steps, message, recipient, draft.sent_folder)
-            queue_id = result["queue_id"]
-            self._workbench.activity.record(actor, Action.TEST_MAIL_SENT, recipient, verdict.verdict, detail=queue_id)
+            self._workbench.activity.record(
+                actor, Action.TEST_MAIL_SENT, recipient, verdict.verdict, detail=result["queue_id"], session=session
+            )
             return result
 
         fingerprint = self.fingerprint(actor, cell, draft, recipient)

@@ -20,6 +20,8 @@ from cgcore.runs import Cell, Run
 from cgcore.storage.probe_runs import ProbeRunStore
 
 if TYPE_CHECKING:
+    from sqlmodel import Session
+
     from cgcore.workbench.core import Workbench
 
 __all__ = ["Cell", "Job", "Run", "RunSection"]
@@ -38,12 +40,15 @@ class Job:
     """What a run does.
 
     ``steps`` yields them as they happen; ``judge`` turns them and the total time (ms) into the verdict; ``conclude``
-    is told both at the end (trail, message state) and returns what only this cell knows.
+    is told both at the end, writes what belongs to it (the trail) in the transaction that stores them, and returns
+    what only this cell knows.
     """
 
     steps: Callable[[], Iterator[Step]]
     judge: Callable[[Sequence[Step], int], Verdict]
-    conclude: Callable[[Sequence[Step], Verdict], dict[str, Any] | None] = lambda _steps, _verdict: None
+    conclude: Callable[[Sequence[Step], Verdict, Session], dict[str, Any] | None] = lambda _steps, _verdict, _session: (
+        None
+    )
 
 
 class RunSection:
@@ -161,7 +166,7 @@ class RunSection:
                 stored_at = time.monotonic()
         total_ms = round((time.monotonic() - began) * 1000)
         verdict = job.judge(run.steps, total_ms)
-        result = job.conclude(run.steps, verdict)
-        self._store.finish(
-            replace(run, verdict=verdict, result=result, duration_ms=total_ms, finished=self._workbench.clock())
-        )
+        run = replace(run, verdict=verdict, duration_ms=total_ms, finished=self._workbench.clock())
+        # One transaction: a person waits for its end, and each has to reach the disk.
+        with self._workbench.database.session() as session:
+            self._store.finish(replace(run, result=job.conclude(run.steps, verdict, session)), session)

@@ -16,6 +16,8 @@ from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 from cgcore.workbench.runs import Job
 
 if TYPE_CHECKING:
+    from sqlmodel import Session
+
     from cgcore.workbench.core import Workbench
 
 __all__ = ["SeriesChecks"]
@@ -33,7 +35,7 @@ class SeriesChecks:
         job = Job(
             steps=_no_steps,
             judge=lambda _steps, ms: _judge(defaults, ms),
-            conclude=lambda _steps, verdict: self._conclude(actor, defaults, verdict),
+            conclude=lambda _steps, verdict, session: self._conclude(actor, defaults, verdict, session),
         )
         return self._workbench.runs.start(actor, Cell.SERIES_CHECK, defaults_fingerprint(defaults), job)
 
@@ -64,8 +66,8 @@ class SeriesChecks:
             return None
         return run.started
 
-    def _conclude(self, actor: Actor, defaults: Defaults, verdict: Verdict) -> dict[str, Any]:
-        self._workbench.activity.record(actor, Action.DEFAULTS_CHECKED, result=verdict.verdict)
+    def _conclude(self, actor: Actor, defaults: Defaults, verdict: Verdict, session: Session) -> dict[str, Any]:
+        self._workbench.activity.record(actor, Action.DEFAULTS_CHECKED, result=verdict.verdict, session=session)
         return {
             "types": [
                 {

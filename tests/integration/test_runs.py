@@ -8,11 +8,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlmodel import Session
 
+from cgcore.activity import Action
 from cgcore.errors import NotFound
 from cgcore.identity.actor import Actor
 from cgcore.mail.steps import Leg, Stage, Status, Step, Verdict
-from cgcore.runs import Cell
+from cgcore.runs import Cell, Run
 from cgcore.storage.probe_runs import ProbeRunStore
 from cgcore.storage.tables import UserRow
 from cgcore.workbench import Workbench
@@ -139,3 +141,23 @@ def test_stored_runs_are_counted_and_read_by_their_owner_only(workbench_on_each:
     )
     with pytest.raises(NotFound):
         store.get(berta.user_id, run.id)
+
+
+def test_the_end_of_a_run_and_its_line_in_the_trail_stand_together(workbench_on_each: Workbench) -> None:
+    """They are one transaction: a result that cannot be stored leaves neither verdict nor line."""
+    actor, activity = _add_user(workbench_on_each, "ana"), workbench_on_each.activity
+
+    def conclude(_steps: Sequence[Step], verdict: Verdict, session: Session) -> dict[str, object]:
+        activity.record(actor, Action.PROBE_RUN, result=verdict.verdict, session=session)
+        return {"whole": done.is_set() or object()}
+
+    done, ended = threading.Event(), list[Run]()
+    for _ in range(2):
+        run = workbench_on_each.runs.start(actor, Cell.SMTP, "f", Job(lambda: iter([_STEP]), _judge, conclude))
+        ended += [*workbench_on_each.runs.follow(actor, run)][-1:]
+        done.set()
+    broken, whole = ended
+
+    assert (broken.is_running, broken.verdict, broken.result) == (False, None, None)
+    assert (whole.verdict is not None, whole.result) == (True, {"whole": True})
+    assert [entry.action for entry in activity.list(actor)["items"]] == [Action.PROBE_RUN]
