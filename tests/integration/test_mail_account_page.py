@@ -414,7 +414,12 @@ def test_a_page_opened_while_a_test_runs_shows_it_to_its_end(
     job = Job(
         steps,
         lambda _steps, ms: Verdict("ok", "dns", ms, "Correcto", ""),
-        lambda _steps, _verdict: {"sent": True, "recipient": "ana@tosma.example", "queue_id": "Q1", "copy": "none"},
+        lambda _steps, _verdict, _session: {
+            "sent": True,
+            "recipient": "ana@tosma.example",
+            "queue_id": "Q1",
+            "copy": "none",
+        },
     )
     workbench.runs.start(ana, cell, "f", job)
     monkeypatch.setattr(results, "_give_way", gate.set)

@@ -163,3 +163,12 @@ def test_pages_of_users_join(workbench_on_each: Workbench) -> None:
     with pytest.raises(InvalidInput) as taken:
         workbench_on_each.users.add(admin, NewUser("u3"))
     assert [problem.code for problem in taken.value.problems] == ["username_taken"]
+
+
+@pytest.mark.parametrize("text", ["ángela núñez", "ÁNGELA NÚÑEZ", "gela Nú"])
+def test_a_search_knows_no_capitals_in_spanish_either(workbench_on_each: Workbench, admin: Actor, text: str) -> None:
+    """Letters with accents too; of themselves both databases know the plain ones."""
+    for name, full_name in (("angela", "Ángela Núñez"), ("luis", "Luis Nuñez")):
+        workbench_on_each.users.add(admin, NewUser(name, full_name=full_name))
+
+    assert [user.username for user in workbench_on_each.users.list(admin, text=text)["items"]] == ["angela"]
