@@ -7,7 +7,6 @@ import streamlit as st
 from cgcore.documents import types_with_template
 from cgcore.runs import Cell
 from cgcore.templates.checks import Field
-from cgcore.templates.compiled import TemplateSource
 from cgcore.workbench import get_workbench
 from pages.ui.cells import cell, draw_badge, state_of
 from pages.ui.editor import rich_text
@@ -54,8 +53,7 @@ with st.container(border=True, key="cell_signature"):
     st.markdown(f"**{texts.SIGNATURE}**", help=texts.SIGNATURE_HELP)
     st.caption(texts.SIGNATURE_HELP)
     typed = rich_text(signature.seed, key=signature.key, placeholder=texts.EDITOR_PLACEHOLDER)
-    source = TemplateSource("-", "<p>-</p>", typed)
-    draw_checks(workbench.templates.compile(kinds[0], source).fill({}).checks, signature, Field.SIGNATURE)
+    draw_checks(page.signature_checks(typed), signature, Field.SIGNATURE)
     draw_signature_actions(page)
 
 run = workbench.runs.find_last(actor, Cell.TEMPLATE_MAIL)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable
 from dataclasses import replace
 from html import escape
+from itertools import pairwise
 
 from cgcore.templates.canonical import canonical_html, serialise
 from cgcore.templates.checks import Check, Code
-from cgcore.templates.document import Block, Document, Format, Image, Inline, Run
-from cgcore.templates.images import ImageFault, OpenedImage, decode, open_image, prepare
-from cgcore.templates.links import LinkState, decode_braces, judge_link
+from cgcore.templates.document import Block, Document, Image, Inline, Run
+from cgcore.templates.inline_fixes import DEFAULT_ALT, INLINE_FIXES, map_inlines, unlink, with_href
+from cgcore.templates.links import decode_braces
 from cgcore.templates.parsing import parse_html
-from cgcore.templates.scanning import Found, Kind, scan
+from cgcore.templates.scanning import Found, Kind, scan, split_across
 from cgcore.templates.substitution import join_split_variables, replace_spans
 
 __all__ = ["DEFAULT_ALT", "append_image", "append_variable", "fix_html", "fix_subject", "is_fixable"]
 
-DEFAULT_ALT = "Logotipo de {empresa}"
 _TEXT_CODES = {Code.UNKNOWN_VARIABLE, Code.WRONG_BRACES, Code.VARIABLE_NOT_FOR_TYPE}
 _ALWAYS = {
     *(Code.VARIABLE_NOT_FOR_TYPE, Code.SPLIT_VARIABLE, Code.LINK_WITHOUT_SCHEME, Code.UNSAFE_LINK),
@@ -46,8 +44,10 @@ def fix_html(html: str, check: Check) -> str:
         document = _fix_text(document, check)
     elif check.code is Code.SPLIT_VARIABLE:
         document = join_split_variables(document)
+    elif check.code is Code.UNSAFE_LINK:
+        document = unlink(document, check.position)
     else:
-        document = _map_inlines(document, _INLINE_FIXES[check.code])
+        document = map_inlines(document, INLINE_FIXES[check.code])
     return canonical_html(serialise(document))
 
 
@@ -75,21 +75,37 @@ def _right(check: Check) -> str:
 
 
 def _fix_text(document: Document, check: Check) -> Document:
+    joined = _joined_across(document, check)
+    if joined:
+        return joined
     blocks: list[Block] = []
     fixed = False
     for offset, block in document.offsets():
         found = next((item for item in scan(block.text) if offset + item.start == check.position), None)
-        if found and found.name == check.variable and not fixed:
+        if found and " ".join(found.name.split()) == check.variable and not fixed:
             block, fixed = replace_spans(block, [(found.start, found.end, _right(check))]), True
         blocks.append(block)
     if fixed:
         return Document(blocks)
-    return _map_inlines(document, lambda inline: _fix_attributes(inline, check))
+    return map_inlines(document, lambda inline: _fix_attributes(inline, check))
+
+
+def _joined_across(document: Document, check: Check) -> Document | None:
+    """Return the document with the variable whole where it began, or None where it does not cross two blocks."""
+    for index, ((offset, block), (_, after)) in enumerate(pairwise(document.offsets())):
+        found = split_across(block.text, after.text)
+        if not found or offset + found.start != check.position:
+            continue
+        whole = replace_spans(block, [(found.start, found.end, _right(check))])
+        rest = replace_spans(after, [(0, after.text.index("}") + 1, "")])
+        kept = [whole, rest] if rest.inlines else [whole]
+        return Document([*document.blocks[:index], *kept, *document.blocks[index + 2 :]])
+    return None
 
 
 def _fix_attributes(inline: Inline, check: Check) -> Inline | None:
     formats = tuple(
-        _with_href(entry, lambda href: _corrected(decode_braces(href), check, in_link=True)) for entry in inline.formats
+        with_href(entry, lambda href: _corrected(decode_braces(href), check, in_link=True)) for entry in inline.formats
     )
     if isinstance(inline, Image):
         return replace(inline, formats=formats, alt=_corrected(inline.alt, check))
@@ -103,77 +119,3 @@ def _corrected(text: str, check: Check, *, in_link: bool = False) -> str:
     for item in reversed([item for item in scan(text, in_link=in_link) if wrong(item)]):
         text = text[: item.start] + _right(check) + text[item.end :]
     return text
-
-
-def _map_inlines(document: Document, change: Callable[[Inline], Inline | None]) -> Document:
-    blocks: list[Block] = []
-    for block in document.blocks:
-        changed = [change(inline) for inline in block.inlines]
-        blocks.append(block.like([inline for inline in changed if inline is not None]))
-    return Document(blocks)
-
-
-def _with_href(entry: Format, change: Callable[[str], str]) -> Format:
-    if entry.href is None:
-        return entry
-    return Format("a", tuple((name, change(value) if name == "href" else value) for name, value in entry.attributes))
-
-
-def _add_scheme(inline: Inline) -> Inline:
-    kept = tuple(_with_href(entry, _repaired) for entry in inline.formats)
-    return replace(inline, formats=tuple(entry for entry in kept if entry.href != ""))
-
-
-def _repaired(href: str) -> str:
-    # Variables stand in the path or the query: judged with them in place, the host is the same.
-    judged = judge_link(decode_braces(href))
-    if judged.state is LinkState.POINTLESS:
-        return ""
-    if judged.state is not LinkState.REPAIRED:
-        return href
-    return judged.url.split(":", 1)[0] + (":" if judged.url.startswith("mailto") else "://") + href.lstrip("/")
-
-
-def _without_link(inline: Inline) -> Inline:
-    def is_unsafe(entry: Format) -> bool:
-        if entry.tag != "a":
-            return False
-        return entry.href is None or judge_link(decode_braces(entry.href)).state is LinkState.UNSAFE
-
-    return replace(inline, formats=tuple(entry for entry in inline.formats if not is_unsafe(entry)))
-
-
-def _without_lost_image(inline: Inline) -> Inline | None:
-    if not isinstance(inline, Image):
-        return inline
-    data = decode(inline.src)
-    opened = open_image(data) if data else ImageFault.UNREADABLE
-    return inline if isinstance(opened, OpenedImage) else None
-
-
-def _reduced(inline: Inline) -> Inline | None:
-    if not isinstance(inline, Image) or not (data := decode(inline.src)):
-        return inline
-    opened = open_image(data)
-    if isinstance(opened, ImageFault):
-        return None
-    width, height = opened.shown(inline.width, inline.height)
-    prepared = prepare(data, width, height)
-    if isinstance(prepared, ImageFault):
-        return None
-    src = f"data:{prepared.type};base64,{base64.b64encode(prepared.data).decode()}"
-    return replace(inline, src=src, width=width, height=height)
-
-
-def _with_alt(inline: Inline) -> Inline:
-    return replace(inline, alt=inline.alt or DEFAULT_ALT) if isinstance(inline, Image) else inline
-
-
-_INLINE_FIXES: dict[Code, Callable[[Inline], Inline | None]] = {
-    Code.LINK_WITHOUT_SCHEME: _add_scheme,
-    Code.UNSAFE_LINK: _without_link,
-    Code.REMOTE_IMAGE: _without_lost_image,
-    Code.UNREADABLE_IMAGE: _without_lost_image,
-    Code.IMAGE_TOO_LARGE: _reduced,
-    Code.MISSING_ALT: _with_alt,
-}

@@ -56,7 +56,8 @@ class Findings:
             self.uses.append(Use(self.where, position, found.name, found.written))
             return True
         elif is_known(found.name):
-            self.add(Code.VARIABLE_NOT_FOR_TYPE, position=position, variable=found.name, shown=found.written)
+            text = "variable_not_for_every_type" if self.where is Field.SIGNATURE else ""
+            self.add(Code.VARIABLE_NOT_FOR_TYPE, position=position, variable=found.name, shown=found.written, text=text)
         else:
             meant = suggest_variable(found.written) if len(self.checks) < CHECKS_AT_MOST else None
             self.add(

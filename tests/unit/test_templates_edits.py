@@ -43,12 +43,17 @@ LOGO = uri(Image.new("RGB", (20, 10)))
         ('<p><a href="a@x.es">l</a></p>', '<p><a href="mailto:a@x.es">l</a></p>'),
         ('<p><a href="#x">l</a></p>', "<p>l</p>"),
         ('<p><a href="javascript:x">l</a></p>', "<p>l</p>"),
+        ('<p><a href="x:{numero}">m</a>n</p>', "<p>mn</p>"),
+        ('<p>k <a href="{serie}:alert(1)">l</a> <a href="https://x.es/{numero}">m</a></p>', '<p>k l <a href="https://x.es/{numero}">m</a></p>'),
+        ("<p>a {nu</p><p>mero} b</p>", "<p>a {numero}</p><p> b</p>"),
+        ("<ul><li>{numero</li><li>}</li></ul>", "<ul><li>{numero}</li></ul>"),
+        ("<ul><li>a {nu<br>mero} b</li></ul>", "<ul><li>a {numero}<br> b</li></ul>"),
         ('<p><a href="https://x.es/{nunero}">l</a></p>', '<p><a href="https://x.es/{numero}">l</a></p>'),
         ('<p>a<img src="https://x.es/a.png" alt="b"></p>', "<p>a</p>"),
         ('<p>a<img src="cid:x" alt="b"></p>', "<p>a</p>"),
         (f'<p><img src="{LOGO}"></p>', f'<p><img src="{LOGO}" alt="Logotipo de {{empresa}}"></p>'),
     ],
-)
+)  # fmt: skip
 def test_a_fix_puts_right_what_its_check_says(body: str, expected: str) -> None:
     """And nothing else; the check is gone."""
     (check,) = checks_of(body)

@@ -17,6 +17,7 @@ __all__ = ["draw_checks"]
 _SHOWN = 6
 # Said with the preview: what is empty depends on the sample document, not on the template.
 _OF_THE_SAMPLE = {Code.EMPTY_VALUE}
+_TAKEN_OUT = {Code.VARIABLE_NOT_FOR_TYPE, Code.UNSAFE_LINK, Code.REMOTE_IMAGE, Code.UNREADABLE_IMAGE}
 
 
 def draw_checks(checks: Sequence[Check], field: FieldDraft, where: Field) -> None:
@@ -49,9 +50,8 @@ def _label(check: Check) -> str:
         return texts.FIX_ALT.format(alt=DEFAULT_ALT)
     if check.code in (Code.UNKNOWN_VARIABLE, Code.WRONG_BRACES):
         return texts.FIX_TO.format(name="{" + (check.suggestion or "") + "}")
-    if check.code in (Code.VARIABLE_NOT_FOR_TYPE, Code.UNSAFE_LINK, Code.REMOTE_IMAGE, Code.UNREADABLE_IMAGE):
-        return texts.FIX_REMOVE
-    return texts.FIX
+    cannot_be_reduced = check.code is Code.IMAGE_TOO_LARGE and check.blocks
+    return texts.FIX_REMOVE if check.code in _TAKEN_OUT or cannot_be_reduced else texts.FIX
 
 
 def _fix(field: FieldDraft, check: Check) -> None:

@@ -8,6 +8,7 @@ from difflib import unified_diff
 import streamlit as st
 
 from cgcore.documents import DocumentType
+from cgcore.templates.canonical import canonical_html
 from cgcore.templates.defaults import default_signature, default_source
 from pages.ui.identity import while_logged_in
 from pages.ui.moments import when
@@ -35,7 +36,8 @@ def ask_history(page: SendingPage, kind: DocumentType | None) -> None:
         format_func=lambda number: choices[number][0],
         key=f"{kind or 'signature'}_history_version",
     )
-    chosen = choices[number][1]
+    *subject, html = choices[number][1]
+    chosen = (*subject, canonical_html(html))  # a row changed behind our back is no way into the editor
     ours = tuple(field.clean for field in page.drafts.of(kind))
     if len(choices) == 1:
         st.caption(texts.HISTORY_EMPTY)

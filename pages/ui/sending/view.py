@@ -9,9 +9,10 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from cgcore.documents import DocumentType, info
+from cgcore.documents import DocumentType, info, types_with_template
 from cgcore.errors import InvalidInput, StaleVersion
 from cgcore.identity.actor import Actor
+from cgcore.templates.checks import Check, sort_checks
 from cgcore.templates.compiled import TemplateSource
 from cgcore.workbench import Workbench
 from pages.ui.heads import SaveBar
@@ -38,6 +39,12 @@ class SendingPage:
         """Return the template on the screen."""
         subject, body = self.drafts.of(document_type)
         return TemplateSource(subject.value, body.value, self.drafts.signature.value)
+
+    def signature_checks(self, html: str) -> tuple[Check, ...]:
+        """Return what is wrong with a signature for any of the types: it goes below all of them."""
+        source = TemplateSource("-", "<p>-</p>", html)
+        compiled = (self.workbench.templates.compile(entry.code, source) for entry in types_with_template())
+        return sort_checks(dict.fromkeys(check for template in compiled for check in template.fill({}).checks))
 
     def save(self) -> None:
         """Save everything that has changed, and say so; what cannot be saved stays as it is."""
