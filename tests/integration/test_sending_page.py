@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from io import BytesIO
 
 import pytest
 from PIL import Image
+from sqlmodel import select
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
 from cgcore.company.company import CompanyDraft
-from cgcore.documents import DocumentType, types_with_template
+from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor, Role
+from cgcore.storage.tables import TemplateVersionRow
+from cgcore.templates.defaults import default_signature, default_source
 from cgcore.workbench import Workbench
 from pages.ui.sending import message
+from pages.ui.sending.drafts import PAGE, FieldDraft
 from tests.servers.pages import open_page, sign_in
 
 SCRIPT = "sending_defaults.py"
 QUOTE = DocumentType.QUOTE
+TABS = [
+    *("Presupuestos", "Pedidos", "Partes de trabajo", "Albaranes"),
+    *("Facturas ventas", "Facturas proforma", "Pedidos compras"),
+]
+WITH_DUE_DATE = {"Presupuestos", "Facturas ventas", "Facturas proforma"}
+DEFAULT_SUBJECT = "Adjunto {documento} {serie} {numero} de {empresa}"
+TOOLBAR = [
+    ["bold", "italic", "underline"],
+    [{"color": []}],
+    [{"list": "ordered"}, {"list": "bullet"}],
+    [{"align": []}],
+    ["link", "image"],
+    ["clean"],
+]
 
 
 @pytest.fixture
@@ -49,6 +69,23 @@ def texts_of(app: AppTest) -> str:
     return "\n".join(element.value for element in [*app.markdown, *app.caption, *app.error, *app.warning])
 
 
+def badges(app: AppTest) -> list[str]:
+    """How each type stands."""
+    found = (re.fullmatch(r":\w+-badge\[:material/\w+: (.*)\]", element.value) for element in app.markdown)
+    return [match.group(1) for match in found if match]
+
+
+def body(app: AppTest, kind: DocumentType = QUOTE) -> str:
+    return app.session_state[PAGE].bodies[kind].value
+
+
+def write(app: AppTest, field: FieldDraft, html: str) -> None:
+    """Put ``html`` into an editor, which no test without a browser can type into."""
+    field.put(html)
+    app.run()
+    assert not app.exception
+
+
 def test_nobody_gets_in_without_a_login(monkeypatch: pytest.MonkeyPatch, workbench: Workbench) -> None:
     """The gate's word or nothing."""
     app = open_page(monkeypatch, workbench, None, SCRIPT)
@@ -60,10 +97,27 @@ def test_nobody_gets_in_without_a_login(monkeypatch: pytest.MonkeyPatch, workben
 def test_the_tabs_stand_in_their_order_and_nothing_is_changed(app: AppTest) -> None:
     """Opening is no change."""
     assert not app.exception
-    assert [tab.label for tab in app.tabs] == [entry.tab for entry in types_with_template()]
+    assert [tab.label for tab in app.tabs] == TABS
     assert "Todo guardado" in texts_of(app)
     assert "Los siete tipos usan la plantilla predeterminada" in texts_of(app)
     assert app.button[0].label == "Guardar"
+
+
+def test_every_type_has_subject_body_and_palette_and_all_share_one_signature(app: AppTest) -> None:
+    """Eight editors with what mail shows well; each variable has its sample beside it; the page says where it lands."""
+    editors = [json.loads(editor.proto.json_args) for editor in app.get("component_instance")]
+    labels = [element.value for element in app.markdown]
+    glossary = app.table[0].value
+    samples = dict(zip(glossary["Variable"].str.strip("`{}"), glossary["Ejemplo"], strict=True))
+    offered = [entry.content for entry in app.pills(key="quote_palette").proto.options]
+
+    assert [box.label for box in app.text_input] == ["Asunto"] * 7
+    assert (labels.count("Cuerpo del Mail"), labels.count("**Firma**")) == (7, 1)
+    assert [editor["toolbar"] for editor in editors] == [TOOLBAR] * 8
+    assert all(editor["html"] for editor in editors)
+    assert offered == ["{" + name + "}" for name in samples]
+    assert (samples["numero"], samples["el_documento"]) == ("21043", "el presupuesto")
+    assert texts_of(app).count("Se añade al final.") == 7
 
 
 def test_a_subject_is_saved_for_its_type_only(app: AppTest, workbench: Workbench, ana: Actor) -> None:
@@ -76,6 +130,8 @@ def test_a_subject_is_saved_for_its_type_only(app: AppTest, workbench: Workbench
     assert workbench.templates.get(ana, DocumentType.SALES_ORDER).version == 0
     assert workbench.templates.get_signature(ana).version == 0
     assert "Todo guardado" in texts_of(app)
+    assert "Personalizadas: Presupuestos." in texts_of(app)
+    assert badges(app) == ["Personalizada", *["Predeterminada"] * 6]
     assert [entry.action for entry in workbench.activity.list(ana)["items"]].count("template_saved") == 1
 
 
@@ -83,12 +139,28 @@ def test_a_draft_with_errors_cannot_be_sent(app: AppTest) -> None:
     """Sending names the variable; the draft stays."""
     subject(app).set_value("Presupuesto {nunero}").run()
     assert "¿Quisiste decir" in texts_of(app)
+    assert "Con errores: Presupuestos." in texts_of(app)
+    assert badges(app) == ["Con errores", *["Predeterminada"] * 6]
     press(app, "Enviarme una prueba")
 
     assert any("nunero" in error.value for error in app.error)
     assert subject(app).value == "Presupuesto {nunero}"
     press(app, "Poner {numero}")
     assert subject(app).value == "Presupuesto {numero}"
+    assert badges(app) == ["Sin guardar", *["Predeterminada"] * 6]
+
+
+def test_a_signature_is_checked_for_every_type(app: AppTest) -> None:
+    """What only some types have is said where it is written, and one click takes it away."""
+    write(app, app.session_state[PAGE].signature, "<p>Vence el {vencimiento}</p>")
+    wrong = badges(app)
+    said = [button.key for button in app.button if button.label == "Quitar"]
+    press(app, "Quitar")
+
+    assert wrong == ["Predeterminada" if tab in WITH_DUE_DATE else "Con errores" for tab in TABS]
+    assert said == ["signature_fix_0"]
+    assert app.session_state[PAGE].signature.value == "<p>Vence el </p>"
+    assert "Con errores" not in badges(app)
 
 
 def test_a_stale_save_shows_both_and_loses_nothing(app: AppTest, workbench: Workbench, ana: Actor) -> None:
@@ -120,11 +192,12 @@ def test_what_was_saved_elsewhere_is_shown_where_nothing_was_typed(
 def test_copying_and_discarding_change_the_draft_only(app: AppTest, workbench: Workbench, ana: Actor) -> None:
     """Nothing is stored before Guardar."""
     subject(app, "sales_order").set_value("Copiado").run()
+    write(app, app.session_state[PAGE].bodies[DocumentType.SALES_ORDER], "<p>También</p>")
     press(app, "Copiar aquí")
-    assert subject(app).value == "Copiado"
+    assert (subject(app).value, body(app)) == ("Copiado", "<p>También</p>")
     press(app, "Descartar cambios")
 
-    assert subject(app).value == "Adjunto {documento} {serie} {numero} de {empresa}"
+    assert (subject(app).value, body(app)) == (DEFAULT_SUBJECT, default_source(QUOTE).body)
     assert workbench.templates.get(ana, QUOTE).version == 0
 
 
@@ -157,6 +230,41 @@ def test_the_companys_logo_is_inserted_with_one_click(
     assert [part.get_content() for part in preview.message.walk() if part.get_content_type() == "image/png"] == [
         logo.data
     ]
+
+
+def test_one_field_or_a_whole_type_goes_back_to_its_default(app: AppTest, workbench: Workbench, ana: Actor) -> None:
+    """Each field with its own button, the whole type out of the history after a look at the difference; as a draft."""
+    workbench.templates.save(ana, QUOTE, "Lo mío", "<p>Mi texto</p>", version=0)
+    workbench.templates.save_signature(ana, "<p>Ana</p>", version=0)
+    app.run()
+    press(app, "Restaurar firma")
+    press(app, "Historial y diferencias")
+    difference = app.code[-1].value.splitlines()
+    press(app, "Recuperar esta versión")
+    whole = subject(app).value, body(app)
+    press(app, "Descartar cambios")
+    press(app, "Restaurar asunto")
+
+    assert app.session_state[PAGE].signature.value == default_signature()
+    assert difference[:3] == ["-Lo mío", "-Mi texto", "+" + DEFAULT_SUBJECT]
+    assert "+Un saludo," in difference
+    assert whole == (DEFAULT_SUBJECT, default_source(QUOTE).body)
+    assert (subject(app).value, body(app)) == (DEFAULT_SUBJECT, "<p>Mi texto</p>")
+    assert workbench.templates.get(ana, QUOTE).subject == "Lo mío"
+
+
+def test_a_version_is_cleaned_on_its_way_into_the_editor(app: AppTest, workbench: Workbench, ana: Actor) -> None:
+    """A row of the history that was changed behind our back brings nothing that runs."""
+    workbench.templates.save(ana, QUOTE, "Lo mío", "<p>Mi texto</p>", version=0)
+    with workbench.database.session() as session:
+        row = session.exec(select(TemplateVersionRow)).one()
+        row.body = "<p>Antes<img src=x onerror=alert(1)></p>"
+        session.add(row)
+    app.session_state["quote_history_version"] = 1
+    press(app, "Historial y diferencias")
+    press(app, "Recuperar esta versión")
+
+    assert body(app) == '<p>Antes<img src="x"></p>'
 
 
 def test_the_last_keys_before_sending_are_in_the_message(
