@@ -6,8 +6,10 @@ import json
 import re
 import time
 from io import BytesIO
+from typing import Any
 
 import pytest
+import streamlit as st
 from PIL import Image
 from sqlmodel import select
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
@@ -22,6 +24,7 @@ from cgcore.templates.defaults import default_signature, default_source
 from cgcore.workbench import Workbench
 from pages.ui.sending import message
 from pages.ui.sending.drafts import PAGE, FieldDraft
+from tests.servers.messages import comparable
 from tests.servers.pages import open_page, sign_in
 
 SCRIPT = "sending_defaults.py"
@@ -32,6 +35,7 @@ TABS = [
 ]
 WITH_DUE_DATE = {"Presupuestos", "Facturas ventas", "Facturas proforma"}
 DEFAULT_SUBJECT = "Adjunto {documento} {serie} {numero} de {empresa}"
+LOGO = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs="
 TOOLBAR = [
     ["bold", "italic", "underline"],
     [{"color": []}],
@@ -84,6 +88,19 @@ def write(app: AppTest, field: FieldDraft, html: str) -> None:
     field.put(html)
     app.run()
     assert not app.exception
+
+
+def record_downloads(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Return what each button to download last offered, by the name of the file."""
+    offered: dict[str, bytes] = {}
+    draw = st.download_button
+
+    def note(label: str, data: Any, **named: Any) -> bool:
+        offered[named["file_name"]] = data
+        return draw(label, data, **named)
+
+    monkeypatch.setattr(st, "download_button", note)
+    return offered
 
 
 def test_nobody_gets_in_without_a_login(monkeypatch: pytest.MonkeyPatch, workbench: Workbench) -> None:
@@ -270,12 +287,12 @@ def test_a_version_is_cleaned_on_its_way_into_the_editor(app: AppTest, workbench
 def test_the_last_keys_before_sending_are_in_the_message(
     monkeypatch: pytest.MonkeyPatch, app: AppTest, workbench: Workbench, ana: Actor
 ) -> None:
-    """The editor hands its text over a little after the click: what comes while the page waits is sent too."""
+    """The editor hands its text over late: what comes while the page waits is sent too; the file is that message."""
     workbench.mail_account.save(ana, workbench.test_mailbox.use_for(ana), version=0)
     app.run()
 
     def hand_over() -> None:
-        subject(app).set_value("Con las últimas letras")
+        subject(app).set_value("Con las últimas letras {serie}")
         states = app._tree.get_widget_states()
         held = [state for state in states.widgets if state.WhichOneof("value") != "trigger_value"]
         running = get_script_run_ctx()
@@ -286,9 +303,13 @@ def test_the_last_keys_before_sending_are_in_the_message(
         )
 
     monkeypatch.setattr(message, "await_last_keys", hand_over)
+    downloads = record_downloads(monkeypatch)
+    app.selectbox(key="quote_sample").select_index(2)
     press(app, "Enviarme una prueba")
+    (arrived,) = workbench.test_mailbox.list_messages(ana)
 
-    assert [arrived.subject for arrived in workbench.test_mailbox.list_messages(ana)] == ["Con las últimas letras"]
+    assert arrived.subject == "Con las últimas letras Ñ/2026"
+    assert comparable(workbench.test_mailbox.get_message(ana, arrived.id).raw) == comparable(downloads["quote.eml"])
     assert "Tu servidor ha aceptado el mensaje para" in app.toast[0].value
     assert "Tu servidor ha aceptado el mensaje para" in texts_of(app)
     assert "Copia guardada en" in texts_of(app)
@@ -304,3 +325,37 @@ def test_a_message_that_was_asked_for_on_a_page_left_since_is_not_sent(
 
     assert not app.exception
     assert workbench.test_mailbox.list_messages(ana) == []
+
+
+def file_of(app: AppTest, templates: dict[str, Any], **more: Any) -> AppTest:
+    """Hand the page a file with these templates."""
+    value = {"format": "cloud-gestion", "version": 1, "users": [{"name": "otra", "templates": templates}], **more}
+    app.file_uploader[0].set_value(("plantillas.json", json.dumps(value).encode(), "application/json"))
+    app.run()
+    assert not app.exception
+    return app
+
+
+def test_an_import_is_checked_and_shown_before_anything_is_stored(
+    app: AppTest, workbench: Workbench, ana: Actor
+) -> None:
+    """A file that is none is refused with the reason, one without news says so, one with news is a table first."""
+    company = {"name": "Otra casa", "tax_id": "", "address": "", "logo": None, "series": {}}
+    hostile = f"<p onclick=x>Traído<script>x()</script></p><p><img src='{LOGO}' alt='L' onerror=x></p>"
+    refused = [error.value for error in file_of(app, {"factura": {}}).error]
+    same = [info.value for info in file_of(app, {}).info]
+    file_of(app, {"quote": {"subject": "Va {numero}", "body": hostile}}, company=company)
+    table = app.table[-1].value
+    before = workbench.templates.get(ana, QUOTE)
+    press(app, "Importar estos cambios")
+    after = workbench.templates.get(ana, QUOTE)
+
+    assert "factura" in refused[0]
+    assert same == ["El archivo dice lo mismo que tienes guardado."]
+    assert table["Campo"].to_list() == ["Presupuestos · Asunto", "Presupuestos · Cuerpo del Mail"]
+    assert table["En el archivo"].to_list()[1].startswith("Traído")
+    assert "x()" not in table["En el archivo"].to_list()[1]
+    assert before.version == 0
+    assert (after.subject, after.body) == ("Va {numero}", f'<p>Traído</p><p><img src="{LOGO}" alt="L"></p>')
+    assert (subject(app).value, body(app)) == (after.subject, after.body)
+    assert workbench.company.get(ana).name == ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import email
 import io
-import re
 from datetime import UTC, datetime, timedelta
 from email import policy
 
@@ -21,6 +20,7 @@ from cgcore.templates.compiled import TemplateSource
 from cgcore.templates.defaults import default_source
 from cgcore.templates.request import RenderRequest
 from cgcore.workbench import Workbench
+from tests.servers.messages import comparable
 
 QUOTE, INVOICE = DocumentType.QUOTE, DocumentType.SALES_INVOICE
 
@@ -226,14 +226,4 @@ def test_what_is_read_back_by_imap_is_what_was_previewed(workbench: Workbench) -
 
     assert ended.verdict is not None
     assert ended.verdict.verdict == "ok"
-    assert _comparable(received) == _comparable(preview.raw)
-
-
-def _comparable(raw: bytes) -> bytes:
-    """A message without its two changing headers, without what a server wrote on top, with boundaries numbered."""
-    raw = raw.replace(b"\r\n", b"\n")
-    raw = raw[raw.index(b"From: ") :].rstrip(b"\n")
-    raw = re.sub(rb"^(Date|Message-ID): .*\n(?:[ \t].*\n)*", b"", raw, flags=re.M)
-    for number, boundary in enumerate(dict.fromkeys(re.findall(rb'boundary="([^"]+)"', raw))):
-        raw = raw.replace(boundary, b"boundary-%d" % number)
-    return raw
+    assert comparable(received) == comparable(preview.raw)
