@@ -11,6 +11,12 @@ from typing import Any
 
 import pytest
 
+from cgcore.documents import DocumentType
+from cgcore.templates.compiled import TemplateSource
+from cgcore.templates.defaults import default_signature
+from cgcore.templates.render import render
+
+LOGO = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs="
 ROOT = Path(__file__).parents[2]
 
 
@@ -22,9 +28,11 @@ def run(request: Any, *arguments: str, data_dir: Path | None = None) -> subproce
 
 
 def test_the_answer_has_one_shape_and_a_check_stops_nothing() -> None:
-    """Exit code 0 with errors; every field of the answer and of a check is there."""
-    done = run({"subject": "{nunero}", "body": "<p>{serie}</p>", "variables": {"serie": ""}})
+    """Exit code 0 with errors; every field of answer, check and image; the renderer is the one of the mails."""
+    body = f'<p>{{serie}}<img src="{LOGO}" alt="L" width="4"></p>'
+    done = run({"subject": "{nunero} {numero}", "body": body, "variables": {"serie": ""}})
     answer = json.loads(done.stdout)
+    source = TemplateSource("{nunero} {numero}", body, default_signature())
 
     assert done.returncode == 0
     assert set(answer) == {"subject", "html", "text", "images", "checks"}
@@ -34,8 +42,11 @@ def test_the_answer_has_one_shape_and_a_check_stops_nothing() -> None:
     assert [(c["code"], c["severity"], c["field"]) for c in answer["checks"]] == [
         ("unknown_variable", "error", "subject"),
         ("empty_value", "warning", "body"),
-        ("empty_body", "warning", "body"),
     ]
+    assert set(answer["images"][0]) == {"cid", "type", "width", "height", "bytes"}
+    assert [answer["images"][0][name] for name in ("type", "width", "height")] == ["image/gif", 4, 4]
+    assert answer["subject"] == "{nunero} 21043"
+    assert answer == render(DocumentType.SALES_INVOICE, source, {"serie": ""}).to_dict()
 
 
 @pytest.mark.parametrize(

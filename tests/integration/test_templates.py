@@ -15,6 +15,7 @@ from sqlmodel import select
 from cgcore.documents import DocumentType
 from cgcore.errors import InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor
+from cgcore.runs import Cell
 from cgcore.storage.tables import MailTemplateRow, TemplateImageRow, TemplateVersionRow, UserRow
 from cgcore.templates.compiled import TemplateSource
 from cgcore.templates.defaults import default_source
@@ -146,7 +147,7 @@ def test_a_part_left_out_is_the_stored_one_and_one_given_empty_is_empty(workbenc
 
 
 def test_the_preview_is_the_whole_message(workbench: Workbench) -> None:
-    """mixed(alternative(plain, related(html, image)), pdf); every cid resolves; nothing embedded is left."""
+    """mixed(alternative(plain, related(html, image)), pdf of an ASCII name); every cid resolves, nothing is embedded."""
     ana = add_user(workbench, "ana", "Ana Tosma", "ana@electricidadtosma.es")
     source = TemplateSource("Aviso {cliente}", f'<p>Hola<img src="{logo()}" alt="L"></p>', "<p>{usuario}</p>")
     sample = {"cliente": "Pérez & Hijos\r\nBcc: x@y.es", "serie": "Ñ/1", "numero": ""}
@@ -165,6 +166,8 @@ def test_the_preview_is_the_whole_message(workbench: Workbench) -> None:
     ]
     assert parsed["Subject"] == "Aviso Pérez & Hijos Bcc: x@y.es"
     assert parsed["Bcc"] is None
+    assert [part.get_filename() for part in parsed.iter_attachments()] == ["Factura_N-1.pdf"]
+    assert parsed["Date"].datetime == moment
     assert parsed["Message-ID"].endswith("@electricidadtosma.es>")
     html, image = [part for part in parsed.walk() if part.get_content_type() in ("text/html", "image/png")]
     assert f'cid:{image["Content-ID"][1:-1]}"' in html.get_content()
@@ -175,14 +178,33 @@ def test_the_preview_is_the_whole_message(workbench: Workbench) -> None:
     assert plain.get_content().replace("\r\n", "\n") == "Hola[L]\n\n-- \nAna Tosma\n"
 
 
-def test_a_message_with_an_unresolved_variable_is_never_sent(workbench: Workbench) -> None:
-    """The refusal names it."""
+WRONG = "{nunero}"
+
+
+@pytest.mark.parametrize(
+    ("source", "field"),
+    [
+        (TemplateSource(WRONG, "<p>x</p>", ""), "subject"),
+        (TemplateSource("x", f"<p>{WRONG}</p>", ""), "body"),
+        (TemplateSource("x", "<p>x</p>", f"<p>{WRONG}</p>"), "signature"),
+        (TemplateSource("x", f'<p><a href="https://x.es/{WRONG}">x</a></p>', ""), "body"),
+        (TemplateSource("x", f'<p><img src="{logo()}" alt="{WRONG}"></p>', ""), "body"),
+    ],
+    ids=["subject", "body", "signature", "link", "alternative text"],
+)
+def test_a_message_with_an_unresolved_variable_is_never_sent(
+    workbench: Workbench, source: TemplateSource, field: str
+) -> None:
+    """The refusal names it, and nothing leaves."""
     ana = add_user(workbench, "ana", mail="ana@x.es")
+    workbench.mail_account.save(ana, workbench.test_mailbox.use_for(ana), version=0)
 
     with pytest.raises(InvalidInput) as refused:
-        workbench.templates.mail.send_test(ana, QUOTE, TemplateSource("{nunero}", "<p>x</p>", ""), {})
-    assert [(problem.field, problem.code) for problem in refused.value.problems] == [("subject", "unknown_variable")]
-    assert "{nunero}" in refused.value.problems[0].message
+        workbench.templates.mail.send_test(ana, QUOTE, source, {})
+    assert [(problem.field, problem.code) for problem in refused.value.problems] == [(field, "unknown_variable")]
+    assert WRONG in refused.value.problems[0].message
+    assert workbench.runs.find_last(ana, Cell.TEMPLATE_MAIL) is None
+    assert workbench.test_mailbox.list_messages(ana) == []
 
 
 def test_resumen_tells_defaults_own_templates_and_errors(workbench: Workbench) -> None:
@@ -227,3 +249,5 @@ def test_what_is_read_back_by_imap_is_what_was_previewed(workbench: Workbench) -
     assert ended.verdict is not None
     assert ended.verdict.verdict == "ok"
     assert comparable(received) == comparable(preview.raw)
+    assert (ended.result or {})["recipient"] == ana.mail
+    assert email.message_from_bytes(received, policy=policy.default)["To"].addresses[0].addr_spec == ana.mail

@@ -28,7 +28,8 @@ from tests.servers.house import add_user
 
 T = DocumentType
 SECRET = "S3cr3t-ñ"
-CANARY = "<p>Hola {cliente} <strong>ñ€</strong></p>"
+LOGO = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs="
+CANARY = f'<p>Hola {{cliente}} <strong>ñ€</strong></p><p><img src="{LOGO}" alt="Logo"></p>'
 
 
 @pytest.fixture

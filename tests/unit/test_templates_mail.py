@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import re
 from html.parser import HTMLParser
@@ -11,12 +12,17 @@ from urllib.parse import unquote
 
 import pytest
 from PIL import Image
+from sqlmodel import select
 
-from cgcore.documents import DocumentType
+from cgcore.documents import DocumentType, types_with_template
+from cgcore.storage.tables import MailTemplateRow, SignatureRow
 from cgcore.templates.canonical import canonical_html
+from cgcore.templates.checks import SEVERITY
 from cgcore.templates.compiled import Rendered, TemplateSource, compile_template
 from cgcore.templates.edits import fix_html
 from cgcore.templates.render import render
+from cgcore.workbench import Workbench
+from tests.servers.house import add_user
 
 INVOICE = DocumentType.SALES_INVOICE
 
@@ -184,6 +190,16 @@ def test_formats_that_mail_clients_do_not_know_are_converted(form: str) -> None:
 
     assert rendered.images[0].type in ("image/png", "image/jpeg")
     assert Image.open(io.BytesIO(rendered.images[0].data)).size == (120, 40)
+
+
+def test_a_moving_gif_stays_one() -> None:
+    """Its bytes are not touched."""
+    frames = [picture(colour=colour) for colour in ("red", "blue")]
+    src = data_uri(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    (image,) = render_body(f'<p><img src="{src}" alt="a"></p>').images
+
+    assert image.type == "image/gif"
+    assert image.data == base64.b64decode(src.partition(",")[2])
 
 
 def test_a_photo_is_reduced_to_twice_its_shown_size_and_said() -> None:
@@ -405,6 +421,27 @@ def test_the_page_is_for_mail() -> None:
 # --- whole message
 
 
+def test_each_code_has_the_severity_that_is_promised() -> None:
+    """Page, API and command line show these; an error forbids sending."""
+    assert {code.value: severity.value for code, severity in SEVERITY.items()} == {
+        "unknown_variable": "error",
+        "wrong_braces": "error",
+        "split_variable": "warning",
+        "variable_not_for_type": "error",
+        "empty_value": "warning",
+        "link_without_scheme": "warning",
+        "unsafe_link": "error",
+        "remote_image": "warning",
+        "unreadable_image": "error",
+        "image_too_large": "warning",
+        "missing_alt": "warning",
+        "near_clipping": "warning",
+        "too_big": "error",
+        "empty_subject": "error",
+        "empty_body": "warning",
+    }
+
+
 @pytest.mark.parametrize("body", ["", "<p><br></p>", "<p>&nbsp;</p>", "<p>\ufeff</p><p> </p>", "<p>{referencia}</p>"])
 def test_an_empty_body_is_a_warning_and_an_empty_subject_an_error(body: str) -> None:
     """Judged on what would be sent."""
@@ -491,14 +528,44 @@ def test_nothing_that_runs_gets_through(vector: str, place: str) -> None:
     rendered = render(INVOICE, source, {"cliente": vector})
     stored = canonical_html(vector)
 
-    for html, allowed in ((rendered.html, _SHELL_TAGS | _TEXT_TAGS), (stored, _TEXT_TAGS)):
-        elements = _Elements()
-        elements.feed(html)
-        assert elements.tags <= allowed
-        assert not [name for name, _ in elements.attributes if name.startswith("on")]
-        assert not [value for _, value in elements.attributes if "script:" in (value or "").lower()]
-        assert not [value for name, value in elements.attributes if name == "style" and "url(" in (value or "")]
-        assert not [value for name, value in elements.attributes if name == "id"]
+    expect_inert(rendered.html, _SHELL_TAGS | _TEXT_TAGS)
+    expect_inert(stored, _TEXT_TAGS)
+
+
+def expect_inert(html: str, allowed: set[str]) -> None:
+    elements = _Elements()
+    elements.feed(html)
+    assert elements.tags <= allowed
+    assert not [name for name, _ in elements.attributes if name.startswith("on")]
+    assert not [value for _, value in elements.attributes if "script:" in (value or "").lower()]
+    assert not [value for name, value in elements.attributes if name == "style" and "url(" in (value or "")]
+    assert not [value for name, value in elements.attributes if name == "id"]
+
+
+def test_nothing_that_runs_comes_in_by_a_file_or_out_of_a_changed_row(workbench: Workbench) -> None:
+    """Every vector imported is stored clean; every vector put into the database behind our back is read clean."""
+    ana = add_user(workbench, "ana")
+    codes_of_types = [entry.code.value for entry in types_with_template()]
+    for start in range(0, len(XSS), len(codes_of_types)):
+        vectors = dict(zip(codes_of_types, XSS[start:], strict=False))
+        parts = {code: {"subject": "x", "body": vector} for code, vector in vectors.items()}
+        user = {"name": "x", "templates": parts, "signature": {"html": XSS[start]}}
+        file = {"format": "cloud-gestion", "version": 1, "users": [user]}
+        workbench.portable.apply(ana, json.dumps(file).encode(), "ana")
+        with workbench.database.session() as session:
+            rows = session.exec(select(MailTemplateRow)).all()
+            imported = [row.body for row in rows] + [row.html for row in session.exec(select(SignatureRow))]
+            for row in rows:
+                row.body = vectors[row.document_type]
+                session.add(row)
+            for signature in session.exec(select(SignatureRow)):
+                signature.html = XSS[start]
+                session.add(signature)
+        read = [template.body for template in workbench.templates.get_all(ana).values()]
+
+        assert len(imported) == len(vectors) + 1
+        for html in (*imported, *read, workbench.templates.get_signature(ana).html):
+            expect_inert(html, _TEXT_TAGS)
 
 
 def test_a_word_paste_keeps_its_text_and_nothing_else() -> None:

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgcore.documents import DocumentType, types_with_template
+from cgcore.templates.canonical import canonical_html
 from cgcore.templates.compiled import Rendered, TemplateSource
 from cgcore.templates.defaults import default_source
 from cgcore.templates.render import render
+from cgcore.templates.samples import list_samples
 from cgcore.templates.variables import list_variables
 
 INVOICE = DocumentType.SALES_INVOICE
@@ -231,11 +233,66 @@ def test_the_due_date_belongs_to_three_types_only(entry) -> None:
     assert [check.code.value for check in rendered.errors] == ([] if allowed else ["variable_not_for_type"])
 
 
+def test_the_catalogue_is_the_one_of_the_help_page() -> None:
+    """In the palette's order, each with a sample and what it is."""
+    variables = list_variables(INVOICE)
+
+    assert [variable.name for variable in variables] == [
+        *("documento", "el_documento", "del_documento", "serie", "numero", "empresa", "cliente", "contacto"),
+        *("fecha", "vencimiento", "importe", "referencia", "usuario"),
+    ]
+    assert all(variable.sample and variable.help for variable in variables)
+
+
+@pytest.mark.parametrize(
+    ("code", "noun", "with_article", "with_preposition"),
+    [
+        ("quote", "Presupuesto", "el presupuesto", "del presupuesto"),
+        ("sales_order", "Pedido", "el pedido", "del pedido"),
+        ("work_report", "Parte de trabajo", "el parte de trabajo", "del parte de trabajo"),
+        ("delivery_note", "Albarán", "el albarán", "del albarán"),
+        ("sales_invoice", "Factura", "la factura", "de la factura"),
+        ("proforma_invoice", "Factura proforma", "la factura proforma", "de la factura proforma"),
+        ("purchase_order", "Pedido de compra", "el pedido de compra", "del pedido de compra"),
+    ],
+)
+def test_a_document_is_named_in_good_spanish(code: str, noun: str, with_article: str, with_preposition: str) -> None:
+    """Alone, with its article and with «de»."""
+    written = "<p>{documento}/{el_documento}/{del_documento}</p>"
+
+    assert text_of(render_body(written, DocumentType(code))) == f"{noun}/{with_article}/{with_preposition}"
+
+
+def test_one_sample_document_holds_all_that_breaks_templates() -> None:
+    """Markup, accents, a name of 200 characters, braces, and no number; the first one is ordinary."""
+    usual, *_, hostile = list_samples()
+    values = "".join(hostile.values.values())
+
+    assert not usual.values
+    assert set("&<>\"'%{[ñÁÑ") <= set(values)
+    assert max(map(len, hostile.values.values())) >= 200
+    assert hostile.values["numero"] == ""
+
+
+@pytest.mark.parametrize("entry", types_with_template(), ids=lambda entry: entry.code.value)
+def test_every_default_template_is_fit_for_every_sample_document(entry) -> None:
+    """Nothing forbids sending; what is empty leaves no hole in the subject, and every value is there unchanged."""
+    source = default_source(entry.code)
+    body = source.body + "<p>{cliente}</p>"
+    for sample in list_samples():
+        rendered = render(entry.code, TemplateSource(source.subject, body, source.signature), sample.values)
+
+        assert not rendered.errors
+        assert "  " not in rendered.subject
+        assert sample.values.get("cliente", "Reformas Peña & Hijos, S.L.") in rendered.text
+
+
 @pytest.mark.parametrize("entry", types_with_template(), ids=lambda entry: entry.code.value)
 def test_every_default_template_renders_without_a_check_or_a_brace(entry) -> None:
     """The built-in templates are right for their type."""
     rendered = render(entry.code, default_source(entry.code), {})
 
+    assert canonical_html(default_source(entry.code).body) == default_source(entry.code).body
     assert rendered.checks == ()
     assert "{" not in rendered.subject + rendered.html + rendered.text
     assert rendered.subject.startswith(f"Adjunto {entry.noun} ")
