@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import email
 import io
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import policy
 
@@ -235,6 +236,7 @@ def test_what_is_read_back_by_imap_is_what_was_previewed(workbench: Workbench) -
     ana = add_user(workbench, "ana", "Ana Tosma", "ana@electricidadtosma.es")
     account = workbench.test_mailbox.use_for(ana)
     workbench.mail_account.save(ana, account, version=0)
+    ana = replace(ana, mail="ana.tosma@ejemplo.es")  # not the address of the account
     body = f'<p>Señor {{cliente}}: <strong>{{numero}}</strong> — 1.234,56 €</p><ol><li>uno</li></ol><p><img src="{logo()}" alt="L"></p>'
     section = workbench.templates
     section.save(ana, INVOICE, "Factura {numero} para {cliente}", body, version=0)
