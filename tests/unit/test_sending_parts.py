@@ -121,6 +121,14 @@ def test_a_mistake_in_the_subject_stands_under_the_subject() -> None:
     assert [field.value for field in app.session_state["fields"]] == ["Va {numero}", "<p>{nunero}</p>"]
 
 
+def test_many_mistakes_are_counted_and_not_all_drawn() -> None:
+    """Six, and how many follow."""
+    app = AppTest.from_function(draw_fields, args=("x", "<p>" + "{nunero} " * 7 + "</p>")).run()
+
+    assert len(app.markdown) == 6
+    assert [caption.value for caption in app.caption] == ["Avisos que siguen a estos: 1."]
+
+
 def test_every_code_is_shown_somewhere() -> None:
     """Empty values are said with the sample document, the others under their field."""
     assert {said.code for said in SAID} == set(Code) - {Code.EMPTY_VALUE}
