@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Dialog, Locator, Page, expect
 
 from cgcore.documents import types_with_template
 from cgcore.templates.defaults import default_source
@@ -247,6 +247,7 @@ def test_every_way_to_look_at_the_message(page: Page, fresh: Desk) -> None:
         expect(editor(page, entry.code)).to_contain_text("Un saludo,")
         expect(subject(page)).to_have_value(default_source(entry.code).subject)
         shoot(page, f"plantillas-tipo-{entry.code}")
+    expect(page.get_by_text("Todo guardado")).to_be_visible()
     for view in ("Móvil", "Sin imágenes", "Oscuro", "Texto", "Código", "Ordenador"):
         panel(page).get_by_text(view, exact=True).click()
         settled(page)
@@ -281,7 +282,12 @@ def test_the_preview_cannot_run_or_fetch_anything(page: Page, fresh: Desk, track
     open_page(page, fresh)
     title = page.title()
     dialogs: list[str] = []
-    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+
+    def note(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", note)
     seen_by = "http://{}:{}".format(*tracker.getsockname())
     editor(page, "quote").click()
     paste(page, f"<p>Pegado <img src='{seen_by}/x.png' onerror=\"top.document.title='hackeado'\"></p>")

@@ -135,6 +135,7 @@ def test_every_type_has_subject_body_and_palette_and_all_share_one_signature(app
     assert offered == ["{" + name + "}" for name in samples]
     assert (samples["numero"], samples["el_documento"]) == ("21043", "el presupuesto")
     assert texts_of(app).count("Se añade al final.") == 7
+    assert [meter.proto.text.partition(" ·")[0] for meter in app.get("progress")] == ["1 KB de 102"] * 7
 
 
 def test_a_subject_is_saved_for_its_type_only(app: AppTest, workbench: Workbench, ana: Actor) -> None:
@@ -270,18 +271,25 @@ def test_one_field_or_a_whole_type_goes_back_to_its_default(app: AppTest, workbe
     assert workbench.templates.get(ana, QUOTE).subject == "Lo mío"
 
 
-def test_a_version_is_cleaned_on_its_way_into_the_editor(app: AppTest, workbench: Workbench, ana: Actor) -> None:
+@pytest.mark.parametrize(("name", "button"), [("quote", 0), ("signature", 7)])
+def test_a_version_is_cleaned_on_its_way_into_the_editor(
+    app: AppTest, workbench: Workbench, ana: Actor, name: str, button: int
+) -> None:
     """A row of the history that was changed behind our back brings nothing that runs."""
-    workbench.templates.save(ana, QUOTE, "Lo mío", "<p>Mi texto</p>", version=0)
+    if name == "quote":
+        workbench.templates.save(ana, QUOTE, "Lo mío", "<p>Mi texto</p>", version=0)
+    else:
+        workbench.templates.save_signature(ana, "<p>Mi texto</p>", version=0)
     with workbench.database.session() as session:
         row = session.exec(select(TemplateVersionRow)).one()
         row.body = "<p>Antes<img src=x onerror=alert(1)></p>"
         session.add(row)
-    app.session_state["quote_history_version"] = 1
-    press(app, "Historial y diferencias")
+    app.session_state[f"{name}_history_version"] = 1
+    press(app, "Historial y diferencias", button)
     press(app, "Recuperar esta versión")
+    drafts = app.session_state[PAGE]
 
-    assert body(app) == '<p>Antes<img src="x"></p>'
+    assert drafts.of(QUOTE if name == "quote" else None)[-1].value == '<p>Antes<img src="x"></p>'
 
 
 def test_the_last_keys_before_sending_are_in_the_message(

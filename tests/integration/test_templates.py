@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import email
+import imaplib
 import io
+import ssl
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import policy
@@ -16,6 +18,7 @@ from sqlmodel import select
 from cgcore.documents import DocumentType
 from cgcore.errors import InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor
+from cgcore.mail.account import MailAccountDraft
 from cgcore.runs import Cell
 from cgcore.storage.tables import MailTemplateRow, TemplateImageRow, TemplateVersionRow, UserRow
 from cgcore.templates.compiled import TemplateSource
@@ -245,11 +248,22 @@ def test_what_is_read_back_by_imap_is_what_was_previewed(workbench: Workbench) -
     preview = section.mail.preview(ana, INVOICE, source, sample)
     run = section.mail.send_test(ana, INVOICE, source, sample)
     *_, ended = workbench.runs.follow(ana, run)
-    messages = workbench.test_mailbox.list_messages(ana)
-    received = workbench.test_mailbox.get_message(ana, messages[0].id).raw
+    received, copy = (read_by_imap(workbench, account, folder) for folder in ("INBOX", account.sent_folder))
 
     assert ended.verdict is not None
     assert ended.verdict.verdict == "ok"
-    assert comparable(received) == comparable(preview.raw)
+    assert comparable(received) == comparable(copy) == comparable(preview.raw)
     assert (ended.result or {})["recipient"] == ana.mail
     assert email.message_from_bytes(received, policy=policy.default)["To"].addresses[0].addr_spec == ana.mail
+
+
+def read_by_imap(workbench: Workbench, account: MailAccountDraft, folder: str) -> bytes:
+    """Return the first message of a folder of the test mailbox, as a mail program reads it."""
+    context = ssl.create_default_context(cafile=workbench.test_mailbox.probe_targets()[0].ca_file)
+    assert account.password is not None
+    with imaplib.IMAP4_SSL(account.imap.host, int(account.imap.port), ssl_context=context, timeout=10) as client:
+        client.login(account.user, account.password.reveal())
+        client.select(f'"{folder}"', readonly=True)
+        (found, *_) = client.fetch("1", "(BODY.PEEK[])")[1]
+    assert isinstance(found, tuple)
+    return found[1]

@@ -320,6 +320,35 @@ def test_any_split_of_a_variable_gives_the_value_exactly_once(data, name: str, v
     assert not rendered.errors
 
 
+_BLOCKS = st.sampled_from(
+    [("p", "p"), ("h2", "h2"), ("blockquote", "blockquote"), ("ul><li", "li></ul"), ("pre", "pre")]
+)
+_INVISIBLE = st.sampled_from(["", "", "\u200b", "\ufeff", "\u00a0", "\u00ad"])
+
+
+@given(st.data(), _BLOCKS, _NAMES, _HOSTILE)
+def test_any_tree_around_a_variable_gives_the_value_exactly_once(data, block, name: str, value: str) -> None:
+    """Property: formats nested in any way, begun and ended anywhere, with invisible characters inside the braces."""
+    value = value.strip() or "v"
+    opened: list[str] = []
+    tree = ""
+    for letter in "x {" + name + "} y":
+        for _ in range(data.draw(st.integers(0, 2))):
+            if opened and data.draw(st.booleans()):
+                tree += f"</{opened.pop()}>"
+            else:
+                opened.append(data.draw(st.sampled_from(["strong", "em", "u", "s", "sub", "span"])))
+                tree += f"<{opened[-1]}>"
+        tree += letter + (data.draw(_INVISIBLE) if letter in name else "")
+    tree += "".join(f"</{tag}>" for tag in reversed(opened))
+
+    rendered = _render_with(f"<{block[0]}>{tree}</{block[1]}>", {name: value})
+    whole = _render_with(f"<{block[0]}>x {{{name}}} y</{block[1]}>", {name: value})
+
+    assert rendered.text == whole.text
+    assert not rendered.errors
+
+
 @given(st.text(alphabet="{}%[]<>/&;\"'=abeinorsu_ \n\u200b\u00a0ñ", max_size=80), _HOSTILE)
 def test_any_text_at_all_renders_to_whole_html(body: str, value: str) -> None:
     """Property: no input stops a rendering, and no tag of a value or template survives that is not ours."""
