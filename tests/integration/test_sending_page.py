@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import time
@@ -333,6 +334,23 @@ def test_a_message_that_was_asked_for_on_a_page_left_since_is_not_sent(
 
     assert not app.exception
     assert workbench.test_mailbox.list_messages(ana) == []
+
+
+def test_the_logo_of_the_company_is_a_click_away(app: AppTest, workbench: Workbench) -> None:
+    """At the end of the body, no wider than a letterhead's, with the company's name for who does not see it."""
+    picture = io.BytesIO()
+    Image.new("RGB", (400, 100), "#0B6BCB").save(picture, "PNG")
+    jefa = sign_in(workbench, "jefa", Role.ADMIN)
+    offered = [button.key for button in app.button if button.label == "Insertar logotipo"]
+    workbench.company.save(jefa, CompanyDraft("Tosma", logo=picture.getvalue()), 0)
+    app.run()
+    press(app, "Insertar logotipo")
+    html = body(app)
+
+    assert offered == []
+    assert html.startswith(default_source(QUOTE).body + '<p><img src="data:image/png;base64,')
+    assert html.endswith('" alt="Logotipo de {empresa}" width="200" height="50"></p>')
+    assert body(app, DocumentType.SALES_ORDER) == default_source(DocumentType.SALES_ORDER).body
 
 
 def file_of(app: AppTest, templates: dict[str, Any], **more: Any) -> AppTest:

@@ -17,6 +17,7 @@ from cgcore.mail.message import InlineImage, build_message
 from cgcore.templates.checks import SEVERITY, Code, Severity
 from cgcore.templates.edits import DEFAULT_ALT
 from pages.ui.preview import View
+from pages.ui.sending.portable import contrast
 
 
 def uri(image: Image.Image, form: str = "PNG") -> str:
@@ -219,3 +220,18 @@ def test_an_inbox_row_says_what_is_missing() -> None:
 
     assert [entry.value for entry in app.markdown][1:] == ["*Sin asunto*"]
     assert app.caption[0].value == "Sin texto"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "seen"),
+    [
+        ("", "<p>Hola</p>", ("(predeterminado o vacío)", "Hola")),
+        ("Va {numero}", "Va {serie}", ("Va {numero}", "Va {serie}")),
+        (f"<p>{'a' * 300} fin</p>", f"<p>{'a' * 300} final</p>", (f"…{'a' * 26} fin", f"…{'a' * 26} final")),
+        ("<p>Hola</p>", f"<p>Hola{'o' * 300}</p>", ("Hola", f"Hola{'o' * 196}…")),
+        ("<p>Hola</p>", "<p><strong>Hola</strong></p>", ("<p>Hola</p>", "<p><strong>Hola</strong></p>")),
+    ],
+)
+def test_what_an_import_would_change_is_in_sight(before: str, after: str, seen: tuple[str, str]) -> None:
+    """Also at the end of a long text, and where only the format is another."""
+    assert tuple(map(plain, contrast(before, after))) == seen

@@ -15,10 +15,10 @@ from pages.ui.sending.drafts import PAGE
 from pages.ui.sending.view import SendingPage, readable
 from pages.ui.texts import sending_defaults as texts
 
-__all__ = ["draw_portable"]
+__all__ = ["contrast", "draw_portable"]
 
 _ROWS = 40
-_CUT = 200
+_CUT, _BEFORE = 200, 30
 _IMPORTED = f"{PAGE}_imported"
 
 
@@ -56,7 +56,7 @@ def _draw_plan(page: SendingPage, data: bytes) -> None:
         st.info(texts.IMPORT_NOTHING, icon=":material/check:")
         return
     st.markdown(f"**{texts.IMPORT_COUNT.format(count=len(plan.changes))}**")
-    rows = [(_label(change.field), _shown(change.before), _shown(change.after)) for change in plan.changes[:_ROWS]]
+    rows = [(_label(change.field), *contrast(change.before, change.after)) for change in plan.changes[:_ROWS]]
     names = (texts.COLUMN_FIELD, texts.COLUMN_BEFORE, texts.COLUMN_AFTER)
     columns = dict(zip(names, (list(column) for column in zip(*rows, strict=True)), strict=True))
     st.table(columns, border="horizontal", hide_index=True, alt=texts.IMPORT_ALT)
@@ -101,6 +101,15 @@ def _label(path: str) -> str:
     return f"{kinds[code]} · {texts.SUBJECT if field == 'subject' else texts.BODY}"
 
 
-def _shown(text: str) -> str:
-    words = readable(text).strip()
-    return escape(words[:_CUT] + "…" if len(words) > _CUT else words) or texts.EMPTY
+def contrast(before: str, after: str) -> tuple[str, str]:
+    """Return two texts, as Markdown, from just before they differ: their words, or the markup where those are equal."""
+    words = readable(before).strip(), readable(after).strip()
+    pair = words if words[0] != words[1] else (before, after)
+    differs = (place for place, (ours, theirs) in enumerate(zip(*pair, strict=False)) if ours != theirs)
+    start = max(0, next(differs, min(map(len, pair))) - _BEFORE)
+    return _shown(pair[0], start), _shown(pair[1], start)
+
+
+def _shown(text: str, start: int) -> str:
+    seen = ("…" if start else "") + text[start : start + _CUT] + ("…" if len(text) > start + _CUT else "")
+    return escape(seen) if text else texts.EMPTY
