@@ -18,7 +18,7 @@ from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
 from cgcore.company.company import CompanyDraft
-from cgcore.documents import DocumentType
+from cgcore.documents import DocumentType, types_with_template
 from cgcore.identity.actor import Actor, Role
 from cgcore.storage.tables import TemplateVersionRow
 from cgcore.templates.defaults import default_signature, default_source
@@ -122,7 +122,7 @@ def test_the_tabs_stand_in_their_order_and_nothing_is_changed(app: AppTest) -> N
 
 
 def test_every_type_has_subject_body_and_palette_and_all_share_one_signature(app: AppTest) -> None:
-    """Eight editors with what mail shows well; each variable has its sample beside it; the page says where it lands."""
+    """Eight editors with what mail shows well, holding their own HTML; each variable has its sample beside it."""
     editors = [json.loads(editor.proto.json_args) for editor in app.get("component_instance")]
     labels = [element.value for element in app.markdown]
     glossary = app.table[0].value
@@ -133,6 +133,10 @@ def test_every_type_has_subject_body_and_palette_and_all_share_one_signature(app
     assert (labels.count("Cuerpo del Mail"), labels.count("**Firma**")) == (7, 1)
     assert [editor["toolbar"] for editor in editors] == [TOOLBAR] * 8
     assert all(editor["html"] for editor in editors)
+    assert [editor["defaultValue"] for editor in editors] == [
+        *(default_source(entry.code).body for entry in types_with_template()),
+        default_signature(),
+    ]
     assert offered == ["{" + name + "}" for name in samples]
     assert (samples["numero"], samples["el_documento"]) == ("21043", "el presupuesto")
     assert texts_of(app).count("Se añade al final.") == 7
@@ -319,6 +323,7 @@ def test_the_last_keys_before_sending_are_in_the_message(
 
     assert arrived.subject == "Con las últimas letras Ñ/2026"
     assert comparable(workbench.test_mailbox.get_message(ana, arrived.id).raw) == comparable(downloads["quote.eml"])
+    assert body(app) == default_source(QUOTE).body
     assert "Tu servidor ha aceptado el mensaje para" in app.toast[0].value
     assert "Tu servidor ha aceptado el mensaje para" in texts_of(app)
     assert "Copia guardada en" in texts_of(app)
