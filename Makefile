@@ -33,7 +33,7 @@ demo: install ## start it with a seeded company, a user and the test mailbox
 test: dev ## everything that CI runs, in its order
 	bash tests/setup_packages.sh
 	$(MAKE) --no-print-directory lint types
-	$(BIN)/pytest -n 2 --dist loadscope -q -ra tests
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder -q -ra tests
 
 quick: dev ## unit tests only
 	$(BIN)/pytest -q tests/unit tests/contracts

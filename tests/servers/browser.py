@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 from weakref import WeakKeyDictionary
 
 import pytest
@@ -28,6 +29,7 @@ __all__ = [
     "page",
     "settled",
     "shoot",
+    "shoot_phone",
     "watch",
 ]
 
@@ -154,3 +156,16 @@ def shoot(page: Page, name: str) -> Path:
     page.screenshot(path=path, animations="disabled")
     page.set_viewport_size(size)
     return path
+
+
+def shoot_phone(page: Page, name: str) -> None:
+    """Write the page as it stands, 390 pixels wide, in both colour schemes; fail where it scrolls sideways."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    schemes: tuple[tuple[Literal["light", "dark"], str], ...] = (
+        ("light", "rgb(255, 255, 255)"), ("dark", "rgb(15, 23, 42)"),
+    )  # fmt: skip
+    for scheme, colour in schemes:
+        page.emulate_media(color_scheme=scheme)
+        expect(page.get_by_test_id("stApp")).to_have_css("background-color", colour)
+        shoot(page, f"{name}-390-{scheme}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
