@@ -11,6 +11,7 @@ packages=()
 [ -x /usr/sbin/dovecot ] || packages+=(dovecot-imapd)
 [ -x /usr/sbin/postfix ] || packages+=(postfix)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
+[ -x /usr/sbin/nginx ] || packages+=(nginx-light)
 [ ${#packages[@]} -eq 0 ] && exit 0
 
 if ! command -v apt-get >/dev/null; then
