@@ -155,7 +155,7 @@ def _check_sandbox(settings: Settings) -> CheckResult:
 
 
 def _check_settings(settings: Settings) -> CheckResult:
-    from cgcore.mail.tls import verifying_context
+    from cgcore.mail.network.tls import verifying_context
 
     try:
         verifying_context(settings.ssl_cert_file)

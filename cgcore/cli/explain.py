@@ -70,7 +70,7 @@ def _read(raw: bytes, where: str) -> dict[str, str]:
 
 
 def _explain(given: dict[str, str], where: str) -> dict[str, str]:
-    from cgcore.mail.explanation import PROTOCOLS, explain_reply
+    from cgcore.mail.diagnosis.diagnose import PROTOCOLS, explain_reply
     from cgcore.mail.providers import find_provider
     from cgcore.mail.steps import Stage
 

@@ -83,9 +83,9 @@ def probe_command(
 
 
 def _run(request: ProbeRequest, *, as_json: bool) -> int:
+    from cgcore.mail.diagnosis.texts import verdict
     from cgcore.mail.probe import environment_from, probe
     from cgcore.mail.steps import Status
-    from cgcore.mail.texts import verdict
     from cgcore.workbench.test_mailbox import list_known_targets
 
     settings = _settings()
@@ -135,7 +135,7 @@ def _provider_of(host: str) -> str:
 
 
 def _line(step: Step) -> str:
-    from cgcore.mail.texts import stage_label, status_label
+    from cgcore.mail.diagnosis.texts import stage_label, status_label
 
     head = f"{stage_label(step.stage):<28} {status_label(step.status):<12} {step.ms:>6} ms"
     return "\n".join([head + (f"  {step.key}" if step.key else ""), *_quoted(step.reply)])

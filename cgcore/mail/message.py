@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import re
 import secrets
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage, MIMEPart
 from email.policy import SMTP, SMTPUTF8, EmailPolicy
+from functools import cache
 from html import escape
+from importlib.resources import files
 from typing import Any, cast
 
-from cgcore.mail.address import domain_of, needs_smtputf8, wire_address
-from cgcore.mail.header_folding import header_registry
-from cgcore.mail.header_text import attachment_name, header_text
-from cgcore.mail.message_texts import load_test_mail
+from cgcore.mail.addresses import domain_of, needs_smtputf8, wire_address
+from cgcore.mail.headers import attachment_name, header_registry, header_text
 
-__all__ = ["Attachment", "InlineImage", "build_message", "build_test_message", "make_message_id"]
+__all__ = [
+    "Attachment",
+    "InlineImage",
+    "ProofTexts",
+    "build_message",
+    "build_test_message",
+    "load_test_mail",
+    "make_message_id",
+]
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9.+\-]+/[A-Za-z0-9.+\-]+")  # RFC 6838 §4.2, without what nobody uses
 
@@ -66,7 +75,7 @@ def build_message(
 ) -> EmailMessage:
     """Return mixed(alternative(plain, related(html, images)), attachments), as much of it as there are parts.
 
-    Addresses must have passed :func:`cgcore.mail.address.is_address`. ``recipient_name`` belongs to a single
+    Addresses must have passed :func:`cgcore.mail.addresses.is_address`. ``recipient_name`` belongs to a single
     recipient. ``generated`` marks a test mail (RFC 3834). ``date`` must know its zone and defaults to now;
     ``message_id`` to a new one. No line break of any kind reaches a header. Only 7-bit lines come out, so the message
     needs no extension of any server, except where an address itself needs SMTPUTF8.
@@ -153,4 +162,26 @@ def build_test_message(
         generated=True,
         date=date,
         message_id=message_id,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProofTexts:
+    """What the test mail says."""
+
+    subject: str
+    greeting: str
+    paragraphs: tuple[str, ...]
+    read_receipt: str
+
+
+@cache
+def load_test_mail() -> ProofTexts:
+    """Return the texts of the test mail."""
+    values = tomllib.loads(files("cgcore.mail").joinpath("message_texts_es.toml").read_text("utf-8"))["test_mail"]
+    return ProofTexts(
+        subject=values["subject"],
+        greeting=values["greeting"],
+        paragraphs=tuple(values["paragraphs"]),
+        read_receipt=values["read_receipt"],
     )

@@ -7,20 +7,23 @@ from dataclasses import replace
 from email.message import EmailMessage
 
 from cgcore.mail.account_texts import sentence
-from cgcore.mail.address import is_address
+from cgcore.mail.addresses import is_address
 from cgcore.mail.connection import Connection
 from cgcore.mail.request import Choice, ProbeEnvironment, ProbeRequest, TrustedTarget, environment_from
-from cgcore.mail.smtp_session import SmtpSession
+from cgcore.mail.smtp.session import SmtpSession
 from cgcore.mail.steps import Leg, Stage, Step
-from cgcore.mail.trace import Trace
+from cgcore.mail.transcript import Trace
 
 __all__ = [
     "Choice",
     "ProbeEnvironment",
     "ProbeRequest",
     "TrustedTarget",
+    "append_copy",
     "environment_from",
+    "list_folders",
     "probe",
+    "probe_imap",
     "probe_smtp",
     "send_message",
 ]
@@ -30,19 +33,38 @@ def probe(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
     """Yield the steps of the leg that ``request`` names, each as it happens.
 
     Never raises for what a server does or for bad input: those are steps. Closing the generator closes the socket.
-    The last error, or nothing but good steps, decides: see :func:`cgcore.mail.texts.verdict`.
+    The last error, or nothing but good steps, decides: see :func:`cgcore.mail.diagnosis.texts.verdict`.
     """
-    if request.leg is Leg.SMTP:
-        return probe_smtp(request, env)
-    from cgcore.mail.imap import probe_imap
-
-    return probe_imap(request, env)
+    return (probe_smtp if request.leg is Leg.SMTP else probe_imap)(request, env)
 
 
 def probe_smtp(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
     """Yield the steps of the SMTP leg up to RCPT TO, then RSET and QUIT: no mail is sent."""
     with Connection(request, env) as connection:
         yield from SmtpSession(connection).run()
+
+
+def probe_imap(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
+    """Prove the incoming server, step by step, and the folder for copies when one is named.
+
+    Yields the stages of facts §a up to the first error, and always logs out and closes. A remote failure is a step.
+    In the folder one small message is stored and removed again by its own UID (RFC 4315); nothing else is touched.
+    The ``list`` step offers the folders in its ``details`` (``folders``, ``recommended``, ``reason``, ``prefix``).
+    """
+    from cgcore.mail.imap.mailbox import MailboxTrial
+    from cgcore.mail.imap.session import ImapSession
+
+    with Connection(request, env) as connection:
+        session = ImapSession(connection)
+        yield from session.sign_in()
+        if session.signed_in:
+            yield from MailboxTrial(session).run()
+        yield from session.log_out()
+
+
+def list_folders(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
+    """Yield the steps up to ``list``, whose ``details`` hold the folders; no folder is opened."""
+    return probe_imap(replace(request, folder="", create_folder=False), env)
 
 
 def send_message(
@@ -65,3 +87,20 @@ def send_message(
     shown = next((address for address in addresses if not is_address(address)), addresses[0])
     with Connection(replace(request, rcpt_to=shown), env) as connection:
         yield from SmtpSession(connection, message=raw, recipients=addresses).run()
+
+
+def append_copy(request: ProbeRequest, env: ProbeEnvironment, raw_message: bytes, folder: str) -> Iterator[Step]:
+    """Store the copy of a sent message in ``folder``, marked as read.
+
+    Yields the stages up to ``append``; its ``details`` hold ``folder``, and where the server tells them (RFC 4315)
+    ``uid`` and ``uidvalidity``. Line ends become CRLF; bytes are otherwise stored as they are.
+    """
+    from cgcore.mail.imap.mailbox import store_copy
+    from cgcore.mail.imap.session import ImapSession
+
+    with Connection(replace(request, folder=folder), env) as connection:
+        session = ImapSession(connection)
+        yield from session.sign_in()
+        if session.signed_in:
+            yield store_copy(session, raw_message)
+        yield from session.log_out()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cgcore.mail.account import MailAccountDraft, Security
-from cgcore.mail.stored import account_from_json
+from cgcore.mail.account import MailAccountDraft, Security, account_from_json
 from cgcore.portable.fields import Fields
 from cgcore.portable.problems import refuse
 

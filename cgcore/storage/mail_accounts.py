@@ -6,8 +6,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
-from cgcore.mail.stored import StoredAccount
+from cgcore.mail.account import MailAccountDraft, Security, ServerDraft, StoredAccount
 from cgcore.storage.tables import MailAccountRow, UserRow
 
 __all__ = ["find_account", "put_account"]

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cgcore.activity import Action
 from cgcore.errors import FieldProblem, InvalidInput, StaleVersion, VaultError
 from cgcore.identity.actor import Actor
-from cgcore.mail.account import MailAccountDraft, check_account
-from cgcore.mail.stored import StoredAccount, account_to_json, changed_targets
+from cgcore.mail.account import MailAccountDraft, StoredAccount, account_to_json, changed_targets, check_account
 from cgcore.once import once
 from cgcore.storage.mail_accounts import find_account, put_account
 from cgcore.texts import sentence

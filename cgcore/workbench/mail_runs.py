@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 from cgcore.activity import Action
 from cgcore.errors import InvalidInput
 from cgcore.identity.actor import Actor
-from cgcore.mail.account import MailAccountDraft
-from cgcore.mail.address import is_address
+from cgcore.mail.account import MailAccountDraft, account_to_json
+from cgcore.mail.addresses import is_address
+from cgcore.mail.diagnosis.texts import verdict as build_verdict
 from cgcore.mail.steps import Leg, Status, Step, Verdict
-from cgcore.mail.stored import account_to_json
-from cgcore.mail.texts import verdict as build_verdict
 from cgcore.runs import Cell, Run
 from cgcore.storage.probe_runs import ProbeRunStore
 from cgcore.workbench.mail_requests import MailRequests, require_complete, sentence_values
@@ -150,7 +149,7 @@ class MailRuns:
                 sent = sent or (step.stage == "final" and step.status is Status.OK)
                 yield step
             if sent and copy_request is not None:
-                from cgcore.mail.imap import append_copy
+                from cgcore.mail.probe import append_copy
 
                 yield from append_copy(copy_request, env, message.as_bytes(), draft.sent_folder)
 

@@ -12,8 +12,7 @@ from cgcore.documents import DOCUMENT_TYPES
 from cgcore.errors import InvalidInput
 from cgcore.identity.actor import Actor
 from cgcore.identity.usernames import normalise_username, username_key
-from cgcore.mail.account import check_account
-from cgcore.mail.stored import StoredAccount, account_to_json, changed_targets
+from cgcore.mail.account import StoredAccount, account_to_json, changed_targets, check_account
 from cgcore.portable.account import read_account
 from cgcore.portable.content import UserContent
 from cgcore.portable.problems import portable_sentence, refuse_with

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cgcore.documents import DocumentType
 from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.identity.actor import Actor
-from cgcore.mail.address import is_address
+from cgcore.mail.addresses import is_address
 from cgcore.mail.message import Attachment, InlineImage, build_message
 from cgcore.runs import Cell, Run
 from cgcore.templates.checks import Check

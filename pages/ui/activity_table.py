@@ -8,9 +8,9 @@ import streamlit as st
 
 from cgcore.activity import ActivityEntry
 from cgcore.documents import types_with_template
-from cgcore.mail.catalogue import diagnosis_keys
+from cgcore.mail.diagnosis.catalogue import diagnosis_keys
+from cgcore.mail.diagnosis.texts import sentences
 from cgcore.mail.steps import Leg
-from cgcore.mail.texts import sentences
 from pages.ui.moments import unbroken, when
 from pages.ui.results import escape
 from pages.ui.texts import activity as texts

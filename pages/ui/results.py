@@ -9,8 +9,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from cgcore.identity.actor import Actor
+from cgcore.mail.diagnosis.texts import leg_label, stage_label
 from cgcore.mail.steps import Status, Step
-from cgcore.mail.texts import leg_label, stage_label
 from cgcore.mail.transcript import format_transcript
 from cgcore.runs import Run
 from cgcore.workbench import Workbench

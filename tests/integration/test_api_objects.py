@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Role
-from cgcore.mail.explanation import explain_reply
+from cgcore.mail.diagnosis.diagnose import explain_reply
 from cgcore.mail.steps import Leg, Stage, Status, Step, Verdict
 from cgcore.runs import Cell
 from cgcore.templates.request import RenderRequest

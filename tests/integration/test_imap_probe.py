@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from cgcore.mail.account import Security
-from cgcore.mail.imap import append_copy, list_folders, probe_imap
+from cgcore.mail.probe import append_copy, list_folders, probe_imap
 from cgcore.mail.steps import Stage, Status, Step
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import USERS

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
-from cgcore.mail.imap import append_copy, probe_imap
-from cgcore.mail.probe import probe_smtp, send_message
+from cgcore.mail.probe import append_copy, probe_imap, probe_smtp, send_message
 from cgcore.mail.request import Choice, ProbeRequest
 from cgcore.mail.steps import Leg, Stage, Status, Step
 from cgcore.vault.secret import Secret

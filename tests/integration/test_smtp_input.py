@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cgcore.mail.account import Security
-from cgcore.mail.deadline import Deadline
+from cgcore.mail.network.sockets import Deadline
 from cgcore.mail.request import Choice, ProbeEnvironment
 from cgcore.mail.steps import Leg, Status
 from cgcore.vault.secret import Secret

@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 
 from cgcore.mail.account import Security
+from cgcore.mail.diagnosis.texts import verdict
 from cgcore.mail.probe import probe_smtp
 from cgcore.mail.providers import list_providers
 from cgcore.mail.request import Choice
 from cgcore.mail.steps import Leg, Status
-from cgcore.mail.texts import verdict
 from cgcore.vault.secret import Secret
 from tests.servers.asking import PASSWORD, USER, ask_smtp, loopback, smtp_request
 from tests.servers.certificates import Certificates

@@ -6,7 +6,7 @@ import pytest
 
 from cgcore.mail.account import Security
 from cgcore.mail.connection import Connection
-from cgcore.mail.deadline import Deadline
+from cgcore.mail.network.sockets import Deadline
 from cgcore.mail.request import Choice, TrustedTarget
 from cgcore.mail.steps import Leg
 from tests.servers.asking import PASSWORD, USER, ask_smtp, loopback, smtp_request
@@ -208,8 +208,8 @@ def test_the_authority_of_a_trusted_target_counts_for_it_alone(certificates: Cer
 
 def test_credentials_need_tls_even_if_a_stage_were_skipped(certificates: Certificates) -> None:
     """The last lock before AUTH: an encrypted mode on a plain socket sends nothing."""
-    from cgcore.mail.smtp import SmtpClient
-    from cgcore.mail.smtp_auth import sign_in
+    from cgcore.mail.smtp.auth import sign_in
+    from cgcore.mail.smtp.client import SmtpClient
     from cgcore.mail.steps import Stage
 
     with smtp_server("friendly") as server:

@@ -9,7 +9,7 @@ import pytest
 from cgcore.mail.account import Security
 from cgcore.mail.message import build_test_message
 from cgcore.mail.probe import send_message
-from cgcore.mail.smtp import queue_id
+from cgcore.mail.smtp.client import queue_id
 from cgcore.mail.steps import Status
 from tests.servers.asking import USER, loopback, send_by_smtp, smtp_request
 from tests.servers.certificates import Certificates

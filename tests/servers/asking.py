@@ -8,10 +8,10 @@ from ipaddress import ip_network
 from typing import Any
 
 from cgcore.mail.account import Security
+from cgcore.mail.diagnosis.texts import verdict
 from cgcore.mail.probe import probe_smtp, send_message
 from cgcore.mail.request import ProbeEnvironment, ProbeRequest
 from cgcore.mail.steps import Leg, Status, Step
-from cgcore.mail.texts import verdict
 from cgcore.vault.secret import Secret
 from tests.servers.certificates import Certificates
 

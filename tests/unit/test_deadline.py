@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from cgcore.mail.account import Security
-from cgcore.mail.channel import Channel, FloodError
-from cgcore.mail.deadline import Deadline
+from cgcore.mail.network.sockets import Channel, Deadline, FloodError
 from cgcore.mail.probe import ProbeEnvironment, ProbeRequest, probe
 from cgcore.mail.steps import Leg
 

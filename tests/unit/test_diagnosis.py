@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgcore.mail.catalogue import diagnosis_keys
-from cgcore.mail.diagnosis import diagnose_exception, diagnose_reply
-from cgcore.mail.rules.wording import load_rules
+from cgcore.mail.diagnosis.catalogue import diagnosis_keys
+from cgcore.mail.diagnosis.diagnose import diagnose_exception, diagnose_reply
+from cgcore.mail.diagnosis.rules import load_rules
 from cgcore.mail.steps import Leg, Stage
 
 DATA = Path(__file__).parents[1] / "data"

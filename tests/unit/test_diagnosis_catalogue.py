@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cgcore.mail.catalogue import IMAP_STAGES, SMTP_STAGES, build_diagnosis, diagnosis_keys, key_facts
+from cgcore.mail.diagnosis.catalogue import IMAP_STAGES, SMTP_STAGES, build_diagnosis, diagnosis_keys, key_facts
 from cgcore.mail.steps import Leg, Stage
 
 TABLE = {

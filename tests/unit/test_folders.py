@@ -6,9 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgcore.mail.folders import Folder, find_folder, full_name, parse_folders, parse_namespace
-from cgcore.mail.sent_folder import choose_sent, is_sent_name, rank_folders, suggest_folder
-from cgcore.mail.utf7 import decode_folder, encode_folder, quote_string
+from cgcore.mail.imap.folders import (
+    Folder,
+    choose_sent,
+    decode_folder,
+    encode_folder,
+    find_folder,
+    full_name,
+    is_sent_name,
+    parse_folders,
+    parse_namespace,
+    quote_string,
+    rank_folders,
+    suggest_folder,
+)
 
 
 def folders(*names: str, delimiter: str = "/", sent: str = "") -> tuple[Folder, ...]:

@@ -14,8 +14,15 @@ from cgcore.mail.account import (
     default_port,
     normal_pin,
 )
-from cgcore.mail.address import is_address, needs_smtputf8, wire_address
-from cgcore.mail.hosts import check_host, clean_host, encode_host, is_disguised_address
+from cgcore.mail.addresses import (
+    check_host,
+    clean_host,
+    encode_host,
+    is_address,
+    is_disguised_address,
+    needs_smtputf8,
+    wire_address,
+)
 from cgcore.mail.steps import Leg
 from cgcore.vault.secret import Secret
 

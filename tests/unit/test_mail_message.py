@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgcore.mail.header_text import attachment_name, header_text
+from cgcore.mail.headers import attachment_name, header_text
 from cgcore.mail.message import Attachment, InlineImage, build_message, build_test_message
 
 WHEN = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)

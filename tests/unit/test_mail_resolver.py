@@ -13,8 +13,8 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
-from cgcore.mail.deadline import Deadline
-from cgcore.mail.resolver import dns_resolver, system_resolver
+from cgcore.mail.network.dns import dns_resolver, system_resolver
+from cgcore.mail.network.sockets import Deadline
 
 
 @contextmanager

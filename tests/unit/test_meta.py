@@ -33,7 +33,7 @@ PAGES = [
 ]
 ADMINISTRATORS_ONLY = "administration.py"
 
-LONGEST_MODULE = 300
+LONGEST_MODULE = 400
 PAGE_LINES = range(40, 121)
 
 # Modules that write a document into a frame without rights: the look of a mail, not of the page.
@@ -42,7 +42,7 @@ WRITES_FRAMES = {"pages/ui/frames.py", "pages/ui/preview.py"}
 # Spanish in the code itself, each with its reason; everything else stands in texts_es.toml or pages/ui/texts/.
 SPANISH_ALLOWED = {
     "cgcore/documents.py": "names of the document types, and the sample values",
-    "cgcore/mail/sent_folder.py": "folder names as servers give them",
+    "cgcore/mail/imap/folders.py": "folder names as servers give them",
     "cgcore/portable/fields.py": "a word that a field of a file may not bear",
     "cgcore/sandbox/authority.py": "the name in a certificate",
     "cgcore/vault/os_keyring.py": "characters that tell whether a keyring keeps them",
@@ -163,7 +163,7 @@ def test_pages_hold_no_css_and_no_free_html() -> None:
 
 
 def test_modules_are_short() -> None:
-    """No module of the core or the pages is longer than 300 lines."""
+    """No module of the core or the pages is longer than 400 lines."""
     lengths = {_shown(path): len(path.read_text("utf-8").splitlines()) for path in MODULES + PAGE_MODULES}
 
     assert {name: length for name, length in lengths.items() if length > LONGEST_MODULE} == {}

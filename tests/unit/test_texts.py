@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cgcore.mail.catalogue import diagnosis_keys, key_facts
-from cgcore.mail.steps import Leg, Stage, Status, Step
-from cgcore.mail.texts import (
+from cgcore.mail.diagnosis.catalogue import diagnosis_keys, key_facts
+from cgcore.mail.diagnosis.texts import (
     field_label,
     leg_label,
     provider_values,
@@ -21,6 +20,7 @@ from cgcore.mail.texts import (
     user_form,
     verdict,
 )
+from cgcore.mail.steps import Leg, Stage, Status, Step
 
 ROOT = Path(__file__).parents[2]
 TEXTS = tomllib.loads((ROOT / "cgcore/mail/texts_es.toml").read_text("utf-8"))

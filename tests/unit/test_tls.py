@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cgcore.mail.tls import (
+from cgcore.mail.network.tls import (
     certificate_card,
     client_hello,
     fingerprint,

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgcore.mail.steps import Leg, Stage, Status, Step
-from cgcore.mail.trace import Trace
-from cgcore.mail.transcript import MAX_REPLY, Scrubber, clean_reply, format_transcript
+from cgcore.mail.transcript import MAX_REPLY, Scrubber, Trace, clean_reply, format_transcript
 from cgcore.vault.secret import Secret
 
 SECRET = 'S3cr3t-ñ €/+="\\'

@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, StringConstraints
 
 from cgcore.errors import FieldProblem, InvalidInput
-from cgcore.mail.account import MailAccountDraft
+from cgcore.mail.account import MailAccountDraft, account_from_json
 from cgcore.mail.steps import Leg
-from cgcore.mail.stored import account_from_json
 from cgcore.vault.secret import Secret
 from cgcore.web.api.objects import ApiObject
 

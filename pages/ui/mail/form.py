@@ -12,11 +12,12 @@ from cgcore.mail.account import (
     MailAccountDraft,
     Security,
     ServerDraft,
+    StoredAccount,
+    account_from_json,
     check_account,
     default_port,
 )
 from cgcore.mail.steps import Leg
-from cgcore.mail.stored import StoredAccount, account_from_json
 from cgcore.vault.secret import Secret
 from pages.ui.texts import common as texts
 from pages.ui.texts.mail_account import FIELD_LABELS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cgcore.identity.actor import Scope
-from cgcore.mail.explanation import explain_reply as explain
+from cgcore.mail.diagnosis.diagnose import explain_reply as explain
 from cgcore.web.api.objects import Explain, Explanation
 from cgcore.web.api.routes.base import build_router, problems
 from cgcore.web.api.scopes import needs

@@ -1,0 +1,271 @@
+"""Inside the mailbox: its folders, and the proof that a copy of a sent message can be stored there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import format_datetime, make_msgid
+from typing import Any
+
+from cgcore.mail.diagnosis.catalogue import build_diagnosis
+from cgcore.mail.diagnosis.texts import trial_message
+from cgcore.mail.imap.client import ImapReply, Outcome, numbers, refused, response_code
+from cgcore.mail.imap.folders import (
+    Folder,
+    choose_sent,
+    find_folder,
+    full_name,
+    parse_folders,
+    parse_namespace,
+    quote_string,
+    rank_folders,
+    suggest_folder,
+    unlisted,
+)
+from cgcore.mail.imap.session import ImapSession
+from cgcore.mail.providers import find_provider
+from cgcore.mail.steps import Stage, Status, Step
+from cgcore.mail.transcript import OpenStage
+
+__all__ = ["MailboxTrial", "store_copy", "try_folder"]
+
+_SHOWN_FOLDERS = 500
+
+
+class MailboxTrial:
+    """The stages after the sign-in: namespace, list, and with a folder select, create, append and cleanup."""
+
+    def __init__(self, session: ImapSession) -> None:
+        self._session = session
+        self._request = session.request
+        self._client = session.client
+        self._prefix = self._delimiter = ""
+        self._folders: tuple[Folder, ...] = ()
+        self._folder: Folder | None = None
+
+    def run(self) -> Iterator[Step]:
+        """Yield the steps up to the first error."""
+        keeps_copies = bool(self._request.folder.strip())
+        stages = [self._namespace, self._list, *([self._select, self._create] if keeps_copies else [])]
+        for stage in stages:
+            step = stage()
+            if step is not None:
+                yield step
+                if step.status is Status.ERROR:
+                    return
+        if self._folder is not None:
+            yield from try_folder(self._session, self._folder)
+        else:
+            yield self._begin(Stage.SELECT).skipped()
+            yield self._begin(Stage.APPEND).skipped()
+
+    def _begin(self, stage: Stage) -> OpenStage:
+        return self._session.trace.begin(stage)
+
+    def _namespace(self) -> Step:
+        stage = self._begin(Stage.NAMESPACE)
+        if "NAMESPACE" not in self._session.capabilities:
+            return stage.skipped()
+        reply = self._client.command("NAMESPACE")
+        if not reply.ok:
+            # Good to know, but LIST tells as much: no reason to stop, unless the connection is gone.
+            return refused(stage, reply) if reply.outcome in (Outcome.LOST, Outcome.BYE) else stage.note(reply.words)
+        self._prefix, self._delimiter = parse_namespace(reply.lines("NAMESPACE"))
+        return stage.ok(reply.words, prefix=self._prefix, delimiter=self._delimiter)
+
+    def _list(self) -> Step:
+        stage = self._begin(Stage.LIST)
+        everything = (b'""', b'"*"')
+        command = "LIST"
+        if "SPECIAL-USE" in self._session.capabilities:
+            reply = self._client.command("LIST", *everything, b"RETURN (SPECIAL-USE)")
+            if reply.outcome is Outcome.BAD:
+                reply = self._client.command("LIST", *everything)
+        else:
+            command = "XLIST" if "XLIST" in self._session.capabilities else "LIST"
+            reply = self._client.command(command, *everything)
+        if not reply.ok:
+            return refused(stage, reply)
+        self._folders = parse_folders(reply.rows.get(command, ()))
+        return stage.ok(reply.words, **self._offer())
+
+    def _offer(self) -> Mapping[str, Any]:
+        choice = choose_sent(self._folders)
+        provider = find_provider(self._request.provider)
+        return {
+            "folders": [folder.to_json() for folder in rank_folders(self._folders)[:_SHOWN_FOLDERS]],
+            "total": len(self._folders),
+            "recommended": choice.folder.name if choice.folder else "",
+            "reason": choice.reason,
+            "candidates": [folder.name for folder in choice.candidates],
+            "server_saves_copy": bool(provider and provider.saves_sent_copy),
+            "prefix": self._prefix,
+            "delimiter": self._delimiter,
+        }
+
+    def _select(self) -> Step:
+        stage = self._begin(Stage.SELECT)
+        typed = self._request.folder
+        folder = find_folder(self._folders, typed)
+        if folder is None and self._request.create_folder:
+            return stage.skipped(folder=typed, missing=True)
+        if folder is not None and not folder.selectable:
+            return stage.fail("folder_not_writable", folder=typed, reason="noselect")
+        reply = self._open(folder or unlisted(typed))
+        if reply.ok:
+            return self._opened(stage, folder or unlisted(typed), reply)
+        step = refused(stage, reply, folder=typed)
+        gone = step.key == "folder_missing" or (reply.outcome is Outcome.NO and step.key == "unclassified")
+        return self._missing(stage, reply) if gone and folder is None else step
+
+    def _open(self, folder: Folder) -> ImapReply:
+        return self._client.command("SELECT", quote_string(folder.wire))
+
+    def _opened(self, stage: OpenStage, folder: Folder, reply: ImapReply) -> Step:
+        if response_code(reply.words, "READ-ONLY") is not None:
+            return stage.fail("folder_not_writable", reply.words, folder=folder.name, reason="read_only")
+        self._folder = folder
+        return stage.ok(reply.words, folder=folder.name)
+
+    def _missing(self, stage: OpenStage, reply: ImapReply) -> Step:
+        """Return the step of a folder that is not there, with a proven proposal where there is a good one."""
+        typed = self._request.folder
+        suggestion = suggest_folder(typed, self._folders)
+        proven = suggestion is not None and self._open(suggestion).ok
+        return stage.fail(
+            "folder_missing",
+            reply.words,
+            patch={"folder": suggestion.name} if suggestion and proven else {},
+            folder=typed,
+            suggestion=suggestion.name if suggestion else "",
+            can_create=full_name(typed, self._prefix, self._delimiter),
+        )
+
+    def _create(self) -> Step | None:
+        if self._folder is not None:
+            return None
+        stage = self._begin(Stage.CREATE)
+        name = full_name(self._request.folder, self._prefix, self._delimiter)
+        folder = find_folder(self._folders, name) or unlisted(name)
+        reply = self._client.command("CREATE", quote_string(folder.wire))
+        if not reply.ok and response_code(reply.words, "ALREADYEXISTS") is None:
+            return refused(stage, reply, folder=name)
+        subscribed = self._client.command("SUBSCRIBE", quote_string(folder.wire)).ok
+        selected = self._open(folder)
+        if not selected.ok:
+            return refused(stage, selected, folder=name)
+        self._folder = folder
+        patch = {"folder": name} if name != self._request.folder else {}
+        return replace(stage.ok(reply.words, folder=name, subscribed=subscribed), patch=patch)
+
+
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_SMALL = 4096  # what LITERAL- lets go out unasked (RFC 7888 §5); more is sent only once the server has said yes
+
+
+def store_copy(session: ImapSession, raw_message: bytes) -> Step:
+    """Store the copy of a sent message in the folder of the request and return the append step."""
+    message = _LINE_END.sub(b"\r\n", raw_message)
+    return _store(session, unlisted(session.request.folder), message, datetime.now(UTC))
+
+
+def try_folder(session: ImapSession, folder: Folder) -> Iterator[Step]:
+    """Yield append and cleanup: one small message is stored in the selected folder and removed again.
+
+    Removed is what has the UID that the server gave it, and nothing else: a bare EXPUNGE would take with it whatever
+    a person has marked as deleted. Where the server has no UID EXPUNGE (RFC 4315) the message stays, marked.
+    """
+    now = datetime.now(UTC)
+    message_id = make_msgid(domain="cloud-gestion.invalid")
+    step = _warned(session, _store(session, folder, _trial(session.request.user, message_id, now), now))
+    yield step
+    if step.status is not Status.ERROR:
+        yield _remove(session, step.details.get("uid") or _find(session, message_id), message_id)
+
+
+def _store(session: ImapSession, folder: Folder, message: bytes, when: datetime) -> Step:
+    stage = session.trace.begin(Stage.APPEND)
+    limit = _append_limit(session)
+    if limit and len(message) > limit:
+        return stage.fail("message_too_big", folder=folder.name, limit_mb=_megabytes(limit))
+    small = len(message) <= _SMALL
+    at_once = small and bool(session.capabilities & {"LITERAL+", "LITERAL-"})
+    reply = session.client.append(folder.wire, message, when=when, at_once=at_once)
+    if not reply.ok:
+        if response_code(reply.words, "TRYCREATE") is not None:
+            return refused(stage, reply, folder=folder.name, can_create=folder.name)
+        return refused(stage, reply, folder=folder.name)
+    place = numbers(response_code(reply.words, "APPENDUID") or b"")
+    known = {"uidvalidity": place[0], "uid": place[1]} if len(place) == 2 else {}
+    return stage.ok(reply.words, folder=folder.name, **known)
+
+
+def _warned(session: ImapSession, step: Step) -> Step:
+    """Return the step as a warning where the provider files what is sent by itself: every copy would be there twice."""
+    provider = find_provider(session.request.provider)
+    if step.status is not Status.OK or provider is None or not provider.saves_sent_copy:
+        return step
+    found = build_diagnosis("duplicate_copy", step.stage)
+    return replace(
+        step,
+        status=Status.WARNING,
+        key=found.key,
+        field=found.field,
+        fault=found.fault,
+        retry=found.retry,
+        patch={"folder": ""},
+        details={**step.details, "provider": provider.name},
+    )
+
+
+def _append_limit(session: ImapSession) -> int:
+    """Return what one message may weigh in bytes (RFC 7889), 0 when the server does not say."""
+    told = [name.removeprefix("APPENDLIMIT=") for name in session.capabilities if name.startswith("APPENDLIMIT=")]
+    return next(iter(numbers(told[0].encode())), 0) if told else 0
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1_000_000:.3g}".replace(".", ",")
+
+
+def _trial(user: str, message_id: str, now: datetime) -> bytes:
+    subject, text = trial_message()
+    sender = f"<{user}>" if "@" in user and user.isascii() else "<prueba@cloud-gestion.invalid>"
+    lines = [
+        f"From: {sender}",
+        f"To: {sender}",
+        f"Subject: {subject}",
+        f"Date: {format_datetime(now)}",
+        f"Message-ID: {message_id}",
+        "Auto-Submitted: auto-generated",  # RFC 3834
+        "MIME-Version: 1.0",
+        "Content-Type: text/plain; charset=utf-8",
+        "Content-Transfer-Encoding: 8bit",
+        "",
+        text,
+        "",
+    ]
+    return "\r\n".join(lines).encode()
+
+
+def _remove(session: ImapSession, uid: int, message_id: str) -> Step:
+    stage = session.trace.begin(Stage.CLEANUP)
+    if not uid:
+        return stage.note(removed=False, message_id=message_id)
+    number = str(uid).encode()
+    reply = session.client.command("UID", b"STORE", number, b"+FLAGS.SILENT", b"(\\Deleted)")
+    if not reply.ok or "UIDPLUS" not in session.capabilities:
+        return stage.note(reply.words, removed=False, marked=reply.ok, uid=uid, message_id=message_id)
+    reply = session.client.command("UID", b"EXPUNGE", number)
+    if not reply.ok:
+        return stage.note(reply.words, removed=False, marked=True, uid=uid, message_id=message_id)
+    return stage.ok(reply.words, removed=True, uid=uid)
+
+
+def _find(session: ImapSession, message_id: str) -> int:
+    """Return the UID of the message with this Message-ID in the selected folder, 0 unless there is exactly one."""
+    reply = session.client.command("UID", b"SEARCH", b"HEADER", b"Message-ID", quote_string(message_id.encode()))
+    found = [uid for line in reply.lines("SEARCH") for uid in numbers(line)]
+    return found[0] if len(found) == 1 else 0

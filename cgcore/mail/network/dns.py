@@ -1,0 +1,131 @@
+"""Host names to addresses, within a deadline: the system's resolver, or one DNS server."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import Any
+
+from cgcore.mail.network.sockets import Deadline
+
+__all__ = ["Resolver", "dns_resolver", "system_resolver"]
+
+#: Takes an ASCII host name and a deadline; returns its addresses, IPv4 and IPv6, in the order to try them.
+#: Raises ``socket.gaierror`` (EAI_NONAME, EAI_NODATA: no such name; EAI_AGAIN: not now) or ``TimeoutError``.
+Resolver = Callable[[str, Deadline], Sequence[str]]
+
+_PATIENCE = 4.0  # seconds for all questions about one name
+_GRACE = 0.5  # seconds that one kind of address is waited for when the other is there
+
+
+def _literal(host: str) -> str:
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return ""
+
+
+def system_resolver(host: str, deadline: Deadline) -> Sequence[str]:
+    """Resolve by ``getaddrinfo`` in a thread of its own, since it takes no timeout.
+
+    ``localhost`` is known to the machine itself (RFC 6761 §6.3): nobody has to be waited for.
+    """
+    if literal := _literal(host):
+        return (literal,)
+    patience = deadline.timeout()
+    if _is_localhost(host):
+        return _system_addresses(host)
+    answers: queue.SimpleQueue[Sequence[str] | OSError] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(_system_addresses(host))
+        except OSError as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, name="resolve", daemon=True).start()
+    try:
+        answer = answers.get(timeout=patience)
+    except queue.Empty:
+        raise TimeoutError("the resolver does not answer") from None
+    if isinstance(answer, OSError):
+        raise answer
+    return answer
+
+
+def _is_localhost(host: str) -> bool:
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def _system_addresses(host: str) -> Sequence[str]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, "not a host name") from None
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def dns_resolver(server: str) -> Resolver:
+    """Return a resolver that asks only ``server`` (``host:port`` or ``[v6]:port``; port 53 by default).
+
+    ``localhost`` never leaves the machine (RFC 6761 §6.3). A server that cannot be asked is EAI_AGAIN.
+    """
+    name, _, port = server.rpartition(":") if server.count(":") == 1 or "]:" in server else (server, "", "53")
+
+    def resolve(host: str, deadline: Deadline) -> Sequence[str]:
+        if _literal(host) or _is_localhost(host):
+            return system_resolver(host, deadline)
+        import dns.resolver
+
+        resolver = dns.resolver.Resolver(configure=False)
+        try:
+            resolver.nameservers, resolver.port = list(system_resolver(name.strip("[]"), deadline)), int(port)
+        except (OSError, ValueError) as error:
+            raise _unanswered() from error
+        return _ask(resolver, host, deadline.shorter(_PATIENCE))
+
+    return resolve
+
+
+def _ask(resolver: Any, host: str, deadline: Deadline) -> Sequence[str]:
+    """Ask for both kinds of address side by side; once one is there the other gets :data:`_GRACE` more."""
+    answers: queue.SimpleQueue[tuple[str, Sequence[str] | None]] = queue.SimpleQueue()
+
+    def ask(kind: str) -> None:
+        answers.put((kind, _ask_kind(resolver, host, kind, deadline)))
+
+    kinds = ("A", "AAAA")
+    for kind in kinds:
+        threading.Thread(target=ask, args=(kind,), name="resolve", daemon=True).start()
+    known: dict[str, Sequence[str] | None] = {}
+    with suppress(queue.Empty, TimeoutError):
+        for _ in kinds:
+            kind, found = answers.get(timeout=deadline.timeout(_GRACE if any(known.values()) else None))
+            known[kind] = found
+    if any(known.values()):
+        return tuple(address for kind in kinds for address in known.get(kind) or ())
+    if all(known.get(kind) is not None for kind in kinds):
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+    raise _unanswered()
+
+
+def _ask_kind(resolver: Any, host: str, kind: str, deadline: Deadline) -> Sequence[str] | None:
+    """Return the addresses of one kind, none when there are none, ``None`` when nobody answered."""
+    import dns.exception
+    import dns.resolver
+
+    try:
+        answer = resolver.resolve(host + ".", kind, lifetime=deadline.timeout(), search=False)
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return ()
+    except (dns.exception.DNSException, OSError):
+        return None
+    return [str(record) for record in answer]
+
+
+def _unanswered() -> socket.gaierror:
+    return socket.gaierror(socket.EAI_AGAIN, "the DNS server does not answer")

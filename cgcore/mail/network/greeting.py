@@ -1,0 +1,137 @@
+"""What kind of server speaks first, and the few lines that come before TLS; no credential is ever near here."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from io import BufferedReader
+
+from cgcore.mail.network.sockets import MAX_LINE, Channel, FloodError
+from cgcore.mail.steps import Leg
+
+__all__ = ["STRANGERS", "Kind", "ask_for_tls", "first_line", "first_words", "kind_of", "read_line"]
+
+#: What a greeting may weigh: RFC 5321 allows 512 bytes a line.
+GREETING_BYTES = 64 * 1024
+
+
+class Kind(StrEnum):
+    """Who answers, told from the first line."""
+
+    SMTP = "smtp"
+    IMAP = "imap"
+    POP3 = "pop3"
+    WEB = "web"
+    OTHER = "other"
+    GONE = "gone"
+    TLS = "tls"
+
+    @property
+    def label(self) -> str:
+        """How the sentences name it; a banner that is not mail is named by kind, never shown."""
+        return {"smtp": "SMTP", "imap": "IMAP", "pop3": "POP3", "web": "web"}.get(self.value, "que no es de correo")
+
+
+#: What is no server of either leg, most telling first.
+STRANGERS = (Kind.SMTP, Kind.IMAP, Kind.POP3, Kind.OTHER)
+
+
+def kind_of(line: bytes) -> Kind:
+    """Return who says ``line`` as the first thing on a connection; a refusal (``554``, ``* BYE``) is mail too."""
+    if not line:
+        return Kind.GONE
+    if line[:1] in (b"\x15", b"\x16"):  # a TLS alert or handshake record
+        return Kind.TLS
+    head = line[:9].upper()
+    if head.startswith((b"HTTP/", b"<!DOCTYPE", b"<HTML")):
+        return Kind.WEB
+    if head.startswith((b"+OK", b"-ERR")):
+        return Kind.POP3
+    if head.startswith((b"* OK", b"* BYE", b"* PREAUTH"[:9], b"* NO", b"* BAD")):
+        return Kind.IMAP
+    if b"FTP" in line.upper() and b"SMTP" not in line.upper():
+        return Kind.OTHER  # it greets with 220 as well
+    if line[:3].isdigit() and line[:1] in b"2345" and line[3:4] in (b" ", b"-", b"\r", b"\n"):
+        return Kind.SMTP
+    return Kind.OTHER
+
+
+def first_line(channel: Channel) -> bytes:
+    """Return the first line that the server sends and put it back, so that it can be read again.
+
+    ``b""`` when the connection ends before a byte; a part of a line when it ends in the middle. Raises
+    ``TimeoutError``, :class:`FloodError` or another ``OSError``.
+    """
+    data = b""
+    while b"\n" not in data:
+        if len(data) > GREETING_BYTES:
+            raise FloodError("a greeting without end")
+        piece = channel.recv(4096)
+        if not piece:
+            break
+        data += piece
+        if kind_of(data) is Kind.TLS:
+            break
+    channel.unread(data)
+    return data.partition(b"\n")[0] + b"\n" if b"\n" in data else data
+
+
+def first_words(channel: Channel) -> bytes:
+    """Return enough of what the server says first to tell its kind, at least what came before it fell silent.
+
+    Raises ``OSError`` when nothing came.
+    """
+    data = b""
+    while len(data) < 512 and b"\n" not in data:
+        try:
+            piece = channel.recv(512)
+        except OSError:
+            if len(data) < 4:
+                raise
+            break
+        data += piece
+        if not piece or kind_of(data) is Kind.TLS:
+            break
+    return data
+
+
+def read_line(reader: BufferedReader) -> bytes:
+    """Return one line; raise ``EOFError`` at the end and :class:`FloodError` for a line without end."""
+    line = reader.readline(MAX_LINE + 1)
+    if not line:
+        raise EOFError("the server closed the connection")
+    if len(line) > MAX_LINE:
+        raise FloodError("a line without end")
+    return line
+
+
+def ask_for_tls(channel: Channel, leg: Leg, ehlo_name: str) -> bool:
+    """Read the greeting, ask for STARTTLS and return whether the server agrees; TLS itself is left to the caller.
+
+    Raises ``OSError`` or ``EOFError``.
+    """
+    reader = channel.makefile()
+    if leg is Leg.IMAP:
+        greeting = read_line(reader)
+        return greeting.upper().startswith(b"* OK") and _tagged(channel, reader)
+    if not _reply(reader).startswith(b"220"):
+        return False
+    channel.sendall(f"EHLO {ehlo_name}\r\n".encode())
+    if b"STARTTLS" not in _reply(reader).upper():
+        return False
+    channel.sendall(b"STARTTLS\r\n")
+    return _reply(reader).startswith(b"220")
+
+
+def _tagged(channel: Channel, reader: BufferedReader) -> bool:
+    channel.sendall(b"a1 STARTTLS\r\n")
+    while True:
+        line = read_line(reader).upper()
+        if line.startswith((b"A1 ", b"+")):
+            return line.startswith(b"A1 OK")
+
+
+def _reply(reader: BufferedReader) -> bytes:
+    lines = [read_line(reader)]
+    while lines[-1][3:4] == b"-":
+        lines.append(read_line(reader))
+    return b"".join(lines)
