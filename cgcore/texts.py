@@ -1,28 +1,206 @@
-"""Spanish sentences of a package, read once from the ``texts_es.toml`` beside it."""
+"""Sentences: what travels is a code with its values; the sentence is made where it is shown, in the person's language.
+
+A language is a set of files ``texts_<language>.toml``, one in each package that has something to say; what a language
+leaves out is said in Spanish. An entry is a wording, a list of wordings (fullest first: the first one whose values are
+all known is taken), or a table of plural forms (``one``, ``many``, ``other``), chosen by its number.
+
+``{name}`` stands for a value, ``{name:bytes}`` for a value in one of ``cgcore.language.STYLES``, ``{{`` and ``}}`` for
+a brace. A value that is missing leaves no brace behind.
+"""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
+from typing import Any, cast
 
-__all__ = ["load_texts", "sentence"]
+from cgcore.language import DEFAULT_LANGUAGE, current_language, plural_form, write_list, write_value
 
-_NAME = re.compile(r"\{([a-z_]+)\}")
+__all__ = ["Text", "Wording", "fill", "join", "load_texts", "lookup", "sentence", "text", "wordings", "write"]
+
+_TOKEN = re.compile(r"\{\{|\}\}|\{(\w+)(?::(\w+))?\}")
+_PLURALS = frozenset({"zero", "one", "two", "few", "many", "other"})
+_MISSING = "…"
+
+# ---- What travels
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A sentence that is still to be made: the file it stands in, its key, and its values."""
+
+    file: str
+    key: str
+    values: tuple[tuple[str, object], ...] = ()
+
+    def __str__(self) -> str:
+        """Return the sentence in the language of the person."""
+        return sentence(self.file, self.key, **dict(self.values))
+
+
+def text(file: str, key: str, /, **values: object) -> Text:
+    """Return the sentence ``key`` of ``file`` as it travels: nothing is looked up yet."""
+    return Text(file, key, tuple((name, _frozen(value)) for name, value in values.items()))
+
+
+def _frozen(value: object) -> object:
+    return tuple(cast("list[object]", value)) if isinstance(value, list) else value
+
+
+# ---- Where it is shown
+
+
+class Wording(str):
+    """A wording on its way to the screen; ``format`` is :func:`fill`."""
+
+    __slots__ = ("_entry",)
+    _entry: object
+
+    def __new__(cls, entry: object) -> Wording:
+        """Take an entry of a file: what it says without any value is what it is as a text."""
+        made = super().__new__(cls, _plain(entry))
+        made._entry = entry
+        return made
+
+    def format(self, *_unnamed: object, **values: object) -> str:
+        """Return the wording with ``values`` filled in."""
+        return fill(self._entry, values)
+
+
+def sentence(file: str, key: str, /, **values: object) -> str:
+    """Return the sentence ``key`` of ``file`` in the language of the person, its values filled in.
+
+    ``file`` is a package (``cgcore.series``), or a package and the name of one of its files
+    (``pages.ui.texts:overview``); ``key`` may lead into tables (``problems.empty``). An unknown key is a ``KeyError``.
+    """
+    return fill(lookup(file, key), values)
+
+
+def lookup(file: str, key: str) -> Any:
+    """Return an entry or a table as the language of the person has it; callers must not change it."""
+    found: Any = _merged(file, current_language())
+    for name in key.split(".") if key else ():
+        found = found[name]
+    return found
+
+
+def load_texts(package: str) -> Mapping[str, str]:
+    """Return the entries of a package by their key."""
+    return lookup(package, "")
+
+
+def wordings(file: str, table: str = "") -> Mapping[str, Wording]:
+    """Return the entries of a table of ``file``, in their order there."""
+    return {name: Wording(entry) for name, entry in lookup(file, table).items() if _is_entry(entry)}
+
+
+def fill(entry: object, values: Mapping[str, object], *, or_else: str | None = None) -> str:
+    """Return an entry with ``values`` filled in, in one pass: a brace inside a value stays a brace.
+
+    Of a list of wordings, the first one whose values are all known; where there is none, ``or_else``, and without it
+    the last one, with an ellipsis where a value was not given at all.
+    """
+    language = current_language()
+    choices = [_plural(choice, values, language) for choice in _choices(entry)]
+    for choice in choices:
+        if all(_is_known(values.get(name)) for name in _names(choice)):
+            return _filled(choice, values, language)
+    return _filled(choices[-1], values, language) if or_else is None else or_else
+
+
+def join(parts: Iterable[object]) -> str:
+    """Return ``parts`` as a list in words: «a, b y c»."""
+    return write_list([str(part) for part in parts], current_language())
+
+
+def write(value: object, style: str = "") -> str:
+    """Return a value as the language of the person writes it; ``style`` is one of ``cgcore.language.STYLES``."""
+    return _written(value, style, current_language())
+
+
+def _choices(entry: object) -> list[object]:
+    return cast("list[object]", entry) if isinstance(entry, list) else [entry]
+
+
+def _is_entry(entry: object) -> bool:
+    if isinstance(entry, Mapping):
+        return "other" in entry and _PLURALS.issuperset(cast("Mapping[str, object]", entry))
+    return isinstance(entry, str | list)
+
+
+def _plain(entry: object) -> str:
+    choice = _choices(entry)[-1]
+    return str(cast("Mapping[str, object]", choice)["other"] if isinstance(choice, Mapping) else choice)
+
+
+def _names(wording: str) -> list[str]:
+    return [found[1] for found in _TOKEN.finditer(wording) if found[1]]
+
+
+def _plural(choice: object, values: Mapping[str, object], language: str) -> str:
+    if not isinstance(choice, Mapping):
+        return str(choice)
+    forms = cast("Mapping[str, str]", choice)
+    names = ["count", *_names(forms["other"])]
+    number = next((value for name in names if isinstance(value := values.get(name), int | float)), None)
+    return forms["other"] if number is None else forms.get(plural_form(number, language), forms["other"])
+
+
+def _is_known(value: object) -> bool:
+    if value is None or isinstance(value, Mapping):
+        return False
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(_is_known(item) for item in cast("Iterable[object]", value))
+    return not isinstance(value, str) or bool(value.strip())
+
+
+def _filled(wording: str, values: Mapping[str, object], language: str) -> str:
+    def put(found: re.Match[str]) -> str:
+        if not found[1]:
+            return found[0][0]
+        value = values.get(found[1], _MISSING)
+        written = _written(value, found[2] or "", language) if _is_known(value) else str(value or "")
+        # The sentence brings its own full stop.
+        return written.rstrip(".") if wording[found.end() : found.end() + 1] == "." else written
+
+    return _TOKEN.sub(put, wording)
+
+
+def _written(value: object, style: str, language: str) -> str:
+    if isinstance(value, list | tuple | set | frozenset) and not style:
+        items = cast("Iterable[object]", value)
+        return write_list([_written(item, "", language) for item in items if _is_known(item)], language)
+    return write_value(
+        cast("object", value), style, language, lambda name: _merged("cgcore", language)["formats"][name]
+    )
+
+
+# ---- The files
 
 
 @cache
-def load_texts(package: str) -> Mapping[str, str]:
-    """Return the sentences of ``package`` (``cgcore.series``) by their key."""
-    return tomllib.loads((files(package) / "texts_es.toml").read_text(encoding="utf-8"))
+def _merged(file: str, language: str) -> Mapping[str, Any]:
+    """Return a file in ``language``, over the Spanish one."""
+    spanish = _read(file, DEFAULT_LANGUAGE) or {}
+    return MappingProxyType(spanish if language == DEFAULT_LANGUAGE else _over(spanish, _read(file, language) or {}))
 
 
-def sentence(package: str, key: str, **values: object) -> str:
-    """Return the sentence ``key`` of ``package`` with its ``{names}`` filled in.
+def _over(under: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for name, value in upper.items():
+        below = merged.get(name)
+        if isinstance(below, Mapping) and isinstance(value, Mapping) and not _is_entry(cast("object", value)):
+            value = _over(cast("Mapping[str, Any]", below), cast("Mapping[str, Any]", value))
+        merged[name] = value
+    return merged
 
-    One pass of plain replacement: a brace inside a value stays a brace, and a name without value stays as it is
-    (a sentence may speak of the variable ``{fecha}``).
-    """
-    return _NAME.sub(lambda found: str(values.get(found[1], found[0])), load_texts(package)[key])
+
+def _read(file: str, language: str) -> dict[str, Any] | None:
+    package, _, name = file.partition(":")
+    path = files(package) / f"{name or 'texts'}_{language}.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
