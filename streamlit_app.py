@@ -13,7 +13,15 @@ from cgcore.web.no_delay import NoDelay
 from cgcore.web.paths import AFTER_END
 from cgcore.web.perimeter import Perimeter
 from cgcore.workbench import get_workbench
-from pages.ui.server import WANTED_MODULES, admit_hosts, build_farewell, find_address, find_framed_pages, read_facts
+from pages.ui.server import (
+    WANTED_MODULES,
+    StreamlitTabs,
+    admit_hosts,
+    build_farewell,
+    find_address,
+    find_framed_pages,
+    read_facts,
+)
 
 perimeter = Perimeter.of(load_settings())
 admit_hosts(perimeter.allowed_hosts())
@@ -22,6 +30,7 @@ assembly = Assembly(
     perimeter,
     find_address=lambda: perimeter.public_url or find_address(),
     read_facts=read_facts,
+    tabs=StreamlitTabs(),
 )
 
 app = st.App(

@@ -28,7 +28,9 @@ from cgcore.web.new_password import NewPasswordPages
 from cgcore.web.paths import ENTER, FIRST_USE, HEALTH, LEAVE, NEW_PASSWORD
 from cgcore.web.perimeter import Perimeter
 from cgcore.web.startup import find_refusals
+from cgcore.web.tabs import Tabs
 from cgcore.web.texts import text
+from cgcore.web.uploads import Uploads
 
 if TYPE_CHECKING:
     from cgcore.workbench import Workbench
@@ -46,11 +48,13 @@ class Assembly:
         *,
         find_address: Callable[[], str],
         read_facts: Callable[[], ServerFacts],
+        tabs: Tabs,
     ) -> None:
         self._get_workbench = get_workbench
         self._perimeter = perimeter
         self._find_address = find_address
         self._read_facts = read_facts
+        self._tabs = tabs
 
     def routes(self) -> list[BaseRoute]:
         """Return our own addresses; they come before Streamlit's."""
@@ -77,6 +81,7 @@ class Assembly:
         return [
             Middleware(SecurityHeaders, perimeter=self._perimeter, app_page=app_page, component_pages=component_pages),
             Middleware(Gate, get_workbench=self._get_workbench, perimeter=self._perimeter, farewell=farewell),
+            Middleware(Uploads, tabs=self._tabs),
             Middleware(Assets, assets=assets),
         ]
 

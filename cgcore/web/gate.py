@@ -15,6 +15,7 @@ from cgcore.web.cookies import read_cookie
 from cgcore.web.live import LiveSockets, Socket
 from cgcore.web.paths import ENTER, build_enter_link, is_api, is_public
 from cgcore.web.perimeter import Perimeter, read_headers
+from cgcore.web.tabs import Requester, with_requester
 from cgcore.web.texts import text
 
 if TYPE_CHECKING:
@@ -85,11 +86,11 @@ class Gate:
             await send({"type": "websocket.close", "code": 1008})
             return
         socket = Socket(send)
-        self._live.add(known.session_hash, socket)
+        self._live.add(known.requester.session_hash, socket)
         try:
             await self._app(_with_identity(scope, known), receive, socket.send)
         finally:
-            self._live.remove(known.session_hash, socket)
+            self._live.remove(known.requester.session_hash, socket)
 
     async def _identify_socket(self, scope: Any, headers: dict[str, str]) -> _Known | None:
         if not self._perimeter.is_host_allowed(headers.get("host", "")):
@@ -121,7 +122,7 @@ class _KeyTrouble(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    session_hash: str
+    requester: Requester
     header: bytes
 
 
@@ -136,11 +137,12 @@ def _look_up(identity: IdentitySection, token: Secret) -> _Known | None:
 
         problem = problem_text(error.code)
         raise _KeyTrouble(f"{problem.title} {problem.fix}") from None
-    return _Known(actor.session_hash, header.encode("ascii"))
+    return _Known(Requester(actor.session_hash, actor.user_id), header.encode("ascii"))
 
 
 def _with_identity(scope: Any, known: _Known) -> Any:
-    return {**scope, "headers": [*scope["headers"], (IDENTITY_HEADER, known.header), *_place(scope)]}
+    headers = [*scope["headers"], (IDENTITY_HEADER, known.header), *_place(scope)]
+    return with_requester({**scope, "headers": headers}, known.requester)
 
 
 def _place(scope: Any) -> list[tuple[bytes, bytes]]:

@@ -1,20 +1,26 @@
-"""What the assembly asks of Streamlit's server: its address, its host names, and the message that ends a tab."""
+"""What the assembly asks of Streamlit: the server's address and host names, its sessions, the message that ends one."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 import streamlit as st
-from streamlit import config
+from streamlit import config, runtime
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.session_manager import SessionManager
+from streamlit.runtime.state.session_state import Serialized, Value
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from cgcore.server_facts import PLACE_HEADER, ServerFacts
 
 __all__ = [
     "WANTED_MODULES",
+    "StreamlitTabs",
     "admit_hosts",
     "build_farewell",
     "find_address",
@@ -26,6 +32,7 @@ __all__ = [
 
 # The browser's modules of the elements that nearly every page has.
 WANTED_MODULES = ("Button", "ButtonGroup", "Expander", "Popover", "Selectbox", "TextInput")
+_UPLOADER = "file_uploader_state_value"
 _EVERY_ADDRESS = ("", "0.0.0.0", "::", "127.0.0.1", "::1")  # noqa: S104  compared, not listened on
 
 
@@ -77,6 +84,79 @@ def build_farewell(path: str) -> bytes:
     message = ForwardMsg()
     message.auth_redirect.url = path
     return message.SerializeToString()
+
+
+class StreamlitTabs:
+    """Streamlit's sessions, as ``cgcore.web.tabs`` asks for them: nobody else in the process knows whose each one is.
+
+    Streamlit keeps the identity header of the handshake that made a session, and resumes it for that identity only.
+    """
+
+    def find_owner(self, tab: str) -> str | None:
+        """Return the session hash of the log-in that opened the session, from the header that the gate signed."""
+        session = _find_session(tab)
+        header = session._user_info.get("login") if session else None
+        return header.partition(".")[0] if isinstance(header, str) else None
+
+    def draws_uploader(self, tab: str) -> bool:
+        """Return whether the last run of the session drew an uploader."""
+        session = _find_session(tab)
+        return session is not None and bool(_list_uploaders(session))
+
+    def list_uploads(self) -> Mapping[tuple[str, str], int]:
+        """Return the size of each file kept. A session that was not resumed leaves its files behind: they go here."""
+        manager, sessions = _uploads(), _sessions()
+        alive = {info.session.id for info in sessions.list_sessions()}
+        for tab in set(manager.file_storage) - alive:
+            manager.remove_session_files(tab)
+        return {
+            (tab, file): len(record.data)
+            for tab, records in list(manager.file_storage.items())
+            for file, record in list(records.items())
+        }
+
+    def list_shown_uploads(self, tab: str) -> Collection[str]:
+        """Return the ids of the files that widgets of the session hold."""
+        session = _find_session(tab)
+        states = _list_uploaders(session) if session else []
+        return {file for state in states for file in _list_files(state)}
+
+    def drop_upload(self, tab: str, file: str) -> None:
+        """Let go of a file."""
+        _uploads().remove_file(tab, file)
+
+
+def _sessions() -> SessionManager:
+    return runtime.get_instance()._session_mgr
+
+
+def _find_session(tab: str) -> AppSession | None:
+    info = _sessions().get_session_info(tab) if runtime.exists() else None
+    return info.session if info else None
+
+
+def _uploads() -> MemoryUploadedFileManager:
+    manager = runtime.get_instance().uploaded_file_mgr
+    if not isinstance(manager, MemoryUploadedFileManager):
+        raise TypeError("Streamlit keeps uploads in memory")
+    return manager
+
+
+def _list_uploaders(session: AppSession) -> list[object]:
+    """Return the state of each uploader that is drawn, read without a touch: what is read properly is changed by it."""
+    known = session.session_state
+    # A run drops the states of what it has not drawn, and keeps the descriptions.
+    states = {**known._old_state, **known._new_widget_state.states}
+    described = list(known._new_widget_state.widget_metadata.values())
+    return [states[each.id] for each in described if each.value_type == _UPLOADER and each.id in states]
+
+
+def _list_files(state: object) -> list[str]:
+    if isinstance(state, Serialized):
+        return [info.file_id for info in state.value.file_uploader_state_value.uploaded_file_info]
+    value = state.value if isinstance(state, Value) else state
+    files = value if isinstance(value, list) else [value]
+    return [file.file_id for file in files if isinstance(file, UploadedFile)]
 
 
 def find_framed_pages() -> list[Path]:

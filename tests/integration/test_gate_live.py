@@ -48,10 +48,11 @@ def _connect(
     )
 
 
-def _run_script(socket: ClientConnection) -> tuple[str, str]:
+def _run_script(socket: ClientConnection, page: str = "") -> tuple[str, str]:
     """Ask for a run; return the Streamlit session id, and everything the page was sent, as text."""
     request = BackMsg()
     request.rerun_script.query_string = ""
+    request.rerun_script.page_name = page
     socket.send(request.SerializeToString())
     session_id, texts = "", []
     while True:
@@ -98,6 +99,30 @@ def test_somebodys_session_id_is_worth_nothing(product: Product, victim: httpx.C
     assert stranger.value.response.status_code == 403
     assert stolen_id not in ("", session_id)
     assert resumed_id == session_id != ""
+
+
+def _put(client: httpx.Client, tab: str, file: str, size: int) -> int:
+    token = client.cookies["_streamlit_xsrf"]
+    files = {"file": ("a.json", b"x" * size, "application/json")}
+    address = f"/_stcore/upload_file/{tab}/{file}"
+    return client.put(address, files=files, headers={"x-xsrftoken": token}).status_code
+
+
+def test_a_file_is_taken_by_the_own_page_while_it_draws_an_uploader(product: Product, victim: httpx.Client) -> None:
+    """Not by one without, not from another log-in of the same person; five of 24 MB at once are too many."""
+    victim.get("/_stcore/health")
+    with _log_in(product) as other, _connect(product, victim) as socket:
+        other.get("/_stcore/health")
+        tab, _ = _run_script(socket, "api-key")
+        without = _put(victim, tab, "a", 10)
+        assert _run_script(socket, "administracion")[0] == tab
+        foreign = _put(other, tab, "a", 10)
+        own = [_put(victim, tab, f"file{number}", 24 << 20) for number in range(5)]
+        assert _run_script(socket, "api-key")[0] == tab
+        left = _put(victim, tab, "b", 10)
+
+    assert without == foreign == left == 403
+    assert own == [204, 204, 204, 204, 413]
 
 
 @pytest.mark.parametrize(

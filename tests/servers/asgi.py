@@ -20,9 +20,32 @@ from cgcore.web.assets import AssetFolder
 from cgcore.web.perimeter import Perimeter
 from cgcore.workbench import Workbench
 
-__all__ = ["SITE", "TestClient", "WebSocketDisconnect", "answer_lifespan", "open_product"]
+__all__ = ["SITE", "NoTabs", "TestClient", "WebSocketDisconnect", "answer_lifespan", "open_product"]
 
 SITE = "http://localhost:8501"
+
+
+class NoTabs:
+    """No page is open: there is no Streamlit."""
+
+    def find_owner(self, tab: str) -> str | None:  # noqa: ARG002
+        """Nobody's."""
+        return None
+
+    def draws_uploader(self, tab: str) -> bool:  # noqa: ARG002
+        """None is drawn."""
+        return False
+
+    def list_uploads(self) -> dict[tuple[str, str], int]:
+        """None is kept."""
+        return {}
+
+    def list_shown_uploads(self, tab: str) -> list[str]:  # noqa: ARG002
+        """None is shown."""
+        return []
+
+    def drop_upload(self, tab: str, file: str) -> None:
+        """There is none."""
 
 
 def open_product(
@@ -34,7 +57,9 @@ def open_product(
     """Return a browser before gate, headers, assets and routes over ``workbench``; it follows no redirect."""
     perimeter = perimeter or Perimeter()
     facts = ServerFacts("127.0.0.1")
-    assembly = Assembly(lambda: workbench, perimeter, find_address=lambda: SITE, read_facts=lambda: facts)
+    assembly = Assembly(
+        lambda: workbench, perimeter, find_address=lambda: SITE, read_facts=lambda: facts, tabs=NoTabs()
+    )
     middleware = assembly.middleware(
         app_page=Path("none.html"), component_pages=[], farewell=b"", assets=assets or AssetFolder(Path("none"))
     )

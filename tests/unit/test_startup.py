@@ -14,7 +14,7 @@ from cgcore.web.perimeter import Perimeter
 from cgcore.web.startup import find_refusals, list_server_problems
 from cgcore.workbench import Workbench, open_workbench
 from tests.conftest import make_settings
-from tests.servers.asgi import open_product
+from tests.servers.asgi import NoTabs, open_product
 from tests.servers.identity import PASSWORD, add_user
 
 PUBLIC, PLAIN = "https://config.example.es", "http://config.example.es"
@@ -82,6 +82,7 @@ def test_every_start_prints_the_address_and_the_next_step(tmp_path: Path, capsys
             Perimeter(),
             find_address=lambda: "http://localhost:8501",
             read_facts=lambda: ServerFacts("127.0.0.1"),
+            tabs=NoTabs(),
         )
 
         async def live() -> None:

@@ -1,0 +1,179 @@
+"""What may be uploaded: by whom, into which page, how much of it, and for how long it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cgcore.web.gate import Gate
+from cgcore.web.perimeter import Perimeter
+from cgcore.web.uploads import UploadLimits, Uploads
+from cgcore.workbench import Workbench
+from tests.servers.asgi import SITE, TestClient, answer_lifespan
+from tests.servers.identity import PASSWORD, add_user
+
+LIMITS = UploadLimits(bytes_per_user=1000, files_per_user=3, bytes_in_all=1500)
+
+
+class Pages:
+    """Streamlit in small: takes whatever is uploaded, and knows its tabs."""
+
+    def __init__(self) -> None:
+        self.owners: dict[str, str] = {}
+        self.with_uploader: set[str] = set()
+        self.shown: set[str] = set()
+        self.stored: dict[tuple[str, str], int] = {}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await answer_lifespan(receive, send)
+            return
+        body = b""
+        while (message := await receive())["type"] == "http.request":
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        if scope["path"].startswith("/_stcore/upload_file/"):
+            tab, file = scope["path"].split("/")[3:]
+            if scope["method"] == "PUT":
+                self.stored[tab, file] = len(body)
+            elif scope["method"] == "DELETE":
+                del self.stored[tab, file]
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    def find_owner(self, tab: str) -> str | None:
+        return self.owners.get(tab)
+
+    def draws_uploader(self, tab: str) -> bool:
+        return tab in self.with_uploader
+
+    def list_uploads(self) -> dict[tuple[str, str], int]:
+        return self.stored
+
+    def list_shown_uploads(self, tab: str) -> set[str]:
+        return self.shown if tab in self.owners else set()
+
+    def drop_upload(self, tab: str, file: str) -> None:
+        del self.stored[tab, file]
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def pages() -> Pages:
+    """What stands behind gate and limits."""
+    return Pages()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock of the limits."""
+    return Clock()
+
+
+@pytest.fixture
+def client(workbench: Workbench, pages: Pages, clock: Clock) -> Iterator[TestClient]:
+    """Ana's browser: tab ``form`` shows an uploader, tab ``list`` shows none."""
+    guarded = Uploads(pages, pages, LIMITS, clock)
+    add_user(workbench)
+    with TestClient(Gate(guarded, get_workbench=lambda: workbench, perimeter=Perimeter()), base_url=SITE) as client:
+        _open_tabs(workbench, pages, client)
+        yield client
+
+
+def _open_tabs(workbench: Workbench, pages: Pages, client: TestClient, *, prefix: str = "") -> None:
+    known = workbench.identity.log_in("ana", PASSWORD)
+    client.cookies.set("cg_session", known.token.reveal())
+    client.headers["origin"] = SITE
+    pages.owners |= {prefix + "form": known.actor.session_hash, prefix + "list": known.actor.session_hash}
+    pages.with_uploader.add(prefix + "form")
+
+
+def _put(client: TestClient, tab: str, file: str, size: int) -> int:
+    return client.put(f"/_stcore/upload_file/{tab}/{file}", content=b"x" * size).status_code
+
+
+def test_a_file_goes_only_where_an_uploader_is_drawn(client: TestClient, pages: Pages) -> None:
+    """The own page with an uploader takes it; one without, and a page that is not there, say why."""
+    answers = [_put(client, tab, "a", 10) for tab in ("form", "list", "nowhere")]
+    words = client.put("/_stcore/upload_file/list/a", content=b"x").text
+
+    assert answers == [204, 403, 403]
+    assert words == "La página abierta no admite ficheros."
+    assert list(pages.stored) == [("form", "a")]
+
+
+def test_nobody_uploads_into_or_deletes_from_somebody_elses_tab(
+    workbench: Workbench, client: TestClient, pages: Pages
+) -> None:
+    """Not even another log-in of the same person, who knows the id of the session."""
+    assert _put(client, "form", "a", 10) == 204
+    other = TestClient(client.app, base_url=SITE)
+    _open_tabs(workbench, pages, other, prefix="other-")
+
+    answers = [_put(other, "form", "b", 10), other.delete("/_stcore/upload_file/form/a").status_code]
+
+    assert answers == [403, 403]
+    assert list(pages.stored) == [("form", "a")]
+    assert client.delete("/_stcore/upload_file/form/a").status_code == 204
+
+
+def test_one_person_keeps_so_many_bytes_and_files_over_all_tabs(
+    workbench: Workbench, client: TestClient, pages: Pages
+) -> None:
+    """Counted over every log-in; a file that is replaced or gone counts no more."""
+    other = TestClient(client.app, base_url=SITE)
+    _open_tabs(workbench, pages, other, prefix="other-")
+    pages.shown = {"a", "b", "c", "d"}
+
+    assert [_put(client, "form", "a", 600), _put(other, "other-form", "b", 600)] == [204, 413]
+    assert [_put(client, "form", "a", 300), _put(other, "other-form", "b", 600)] == [204, 204]
+    assert [_put(client, "form", "c", 1), _put(client, "form", "d", 1)] == [204, 413]
+    client.delete("/_stcore/upload_file/form/c")
+    assert _put(client, "form", "d", 1) == 204
+    del pages.stored["other-form", "b"]
+    assert _put(client, "form", "e", 600) == 204
+
+
+def test_a_file_that_no_uploader_shows_gives_way(client: TestClient, pages: Pages, clock: Clock) -> None:
+    """Once it is not just arriving; what a page still shows stays, and the new one is refused."""
+    pages.shown = {"kept"}
+    assert [_put(client, "form", "kept", 400), _put(client, "form", "left", 500)] == [204, 204]
+    assert _put(client, "form", "new", 500) == 413
+
+    clock.now += 61
+    assert _put(client, "form", "new", 500) == 204
+    assert set(pages.stored) == {("form", "kept"), ("form", "new")}
+
+
+def test_all_together_have_a_limit_too(workbench: Workbench, client: TestClient, pages: Pages) -> None:
+    """Two people within their own limits: who comes last is told that it is the server."""
+    add_user(workbench, "luis")
+    known = workbench.identity.log_in("luis", PASSWORD)
+    other = TestClient(client.app, base_url=SITE, headers={"origin": SITE})
+    other.cookies.set("cg_session", known.token.reveal())
+    pages.owners["luis"] = known.actor.session_hash
+    pages.with_uploader.add("luis")
+    pages.shown = {"a", "b"}
+
+    assert [_put(client, "form", "a", 900), _put(other, "luis", "b", 900)] == [204, 503]
+    assert _put(other, "luis", "b", 500) == 204
+
+
+def test_a_body_of_unknown_length_is_not_read(client: TestClient, pages: Pages) -> None:
+    """Chunks without an announced size, or a size that is none."""
+    chunks = client.put("/_stcore/upload_file/form/a", content=iter([b"x", b"y"]))
+    odd = client.put("/_stcore/upload_file/form/a", content=b"x", headers={"content-length": "-1"})
+
+    assert (chunks.status_code, odd.status_code) == (411, 411)
+    assert pages.stored == {}
