@@ -9,9 +9,9 @@ from pages.ui.admin.company_panel import CompanyPanel
 from pages.ui.admin.copy_panel import CopyPanel
 from pages.ui.admin.series_panel import SeriesPanel
 from pages.ui.admin.users_panel import UsersPanel
+from pages.ui.editing import draw_notices, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
-from pages.ui.saving import draw_notices
 from pages.ui.texts import administration as texts
 
 PAGE = "administration"
@@ -32,8 +32,8 @@ name: str = st.session_state.setdefault(PANEL, texts.PANEL_COMPANY)
 panel = PANELS[name](workbench, actor)
 
 bar = save_bar(PAGE, disabled=not panel.can_save)
-again = st.session_state.pop(f"{PAGE}_save_again", False)
-if (bar.clicked or again or panel.wants_save) and panel.save():
+asked = wants_save(bar, *panel.forms)
+if (asked or panel.wants_save) and panel.save():
     panel = PANELS[name](workbench, actor)
     panel.reset()
 if panel.can_save:

@@ -7,12 +7,12 @@ import streamlit as st
 from cgcore.errors import VaultError
 from cgcore.vault.texts import problem_text
 from cgcore.workbench import get_workbench
+from pages.ui.editing import draw_notices, store, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
 from pages.ui.mail import account_cell, server_cells, test_mail_cell
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
-from pages.ui.saving import draw_notices, try_save
 from pages.ui.texts import mail_account as texts
 
 PAGE = "mail_account"
@@ -23,15 +23,15 @@ workbench = get_workbench()
 form = AccountForm(workbench.mail_account.get(actor))
 
 bar = save_bar(PAGE)
-if bar.clicked or st.session_state.pop(f"{PAGE}_save_again", False):
+if wants_save(bar, form):
     st.session_state.pop(TROUBLE, None)
     try:
-        if try_save(PAGE, form, lambda: workbench.mail_account.save(actor, form.draft(), version=form.seeded_version)):
+        if store(form, lambda: workbench.mail_account.save(actor, form.draft(), version=form.version)):
             form = AccountForm(workbench.mail_account.get(actor))
             form.reset()
     except VaultError as failed:
         st.session_state[TROUBLE] = failed.code
-bar.show(form.changed_fields())
+bar.show(form.count_changed())
 bar.remember(form.draft())
 
 draw_notices(bar, form)

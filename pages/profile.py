@@ -7,21 +7,20 @@ import streamlit as st
 from cgcore.workbench import get_workbench
 from cgcore.workbench.users import User
 from pages.ui.cells import cell
-from pages.ui.forms import FieldForm
+from pages.ui.editing import Form, draw_notices, store, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
 from pages.ui.portable import draw_portable
 from pages.ui.profile import password, sessions
 from pages.ui.results import escape
-from pages.ui.saving import draw_notices, try_save
 from pages.ui.texts import profile as texts
 
 PAGE = "profile"
 LABELS = {"full_name": texts.FULL_NAME, "mail": texts.MAIL}
 
 
-def _form(stored: User) -> FieldForm:
-    return FieldForm(PAGE, {"full_name": stored.full_name, "mail": stored.mail}, stored.version, LABELS)
+def _form(stored: User) -> Form:
+    return Form(PAGE, PAGE, {"full_name": stored.full_name, "mail": stored.mail}, stored.version, LABELS)
 
 
 actor = require_actor()
@@ -29,12 +28,12 @@ workbench = get_workbench()
 form = _form(workbench.users.get(actor, actor.username))
 
 bar = save_bar(PAGE)
-if bar.clicked or st.session_state.pop(f"{PAGE}_save_again", False):
+if wants_save(bar, form):
     values = form.values()
-    if try_save(PAGE, form, lambda: workbench.users.save_own(actor, values["full_name"], values["mail"], form.version)):
+    if store(form, lambda: workbench.users.save_own(actor, values["full_name"], values["mail"], form.version)):
         form = _form(workbench.users.get(actor, actor.username))
         form.reset()
-bar.show(len(form.changed()))
+bar.show(form.count_changed())
 
 draw_notices(bar, form)
 page_title(texts.TITLE, texts.SUBTITLE.format(name=escape(actor.username)))

@@ -9,6 +9,7 @@ from cgcore.runs import Cell
 from cgcore.templates.checks import Field
 from cgcore.workbench import get_workbench
 from pages.ui.cells import cell, draw_badge, state_of
+from pages.ui.editing import draw_stale, wants_save
 from pages.ui.editor import rich_text
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
@@ -20,9 +21,8 @@ from pages.ui.sending.drafts import PAGE, load_drafts
 from pages.ui.sending.portable import draw_portable
 from pages.ui.sending.summary import draw_head
 from pages.ui.sending.type_tab import draw_type
-from pages.ui.sending.view import SendingPage, StaleTemplate
+from pages.ui.sending.view import SendingPage
 from pages.ui.sent import draw_sent
-from pages.ui.stale import draw_stale
 from pages.ui.texts import sending_defaults as texts
 
 actor = require_actor()
@@ -33,12 +33,12 @@ bar = save_bar(PAGE)
 page_title(texts.TITLE, texts.SUBTITLE)
 page = SendingPage(workbench, actor, drafts, bar, summary=st.empty())
 with bar.notices:
-    if bar.clicked or st.session_state.pop(f"{PAGE}_save_again", False):
+    if wants_save(bar, *drafts.forms.values()):
         page.save()
     else:
         page.save_late()
     page.draw_refusals()
-    draw_stale(PAGE, StaleTemplate(drafts, st.session_state.get(f"{PAGE}_stale_kind")))
+    draw_stale(PAGE, *drafts.forms.values())
 draw_head(page)
 
 signature = drafts.signature

@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from cgcore.workbench import get_workbench
+from pages.ui.editing import draw_notices, store, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
 from pages.ui.results import escape
-from pages.ui.saving import draw_notices, try_save
 from pages.ui.series import check_cell, everybody
 from pages.ui.series.form import DefaultsForm
 from pages.ui.series.rows import draw_groups, draw_search
@@ -22,23 +22,21 @@ actor = require_actor()
 workbench = get_workbench()
 target = read_target(actor)
 stored = target.read(workbench, actor)
-form = DefaultsForm(target, stored)
+form = DefaultsForm(PAGE, target, stored)
 
 bar = save_bar(PAGE)
 changed = form.changed_choices()
 answer: bool | None = st.session_state.pop(everybody.ANSWER, None)
-wanted = bar.clicked or answer is not None or st.session_state.pop(f"{PAGE}_save_again", False)
+wanted = wants_save(bar, form) or answer is not None
 overriding = target.whose is Whose.ALL and answer is None and [kind for kind, code in changed.items() if code]
 if wanted and overriding and workbench.series.defaults.list_overridden(actor, overriding):
     everybody.ask_everybody(workbench, actor, overriding)
-elif wanted and try_save(
-    PAGE, form, lambda: target.save(workbench, actor, changed, stored, form.version, clear=bool(answer))
-):
+elif wanted and store(form, lambda: target.save(workbench, actor, changed, stored, form.version, clear=bool(answer))):
     stored = target.read(workbench, actor)
-    form = DefaultsForm(target, stored)
+    form = DefaultsForm(PAGE, target, stored)
     form.reset()
     changed = {}
-bar.show(len(form.changed()))
+bar.show(form.count_changed())
 
 draw_notices(bar, form)
 subtitles = {Whose.ME: texts.SUBTITLE, Whose.OTHER: texts.SUBTITLE_OTHER, Whose.ALL: texts.SUBTITLE_ALL}

@@ -11,6 +11,7 @@ from cgcore.portable.changes import ImportPlan
 from cgcore.series.kinds import type_label
 from cgcore.workbench import Workbench
 from pages.ui.cells import cell
+from pages.ui.editing import forget_forms
 from pages.ui.results import escape
 from pages.ui.texts import portable as texts
 
@@ -108,8 +109,7 @@ def _apply(workbench: Workbench, actor: Actor, page: str, data: bytes, username:
         st.error(escape(refused.problems[0].message), title=texts.IMPORT_REFUSED, icon=":material/error:")
         return
     # Drafts of this session were read before the import: they start anew.
-    for key in [key for key in st.session_state if str(key).endswith("_seeded_version")]:
-        del st.session_state[key]
+    forget_forms()
     st.session_state[f"{page}_import_uploads"] = st.session_state.get(f"{page}_import_uploads", 0) + 1
     st.session_state[f"{page}_import_done"] = True
     st.rerun()

@@ -8,8 +8,7 @@ from cgcore.company.company import CompanyDraft
 from cgcore.identity.actor import Actor
 from cgcore.workbench import Workbench
 from pages.ui.cells import cell
-from pages.ui.forms import FieldForm
-from pages.ui.saving import try_save
+from pages.ui.editing import Form, store
 from pages.ui.series.form import DefaultsForm
 from pages.ui.series.rows import draw_groups, draw_search
 from pages.ui.series.target import Target, Whose
@@ -34,8 +33,8 @@ class CompanyPanel:
         self._company = workbench.company.get(actor)
         self._target = Target(Whose.ALL)
         values = {name: getattr(self._company, name) for name in _LABELS}
-        self.form = FieldForm(f"{PAGE}_company", values, self._company.version, _LABELS)
-        self._series_form = DefaultsForm(self._target, workbench.series.defaults.get_company(actor))
+        self.form = Form(PAGE, f"{PAGE}_company", values, self._company.version, _LABELS)
+        self._series_form = DefaultsForm(PAGE, self._target, workbench.series.defaults.get_company(actor))
 
     @property
     def forms(self):
@@ -44,13 +43,13 @@ class CompanyPanel:
 
     def changed(self) -> int:
         """Return how many fields differ from what is stored."""
-        return len(self.form.changed()) + len(self._series_form.changed()) + (self._logo() is not None)
+        return self.form.count_changed() + self._series_form.count_changed() + (self._logo() is not None)
 
     def save(self) -> bool:
         """Store what differs; return whether it is stored."""
-        if (self.form.changed() or self._logo() is not None) and not try_save(PAGE, self.form, self._save_company):
+        if (self.form.changed() or self._logo() is not None) and not store(self.form, self._save_company):
             return False
-        return not self._series_form.changed() or try_save(PAGE, self._series_form, self._save_series)
+        return not self._series_form.changed() or store(self._series_form, self._save_series)
 
     def reset(self) -> None:
         """Take what is stored; only before the widgets are drawn."""

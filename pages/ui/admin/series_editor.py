@@ -17,7 +17,7 @@ from cgcore.series.kinds import Series, SeriesKind, type_label
 from cgcore.workbench import Workbench
 from pages.ui.admin.series_list import OPEN
 from pages.ui.cells import cell
-from pages.ui.forms import FieldForm
+from pages.ui.editing import Form
 from pages.ui.identity import while_logged_in
 from pages.ui.problems import draw_problems
 from pages.ui.results import escape
@@ -27,10 +27,11 @@ from pages.ui.texts import common
 __all__ = ["CONFIRMED", "SeriesForm", "ask_about_orphans", "draw_editor"]
 
 CONFIRMED = "administration_series_confirmed"
+_PAGE = "administration"
 _SHOWN = 20
 
 
-class SeriesForm(FieldForm):
+class SeriesForm(Form):
     """The draft of one series; for each type whether it is served, and its next number."""
 
     def __init__(self, stored: Series | None) -> None:
@@ -41,7 +42,7 @@ class SeriesForm(FieldForm):
         for entry in DOCUMENT_TYPES:
             labels[f"serves_{entry.code}"] = type_label(entry.code)
             labels[f"number_{entry.code}"] = texts.NEXT_NUMBER.format(kind=type_label(entry.code))
-        super().__init__(prefix, values, stored.version if stored else 0, labels)
+        super().__init__(_PAGE, prefix, values, stored.version if stored else 0, labels)
 
     def draft(self) -> SeriesDraft:
         """Return what the fields hold now."""

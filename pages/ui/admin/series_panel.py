@@ -9,11 +9,9 @@ from cgcore.identity.actor import Actor
 from cgcore.workbench import Workbench
 from pages.ui.admin.series_editor import CONFIRMED, SeriesForm, ask_about_orphans, draw_editor
 from pages.ui.admin.series_list import OPEN, draw_list
-from pages.ui.saving import try_save
+from pages.ui.editing import store
 
 __all__ = ["SeriesPanel"]
-
-PAGE = "administration"
 
 
 class SeriesPanel:
@@ -40,7 +38,7 @@ class SeriesPanel:
 
     def changed(self) -> int:
         """Return how many fields differ from what is stored."""
-        return len(self.form.changed()) if self.form else 0
+        return self.form.count_changed() if self.form else 0
 
     def save(self) -> bool:
         """Store the open series, after asking where defaults would be left behind; return whether it is stored."""
@@ -50,7 +48,7 @@ class SeriesPanel:
         confirmed, draft = st.session_state.pop(CONFIRMED, False), form.draft()
         section = self._workbench.series
         if form.stored is None:
-            if not try_save(PAGE, form, lambda: section.add(self._actor, draft)):
+            if not store(form, lambda: section.add(self._actor, draft)):
                 return False
             st.session_state[OPEN] = ("edit", draft.code)
             # The next new series starts empty.
@@ -60,7 +58,7 @@ class SeriesPanel:
         if orphans and not confirmed:
             ask_about_orphans(draft.code, orphans)
             return False
-        return try_save(PAGE, form, lambda: section.save(self._actor, draft, form.version))
+        return store(form, lambda: section.save(self._actor, draft, form.version))
 
     def reset(self) -> None:
         """Take what is stored; only before the widgets are drawn."""

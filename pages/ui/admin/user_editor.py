@@ -13,7 +13,7 @@ from cgcore.workbench import Workbench
 from cgcore.workbench.users import Particulars, User
 from pages.ui.admin.users_list import OPEN, draw_state
 from pages.ui.cells import cell
-from pages.ui.forms import FieldForm
+from pages.ui.editing import Form
 from pages.ui.identity import while_logged_in
 from pages.ui.results import escape
 from pages.ui.texts import administration as texts
@@ -22,10 +22,11 @@ from pages.ui.toasts import announce
 
 __all__ = ["UserForm", "draw_editor", "show_link"]
 
+_PAGE = "administration"
 _LABELS = {"full_name": texts.FULL_NAME, "mail": texts.MAIL, "role": texts.ROLE}
 
 
-class UserForm(FieldForm):
+class UserForm(Form):
     """The draft of one user."""
 
     def __init__(self, stored: User | None) -> None:
@@ -34,7 +35,7 @@ class UserForm(FieldForm):
             _values(stored.as_json()) if stored else _values({})
         )
         prefix = f"administration_user_{stored.id}" if stored else "administration_new_user"
-        super().__init__(prefix, values, stored.version if stored else 0, _LABELS)
+        super().__init__(_PAGE, prefix, values, stored.version if stored else 0, _LABELS)
 
     def particulars(self) -> Particulars:
         """Return what may be changed of a user, as the fields hold it now."""

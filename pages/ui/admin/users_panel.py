@@ -10,11 +10,9 @@ from cgcore.workbench import Workbench
 from cgcore.workbench.identity import NewUser
 from pages.ui.admin.user_editor import UserForm, draw_editor, show_link
 from pages.ui.admin.users_list import OPEN, draw_list
-from pages.ui.saving import try_save
+from pages.ui.editing import store
 
 __all__ = ["UsersPanel"]
-
-PAGE = "administration"
 
 
 class UsersPanel:
@@ -38,7 +36,7 @@ class UsersPanel:
 
     def changed(self) -> int:
         """Return how many fields differ from what is stored."""
-        return len(self.form.changed()) if self.form else 0
+        return self.form.count_changed() if self.form else 0
 
     def save(self) -> bool:
         """Store the open user, a new one with a link to show once; return whether it is stored."""
@@ -48,9 +46,9 @@ class UsersPanel:
         particulars = form.particulars()
         if form.stored is not None:
             name = form.stored.username
-            return try_save(PAGE, form, lambda: users.save(self._actor, name, particulars, form.version))
+            return store(form, lambda: users.save(self._actor, name, particulars, form.version))
         new = NewUser(form.value("username"), None, particulars.full_name, particulars.mail, particulars.role)
-        if not try_save(PAGE, form, lambda: self._add(new)):
+        if not store(form, lambda: self._add(new)):
             return False
         st.session_state[OPEN] = ("edit", new.username)
         form.reset()

@@ -55,7 +55,7 @@ def _draw_patch(page: MailPage, leg: Leg, patch: dict[str, Any]) -> None:
         label,
         key=f"mail_account_{leg}_cure",
         icon=":material/verified_user:" if pinning else ":material/auto_fix_high:",
-        type="primary" if page.form.changed_fields() == 0 else "secondary",
+        type="primary" if page.form.count_changed() == 0 else "secondary",
         on_click=_apply,
         args=(page, leg, patch),
     )

@@ -19,74 +19,48 @@ from cgcore.mail.account import (
 )
 from cgcore.mail.steps import Leg
 from cgcore.vault.secret import Secret
-from pages.ui.texts import common as texts
+from pages.ui.editing import Form
 from pages.ui.texts.mail_account import FIELD_LABELS
 
 __all__ = ["AccountForm"]
 
-_PREFIX = "mail_account"
-_VERSION = f"{_PREFIX}_seeded_version"
-_BROUGHT = f"{_PREFIX}_brought_password"
-_REFUSED, _NOT_SAVED = f"{_PREFIX}_refused", f"{_PREFIX}_not_saved"
+_PAGE = "mail_account"
+_NOT_SAVED = f"{_PAGE}_not_saved"
 
 
-class AccountForm:
-    """Reads and writes the widgets' values; ``stored`` is what they are compared with.
+class AccountForm(Form):
+    """The draft of the account; the names of its fields are those of the field problems.
 
     The password field is seeded empty and stays so: a stored password never reaches the browser. Emptying it on
     purpose is a separate act, remembered beside the field.
     """
 
-    name = _PREFIX
-    REMOVE_PASSWORD = f"{_PREFIX}_remove_password"
+    REMOVE_PASSWORD = f"{_PAGE}_remove_password"
+    _BROUGHT = f"{_PAGE}_brought_password"
 
     def __init__(self, stored: StoredAccount) -> None:
         self.stored = stored
-        if _VERSION not in st.session_state:
-            self.reset()
-        for name, value in {**_values(stored.draft), "password": ""}.items():
-            st.session_state.setdefault(self.key(name), value)
-
-    @staticmethod
-    def key(name: str) -> str:
-        """Return the widget key of a field; the names are those of the field problems."""
-        return f"{_PREFIX}_{name}"
-
-    @property
-    def seeded_version(self) -> int:
-        """The version that this draft was read at."""
-        return st.session_state[_VERSION]
+        super().__init__(_PAGE, _PAGE, _values(stored.draft), stored.version, FIELD_LABELS)
+        self._show("password", "")
 
     def reset(self) -> None:
         """Fill every widget with what is stored; only before the widgets are drawn."""
-        self.fill(self.stored.draft)
-        st.session_state[_VERSION] = self.stored.version
-        self.accept()
-
-    def accept_version(self, version: int) -> None:
-        """Keep the draft, and call it based on ``version`` from now on."""
-        st.session_state[_VERSION] = version
+        super().reset()
+        self._note_ports()
+        self._bring(None)
 
     def fill(self, draft: MailAccountDraft) -> None:
         """Fill every widget with ``draft``."""
         for name, value in _values(draft).items():
-            st.session_state[self.key(name)] = value
-        for leg in Leg:
-            # A port that its security does not bring was typed once, by whoever saved it.
-            server = draft.smtp if leg is Leg.SMTP else draft.imap
-            port_key, default = self.key(f"{leg}_port"), str(default_port(leg, server.security))
-            st.session_state[f"{port_key}_typed"] = st.session_state[port_key] != default
-        # What the program brings along stays here: the field shows only what was typed into it.
-        st.session_state[self.key("password")] = ""
-        st.session_state[_BROUGHT] = (draft.password, _targets(draft)) if draft.password else None
-        st.session_state[self.REMOVE_PASSWORD] = False
+            self.put(name, value)
+        self._note_ports()
+        self._bring(draft)
 
     @property
     def brought_password(self) -> Secret | None:
         """The password that came with :meth:`fill`, as long as it is for the user and the servers it came for."""
-        password, targets = st.session_state.get(_BROUGHT) or (None, None)
-        value = self._value
-        now = value("user"), value("smtp_host"), value("imap_host")
+        password, targets = st.session_state.get(self._BROUGHT) or (None, None)
+        now = self.value("user"), self.value("smtp_host"), self.value("imap_host")
         return password if targets == now else None
 
     def apply(self, leg: Leg, patch: Mapping[str, Any]) -> None:
@@ -94,12 +68,12 @@ class AccountForm:
         names = {"folder": "sent_folder", "user": "user"}
         for field, value in patch.items():
             name = names.get(field, f"{leg}_{field}")
-            if self.key(name) in st.session_state:
-                st.session_state[self.key(name)] = Security(value) if field == "security" else str(value)
+            if name in self.stored_values:
+                self.put(name, Security(value) if field == "security" else str(value))
 
     def draft(self) -> MailAccountDraft:
         """Return what the fields hold now."""
-        value = self._value
+        value = self.value
         return MailAccountDraft(
             user=value("user"),
             password=self._password(),
@@ -111,40 +85,34 @@ class AccountForm:
             sent_folder=value("sent_folder") or "",
         )
 
-    def changed_fields(self) -> int:
-        """Return how many fields differ from what is stored; a typed password counts as one."""
-        stored, now = _values(self.stored.draft), _values(self.draft())
-        changed = sum(stored[name] != now[name] for name in stored)
-        return changed + (self._password() is not None)
+    def values(self) -> dict[str, Any]:
+        """Return what every field holds now, as it would be stored; not the password."""
+        return _values(self.draft())
+
+    def changed(self) -> list[str]:
+        """Return the fields that differ from what is stored; a typed password is one of them."""
+        now = self.values()
+        changed = [name for name, value in self.stored_values.items() if now[name] != value]
+        return changed if self._password() is None else [*changed, "password"]
 
     def differences(self, stored: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         """Return label, own value and stored value of each field that differs from ``stored`` (API shape)."""
-        theirs, mine = _values(account_from_json(stored)), _values(self.draft())
-        return [
-            (FIELD_LABELS[name], _shown(mine[name]), _shown(theirs[name]))
-            for name in mine
-            if mine[name] != theirs[name]
-        ]
+        return super().differences(_values(account_from_json(stored)))
 
     def refuse(self, refused: InvalidInput, *, starting: bool = False) -> None:
         """Remember why a save, or the start of a test (``starting``), was refused."""
-        st.session_state[_REFUSED] = refused.problems
+        super().refuse(refused)
         st.session_state[_NOT_SAVED] = not starting
-
-    def accept(self) -> None:
-        """Forget earlier refusals."""
-        for key in (_REFUSED, _NOT_SAVED):
-            st.session_state.pop(key, None)
 
     @property
     def is_refused(self) -> bool:
         """Whether a save was refused, and something in the way of it still stands."""
-        return bool(st.session_state.get(_NOT_SAVED)) and any(found.blocking for found in self.problems())
+        refused = bool(self.problems_of_save) and st.session_state.get(_NOT_SAVED, False)
+        return refused and any(found.blocking for found in self.problems())
 
     def problems(self) -> list[FieldProblem]:
         """Return what is wrong with the fields as they stand; an empty one only once it was asked for."""
-        refused: tuple[FieldProblem, ...] = st.session_state.get(_REFUSED, ())
-        standing = [found for found in refused if self._still_stands(found)]
+        standing = [found for found in self.problems_of_save if self._still_stands(found)]
         now = [found for found in check_account(self.draft()) if found.code != "empty"]
         return list({(found.field, found.code): found for found in (*standing, *now)}.values())
 
@@ -171,16 +139,26 @@ class AccountForm:
             return self._password() is None
         return found.field == "recipient"
 
-    def _value(self, name: str) -> Any:
-        return st.session_state[self.key(name)]
+    def _note_ports(self) -> None:
+        for leg in Leg:
+            # A port that its security does not bring was typed once, by whoever saved it.
+            default = default_port(leg, self.value(f"{leg}_security"))
+            st.session_state[f"{self.key(f'{leg}_port')}_typed"] = self.value(f"{leg}_port") != str(default)
+
+    def _bring(self, draft: MailAccountDraft | None) -> None:
+        # What the program brings along stays here: the field shows only what was typed into it.
+        self.put("password", "")
+        brought = draft is not None and draft.password
+        st.session_state[self._BROUGHT] = (draft.password, _targets(draft)) if draft and brought else None
+        st.session_state[self.REMOVE_PASSWORD] = False
 
     def _password(self) -> Secret | None:
-        typed = self._value("password")
+        typed = self.value("password")
         if typed:
             return Secret(typed)
         if self.brought_password is not None:
             return self.brought_password
-        return Secret("") if st.session_state[self.REMOVE_PASSWORD] else None
+        return Secret("") if st.session_state.get(self.REMOVE_PASSWORD) else None
 
 
 def _targets(draft: MailAccountDraft) -> tuple[str, str, str]:
@@ -204,9 +182,3 @@ def _values(draft: MailAccountDraft) -> dict[str, Any]:
 
 def _port_text(leg: Leg, server: ServerDraft) -> str:
     return str(server.port) or str(default_port(leg, server.security))
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return texts.YES if value else texts.NO
-    return str(value) or "–"

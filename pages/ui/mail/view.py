@@ -40,7 +40,7 @@ class MailPage:
         except InvalidInput as refused:
             self.form.refuse(refused, starting=True)
             st.rerun()
-        self.form.accept()
+        self.form.forgive()
         return run
 
     def keep_up(self) -> None:

@@ -12,8 +12,8 @@ from cgcore.templates.canonical import canonical_html
 from cgcore.templates.defaults import default_signature, default_source
 from pages.ui.identity import while_logged_in
 from pages.ui.moments import when
-from pages.ui.sending.drafts import PAGE
-from pages.ui.sending.view import SendingPage, readable
+from pages.ui.sending.drafts import PAGE, readable
+from pages.ui.sending.view import SendingPage
 from pages.ui.texts import sending_defaults as texts
 
 __all__ = ["ask_history"]

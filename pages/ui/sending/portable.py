@@ -9,10 +9,11 @@ import streamlit as st
 from cgcore.documents import types_with_template
 from cgcore.errors import InvalidInput, StaleVersion
 from pages.ui.cells import cell
+from pages.ui.editing import forget_forms
 from pages.ui.portable import draw_apply
 from pages.ui.results import escape
-from pages.ui.sending.drafts import PAGE
-from pages.ui.sending.view import SendingPage, readable
+from pages.ui.sending.drafts import PAGE, readable
+from pages.ui.sending.view import SendingPage
 from pages.ui.texts import sending_defaults as texts
 
 __all__ = ["contrast", "draw_portable"]
@@ -72,7 +73,7 @@ def _apply(page: SendingPage, data: bytes, fingerprint: str) -> None:
     except StaleVersion:
         st.warning(texts.IMPORT_CHANGED, icon=":material/sync_problem:")
         return
-    st.session_state.pop(f"{PAGE}_seeded_version", None)
+    forget_forms(PAGE)
     st.session_state[f"{PAGE}_imports"] = st.session_state.get(f"{PAGE}_imports", 0) + 1
     # Said by the next run: this one ends here, and its toast might never arrive.
     st.session_state[_IMPORTED] = True

@@ -34,4 +34,4 @@ def _head(page: SendingPage) -> tuple[int, str, str]:
             own.append(entry.tab)
     parts = [texts.SUMMARY_OWN.format(names=", ".join(own))] if own else []
     parts += [f":red[:material/error: {texts.SUMMARY_ERRORS.format(names=', '.join(broken))}]"] if broken else []
-    return page.drafts.count_changed(), " ".join(parts), str(page.drafts.refusals())
+    return page.drafts.count_changed(), " ".join(parts), str([form.name for form in page.drafts.refused()])

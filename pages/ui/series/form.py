@@ -8,7 +8,7 @@ from typing import Any
 from cgcore.documents import DOCUMENT_TYPES, DocumentType
 from cgcore.series.kinds import type_label
 from cgcore.series.overview import Defaults
-from pages.ui.forms import FieldForm
+from pages.ui.editing import Form
 from pages.ui.series.target import Target
 
 __all__ = ["DefaultsForm"]
@@ -16,11 +16,11 @@ __all__ = ["DefaultsForm"]
 _LABELS = {entry.code.value: type_label(entry.code) for entry in DOCUMENT_TYPES}
 
 
-class DefaultsForm(FieldForm):
+class DefaultsForm(Form):
     """The draft of one target."""
 
-    def __init__(self, target: Target, stored: Defaults) -> None:
-        super().__init__(target.form_prefix, _values(stored.as_choices()), stored.version, _LABELS)
+    def __init__(self, page: str, target: Target, stored: Defaults) -> None:
+        super().__init__(page, target.form_prefix, _values(stored.as_choices()), stored.version, _LABELS)
 
     def changed_choices(self) -> dict[DocumentType, str | None]:
         """Return the choices that differ from what is stored; None takes the own choice away."""

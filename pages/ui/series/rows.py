@@ -11,7 +11,7 @@ from cgcore.identity.actor import Actor
 from cgcore.series.defaults import Reason
 from cgcore.series.overview import DefaultRow, Defaults
 from cgcore.workbench import Workbench
-from pages.ui.forms import FieldForm
+from pages.ui.editing import Form
 from pages.ui.results import escape
 from pages.ui.sending.address import type_parameters
 from pages.ui.series.subject import preview_subject
@@ -30,7 +30,7 @@ def draw_groups(
     workbench: Workbench,
     actor: Actor,
     target: Target,
-    form: FieldForm,
+    form: Form,
     defaults: Defaults,
     *,
     quiet: bool = False,
@@ -46,7 +46,7 @@ def draw_groups(
 
 
 def _draw_row(
-    workbench: Workbench, actor: Actor, target: Target, form: FieldForm, entry: DocumentTypeInfo, row: DefaultRow
+    workbench: Workbench, actor: Actor, target: Target, form: Form, entry: DocumentTypeInfo, row: DefaultRow
 ) -> None:
     choice, effect = st.columns([5, 6], gap="small", vertical_alignment="top")
     with choice:

@@ -1,0 +1,262 @@
+"""What a person edits: seeded once from what is stored, compared with it, saved, refused, set against a newer version.
+
+Every editing page goes through :class:`Form`: one object, its fields, and the version that it was read at. A save is
+:func:`store`; what became of it is told by :func:`draw_notices`, run after run, until it is cured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import streamlit as st
+
+from cgcore.errors import FieldProblem, InvalidInput, StaleVersion
+from pages.ui.heads import SaveBar
+from pages.ui.problems import draw_problems
+from pages.ui.texts import common as texts
+from pages.ui.toasts import announce
+
+__all__ = ["Form", "SessionValue", "draw_notices", "draw_stale", "forget_forms", "list_forms", "store", "wants_save"]
+
+_Value = TypeVar("_Value")
+_STALE_COLUMNS = (texts.STALE_FIELD, texts.STALE_YOURS, texts.STALE_STORED)
+
+
+class SessionValue(Generic[_Value]):
+    """One typed entry of the browser session; ``make`` gives what stands there before anything was put."""
+
+    def __init__(self, name: str, make: Callable[[], _Value]) -> None:
+        self.name, self._make = name, make
+
+    def get(self) -> _Value:
+        """Return what stands there."""
+        if self.name not in st.session_state:
+            st.session_state[self.name] = self._make()
+        return st.session_state[self.name]
+
+    def put(self, value: _Value) -> None:
+        """Let ``value`` stand there."""
+        st.session_state[self.name] = value
+
+    def take(self) -> _Value:
+        """Return what stands there and forget it."""
+        value = self.get()
+        del st.session_state[self.name]
+        return value
+
+
+@dataclass(slots=True)
+class _Edit:
+    """What the session knows of one form between two runs."""
+
+    form: Form
+    version: int = 0
+    problems: tuple[FieldProblem, ...] = ()
+    refused: dict[str, Any] | None = None
+    stale: StaleVersion | None = None
+    save_again: bool = False
+    seeds: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def _no_edits() -> dict[str, _Edit]:
+    return {}
+
+
+_EDITS = SessionValue("edits", _no_edits)
+
+
+class Form:
+    """The draft of one object of ``page``: its widgets, each at ``<name>_<field>``, and what they are compared with.
+
+    ``stored`` maps each field to its value and ``version`` is what those were read at; both are seen at the first run,
+    after :meth:`reset` and after :func:`forget_forms`. ``labels`` names the fields on screen, for the choice after a
+    stale save.
+    """
+
+    def __init__(
+        self, page: str, name: str, stored: Mapping[str, Any], version: int, labels: Mapping[str, str]
+    ) -> None:
+        self.page, self.name = page, name
+        self.stored_values, self._stored_version, self._labels = stored, version, labels
+        edits = _EDITS.get()
+        if name in edits:
+            edits[name].form = self
+        else:
+            edits[name] = _Edit(self)
+            self.reset()
+        for field_name, value in stored.items():
+            self._show(field_name, value)
+
+    def key(self, name: str) -> str:
+        """Return the widget key of a field."""
+        return f"{self.name}_{name}"
+
+    @property
+    def version(self) -> int:
+        """The version that the draft was read at."""
+        return self._edit.version
+
+    def value(self, name: str) -> Any:
+        """Return what a field holds now."""
+        return st.session_state.get(self.key(name), self.stored_values.get(name))
+
+    def put(self, name: str, value: Any) -> None:
+        """Let a field hold another value; only before its widget is drawn."""
+        st.session_state[self.key(name)] = value
+
+    def values(self) -> dict[str, Any]:
+        """Return what every field holds now."""
+        return {name: self.value(name) for name in self.stored_values}
+
+    def changed(self) -> list[str]:
+        """Return the fields that differ from what is stored."""
+        return [name for name, value in self.stored_values.items() if self.value(name) != value]
+
+    def count_changed(self) -> int:
+        """Return how many fields differ from what is stored, as the page says it."""
+        return len(self.changed())
+
+    def reset(self) -> None:
+        """Take what is stored; only before the widgets are drawn."""
+        for name, value in self.stored_values.items():
+            self.put(name, value)
+        _EDITS.get()[self.name] = _Edit(self, self._stored_version)
+
+    def accept_version(self, version: int) -> None:
+        """Keep the draft, based on ``version`` from now on."""
+        self._edit.version = version
+
+    def differences(self, stored: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """Return label, own value and stored value of each field that differs from ``stored``."""
+        return [
+            (self._labels[name], _shown(value), _shown(stored.get(name)))
+            for name, value in self.values().items()
+            if name in self._labels and value != stored.get(name)
+        ]
+
+    @property
+    def problems_of_save(self) -> tuple[FieldProblem, ...]:
+        """Why the last save was refused."""
+        return self._edit.problems
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a save was refused, and nothing was changed since."""
+        return self._edit.refused is not None and self._edit.refused == self.values()
+
+    def refuse(self, refused: InvalidInput) -> None:
+        """Remember why a save was refused, together with the values that were refused."""
+        self._edit.problems, self._edit.refused = refused.problems, self.values()
+
+    def forgive(self) -> None:
+        """Forget that a save was refused."""
+        self._edit.problems, self._edit.refused = (), None
+
+    def problems_under(self, field: str, *, widget: str = "") -> None:
+        """Draw what was refused about ``field``, until the value of its ``widget`` (by default itself) is changed."""
+        refused, name = self._edit.refused or {}, widget or field
+        stands = refused.get(name) == st.session_state.get(self.key(name))
+        draw_problems(self._edit.problems if stands else (), field)
+
+    @property
+    def stale(self) -> StaleVersion | None:
+        """The newer version that a save of this draft has met, until the person has chosen."""
+        return self._edit.stale
+
+    def meet(self, stale: StaleVersion) -> None:
+        """Remember that somebody else has saved in between."""
+        self._edit.stale = stale
+
+    def take_mine(self) -> None:
+        """Answer to a stale save: keep the draft, and save it over what stands there now."""
+        if self.stale is not None:
+            self.accept_version(self.stale.version)
+            self._edit.stale, self._edit.save_again = None, True
+
+    def take_stored(self) -> None:
+        """Answer to a stale save: give the draft up for what stands there now; a callback, before widgets are drawn."""
+        self.reset()
+
+    def take_save_again(self) -> bool:
+        """Return whether the answer to a stale save asks for another save, once."""
+        again, self._edit.save_again = self._edit.save_again, False
+        return again
+
+    @property
+    def _edit(self) -> _Edit:
+        return _EDITS.get()[self.name]
+
+    def _show(self, name: str, value: Any) -> None:
+        """Give a widget that the session does not know what it starts with."""
+        st.session_state.setdefault(self.key(name), value)
+
+
+def list_forms(page: str = "") -> list[Form]:
+    """Return the forms that this session has begun to edit, those of ``page`` or all."""
+    return [edit.form for edit in _EDITS.get().values() if page in ("", edit.form.page)]
+
+
+def forget_forms(page: str = "") -> None:
+    """Let every draft (of ``page``) start anew from what is stored: an import has changed it."""
+    for form in list_forms(page):
+        del _EDITS.get()[form.name]
+
+
+def wants_save(bar: SaveBar, *forms: Form) -> bool:
+    """Return whether this run is to save: by a click on Guardar, or by the answer to a stale save."""
+    again = [form.take_save_again() for form in forms]
+    return bar.clicked or any(again)
+
+
+def store(form: Form, save: Callable[[], object], *, quiet: bool = False) -> bool:
+    """Call ``save``; return whether it is stored, and say so unless ``quiet``. The draft stays in any case.
+
+    What went wrong is remembered and told by :func:`draw_notices`, run after run: the next key pressed in a field
+    may run the page again before anybody has read it.
+    """
+    try:
+        save()
+    except InvalidInput as refused:
+        form.refuse(refused)
+        return False
+    except StaleVersion as stale:
+        form.meet(stale)
+        return False
+    form.forgive()
+    if not quiet:
+        announce(texts.SAVED_TOAST)
+    return True
+
+
+def draw_notices(bar: SaveBar, *forms: Form) -> None:
+    """Say that nothing was saved while that is so, and offer the choice that a stale save of one of them waits for."""
+    with bar.notices:
+        if any(form.is_refused for form in forms):
+            st.error(texts.NOTHING_SAVED, icon=":material/error:")
+        draw_stale(bar.page, *forms)
+
+
+def draw_stale(page: str, *forms: Form) -> None:
+    """Draw the choice that the first of ``forms`` waits for, both versions side by side; nothing is lost."""
+    waiting = next(((form, form.stale) for form in forms if form.stale is not None), None)
+    if waiting is None:
+        return
+    form, stale = waiting
+    with st.container(border=True, key=f"{page}_stale_box"):
+        st.warning(texts.STALE_EXPLANATION, title=texts.STALE_TITLE, icon=":material/sync_problem:")
+        for name, column in zip(st.columns(3), _STALE_COLUMNS, strict=True):
+            name.caption(column)
+        for row in form.differences(stale.stored):
+            for place, value in zip(st.columns(3), row, strict=True):
+                place.text(value)
+        with st.container(horizontal=True):
+            st.button(texts.STALE_KEEP_MINE, key=f"{page}_stale_mine", on_click=form.take_mine)
+            st.button(texts.STALE_TAKE_STORED, key=f"{page}_stale_stored", on_click=form.take_stored)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return texts.YES if value else texts.NO
+    return "–" if value in (None, "") else str(value)
