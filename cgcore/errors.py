@@ -9,7 +9,8 @@
     ├── StaleVersion          somebody saved in between: ``stored``
     ├── Throttled             too many failures: ``retry_after`` seconds
     ├── VaultError            a secret cannot be kept or read
-    ├── StorageError          the database cannot be opened or migrated
+    ├── StorageError          the database cannot be opened or migrated, or fails
+    │   └── StorageBusy       it is taken by others: ``retry_after`` seconds
     ├── UnsafeStart           production refuses to start
     └── SendError             a message did not leave: ``step``, ``retry_helps``
 
@@ -34,6 +35,7 @@ __all__ = [
     "NotFound",
     "SendError",
     "StaleVersion",
+    "StorageBusy",
     "StorageError",
     "Throttled",
     "UnsafeStart",
@@ -112,9 +114,19 @@ class VaultError(CloudGestionError):
 
 
 class StorageError(CloudGestionError):
-    """The database cannot be opened, or its revision is newer than this program."""
+    """The database cannot be opened, is newer than this program, or fails; ``code`` says which."""
 
     code = "storage"
+
+
+class StorageBusy(StorageError):
+    """Others hold the database for longer than anybody waits; nothing was stored, and the same try may work soon."""
+
+    code = "storage_busy"
+
+    def __init__(self, message: str = "", *, retry_after: float = 5.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class UnsafeStart(CloudGestionError):

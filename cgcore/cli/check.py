@@ -78,6 +78,7 @@ def run_checks() -> list[CheckResult]:
 def _check_database(settings: Settings) -> CheckResult:
     from sqlalchemy.exc import SQLAlchemyError
 
+    from cgcore.errors import StorageError
     from cgcore.storage.database import Database
     from cgcore.storage.revision import HEAD_REVISION
 
@@ -89,6 +90,8 @@ def _check_database(settings: Settings) -> CheckResult:
             return _result("database", True, "database_new", place=path)
         revision = database.stored_revision()
         database.close()
+    except StorageError as error:
+        return CheckResult("database", False, sentence("cgcore.storage", error.code))
     except (SQLAlchemyError, OSError) as error:
         # The driver's text may hold the password of the URL.
         cause = getattr(error, "orig", None) or error

@@ -9,19 +9,22 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
 from cgcore.api_keys.record import StoredKey, parse_scopes
-from cgcore.errors import StorageError
+from cgcore.errors import StorageBusy, StorageError
 from cgcore.identity.actor import Role
 from cgcore.storage.database import Database
+from cgcore.storage.engine import set_patience
 from cgcore.storage.tables import ApiKeyRow, UserRow
 
 __all__ = ["ApiKeyReader"]
 
 # A server that does not answer must not hold a caller, nor the others behind it.
 _STATEMENT_TIMEOUT_MS = 3000
+_ANSWER_S = 4.0
+_TURN_S = 5.0
 
 
 class ApiKeyReader:
@@ -45,16 +48,20 @@ class ApiKeyReader:
         """Return the key ``key_id`` with its owner. Raises :class:`StorageError` when the database does not answer."""
         driver = self._database.engine.dialect.loaded_dbapi
         parameters = (key_id,) if self._database.is_sqlite else {"id": key_id}
-        with self._lock:
+        if not self._lock.acquire(timeout=_TURN_S):
+            raise StorageBusy("others wait for the check of a key")
+        try:
             for attempt in (1, 2):
                 try:
                     row = self._fetch(parameters)
-                except (driver.Error, DBAPIError) as error:
+                except (driver.Error, SQLAlchemyError) as error:
                     self._drop()
                     if attempt == 2:
-                        raise StorageError(f"cannot read a key ({type(error).__name__})") from None
+                        raise StorageError(f"cannot read a key ({type(error).__name__})", code="storage_away") from None
                 else:
                     return _stored_key(row) if row else None
+        finally:
+            self._lock.release()
         return None
 
     def close(self) -> None:
@@ -79,6 +86,7 @@ class ApiKeyReader:
         pooled.detach()
         if not self._database.is_sqlite:
             connection.autocommit = True
+            set_patience(connection, _ANSWER_S)
             connection.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
         return connection
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Engine, event, inspect, make_url, text
+from sqlalchemy import Engine, inspect, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session, create_engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlmodel import Session
 
 from cgcore.errors import StorageError
+from cgcore.storage.engine import WRITE_PATIENCE_S, build_engine
+from cgcore.storage.failures import find_failure, translated
 from cgcore.storage.revision import HEAD_REVISION
+from cgcore.storage.writers import WriterQueue
 
 __all__ = ["Database", "open_database"]
 
-_BUSY_TIMEOUT_S = 15
+_KINDS = ("sqlite", "postgresql")
 
 
 class Database:
@@ -28,26 +31,35 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self.url: URL = make_url(url)
+        self.url: URL = _parse(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = _create_sqlite(self.url) if self.is_sqlite else create_engine(self.url, pool_pre_ping=True)
-        self._writing = self.engine.execution_options(cg_writes=True)
+        self.engine = _build(self.url)
+        self._writers = WriterQueue()
+        self._mine = threading.local()
 
     @contextmanager
-    def session(self) -> Generator[Session]:
-        """Yield a session that may write.
+    def session(self, *, patience_s: float = WRITE_PATIENCE_S) -> Generator[Session]:
+        """Yield a session that may write. Nothing is computed in it: whatever takes time stands before the block.
 
         On SQLite it holds the write lock from the start: a transaction that reads first and writes later would
-        fail at once, without waiting, when another one has written in between.
+        fail at once, without waiting, when another one has written in between. Writers of this process take turns.
+        Raises :class:`cgcore.errors.StorageBusy` after ``patience_s``, :class:`StorageError` where the database fails.
         """
-        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+        opened = Session(self.engine, expire_on_commit=False)
+        with translated(), self._turn(patience_s) as left_s, opened as session, session.begin():
+            session.connection(execution_options={"cg_writes": left_s})
             yield session
 
     @contextmanager
     def read(self) -> Generator[Session]:
-        """Yield a session that only reads, and waits for no writer."""
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+        """Yield a session that only reads one state of the data, and waits for no writer. Raises as :meth:`session`."""
+        with translated(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether this thread is inside :meth:`session`."""
+        return getattr(self._mine, "writing", False)
 
     def stored_revision(self) -> str:
         """Return the revision the database stands at, ``""`` for a new one."""
@@ -61,7 +73,7 @@ class Database:
         try:
             with self.engine.connect() as connection:
                 connection.execute(text("SELECT 1"))
-        except DBAPIError:
+        except SQLAlchemyError:
             return False
         return True
 
@@ -69,11 +81,26 @@ class Database:
         """Close every pooled connection."""
         self.engine.dispose()
 
+    @contextmanager
+    def _turn(self, patience_s: float) -> Generator[float]:
+        if not self.is_sqlite:
+            yield from self._marked(patience_s)
+            return
+        with self._writers.turn(patience_s) as left_s:
+            yield from self._marked(left_s)
+
+    def _marked(self, left_s: float) -> Generator[float]:
+        before, self._mine.writing = self.is_writing, True
+        try:
+            yield left_s
+        finally:
+            self._mine.writing = before
+
 
 def open_database(url: str) -> Database:
     """Open the database behind ``url`` and bring it to this program's revision.
 
-    Raises :class:`StorageError` when it cannot be reached or was written by a newer program.
+    Raises :class:`StorageError` when the address is none, it cannot be reached or was written by a newer program.
     """
     database = Database(url)
     if database.is_sqlite and database.url.database:
@@ -84,7 +111,9 @@ def open_database(url: str) -> Database:
             _migrate(database)
     except DBAPIError as error:
         # The driver's text may hold the password of the URL, so it goes no further than the cause's class.
-        raise StorageError(f"cannot open the database ({type(error.orig).__name__})", code="storage_open") from None
+        failure = find_failure(error)
+        code = failure.code if failure is not None and failure.code != "storage_away" else "storage_open"
+        raise StorageError(f"cannot open the database ({type(error.orig).__name__})", code=code) from None
     return database
 
 
@@ -94,31 +123,19 @@ def _migrate(database: Database) -> None:
     upgrade_to_head(database)
 
 
-def _create_sqlite(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False})
-    event.listen(engine, "connect", _prepare_connection)
-    event.listen(engine, "begin", _begin)
-    return engine
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        known = parsed.get_backend_name() in _KINDS and parsed.get_driver_name() in ("pysqlite", "psycopg")
+    except (SQLAlchemyError, ValueError):
+        known, parsed = False, None
+    if parsed is None or not known:
+        raise StorageError("the address of the database is none that this program knows", code="storage_url")
+    return parsed
 
 
-def _prepare_connection(connection: Any, _record: object) -> None:
-    # The driver's own transaction handling would start transactions late and hide write conflicts until the
-    # commit; it is switched off, and _begin opens each transaction (SQLAlchemy, SQLite dialect notes).
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    # FULL: an acknowledged save outlives a power cut, not only a killed process.
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-    # SQLite's own knows ASCII alone: a search for «álvarez» would miss «Álvarez».
-    connection.create_function("lower", 1, _lower, deterministic=True)
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _begin(connection: Any) -> None:
-    writes = connection.get_execution_options().get("cg_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _build(url: URL) -> Engine:
+    try:
+        return build_engine(url)
+    except (SQLAlchemyError, ValueError, TypeError, ImportError) as error:
+        raise StorageError(f"the address of the database ({type(error).__name__})", code="storage_url") from None

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import col, select
 
+from cgcore.errors import StorageError
 from cgcore.storage.database import Database
 from cgcore.storage.tables import VaultRecordRow
 
@@ -68,6 +69,7 @@ class VaultRecords:
 def _translated() -> Generator[None]:
     try:
         yield
-    except DBAPIError as error:
+    except (DBAPIError, StorageError) as error:
         # Without the cause: the driver's text may quote the statement's values.
-        raise OSError(f"the table of records: {type(error.orig).__name__}") from None
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        raise OSError(f"the table of records: {type(cause).__name__}") from None

@@ -8,7 +8,7 @@ import secrets
 from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 
-from cgcore.errors import VaultError
+from cgcore.errors import StorageError, VaultError
 from cgcore.settings import Settings
 from cgcore.storage.database import Database
 from cgcore.vault.master_key import KEY_BYTES, find_key_path, load_master_key
@@ -47,7 +47,7 @@ def inspect_place(settings: Settings) -> VaultPlace:
             database.close()
     except VaultError as error:
         return VaultPlace(PlaceKind.BLOCKED, reason=error.code)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, StorageError):
         return VaultPlace(PlaceKind.BLOCKED, reason="records_unreachable")
 
 

@@ -6,8 +6,8 @@ import secrets
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
+from cgcore.errors import StorageBusy
 from cgcore.storage.database import Database, open_database
 from cgcore.storage.locks import take_change_lock
 from tests.servers.postgres import PostgresServer
@@ -25,7 +25,7 @@ def test_a_second_change_waits_for_the_first(postgres_server: PostgresServer) ->
     database = open_database(postgres_server.create_database("t_" + secrets.token_hex(6)))
     with database.session() as first:
         take_change_lock(first)
-        with pytest.raises(DBAPIError):
+        with pytest.raises(StorageBusy):
             take_without_patience(database)
 
         assert first.is_active

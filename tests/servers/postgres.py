@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,24 @@ class PostgresServer:
         """Stop the cluster."""
         self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "-w", "stop")
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop every process of the cluster where it stands, until the block ends: connections stay, answers do not."""
+        postmaster = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        stopped: list[int] = []
+        # The first one makes the others: once it stands still, there are no more to come.
+        try:
+            for find in (lambda: [postmaster], lambda: _children(postmaster)):
+                for pid in find():
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGSTOP)
+                        stopped.append(pid)
+            yield
+        finally:
+            for pid in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
     def create_database(self, name: str) -> str:
         """Create database ``name`` and return its URL."""
         return self._create(name)
@@ -65,6 +85,16 @@ class PostgresServer:
             # PostgreSQL refuses to run as root; its Debian package brings the account.
             command = ["runuser", "-u", "postgres", "--", *command]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self._folder)
+
+
+def _children(parent: int) -> list[int]:
+    found: list[int] = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # The name in brackets may hold anything; state and parent follow its last bracket.
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
 
 
 def _free_port() -> int:

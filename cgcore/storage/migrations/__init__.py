@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from cgcore.errors import StorageError
+from cgcore.storage.engine import set_patience
 from cgcore.storage.tables import metadata
 
 if TYPE_CHECKING:
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["script_directory", "upgrade_to_head"]
 
 _LOCK_ID = 0x6367_6373  # any constant: two starting processes must agree on it
+# A change of tables takes longer than any page may wait, and may wait for another process that starts.
+_STATEMENT_S = 600
+_LOCK_S = 60
 
 
 def script_directory() -> ScriptDirectory:
@@ -35,7 +41,7 @@ def upgrade_to_head(database: Database) -> None:
     """
     script = script_directory()
     known = {revision.revision for revision in script.walk_revisions()}
-    with database.engine.connect() as connection:
+    with database.engine.connect() as connection, _with_time(connection):
         _take_lock(connection, sqlite=database.is_sqlite)
         stored = database_revision(connection)
         if stored and stored not in known:
@@ -49,6 +55,19 @@ def database_revision(connection: Connection) -> str:
     from alembic.runtime.migration import MigrationContext
 
     return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+@contextmanager
+def _with_time(connection: Connection) -> Generator[None]:
+    driver = connection.connection.driver_connection
+    before = set_patience(driver, _STATEMENT_S + _LOCK_S)
+    try:
+        if connection.dialect.name == "postgresql":
+            for name, seconds in (("statement_timeout", _STATEMENT_S), ("lock_timeout", _LOCK_S)):
+                connection.execute(text(f"SET LOCAL {name} = '{seconds}s'"))
+        yield
+    finally:
+        set_patience(driver, before)
 
 
 def _take_lock(connection: Connection, *, sqlite: bool) -> None:
