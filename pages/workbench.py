@@ -10,6 +10,7 @@ from cgcore.identity.actor import Actor
 from cgcore.workbench import get_workbench
 from pages.ui.identity import require_actor
 from pages.ui.keys.holding import forget
+from pages.ui.problems import storage_failures_told
 from pages.ui.texts import common as texts
 from pages.ui.toasts import draw_toast
 
@@ -43,17 +44,18 @@ def _page(name: str, url_path: str, icon: str, title: str, help_text: str, *, de
 
 
 st.set_page_config(page_title=texts.PRODUCT, page_icon=str(_ICON), layout="wide")
-actor = require_actor()
-st.logo(_LOGO, size="large", icon_image=_ICON)
-page = st.navigation(_pages(actor))
-with st.sidebar:
-    st.caption(texts.SIGNED_IN_AS.format(name=actor.username))
-    if st.button(texts.LOG_OUT, type="tertiary", icon=":material/logout:", key="log_out"):
-        # The gate sends every tab of this log-in to the log-in page.
-        get_workbench().identity.log_out(actor.session_hash)
-        st.stop()
-if page.url_path != "api-key":
-    # A key that is shown once does not stay in the session of somebody who has left its page.
-    forget()
-page.run()
-draw_toast()
+with storage_failures_told():
+    actor = require_actor()
+    st.logo(_LOGO, size="large", icon_image=_ICON)
+    page = st.navigation(_pages(actor))
+    with st.sidebar:
+        st.caption(texts.SIGNED_IN_AS.format(name=actor.username))
+        if st.button(texts.LOG_OUT, type="tertiary", icon=":material/logout:", key="log_out"):
+            # The gate sends every tab of this log-in to the log-in page.
+            get_workbench().identity.log_out(actor.session_hash)
+            st.stop()
+    if page.url_path != "api-key":
+        # A key that is shown once does not stay in the session of somebody who has left its page.
+        forget()
+    page.run()
+    draw_toast()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from io import TextIOWrapper
+
+from cgcore.errors import StorageError
+from cgcore.texts import sentence
 
 __all__ = ["main"]
 
@@ -35,4 +39,12 @@ def main(arguments: list[str] | None = None) -> None:
     module = import_module(f"cgcore.cli.{_COMMANDS[name]}")
     # The module's application holds one or more commands; it is told its name as well, so that one module may
     # serve two commands (export, import).
-    module.app(args=given, prog_name="python -m cgcore")
+    for stream in (sys.stdout, sys.stderr):
+        # A name may hold what the terminal cannot write: it is shown by its number, and nothing breaks.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        module.app(args=given, prog_name="python -m cgcore")
+    except StorageError as failure:
+        print(sentence("cgcore.storage", failure.code), file=sys.stderr)
+        raise SystemExit(1) from None

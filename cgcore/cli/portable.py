@@ -76,8 +76,11 @@ def _print_plan(plan: ImportPlan) -> None:
 
 
 def _refuse(error: Exception) -> NoReturn:
-    from cgcore.errors import InvalidInput, NotFound
+    from cgcore.errors import InvalidInput, NotFound, StorageError
     from cgcore.identity.texts import sentence
+
+    if isinstance(error, StorageError):
+        raise error
 
     if isinstance(error, InvalidInput):
         for problem in error.problems:

@@ -86,7 +86,7 @@ def _read_password(from_input: bool) -> Secret:
 @contextmanager
 def _opened() -> Generator[Workbench]:
     """Yield the workbench of the environment; a refusal is printed and ends the program with 1."""
-    from cgcore.errors import CloudGestionError, InvalidInput, NotFound
+    from cgcore.errors import CloudGestionError, InvalidInput, NotFound, StorageError
     from cgcore.identity.texts import sentence
     from cgcore.settings import load_settings
     from cgcore.workbench import open_workbench
@@ -97,6 +97,8 @@ def _opened() -> Generator[Workbench]:
             yield workbench
         finally:
             workbench.close()
+    except StorageError:
+        raise
     except InvalidInput as refused:
         lines = [problem.message for problem in refused.problems]
     except NotFound as refused:

@@ -37,7 +37,7 @@ def move_command(
 
     Exit code 0 done, 1 refused (everything is where it was), 2 usage.
     """
-    from cgcore.errors import CloudGestionError, VaultError
+    from cgcore.errors import CloudGestionError, StorageError, VaultError
     from cgcore.settings import load_settings
     from cgcore.vault.texts import place_text, problem_text
     from cgcore.workbench import open_workbench
@@ -53,6 +53,8 @@ def move_command(
             place = place_text(workbench.vault.describe(), workbench.settings)
         finally:
             workbench.close()
+    except StorageError:
+        raise
     except VaultError as error:
         text = problem_text(error.code)
         print(f"{text.title} {text.fix}", file=sys.stderr)

@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from cgcore.errors import StorageError, UnsafeStart
 from cgcore.server_facts import ServerFacts
+from cgcore.texts import sentence
 from cgcore.web.assets import AssetFolder, Assets
 from cgcore.web.console import announce_code, open_first_use, say
 from cgcore.web.first_use import FirstUsePages
@@ -110,7 +111,7 @@ class Assembly:
         try:
             workbench = self._get_workbench()
         except StorageError as error:
-            _refuse(text(f"console_{error.code}"), error)
+            _refuse(text("console_storage", reason=sentence("cgcore.storage", error.code)), error)
         refusals = find_refusals(workbench, self._read_facts())
         if refusals:
             reasons = "\n".join(f"  - {refusal}" for refusal in refusals)

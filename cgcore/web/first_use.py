@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from cgcore.errors import InvalidInput, NotAllowed, Throttled
+from cgcore.errors import InvalidInput, NotAllowed, StorageError, Throttled
 from cgcore.vault.secret import Secret
-from cgcore.web.forms import FormPages, say_wait, show, show_throttled
+from cgcore.web.forms import FormPages, say_wait, show, show_away, show_throttled
 from cgcore.web.html import Field, Page
 from cgcore.web.paths import ENTER, FIRST_USE
 from cgcore.web.perimeter import Perimeter
@@ -52,6 +52,8 @@ class FirstUsePages(FormPages):
             )
         except Throttled as refused:
             return show_throttled(_page(code, username, {}, alert=say_wait(refused)), refused)
+        except StorageError as failure:
+            return show_away(lambda alert: _page(code, username, {}, alert=alert), failure)
         except InvalidInput as refused:
             errors = {problem.field: problem.message for problem in refused.problems}
             return show(_page(code, username, errors), 422)

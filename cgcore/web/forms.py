@@ -12,7 +12,8 @@ from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
-from cgcore.errors import Throttled
+from cgcore.errors import StorageError, Throttled
+from cgcore.texts import sentence
 from cgcore.vault.secret import Secret
 from cgcore.web.cookies import build_cookie, build_expired_cookie, read_cookie
 from cgcore.web.html import Page, render_page
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from cgcore.workbench import Workbench
     from cgcore.workbench.identity import IdentitySection
 
-__all__ = ["FormPages", "say_wait", "show", "show_throttled"]
+__all__ = ["FormPages", "say_wait", "show", "show_away", "show_throttled"]
 
 Answer = TypeVar("Answer")
 
@@ -31,6 +32,7 @@ _MAX_BODY = 16 * 1024
 _MAX_FIELDS = 20
 # Each password check takes 19 MiB and a processor for 20 ms; a crowd of them waits in line.
 _CHECKS_AT_ONCE = 4
+_AWAY_S = 5
 
 
 class FormPages:
@@ -92,6 +94,13 @@ def show_throttled(page: Page, refused: Throttled) -> Response:
     """Return the page with the wait in it: 429 and ``Retry-After`` in whole seconds (RFC 9110, 10.2.3)."""
     response = show(page, 429)
     response.headers["retry-after"] = str(_whole_seconds(refused))
+    return response
+
+
+def show_away(page: Callable[[str], Page], failure: StorageError) -> Response:
+    """Return the page with what the database fails with, nothing typed lost: 503 and ``Retry-After``."""
+    response = show(page(sentence("cgcore.storage", failure.code)), 503)
+    response.headers["retry-after"] = str(math.ceil(getattr(failure, "retry_after", _AWAY_S)))
     return response
 
 

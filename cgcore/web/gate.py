@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
-from cgcore.errors import VaultError
+from cgcore.errors import StorageError, VaultError
 from cgcore.once import once
 from cgcore.server_facts import PLACE_HEADER
+from cgcore.texts import sentence
 from cgcore.web.cookies import read_cookie
 from cgcore.web.live import LiveSockets, Socket
 from cgcore.web.paths import ENTER, build_enter_link, is_api, is_public
@@ -27,6 +28,7 @@ __all__ = ["IDENTITY_HEADER", "Gate"]
 
 IDENTITY_HEADER = b"x-cg-user"
 _PLACE_HEADER = PLACE_HEADER.encode("ascii")
+_RETRY_AFTER_S = 5
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
@@ -61,6 +63,9 @@ class Gate:
             await self._admit(scope, receive, send)
         except _KeyTrouble as trouble:
             await _answer(send, 503, str(trouble))
+        except StorageError as failure:
+            # A page of ours asks the database before it answers; Streamlit draws what it meets by itself.
+            await _answer(send, 503, sentence("cgcore.storage", failure.code), retry_after=_RETRY_AFTER_S)
 
     async def _admit(self, scope: Any, receive: Any, send: Any) -> None:
         headers, path = read_headers(scope), scope["path"]
@@ -99,7 +104,7 @@ class Gate:
             return None
         try:
             return await self._identify(scope, headers)
-        except _KeyTrouble:
+        except (_KeyTrouble, StorageError):
             return None
 
     async def _identify(self, scope: Any, headers: dict[str, str]) -> _Known | None:
@@ -168,8 +173,10 @@ async def _redirect(send: Any, location: str) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _answer(send: Any, status: int, sentence: str) -> None:
-    body = sentence.encode()
+async def _answer(send: Any, status: int, words: str, *, retry_after: int = 0) -> None:
+    body = words.encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    if retry_after:
+        headers.append((b"retry-after", str(retry_after).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from anyio import to_thread
+from anyio import CapacityLimiter, move_on_after, to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["HealthPage"]
 
+_ANSWER_S = 8.0
+_LOOKS_AT_ONCE = 4
+
 
 class HealthPage:
     """Answers whoever asks: 200 when requests can be served, else 503."""
@@ -25,10 +29,17 @@ class HealthPage:
 
     async def show(self, _request: Request) -> Response:
         """Return ``{"status", "database", "vault"}``, each ``ok``, ``error``, or, of the vault, ``unopened``."""
-        database, vault = await to_thread.run_sync(self._look)
+        database, vault = "error", "unopened"
+        with move_on_after(_ANSWER_S):
+            database, vault = await to_thread.run_sync(self._look, abandon_on_cancel=True, limiter=self._own_threads)
         healthy = database == "ok" and vault != "error"
         content = {"status": "ok" if healthy else "error", "database": database, "vault": vault}
         return JSONResponse(content, 200 if healthy else 503)
+
+    @cached_property
+    def _own_threads(self) -> CapacityLimiter:
+        # Requests that wait for a database may hold every other thread.
+        return CapacityLimiter(_LOOKS_AT_ONCE)
 
     def _look(self) -> tuple[str, str]:
         try:

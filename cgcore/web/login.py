@@ -5,10 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from cgcore.errors import NotAllowed, Throttled
+from cgcore.errors import NotAllowed, StorageError, Throttled
 from cgcore.identity.tokens import hash_token
 from cgcore.vault.secret import Secret
-from cgcore.web.forms import FormPages, say_wait, show, show_throttled
+from cgcore.web.forms import FormPages, say_wait, show, show_away, show_throttled
 from cgcore.web.html import Field, Page
 from cgcore.web.paths import AFTER_END, ENTER, FIRST_USE, LEAVE, safe_next
 from cgcore.web.texts import text
@@ -52,6 +52,8 @@ class LoginPages(FormPages):
             )
         except Throttled as refused:
             return show_throttled(_enter_page(target, username, alert=say_wait(refused)), refused)
+        except StorageError as failure:
+            return show_away(lambda alert: _enter_page(target, username, alert=alert), failure)
         except NotAllowed:
             return show(_enter_page(target, username, password_error=text("enter_wrong")), 401)
         return self._let_in(request, result.token, target)

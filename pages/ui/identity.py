@@ -10,6 +10,7 @@ import streamlit as st
 
 from cgcore.identity.actor import Actor
 from cgcore.workbench import get_workbench
+from pages.ui.problems import storage_failures_told
 from pages.ui.texts import identity as texts
 
 __all__ = ["require_actor", "while_logged_in"]
@@ -37,8 +38,9 @@ def while_logged_in(draw: Callable[_Arguments, None]) -> Callable[_Arguments, No
 
     @wraps(draw)
     def checked(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> None:
-        require_actor()
-        draw(*arguments, **named)
+        with storage_failures_told(draw.__qualname__):
+            require_actor()
+            draw(*arguments, **named)
 
     return checked
 

@@ -1,15 +1,18 @@
-"""What is wrong with a field, said beside the field."""
+"""What is wrong: with a field, said beside the field; with the database, said where the run ends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 
 import streamlit as st
 
-from cgcore.errors import FieldProblem
+from cgcore.errors import FieldProblem, StorageError
+from cgcore.texts import sentence
 from pages.ui.results import escape
+from pages.ui.texts import common as texts
 
-__all__ = ["draw_problems"]
+__all__ = ["draw_problems", "storage_failures_told"]
 
 
 def draw_problems(problems: Iterable[FieldProblem], field: str) -> None:
@@ -23,3 +26,14 @@ def draw_problems(problems: Iterable[FieldProblem], field: str) -> None:
             if problem.field == field:
                 color, icon = ("red", "error") if problem.blocking else ("orange", "warning")
                 st.markdown(f":{color}[:material/{icon}: {escape(problem.message)}]")
+
+
+@contextmanager
+def storage_failures_told(key: str = "page") -> Generator[None]:
+    """Draw, in place of what could not be read or stored, the sentence of a database that fails, and a way to go on."""
+    try:
+        yield
+    except StorageError as failure:
+        st.error(sentence("cgcore.storage", failure.code), icon=":material/cloud_off:")
+        # The click is a run of the page, and that is the whole of another try.
+        st.button(texts.TRY_AGAIN, icon=":material/refresh:", key=f"{key}_storage_again")

@@ -158,6 +158,7 @@ def test_a_code_never_changes() -> None:
         "too_many_requests": 429,
         "internal": 500,
         "store_unavailable": 503,
+        "store_busy": 503,
         "vault_unavailable": 503,
     }
 

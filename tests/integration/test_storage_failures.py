@@ -6,24 +6,33 @@ import logging
 import secrets
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, select
 
 from cgcore.errors import StorageBusy, StorageError
+from cgcore.identity.actor import Role
 from cgcore.storage.api_key_reader import ApiKeyReader
 from cgcore.storage.database import Database, open_database
 from cgcore.storage.tables import ThrottleRow, UserRow
 from cgcore.storage.users import add_user
 from cgcore.texts import load_texts
+from cgcore.web.api.handlers import problem_of
+from cgcore.workbench import Workbench
+from tests.servers.house import Furnished, furnish
+from tests.servers.pages import open_page, sign_in, words
 from tests.servers.postgres import PostgresServer
+from tests.servers.product import ADMIN, PASSWORD, ROOT, product_environment, run_product
 
 HASH = "$argon2id$v=19$S3cr3t"
 
@@ -34,6 +43,12 @@ def on_postgres(postgres_server: PostgresServer) -> Iterator[Database]:
     database = open_database(postgres_server.create_migrated_database("t_" + secrets.token_hex(6)))
     yield database
     database.close()
+
+
+@pytest.fixture
+def furnished(tmp_path: Path) -> Furnished:
+    """An installation with two people, for a product of its own."""
+    return furnish(tmp_path / "house")
 
 
 def cut_off(database: Database, victim: Session) -> None:
@@ -278,3 +293,120 @@ def until(is_so: Any) -> None:
     pause = threading.Event()
     while not is_so():
         pause.wait(0.02)
+
+
+def test_a_page_tells_of_a_database_that_is_away_and_comes_back(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence and a way to try again instead of an error of ours; the next run is the page."""
+    ana = sign_in(workbench, "ana", Role.ADMIN)
+    page = open_page(monkeypatch, workbench, ana, "series_defaults.py")
+    healthy, read = words(page), workbench.database.read
+
+    def fail() -> NoReturn:
+        raise StorageError("S3cr3t", code="storage_away")
+
+    monkeypatch.setattr(workbench.database, "read", fail)
+    away = page.run()
+    told, exceptions = words(away), list(away.exception)
+    monkeypatch.setattr(workbench.database, "read", read)
+    back = away.button("page_storage_again").click().run()
+
+    assert load_texts("cgcore.storage")["storage_away"] in told
+    assert (exceptions, "S3cr3t" in told) == ([], False)
+    assert words(back) == healthy
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"), [(StorageBusy("x"), "store_busy"), (StorageError("x"), "store_unavailable")]
+)
+def test_the_api_says_when_to_ask_again(failure: StorageError, code: str) -> None:
+    """503 with ``Retry-After`` (RFC 9110, 10.2.3), and a code for each."""
+    answer = problem_of(failure).to_response()
+
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    assert f'"code": "{code}"' in bytes(answer.body).decode()
+
+
+def test_a_log_in_that_cannot_be_stored_is_told_so_and_health_answers(furnished: Furnished) -> None:
+    """While another process writes: 503 with the name still typed, health as before; afterwards one is let in."""
+    environment = product_environment(furnished.folder)
+    with (
+        run_product(furnished.folder, environment=environment) as product,
+        httpx.Client(base_url=product.url) as client,
+    ):
+        form = {"username": "ana", "password": furnished.password, "next": "/"}
+        other = sqlite3.connect(furnished.folder / "data" / "cloud-gestion.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        busy = client.post("/entrar", data=form, timeout=60)
+        health = client.get("/salud", timeout=60)
+        other.execute("ROLLBACK")
+        other.close()
+        inside = client.post("/entrar", data=form, timeout=60)
+
+    assert (busy.status_code, int(busy.headers["retry-after"]) > 0) == (503, True)
+    assert load_texts("cgcore.storage")["storage_busy"] in busy.text
+    assert 'value="ana"' in busy.text
+    assert health.status_code == 200
+    assert (inside.status_code, inside.headers["location"]) == (303, "/")
+
+
+def test_the_product_outlives_a_frozen_server(tmp_path: Path, postgres_server: PostgresServer) -> None:
+    """Log-in page, API and health answer 503 and say why while it is stopped, and as before when it goes on."""
+    url = postgres_server.create_migrated_database("t_" + secrets.token_hex(6))
+    environment = product_environment(tmp_path, CG_DATABASE_URL=url)
+    form = {"username": ADMIN, "password": PASSWORD, "next": "/"}
+    with (
+        run_product(tmp_path, environment=environment) as product,
+        httpx.Client(base_url=product.url, timeout=40) as client,
+    ):
+        client.post("/entrar", data=form)
+        with postgres_server.frozen():
+            away = [
+                client.get("/salud"),
+                client.get("/entrar"),
+                client.get("/"),
+                client.post("/entrar", data=form),
+                client.get("/api/v1/me", headers={"X-API-Key": "cg_abcdefghijkl_" + "a" * 49}),
+            ]
+        until(lambda: client.get("/salud").status_code == 200)
+        back = [client.get("/").status_code, client.post("/entrar", data=form).status_code]
+
+    assert [answer.status_code for answer in away][:4] == [503] * 4
+    assert all(load_texts("cgcore.storage")["storage_away"] in answer.text for answer in away[1:4])
+    assert away[4].status_code in (401, 503)
+    assert back == [200, 303]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check", "--json"],
+        ["export"],
+        ["user", "disable", "ana"],
+        ["render", "quote", "--user", "ana"],
+        ["vault", "move", "encrypted"],
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.parametrize("url", ["postgresql://u:S3cr3t@127.0.0.1:1/cloud", "mysql://u:S3cr3t@127.0.0.1/cloud"])
+def test_every_command_ends_with_a_sentence(tmp_path: Path, command: list[str], url: str) -> None:
+    """Exit code 1, one sentence, no traceback and no password."""
+    environment = product_environment(tmp_path, CG_DATABASE_URL=url)
+    done = subprocess.run(
+        [sys.executable, "-m", "cgcore", *command],
+        env=environment,
+        input="{}",
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    code = "storage_url" if url.startswith("mysql") else "storage_open"
+
+    assert done.returncode == 1
+    assert "Traceback" not in said
+    assert "S3cr3t" not in said
+    assert command[0] == "check" or done.stderr.strip() == load_texts("cgcore.storage")[code]

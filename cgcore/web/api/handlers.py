@@ -21,6 +21,7 @@ from cgcore.errors import (
     NotAllowed,
     NotFound,
     StaleVersion,
+    StorageBusy,
     StorageError,
     Throttled,
     VaultError,
@@ -34,9 +35,10 @@ _PLAIN: dict[type[Exception], ProblemCode] = {
     NotAllowed: ProblemCode.NOT_ALLOWED,
     NotFound: ProblemCode.NOT_FOUND,
     VaultError: ProblemCode.VAULT_UNAVAILABLE,
-    StorageError: ProblemCode.STORE_UNAVAILABLE,
-    DBAPIError: ProblemCode.STORE_UNAVAILABLE,
 }
+
+# When to ask again after a database that does not answer.
+_AWAY_S = 10
 
 _BY_STATUS = {
     400: ProblemCode.BAD_REQUEST,
@@ -108,8 +110,17 @@ def problem_of(error: Exception) -> ApiProblem:
         return ApiProblem(ProblemCode.STALE_VERSION, extra={"version": error.version})
     if isinstance(error, Throttled):
         return too_many_requests(error.retry_after)
+    if isinstance(error, (StorageError, DBAPIError)):
+        return _store_unavailable(error)
     code = next((code for kind, code in _PLAIN.items() if isinstance(error, kind)), ProblemCode.INTERNAL)
     return ApiProblem(code)
+
+
+def _store_unavailable(error: Exception) -> ApiProblem:
+    """Return the 503 of a database that is busy or does not answer; both may be over soon (RFC 9110, 10.2.3)."""
+    busy = isinstance(error, StorageBusy)
+    code = ProblemCode.STORE_BUSY if busy else ProblemCode.STORE_UNAVAILABLE
+    return ApiProblem(code, headers={"Retry-After": str(math.ceil(error.retry_after if busy else _AWAY_S))})
 
 
 def _field_problem(entry: Mapping[str, Any]) -> FieldProblem:

@@ -47,6 +47,7 @@ class ProblemCode(StrEnum):
     TOO_MANY_REQUESTS = "too_many_requests"
     INTERNAL = "internal"
     STORE_UNAVAILABLE = "store_unavailable"
+    STORE_BUSY = "store_busy"
     VAULT_UNAVAILABLE = "vault_unavailable"
 
     @property
@@ -69,7 +70,7 @@ _STATUS: dict[ProblemCode, int] = {
     _C.PRECONDITION_REQUIRED: 428,
     _C.TOO_MANY_REQUESTS: 429,
     _C.INTERNAL: 500,
-    **dict.fromkeys((_C.STORE_UNAVAILABLE, _C.VAULT_UNAVAILABLE), 503),
+    **dict.fromkeys((_C.STORE_UNAVAILABLE, _C.STORE_BUSY, _C.VAULT_UNAVAILABLE), 503),
 }
 
 

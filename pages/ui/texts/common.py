@@ -37,6 +37,7 @@ UNSAVED_MANY = "{count} campos"
 ALL_SAVED = "Todo guardado"
 SAVED_TOAST = "Guardado"
 DISCARD = "Descartar cambios"
+TRY_AGAIN = "Volver a intentarlo"
 NOTHING_SAVED = "No se ha guardado nada. Revisa los campos señalados."
 
 # States of a cell.
