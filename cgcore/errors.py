@@ -20,12 +20,13 @@ Screen texts are looked up by ``code``; an exception's own text is English and h
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cgcore.mail.steps import Step
+    from cgcore.runs import Step
 
 __all__ = [
     "CloudGestionError",
@@ -66,14 +67,22 @@ class NotFound(CloudGestionError, LookupError):
     code = "not_found"
 
 
+def _no_values() -> dict[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """What is wrong with one field: its name, a stable code, the Spanish sentence, and whether it blocks."""
+    """What is wrong with one field: its name, a stable code, the Spanish sentence, and whether it blocks.
+
+    ``values`` are what the sentence names.
+    """
 
     field: str
     code: str
     message: str
     blocking: bool = True
+    values: Mapping[str, Any] = dataclasses.field(default_factory=_no_values, compare=False)
 
 
 class InvalidInput(CloudGestionError, ValueError):

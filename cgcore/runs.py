@@ -1,15 +1,15 @@
-"""A run of a cell: the steps it made and the verdict over them."""
+"""Runs of cells: the steps one makes and the verdict over them. Codes and values: the words are made where shown."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from cgcore.mail.steps import Status, Step, Verdict
-
-__all__ = ["Cell", "Run"]
+__all__ = ["Cell", "Run", "Status", "Step", "Verdict", "deciding_step"]
 
 
 class Cell(StrEnum):
@@ -21,6 +21,101 @@ class Cell(StrEnum):
     TEMPLATE_MAIL = "template_mail"
     SERIES_CHECK = "series_check"
     API_KEY = "api_key"
+
+
+class Status(StrEnum):
+    """How a step ended."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+    SKIPPED = "skipped"
+
+
+def _no_values() -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a run. What is absent is ``""`` or ``{}``, never ``None``.
+
+    ``leg`` and ``stage`` are codes of what was run (:mod:`cgcore.mail.steps` has those of the mail account). ``ms`` is
+    the time the step took in milliseconds. ``reply`` holds the other side's words, already scrubbed of secrets but not
+    escaped. ``key`` says what is wrong, empty when nothing is. ``patch`` holds only values that a live try has just
+    proven. ``details`` holds facts for the page (addresses, TLS version, certificate card): data and codes.
+    """
+
+    leg: str
+    stage: str
+    status: Status
+    ms: int = 0
+    reply: str = ""
+    key: str = ""
+    field: str = "none"
+    fault: str = ""
+    retry: str = ""
+    patch: Mapping[str, Any] = dataclasses.field(default_factory=_no_values)
+    details: Mapping[str, Any] = dataclasses.field(default_factory=_no_values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the step as plain JSON values."""
+        return {
+            "leg": str(self.leg),
+            "stage": str(self.stage),
+            "status": self.status.value,
+            "ms": self.ms,
+            "reply": self.reply,
+            "key": self.key,
+            "field": self.field,
+            "fault": self.fault,
+            "retry": self.retry,
+            "patch": dict(self.patch),
+            "details": dict(self.details),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Step:
+        """Return the step that :meth:`to_json` wrote."""
+        values: dict[str, Any] = dict(value)
+        values["status"] = Status(values["status"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a run came to: ``ok`` or what was wrong, the stage that decided it, and the total time.
+
+    ``values`` are what its sentences may name in this very case: plain JSON values and codes.
+    """
+
+    key: str
+    stage: str = ""
+    ms: int = 0
+    values: Mapping[str, Any] = dataclasses.field(default_factory=_no_values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the verdict as it is stored: plain JSON values."""
+        return {"key": self.key, "stage": str(self.stage), "ms": self.ms, "values": dict(self.values)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Verdict:
+        """Return the verdict that :meth:`to_json` wrote."""
+        return cls(**value)
+
+    def as_line(self, title: str, fix: str) -> dict[str, Any]:
+        """Return the last line of a probe as API and command line write it, with its two sentences."""
+        return {"verdict": self.key, "stage": str(self.stage), "ms": self.ms, "title": title, "fix": fix}
+
+
+def deciding_step(steps: Iterable[Step]) -> Step | None:
+    """Return the first error, else the first warning, else ``None`` (then the verdict is ``ok``)."""
+    kept = list(steps)
+    for status in (Status.ERROR, Status.WARNING):
+        for step in kept:
+            if step.status is status and step.key:
+                return step
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +149,5 @@ class Run:
         if self.verdict is None:
             return True
         if not self.steps:
-            return self.verdict.verdict != "ok"
+            return self.verdict.key != "ok"
         return any(step.status is Status.ERROR for step in self.steps)

@@ -21,7 +21,19 @@ from typing import Any, cast
 
 from cgcore.language import DEFAULT_LANGUAGE, current_language, plural_form, write_list, write_value
 
-__all__ = ["Text", "Wording", "fill", "join", "load_texts", "lookup", "sentence", "text", "wordings", "write"]
+__all__ = [
+    "Text",
+    "Wording",
+    "fill",
+    "join",
+    "load_texts",
+    "lookup",
+    "names_in",
+    "sentence",
+    "text",
+    "wordings",
+    "write",
+]
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{(\w+)(?::(\w+))?\}")
 _PLURALS = frozenset({"zero", "one", "two", "few", "many", "other"})
@@ -121,6 +133,15 @@ def join(parts: Iterable[object]) -> str:
 def write(value: object, style: str = "") -> str:
     """Return a value as the language of the person writes it; ``style`` is one of ``cgcore.language.STYLES``."""
     return _written(value, style, current_language())
+
+
+def names_in(file: str, key: str) -> frozenset[str]:
+    """Return the names of the values that the sentence ``key`` of ``file`` may name."""
+    forms = (
+        list(cast("Mapping[str, str]", choice).values()) if isinstance(choice, Mapping) else [str(choice)]
+        for choice in _choices(lookup(file, key))
+    )
+    return frozenset(name for wordings in forms for wording in wordings for name in _names(wording))
 
 
 def _choices(entry: object) -> list[object]:

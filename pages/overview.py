@@ -5,8 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from cgcore.errors import InvalidInput
+from cgcore.runs import Run
+from cgcore.series.findings import Finding
 from cgcore.workbench import get_workbench
 from cgcore.workbench.overview import OverviewLine, SectionState
+from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellState, draw_badge
 from pages.ui.heads import page_title
 from pages.ui.identity import require_actor
@@ -36,8 +39,14 @@ def _draw_line(line: OverviewLine) -> None:
             else:
                 draw_badge(_STATES[line.state])
         values = {name: escape(str(value)) for name, value in line.values.items()}
-        fact = texts.FACTS[line.code].format(sentence=escape(line.sentence), **values)
+        fact = texts.FACTS[line.code].format(sentence=escape(_sentence(line.about)), **values)
         st.caption(f"{fact.removesuffix('.')} · {when(line.at)}" if line.at else fact)
+
+
+def _sentence(about: Run | Finding | None) -> str:
+    if isinstance(about, Finding):
+        return about.message
+    return verdict_texts(about.cell, about.verdict)[0] if about and about.verdict else ""
 
 
 actor = require_actor()

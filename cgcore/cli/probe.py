@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
     from cgcore.mail.request import ProbeRequest
-    from cgcore.mail.steps import Step, Verdict
+    from cgcore.runs import Step
     from cgcore.settings import Settings
 
 __all__ = ["app"]
@@ -83,9 +83,9 @@ def probe_command(
 
 
 def _run(request: ProbeRequest, *, as_json: bool) -> int:
-    from cgcore.mail.diagnosis.texts import verdict
+    from cgcore.mail.diagnosis.texts import build_verdict, verdict_texts
     from cgcore.mail.probe import environment_from, probe
-    from cgcore.mail.steps import Status
+    from cgcore.runs import Status
     from cgcore.workbench.test_mailbox import list_known_targets
 
     settings = _settings()
@@ -96,8 +96,9 @@ def _run(request: ProbeRequest, *, as_json: bool) -> int:
         steps.append(step)
         print(json.dumps(step.to_json(), ensure_ascii=False) if as_json else _line(step), flush=True)
     ms = round((time.monotonic() - started) * 1000)
-    final = verdict(steps, total_ms=ms, **_known(request))
-    print(json.dumps(final.to_json(), ensure_ascii=False) if as_json else _conclusion(final), flush=True)
+    verdict = build_verdict(steps, total_ms=ms, **_known(request))
+    final = verdict.as_line(*verdict_texts(verdict))
+    print(json.dumps(final, ensure_ascii=False) if as_json else _conclusion(final), flush=True)
     return 1 if any(step.status is Status.ERROR for step in steps) else 0
 
 
@@ -145,9 +146,9 @@ def _quoted(reply: str) -> Iterator[str]:
     return (f"    « {line} »" for line in reply.splitlines())
 
 
-def _conclusion(verdict: Verdict) -> str:
-    lines = ["", f"{verdict.title} ({verdict.verdict}, {verdict.ms} ms)"]
-    return "\n".join([*lines, *([verdict.fix] if verdict.fix else [])])
+def _conclusion(verdict: Mapping[str, Any]) -> str:
+    lines = ["", f"{verdict['title']} ({verdict['verdict']}, {verdict['ms']} ms)"]
+    return "\n".join([*lines, *([verdict["fix"]] if verdict["fix"] else [])])
 
 
 def _read_password() -> str:

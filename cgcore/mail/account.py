@@ -137,8 +137,8 @@ def check_port(leg: Leg, port: int | None, security: Security, *, name: str = "p
         return
     expected = expected_security(leg, port)
     if expected and security not in expected:
-        labels = " o ".join(account_texts.security_label(leg, mode) for mode in sorted(expected) if not mode.pinned)
-        yield account_texts.problem(name, "port_security", blocking=False, port=port, expected=labels)
+        modes = [mode.value for mode in sorted(expected) if not mode.pinned]
+        yield account_texts.problem(name, "port_security", blocking=False, leg=leg, port=port, expected=modes)
 
 
 def check_password(password: Secret | None) -> Iterator[FieldProblem]:

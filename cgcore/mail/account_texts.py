@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 import unicodedata
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 from cgcore.errors import FieldProblem
 from cgcore.mail.steps import Leg
 
-__all__ = ["problem", "security_label", "sentence", "trimmed", "visible"]
+__all__ = ["names_in", "problem", "security_label", "sentence", "trimmed", "visible"]
 
 
 @lru_cache(maxsize=1)
@@ -19,17 +21,29 @@ def _texts() -> dict[str, dict[str, str]]:
     return tomllib.loads(files("cgcore.mail").joinpath("account_texts_es.toml").read_text("utf-8"))
 
 
-def sentence(code: str, **values: Any) -> str:
-    """Return the Spanish sentence of a check code, its braces filled in."""
-    return _texts()["problems"][code].format(**values)
+def sentence(code: str, *, leg: Leg | str = "", **values: Any) -> str:
+    """Return the Spanish sentence of a check code, its braces filled in; ``leg`` is where security modes are named."""
+    return _texts()["problems"][code].format(**{**values, **_modes(leg, values)})
 
 
-def problem(name: str, code: str, *, blocking: bool = True, **values: Any) -> FieldProblem:
-    """Return the problem of one field with its sentence."""
-    return FieldProblem(name, code, sentence(code, **values), blocking)
+def names_in(code: str) -> set[str]:
+    """Return the values that the sentence of a check code names."""
+    return set(re.findall(r"\{(\w+)\}", _texts()["problems"][code]))
 
 
-def security_label(leg: Leg, security: str) -> str:
+def _modes(leg: Leg | str, values: Mapping[str, Any]) -> dict[str, str]:
+    expected = values.get("expected")
+    if isinstance(expected, str) or not expected:
+        return {}
+    return {"expected": " o ".join(security_label(leg, mode) for mode in expected)}
+
+
+def problem(name: str, code: str, *, blocking: bool = True, leg: Leg | str = "", **values: Any) -> FieldProblem:
+    """Return the problem of one field with its sentence and the values that it names."""
+    return FieldProblem(name, code, sentence(code, leg=leg, **values), blocking, values)
+
+
+def security_label(leg: Leg | str, security: str) -> str:
     """Return the name of a security mode as the page shows it: STARTTLS is called «TLS» at SMTP (DESIGN §6)."""
     return _texts()[f"{leg}_security"][security]
 

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from cgcore.mail.account import Security, normal_pin
-from cgcore.mail.account_texts import sentence
 from cgcore.mail.addresses import address_literal, encode_host
 from cgcore.mail.alternatives import CounterProof, Server, reaches
 from cgcore.mail.network.greeting import GREETING_BYTES, STRANGERS, Kind, first_line, kind_of
@@ -149,7 +148,7 @@ class Connection:
             return stage.fail("connection_dropped")
         if kind is Kind.TLS:
             return self._tls_port(stage)
-        return stage.fail("wrong_protocol", patch=self.proof.patch_for(), server_kind=kind.label)
+        return stage.fail("wrong_protocol", patch=self.proof.patch_for(), server_kind=kind.value)
 
     def _resolve(self, stage: OpenStage) -> Step:
         try:
@@ -196,8 +195,7 @@ class Connection:
         proven = self.proof.proven()
         patch = self.proof.patch_of(proven)
         ports = [choice.port for choice in proven]
-        more = {"alternative": sentence("alternative", ports=" y ".join(map(str, ports)))} if ports else {}
-        return stage.fail(key, patch=patch, working_ports=ports, addresses=results, **more)
+        return stage.fail(key, patch=patch, working_ports=ports, addresses=results)
 
 
 _PATIENCE = 6.0  # seconds for a handshake: what is left goes to the question who answers instead
@@ -269,7 +267,7 @@ class Handshake:
             details |= {"cert_names": list(card.names[:3]), "suggestion": suggestion}
             patch = {"host": suggestion} if suggestion else {}
         if card is not None and key == "cert_expired":
-            details["date"] = "/".join(reversed(card.not_after[:10].split("-")))
+            details["date"] = card.not_after[:10]
         if card is not None and key == "tls_intercepted":
             details["issuer"] = card.issuer
         return stage.fail(key, patch=patch, **details)
@@ -285,7 +283,7 @@ class Handshake:
             return stage.fail("host_is_website")
         stranger = next((kind for kind in STRANGERS if kind in kinds), None)
         if stranger is not None and key:
-            return stage.fail("wrong_protocol", patch=self._proof.patch_for(), server_kind=stranger.label)
+            return stage.fail("wrong_protocol", patch=self._proof.patch_for(), server_kind=stranger.value)
         return self._plain_port(stage) if key else stage.broken(error)
 
     def _plain_port(self, stage: OpenStage) -> Step:

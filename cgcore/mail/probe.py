@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from email.message import EmailMessage
 
-from cgcore.mail.account_texts import sentence
 from cgcore.mail.addresses import is_address
 from cgcore.mail.connection import Connection
 from cgcore.mail.request import Choice, ProbeEnvironment, ProbeRequest, TrustedTarget, environment_from
@@ -33,7 +32,7 @@ def probe(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
     """Yield the steps of the leg that ``request`` names, each as it happens.
 
     Never raises for what a server does or for bad input: those are steps. Closing the generator closes the socket.
-    The last error, or nothing but good steps, decides: see :func:`cgcore.mail.diagnosis.texts.verdict`.
+    The last error, or nothing but good steps, decides: see :func:`cgcore.mail.diagnosis.texts.build_verdict`.
     """
     return (probe_smtp if request.leg is Leg.SMTP else probe_imap)(request, env)
 
@@ -80,7 +79,7 @@ def send_message(
     raw = message if isinstance(message, bytes) else message.as_bytes()
     sender = request.mail_from or (request.user if is_address(request.user) else "")
     if not sender:
-        yield Trace(request.leg).begin(Stage.INPUT).fail("invalid_input", field="sender", detail=sentence("empty"))
+        yield Trace(request.leg).begin(Stage.INPUT).fail("invalid_input", field="sender", problem="empty")
         return
     addresses: tuple[str, ...] = tuple(recipients) or (request.rcpt_to or sender,)
     # The input stage looks at one recipient: hand it the first that is wrong.

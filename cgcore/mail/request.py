@@ -147,7 +147,7 @@ def input_step(request: ProbeRequest, stage: OpenStage) -> Step:
         if trouble.blocking:
             return _obstacle(request, trouble, stage)
     if found:
-        return stage.note(detail=found[0].message, field=found[0].field)
+        return stage.note(field=found[0].field, problem=found[0].code, **found[0].values)
     return stage.ok()
 
 
@@ -155,7 +155,8 @@ def _obstacle(request: ProbeRequest, trouble: FieldProblem, stage: OpenStage) ->
     if trouble.code == "address_syntax":
         address = request.mail_from if trouble.field == "sender" else request.rcpt_to
         return stage.fail("address_syntax", field=trouble.field, address=address)
-    return stage.fail("invalid_input", field=trouble.field, patch=_cleaned(request, trouble), detail=trouble.message)
+    told = {**trouble.values, "problem": trouble.code}
+    return stage.fail("invalid_input", field=trouble.field, patch=_cleaned(request, trouble), **told)
 
 
 def _cleaned(request: ProbeRequest, trouble: FieldProblem) -> Mapping[str, Any]:

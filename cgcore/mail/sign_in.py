@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from cgcore.mail.account_texts import sentence, visible
+from cgcore.mail.account_texts import visible
 from cgcore.mail.addresses import domain_of, is_address
 from cgcore.mail.request import ProbeRequest
 from cgcore.mail.steps import Leg, Step
@@ -41,12 +41,12 @@ _GROUPS = re.compile(r"\w{4}(?:\s\w{4}){3}")  # how providers show a password of
 def with_password_note(step: Step, password: Secret | None) -> Step:
     """Return a refused sign-in with ``details.hint`` where blanks in the password may be the cause.
 
-    The note is a sentence and holds nothing of the password. What was typed is what was sent: no blank is taken away.
+    The note is the code of a sentence and holds nothing of the password. No blank is taken away.
     """
     code = _code(password.reveal() if password is not None else "")
     if step.key not in _ABOUT_THE_PASSWORD or not code:
         return step
-    return replace(step, details={**step.details, "hint": sentence(code)})
+    return replace(step, details={**step.details, "hint": code})
 
 
 def _code(text: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from cgcore.texts import sentence
 
-__all__ = ["MAX_CODE", "code_key", "code_problem", "foreign_characters", "past_year"]
+__all__ = ["MAX_CODE", "code_key", "code_problem", "foreign_characters", "past_year", "sign_words"]
 
 MAX_CODE = 10
 
@@ -31,13 +32,15 @@ def code_problem(code: str) -> str:
     return "" if code.isprintable() else "code_unprintable"
 
 
-def foreign_characters(code: str) -> str:
-    """Return the signs outside the tax agency's advice, each once; a second space counts as one of them."""
+def foreign_characters(code: str) -> list[str]:
+    """Return the signs outside the tax agency's advice, each once; a space where there are several."""
     found = [char for char in dict.fromkeys(code) if char not in _ADVISED]
-    shown = [f"«{char}»" for char in found]
-    if code.count(" ") > 1:
-        shown.append(sentence("cgcore.series", "several_spaces"))
-    return ", ".join(shown)
+    return [*found, " "] if code.count(" ") > 1 else found
+
+
+def sign_words(signs: Sequence[str]) -> str:
+    """Return the signs of :func:`foreign_characters` as a sentence shows them."""
+    return ", ".join(sentence("cgcore.series", "several_spaces") if sign == " " else f"«{sign}»" for sign in signs)
 
 
 def past_year(code: str, name: str, *, year: int) -> str:

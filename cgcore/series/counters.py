@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cgcore.documents import DocumentType
 from cgcore.series.findings import Finding, Severity, find
-from cgcore.series.kinds import Counter, Series, type_label
+from cgcore.series.kinds import Counter, Series
 
 __all__ = ["MAX_NUMBER", "check_counter", "format_number", "preview_numbers"]
 
@@ -45,7 +45,6 @@ def check_counter(
         Severity.ERROR if this_year and next_number != stored.next_number else Severity.WARNING,
         document_type,
         serie=code,
-        tipo=type_label(document_type),
         numero=format_number(code, next_number),
         ultimo=format_number(code, stored.last_used),
         siguiente=stored.last_used + 1,

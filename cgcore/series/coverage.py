@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from cgcore.documents import DocumentType
 from cgcore.series.findings import Finding, Severity, find
-from cgcore.series.kinds import type_label
 
 __all__ = ["check_coverage"]
 
 
 def check_coverage(document_type: DocumentType, effective_code: str, available: int) -> tuple[Finding, ...]:
     """Return what rule 10 says of a type with this effective series (``""``: none) and ``available`` series allowed."""
-    label = type_label(document_type)
     if available == 0:
-        return (find(10, "no_series", Severity.WARNING, document_type, tipo=label),)
+        return (find(10, "no_series", Severity.WARNING, document_type),)
     if not effective_code:
-        return (find(10, "no_default", Severity.WARNING, document_type, tipo=label),)
+        return (find(10, "no_default", Severity.WARNING, document_type),)
     return ()

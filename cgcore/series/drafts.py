@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cgcore.documents import DocumentType
 from cgcore.errors import FieldProblem
-from cgcore.series.codes import MAX_CODE, code_problem, foreign_characters, past_year
+from cgcore.series.codes import MAX_CODE, code_problem, foreign_characters, past_year, sign_words
 from cgcore.series.counters import MAX_NUMBER, check_counter
 from cgcore.series.kinds import Counter, Series, SeriesKind, type_label
 from cgcore.texts import sentence
@@ -59,7 +59,7 @@ def _check_names(draft: SeriesDraft, year: int) -> Iterator[FieldProblem]:
     if not draft.name.isprintable():
         yield series_problem("name", "name_unprintable")
     if signs := foreign_characters(draft.code):
-        yield series_problem("code", "foreign_characters", blocking=False, serie=draft.code, signos=signs)
+        yield series_problem("code", "foreign_characters", blocking=False, serie=draft.code, signos=sign_words(signs))
     if found := past_year(draft.code, draft.name, year=year):
         yield series_problem("code", "past_year", blocking=False, serie=draft.code, ano=found)
 

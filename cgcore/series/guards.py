@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from cgcore.documents import DocumentType
 from cgcore.series.codes import foreign_characters, past_year
 from cgcore.series.findings import Finding, Severity, find
-from cgcore.series.kinds import Series, SeriesKind, type_label
+from cgcore.series.kinds import Series, SeriesKind
 
 __all__ = ["GUARDS", "Candidate", "Guard", "allows", "check_default"]
 
@@ -69,7 +69,7 @@ def _differs_from_company(candidate: Candidate) -> bool:
 
 
 def _has_foreign_characters(candidate: Candidate) -> bool:
-    return foreign_characters(candidate.series.code) != ""
+    return bool(foreign_characters(candidate.series.code))
 
 
 def _names_a_past_year(candidate: Candidate) -> bool:
@@ -100,13 +100,11 @@ def check_default(
 
     ``series`` is None where no series has ``code``: unknown, or deleted since.
     """
-    kind = type_label(document_type)
     if series is None:
-        return (find(1, "series_unknown", Severity.ERROR, document_type, serie=code, tipo=kind),)
+        return (find(1, "series_unknown", Severity.ERROR, document_type, serie=code),)
     candidate = Candidate(document_type, series, company_code, year)
     values = {
         "serie": series.code,
-        "tipo": kind,
         "empresa": company_code,
         "signos": foreign_characters(series.code),
         "ano": past_year(series.code, series.name, year=year),

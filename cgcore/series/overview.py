@@ -9,14 +9,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from cgcore.documents import DOCUMENT_TYPES, DocumentType
+from cgcore.runs import Verdict
 from cgcore.series.counters import format_number
 from cgcore.series.coverage import check_coverage
 from cgcore.series.defaults import Reason, effective_default
 from cgcore.series.findings import Finding
 from cgcore.series.guards import check_default
 from cgcore.series.kinds import Series
+from cgcore.texts import sentence
 
-__all__ = ["DefaultRow", "Defaults", "build_row", "choices_version", "defaults_fingerprint"]
+__all__ = [
+    "DefaultRow",
+    "Defaults",
+    "build_row",
+    "choices_version",
+    "defaults_fingerprint",
+    "judge_defaults",
+    "verdict_texts",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +131,23 @@ def choices_version(choices: Mapping[DocumentType, str]) -> int:
 def defaults_fingerprint(defaults: Defaults) -> str:
     """Return what a check of these defaults depends on, as a SHA-256 (hex): other findings, another fingerprint."""
     rows = [
-        [row.document_type.value, row.effective, row.reason.value, [finding.message for finding in row.findings]]
+        [row.document_type.value, row.effective, row.reason.value, [finding.to_json() for finding in row.findings]]
         for row in defaults.rows
     ]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def judge_defaults(defaults: Defaults, ms: int) -> Verdict:
+    """Return the verdict of a check of these defaults: how many findings there are, and the first of them."""
+    findings = defaults.findings
+    errors = sum(finding.blocks for finding in findings)
+    key = "check_errors" if errors else "check_warnings" if findings else "ok"
+    values: dict[str, Any] = {"errores": errors, "avisos": len(findings) - errors}
+    return Verdict(key, ms=ms, values={**values, "first": findings[0].to_json()} if findings else {})
+
+
+def verdict_texts(verdict: Verdict) -> tuple[str, str]:
+    """Return title and fix of a verdict of :func:`judge_defaults`; an unknown key is a ``KeyError``."""
+    title = sentence("cgcore.series", f"{verdict.key}_title", **verdict.values)
+    first = verdict.values.get("first")
+    return title, Finding.from_json(first).message if first else ""

@@ -8,8 +8,7 @@ from datetime import datetime
 from sqlmodel import Session, col, delete, func, select, update
 
 from cgcore.errors import NotFound
-from cgcore.mail.steps import Step, Verdict
-from cgcore.runs import Run
+from cgcore.runs import Run, Step, Verdict
 from cgcore.storage.database import Database
 from cgcore.storage.tables import ProbeRunRow
 
@@ -94,7 +93,7 @@ def _to_run(row: ProbeRunRow) -> Run:
         number=row.number,
         started=row.started,
         steps=tuple(Step.from_json(step) for step in row.steps),
-        verdict=Verdict(**row.verdict) if row.verdict else None,
+        verdict=Verdict.from_json(row.verdict) if row.verdict else None,
         result=row.result,
         finished=row.finished,
         duration_ms=row.duration_ms,

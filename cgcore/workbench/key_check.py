@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cgcore.api_keys.form import KeyParts, build_key
-from cgcore.mail.steps import Step, Verdict
-from cgcore.texts import sentence
+from cgcore.runs import Step, Verdict
 from cgcore.workbench.runs import Job
 
 if TYPE_CHECKING:
@@ -49,11 +48,7 @@ def build_check(parts: KeyParts, address: str, name: str) -> Job:
         yield from ()
 
     def judge(_steps: Sequence[Step], ms: int) -> Verdict:
-        key, fix = _verdict_of(answers[0])
-        title = sentence("cgcore.api_keys", key, status=answers[0].status)
-        return Verdict(
-            "ok" if key == "accepted" else key, "", ms, title, sentence("cgcore.api_keys", fix) if fix else ""
-        )
+        return Verdict(_key_of(answers[0]), "", ms, {"status": answers[0].status})
 
     def conclude(_steps: Sequence[Step], _verdict: Verdict, _session: Session) -> dict[str, Any]:
         answer = answers[0]
@@ -62,15 +57,13 @@ def build_check(parts: KeyParts, address: str, name: str) -> Job:
     return Job(steps, judge, conclude)
 
 
-def _verdict_of(answer: _Answer) -> tuple[str, str]:
+def _key_of(answer: _Answer) -> str:
     if answer.status == 0:
-        return "unreachable", "unreachable_fix"
+        return "unreachable"
     if answer.status == 401:
-        return "refused", "refused_fix"
-    if answer.status == 200 or _problem_code(answer) == "scope_missing":
-        # A key without «read» is refused by this route, and known all the same.
-        return "accepted", ""
-    return "unexpected", "unexpected_fix"
+        return "refused"
+    # A key without «read» is refused by this route, and known all the same.
+    return "ok" if answer.status == 200 or _problem_code(answer) == "scope_missing" else "unexpected"
 
 
 def _problem_code(answer: _Answer) -> str:

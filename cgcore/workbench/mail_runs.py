@@ -14,9 +14,9 @@ from cgcore.errors import InvalidInput
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft, account_to_json
 from cgcore.mail.addresses import is_address
-from cgcore.mail.diagnosis.texts import verdict as build_verdict
-from cgcore.mail.steps import Leg, Status, Step, Verdict
-from cgcore.runs import Cell, Run
+from cgcore.mail.diagnosis.texts import build_verdict
+from cgcore.mail.steps import Leg
+from cgcore.runs import Cell, Run, Status, Step, Verdict
 from cgcore.storage.probe_runs import ProbeRunStore
 from cgcore.workbench.mail_requests import MailRequests, require_complete, sentence_values
 from cgcore.workbench.runs import Job
@@ -68,7 +68,7 @@ class MailRuns:
 
         def conclude(_steps: Sequence[Step], verdict: Verdict, session: Session) -> None:
             told = f"{leg} {request.host}"
-            self._workbench.activity.record(actor, Action.PROBE_RUN, told, verdict.verdict, session=session)
+            self._workbench.activity.record(actor, Action.PROBE_RUN, told, verdict.key, session=session)
 
         return self._workbench.runs.start(
             actor, cell, self.fingerprint(actor, cell, draft), Job(steps, judge, conclude)
@@ -159,7 +159,7 @@ class MailRuns:
         def conclude(steps: Sequence[Step], verdict: Verdict, session: Session) -> dict[str, Any]:
             result = _sending_result(steps, message, recipient, draft.sent_folder)
             self._workbench.activity.record(
-                actor, Action.TEST_MAIL_SENT, recipient, verdict.verdict, detail=result["queue_id"], session=session
+                actor, Action.TEST_MAIL_SENT, recipient, verdict.key, detail=result["queue_id"], session=session
             )
             return result
 
@@ -179,11 +179,11 @@ class MailRuns:
 
 
 def _sending_result(steps: Sequence[Step], message: EmailMessage, recipient: str, folder: str) -> dict[str, Any]:
-    final = next((step for step in steps if step.leg is Leg.SMTP and step.stage == "final"), None)
+    final = next((step for step in steps if step.leg == Leg.SMTP and step.stage == "final"), None)
     sent = final is not None and final.status is Status.OK
-    append = next((step for step in steps if step.leg is Leg.IMAP and step.stage == "append"), None)
+    append = next((step for step in steps if step.leg == Leg.IMAP and step.stage == "append"), None)
     copied = append is not None and append.status is not Status.ERROR
-    tried = any(step.leg is Leg.IMAP for step in steps)
+    tried = any(step.leg == Leg.IMAP for step in steps)
     return {
         "sent": sent,
         "recipient": recipient,

@@ -12,6 +12,7 @@ from cgcore.api_keys.record import KeyState
 from cgcore.identity.actor import Actor
 from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Run
+from cgcore.series.findings import Finding
 
 if TYPE_CHECKING:
     from cgcore.workbench.core import Workbench
@@ -51,14 +52,14 @@ def _no_values() -> dict[str, object]:
 class OverviewLine:
     """One line: the state, the ``code`` of its one fact with the ``values`` to fill in, and when it was proven.
 
-    ``sentence`` holds a fact that is a sentence already (a verdict's title).
+    ``about`` is what the fact is told of: a run that failed, a finding of the series.
     """
 
     section: SectionName
     state: SectionState
     code: str = ""
     values: Mapping[str, object] = field(default_factory=_no_values)
-    sentence: str = ""
+    about: Run | Finding | None = None
     at: datetime | None = None
 
 
@@ -106,7 +107,7 @@ class OverviewSection:
         for cell, run in runs.items():
             if run is not None and run.verdict is not None and run.failed:
                 code = "mail_smtp_failed" if cell is Cell.SMTP else "mail_imap_failed"
-                return OverviewLine(name, SectionState.ERROR, code, sentence=run.verdict.title, at=run.started)
+                return OverviewLine(name, SectionState.ERROR, code, about=run, at=run.started)
         smtp, imap = runs[Cell.SMTP], runs[Cell.IMAP]
         if smtp is None or smtp.verdict is None:
             return OverviewLine(name, SectionState.UNTESTED, "mail_unproven", {"host": stored.draft.smtp.host})

@@ -15,8 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from cgcore.identity.actor import Actor
-from cgcore.mail.steps import Step, Verdict
-from cgcore.runs import Cell, Run
+from cgcore.runs import Cell, Run, Step, Verdict
 from cgcore.storage.probe_runs import ProbeRunStore
 
 if TYPE_CHECKING:

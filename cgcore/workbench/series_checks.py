@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from cgcore.activity import Action
 from cgcore.identity.actor import Actor
-from cgcore.mail.steps import Step, Verdict
-from cgcore.runs import Cell, Run
-from cgcore.series.overview import Defaults, defaults_fingerprint
-from cgcore.texts import sentence
+from cgcore.runs import Cell, Run, Step, Verdict
+from cgcore.series.overview import Defaults, defaults_fingerprint, judge_defaults
 from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 from cgcore.workbench.runs import Job
 
@@ -34,7 +32,7 @@ class SeriesChecks:
         defaults = self._workbench.series.defaults.get(actor)
         job = Job(
             steps=_no_steps,
-            judge=lambda _steps, ms: _judge(defaults, ms),
+            judge=lambda _steps, ms: judge_defaults(defaults, ms),
             conclude=lambda _steps, verdict, session: self._conclude(actor, defaults, verdict, session),
         )
         return self._workbench.runs.start(actor, Cell.SERIES_CHECK, defaults_fingerprint(defaults), job)
@@ -55,7 +53,7 @@ class SeriesChecks:
         at = self._checked(actor, defaults)
         if findings:
             state = SectionState.ERROR if findings[0].blocks else SectionState.WARNING
-            return OverviewLine(SectionName.SERIES, state, "series_finding", sentence=findings[0].message, at=at)
+            return OverviewLine(SectionName.SERIES, state, "series_finding", about=findings[0], at=at)
         values = {"count": sum(bool(row.effective) for row in defaults.rows)}
         return OverviewLine(SectionName.SERIES, SectionState.OK, "series_ready", values, at=at)
 
@@ -67,14 +65,14 @@ class SeriesChecks:
         return run.started
 
     def _conclude(self, actor: Actor, defaults: Defaults, verdict: Verdict, session: Session) -> dict[str, Any]:
-        self._workbench.activity.record(actor, Action.DEFAULTS_CHECKED, result=verdict.verdict, session=session)
+        self._workbench.activity.record(actor, Action.DEFAULTS_CHECKED, result=verdict.key, session=session)
         return {
             "types": [
                 {
                     "type": row.document_type.value,
                     "series": row.effective,
                     "reason": row.reason.value,
-                    "findings": [finding.as_json() for finding in row.findings],
+                    "findings": [finding.to_json() for finding in row.findings],
                 }
                 for row in defaults.rows
             ]
@@ -83,12 +81,3 @@ class SeriesChecks:
 
 def _no_steps() -> Iterator[Step]:
     return iter(())
-
-
-def _judge(defaults: Defaults, ms: int) -> Verdict:
-    findings = defaults.findings
-    errors = sum(finding.blocks for finding in findings)
-    key = "check_errors" if errors else "check_warnings" if findings else "ok"
-    title = sentence("cgcore.series", f"{key}_title", errores=errors, avisos=len(findings) - errors)
-    fix = findings[0].message if findings else ""
-    return Verdict(key, "", ms, title, fix)

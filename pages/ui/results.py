@@ -10,10 +10,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 from cgcore.identity.actor import Actor
 from cgcore.mail.diagnosis.texts import leg_label, stage_label
-from cgcore.mail.steps import Status, Step
 from cgcore.mail.transcript import format_transcript
-from cgcore.runs import Run
+from cgcore.runs import Run, Status, Step
 from cgcore.workbench import Workbench
+from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellState
 from pages.ui.moments import duration, when
 from pages.ui.step_facts import facts_of
@@ -120,10 +120,10 @@ def draw_verdict(run: Run) -> None:
     if run.verdict is None:
         st.error(texts.INTERRUPTED_FIX, title=texts.INTERRUPTED_TITLE, icon=":material/error:")
         return
-    title, fix = escape(run.verdict.title), escape(run.verdict.fix)
+    title, fix = (escape(text) for text in verdict_texts(run.cell, run.verdict))
     if run.failed:
         st.error(fix or title, title=title if fix else None, icon=":material/error:")
-    elif run.verdict.verdict != "ok":
+    elif run.verdict.key != "ok":
         st.warning(fix or title, title=title if fix else None, icon=":material/warning:")
 
 
@@ -134,7 +134,7 @@ def _draw_steps(steps: Sequence[Step]) -> None:
         if len(legs) > 1:
             st.caption(leg_label(leg))
         for step in steps:
-            if step.leg is leg:
+            if step.leg == leg:
                 draw_step(step)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from cgcore.runs import Run
+from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.results import escape
 from pages.ui.texts import common as texts
 from pages.ui.toasts import announce
@@ -31,7 +32,7 @@ def copy_sentence(run: Run) -> str:
     if result.get("copy") == "stored":
         return texts.COPY_STORED.format(folder=escape(str(result["folder"])))
     if result.get("copy") == "failed" and run.verdict is not None:
-        return texts.COPY_FAILED.format(reason=escape(run.verdict.title))
+        return texts.COPY_FAILED.format(reason=escape(verdict_texts(run.cell, run.verdict)[0]))
     return texts.COPY_NONE
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cgcore.mail.steps import Stage, Step
+from cgcore.mail.steps import Stage
+from cgcore.runs import Step
 from pages.ui.texts import steps as texts
 
 __all__ = ["facts_of"]
@@ -62,7 +63,7 @@ def _final(details: Mapping[str, Any]) -> list[str]:
     return [texts.QUEUED_AS.format(queue_id=details["queue_id"])] if details.get("queue_id") else []
 
 
-_FACTS: dict[Stage, _Facts] = {
+_FACTS: dict[str, _Facts] = {
     Stage.DNS: _dns,
     Stage.TCP: _tcp,
     Stage.TLS: _tls,

@@ -15,8 +15,8 @@ from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Role
 from cgcore.mail.diagnosis.diagnose import explain_reply
-from cgcore.mail.steps import Leg, Stage, Status, Step, Verdict
-from cgcore.runs import Cell
+from cgcore.mail.steps import Leg, Stage
+from cgcore.runs import Cell, Status, Step, Verdict
 from cgcore.templates.request import RenderRequest
 from cgcore.web.api.app import build_app
 from cgcore.workbench import Workbench
@@ -345,9 +345,7 @@ def test_each_step_of_a_probe_is_sent_when_it_happens(client: httpx.Client, work
 
     draft = workbench.mail_account.get(ana.actor).draft
     fingerprint = workbench.mail_account.runs.fingerprint(ana.actor, Cell.SMTP, draft)
-    workbench.runs.start(
-        ana.actor, Cell.SMTP, fingerprint, Job(steps, lambda _steps, ms: Verdict("ok", "", ms, "", ""))
-    )
+    workbench.runs.start(ana.actor, Cell.SMTP, fingerprint, Job(steps, lambda _steps, ms: Verdict("ok", "", ms)))
     with client.stream("POST", "/mail-account/probe", json={"leg": "smtp"}) as answer:
         lines = answer.iter_lines()
         told = [json.loads(next(lines))]
@@ -369,7 +367,7 @@ def test_a_probe_is_never_answered_with_another_ones_verdict(
         release.wait(20)
         yield Step(Leg.SMTP, Stage.DNS, Status.OK)
 
-    verdict = Verdict("ok", "dns", 1, "La de la página", "")
+    verdict = Verdict("unclassified", "dns", 1, {"reply": "La de la página"})
     workbench.runs.start(ana.actor, Cell.SMTP, "other settings", Job(steps, lambda _steps, _ms: verdict))
     follow = workbench.runs.follow
     monkeypatch.setattr(workbench.runs, "follow", lambda *given, **named: (release.set(), follow(*given, **named))[1])

@@ -38,7 +38,7 @@ def told(run: Run) -> tuple[str, int, str]:
     """Return verdict, status and phrase of a check."""
     assert run.verdict is not None
     assert run.result is not None
-    return run.verdict.verdict, run.result["status"], run.result["phrase"]
+    return run.verdict.key, run.result["status"], run.result["phrase"]
 
 
 def test_a_key_is_tried_against_the_running_api(workbench: Workbench, ana: Person) -> None:

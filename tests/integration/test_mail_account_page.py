@@ -15,14 +15,15 @@ from streamlit.testing.v1.element_tree import Block
 
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
-from cgcore.mail.steps import Leg, Stage, Status, Step, Verdict
-from cgcore.runs import Cell
+from cgcore.mail.steps import Leg, Stage
+from cgcore.runs import Cell, Status, Step, Verdict
 from cgcore.vault import open_vault
 from cgcore.vault.memory import MemoryKeyring
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.mail_account import secret_name
 from cgcore.workbench.runs import Job
+from cgcore.workbench.verdicts import verdict_texts
 from pages.ui import results
 from tests.contracts.vault_doubles import Indiscreet, Lying, Shrinking
 from tests.servers.certificates import NAMES, Certificate, Certificates
@@ -379,7 +380,7 @@ def test_the_password_of_the_test_mailbox_stays_in_the_program(
     assert secret.reveal() not in "\n".join(str(block) for block in app.text_input)
     *_, ended = workbench.runs.follow(ana, workbench.mail_account.runs.start_probe(ana, Leg.SMTP, stored.draft))
     assert ended.verdict is not None
-    assert ended.verdict.verdict == "ok"
+    assert ended.verdict.key == "ok"
 
 
 def test_the_test_mailboxs_password_is_for_no_other_server(
@@ -413,7 +414,7 @@ def test_a_page_opened_while_a_test_runs_shows_it_to_its_end(
 
     job = Job(
         steps,
-        lambda _steps, ms: Verdict("ok", "dns", ms, "Correcto", ""),
+        lambda _steps, ms: Verdict("ok", "dns", ms),
         lambda _steps, _verdict, _session: {
             "sent": True,
             "recipient": "ana@tosma.example",
@@ -452,9 +453,10 @@ def test_each_step_shows_its_time_and_the_words_of_the_server(
     assert run is not None
     assert run.verdict is not None
     (shown,) = app.error
-    assert (plain(shown.proto.title), plain(shown.value)) == (run.verdict.title, run.verdict.fix)
-    assert "ana@tosma.example" in run.verdict.title
-    assert run.verdict.fix
+    title, fix = verdict_texts(run.cell, run.verdict)
+    assert (plain(shown.proto.title), plain(shown.value)) == (title, fix)
+    assert "ana@tosma.example" in title
+    assert fix
 
 
 def test_of_a_self_signed_server_only_the_confirmed_certificate_is_accepted(
@@ -523,12 +525,12 @@ def test_a_missing_folder_is_created_by_its_button(
 
     assert missing is not None
     assert missing.verdict is not None
-    assert missing.verdict.verdict == "folder_missing"
+    assert missing.verdict.key == "folder_missing"
     assert "create" not in [step.stage for step in missing.steps]
     assert label == "Crear la carpeta «Facturas 2026»"
     assert made is not None
     assert made.verdict is not None
-    assert made.verdict.verdict == "ok"
+    assert made.verdict.key == "ok"
     assert "La cuenta entra y guarda copias." in words(app)
 
 
@@ -591,6 +593,6 @@ def test_the_dialog_of_a_mail_that_has_not_left_promises_nothing(
     assert run is not None
     assert run.verdict is not None
     assert "El mensaje no ha salido" in said
-    assert run.verdict.fix in said
+    assert verdict_texts(run.cell, run.verdict)[1] in said
     for promised in ("ha aceptado", "Identificador", "Copia guardada", "Lo que esto no prueba"):
         assert promised not in said

@@ -45,7 +45,7 @@ def test_both_legs_are_proven_with_the_stored_password(
     runs = [section.runs.start_probe(actor, leg, kept) for leg in (Leg.SMTP, Leg.IMAP)]
     ended = {run.cell: run for run in workbench.runs.follow(actor, *runs) if not run.is_running}
 
-    assert {cell: run.verdict and run.verdict.verdict for cell, run in ended.items()} == {"smtp": "ok", "imap": "ok"}
+    assert {cell: run.verdict and run.verdict.key for cell, run in ended.items()} == {"smtp": "ok", "imap": "ok"}
     assert section.runs.fingerprint(actor, Cell.SMTP, kept) == section.runs.fingerprint(actor, Cell.SMTP, draft)
     assert workbench.test_mailbox.list_messages(actor) == []
 
@@ -75,7 +75,7 @@ def test_a_copy_that_fails_does_not_unsend_the_mail(
     *_, ended = workbench.runs.follow(actor, run)
 
     assert ended.verdict is not None
-    assert ended.verdict.verdict == "folder_missing"
+    assert ended.verdict.key == "folder_missing"
     assert ended.result is not None
     assert (ended.result["sent"], ended.result["copy"]) == (True, "failed")
     assert len(workbench.test_mailbox.list_messages(actor)) == 1

@@ -16,14 +16,15 @@ from streamlit.testing.v1.element_tree import Block
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor, Role, Scope
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
-from cgcore.mail.steps import Leg, Step, Verdict
-from cgcore.runs import Cell
+from cgcore.mail.steps import Leg
+from cgcore.runs import Cell, Step, Verdict
 from cgcore.sandbox import HOST
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.keys import ISSUE_ACTION, ROLL_ACTION
 from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 from cgcore.workbench.runs import Job
+from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.texts.overview import FACTS
 from tests.servers.api_users import Person, add_person, issue_key
 from tests.servers.asking import PASSWORD, USER
@@ -145,7 +146,7 @@ def test_a_copy_is_promised_only_where_it_was_proven(workbench: Workbench) -> No
     workbench.mail_account.save(actor, draft, version=0)
     list(workbench.runs.follow(actor, *workbench.overview.start_all(actor)))
     without = _line(workbench, actor, SectionName.MAIL_ACCOUNT).code
-    broken = Job(steps=_break, judge=lambda _steps, ms: Verdict("ok", "dns", ms, "", ""))
+    broken = Job(steps=_break, judge=lambda _steps, ms: Verdict("ok", "dns", ms))
     fingerprint = workbench.mail_account.runs.fingerprint(actor, Cell.IMAP, draft)
     list(workbench.runs.follow(actor, workbench.runs.start(actor, Cell.IMAP, fingerprint, broken)))
     cut = _line(workbench, actor, SectionName.MAIL_ACCOUNT).code
@@ -172,7 +173,7 @@ def test_one_button_tests_both_servers_at_once(monkeypatch: pytest.MonkeyPatch, 
     runs = [workbench.runs.find_last(actor, cell) for cell in (Cell.SMTP, Cell.IMAP)]
 
     assert not app.exception
-    assert [run and run.verdict and run.verdict.verdict for run in runs] == ["ok", "ok"]
+    assert [run and run.verdict and run.verdict.key for run in runs] == ["ok", "ok"]
     assert [smtp.connections, imap.connections] == [1, 1]
     assert _line(workbench, actor, SectionName.MAIL_ACCOUNT).code == "mail_proven"
 
@@ -260,7 +261,9 @@ def test_each_section_has_a_row_with_badge_fact_moment_and_link(
     assert proven[mail].badge == passed % "Correcto"
     assert re.fullmatch(rf"Envía por {re.escape(HOST)} y guarda copia · {_MOMENT}", proven[mail].fact)
     assert failed.badge == ":red-badge[:material/error: Error]"
-    assert re.fullmatch(rf"El envío no sale: {re.escape(run.verdict.title)} · {_MOMENT}", failed.fact)
+    assert re.fullmatch(
+        rf"El envío no sale: {re.escape(verdict_texts(run.cell, run.verdict)[0])} · {_MOMENT}", failed.fact
+    )
 
 
 def _break() -> Iterator[Step]:

@@ -13,8 +13,8 @@ from sqlmodel import Session
 from cgcore.activity import Action
 from cgcore.errors import NotFound
 from cgcore.identity.actor import Actor
-from cgcore.mail.steps import Leg, Stage, Status, Step, Verdict
-from cgcore.runs import Cell, Run
+from cgcore.mail.steps import Leg, Stage
+from cgcore.runs import Cell, Run, Status, Step, Verdict
 from cgcore.storage.probe_runs import ProbeRunStore
 from cgcore.storage.tables import UserRow
 from cgcore.workbench import Workbench
@@ -32,7 +32,7 @@ def _add_user(workbench: Workbench, name: str) -> Actor:
 
 
 def _judge(steps: Sequence[Step], ms: int) -> Verdict:
-    return Verdict(verdict="ok", stage=steps[-1].stage.value, ms=ms, title="Correcto", fix="")
+    return Verdict("ok", steps[-1].stage, ms)
 
 
 def _gated(gate: threading.Event, starts: list[int]) -> Job:
@@ -59,7 +59,7 @@ def test_a_second_start_joins_the_run_under_way(workbench_on_each: Workbench) ->
     assert starts == [1]
     assert [len(run.steps) for run in seen][-1] == 2
     assert seen[-1].verdict is not None
-    assert seen[-1].verdict.verdict == "ok"
+    assert seen[-1].verdict.key == "ok"
     assert runs.find_last(actor, Cell.SMTP) == seen[-1]
 
 
@@ -148,7 +148,7 @@ def test_the_end_of_a_run_and_its_line_in_the_trail_stand_together(workbench_on_
     actor, activity = _add_user(workbench_on_each, "ana"), workbench_on_each.activity
 
     def conclude(_steps: Sequence[Step], verdict: Verdict, session: Session) -> dict[str, object]:
-        activity.record(actor, Action.PROBE_RUN, result=verdict.verdict, session=session)
+        activity.record(actor, Action.PROBE_RUN, result=verdict.key, session=session)
         return {"whole": done.is_set() or object()}
 
     done, ended = threading.Event(), list[Run]()

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from cgcore.mail.account import Security
-from cgcore.mail.diagnosis.texts import verdict
+from cgcore.mail.diagnosis.texts import build_verdict, verdict_texts
 from cgcore.mail.probe import probe_smtp
 from cgcore.mail.providers import list_providers
 from cgcore.mail.request import Choice
@@ -330,25 +330,28 @@ def test_a_password_that_is_no_text_is_explained(certificates: Certificates) -> 
 
 
 @pytest.mark.parametrize(
-    ("password", "hint"),
+    ("password", "code", "hint"),
     [
-        ("abcd efgh ijkl mnop", "grupos de cuatro"),
-        (" delante", "espacio"),
-        ("con\u00a0blanco", "invisibles"),
-        ("con espacio normal", ""),
-        ("lisa", ""),
+        ("abcd efgh ijkl mnop", "password_groups", "grupos de cuatro"),
+        (" delante", "password_outer_spaces", "espacio"),
+        ("con\u00a0blanco", "password_invisible", "invisibles"),
+        ("con espacio normal", "", ""),
+        ("lisa", "", ""),
     ],
 )
-def test_blanks_in_a_refused_password_are_pointed_out(certificates: Certificates, password: str, hint: str) -> None:
+def test_blanks_in_a_refused_password_are_pointed_out(
+    certificates: Certificates, password: str, code: str, hint: str
+) -> None:
     """They are sent as typed, once; only the refusal makes them worth a word, which holds nothing of the password."""
     with smtp_server("friendly", certificates.trusted) as server:
         request = smtp_request(server.port, Security.STARTTLS, password=Secret(password))
         answer = ask_smtp(request, loopback(certificates))
-    fix = verdict(answer.steps, total_ms=0).fix
+    _title, fix = verdict_texts(build_verdict(answer.steps, total_ms=0))
 
     assert answer.key == "bad_credentials"
-    assert hint in answer.last.details.get("hint", "")
-    assert fix.endswith(answer.last.details.get("hint", "webmail."))
+    assert answer.last.details.get("hint", "") == code
+    assert hint in fix
+    assert fix.endswith("webmail.") is not bool(code)
     assert password not in answer.text + fix
     assert server.heard(base64.b64encode(f"\0{USER}\0{password}".encode()))
     assert sum(line.startswith(b"AUTH") for line in server.lines) == 1

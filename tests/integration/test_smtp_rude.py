@@ -60,7 +60,7 @@ def test_the_other_mail_protocol_is_named(certificates: Certificates) -> None:
     with rude_server("imap") as server:
         answer = ask_smtp(smtp_request(server.port, Security.NONE), loopback(certificates))
 
-    assert answer.last.details["server_kind"] == "IMAP"
+    assert answer.last.details["server_kind"] == "imap"
     assert answer.last.field == "host"
 
 

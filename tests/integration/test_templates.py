@@ -251,7 +251,7 @@ def test_what_is_read_back_by_imap_is_what_was_previewed(workbench: Workbench) -
     received, copy = (read_by_imap(workbench, account, folder) for folder in ("INBOX", account.sent_folder))
 
     assert ended.verdict is not None
-    assert ended.verdict.verdict == "ok"
+    assert ended.verdict.key == "ok"
     assert comparable(received) == comparable(copy) == comparable(preview.raw)
     assert (ended.result or {})["recipient"] == ana.mail
     assert email.message_from_bytes(received, policy=policy.default)["To"].addresses[0].addr_spec == ana.mail

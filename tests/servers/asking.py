@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from cgcore.mail.account import Security
-from cgcore.mail.diagnosis.texts import verdict
+from cgcore.mail.diagnosis.texts import build_verdict
 from cgcore.mail.probe import probe_smtp, send_message
 from cgcore.mail.request import ProbeEnvironment, ProbeRequest
 from cgcore.mail.steps import Leg, Status, Step
@@ -76,4 +76,4 @@ def send_by_smtp(message: bytes, request: ProbeRequest, env: ProbeEnvironment, *
 
 
 def _answer(steps: list[Step]) -> Answer:
-    return Answer(steps, verdict(steps, total_ms=0).verdict)
+    return Answer(steps, build_verdict(steps, total_ms=0).key)

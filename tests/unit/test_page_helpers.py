@@ -14,8 +14,8 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from cgcore.identity.actor import Actor
-from cgcore.mail.steps import Leg, Stage, Status, Step, Verdict
-from cgcore.runs import Run
+from cgcore.mail.steps import Leg, Stage
+from cgcore.runs import Run, Status, Step, Verdict
 from cgcore.workbench import Workbench
 from pages.ui.cells import CellState, state_of
 from pages.ui.moments import duration, when
@@ -60,7 +60,7 @@ def _run(*steps: Step, verdict: str | None = "ok", running: bool = False) -> Run
         number=1,
         started=_NOW,
         steps=steps,
-        verdict=Verdict(verdict, "", 1, "", "") if verdict else None,
+        verdict=Verdict(verdict, "", 1) if verdict else None,
         finished=None if running else _NOW,
     )
 

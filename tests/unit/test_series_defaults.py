@@ -21,6 +21,7 @@ from cgcore.storage.series import list_allowed
 from cgcore.storage.tables import SeriesDefaultRow, UserRow
 from cgcore.workbench import Workbench
 from cgcore.workbench.overview import SectionState
+from cgcore.workbench.verdicts import verdict_texts
 from tests.servers.house import add_series, add_user
 
 T = DocumentType
@@ -258,7 +259,7 @@ def test_a_check_is_stored_like_any_run(workbench: Workbench) -> None:
 
     assert run is not None
     assert run.verdict is not None
-    assert (run.verdict.verdict, run.verdict.title) == (
+    assert (run.verdict.key, verdict_texts(run.cell, run.verdict)[0]) == (
         "check_errors",
         "Hay series por defecto que no se pueden usar: 1.",
     )

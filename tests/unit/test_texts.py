@@ -11,6 +11,7 @@ import pytest
 
 from cgcore.mail.diagnosis.catalogue import diagnosis_keys, key_facts
 from cgcore.mail.diagnosis.texts import (
+    build_verdict,
     field_label,
     leg_label,
     provider_values,
@@ -18,7 +19,7 @@ from cgcore.mail.diagnosis.texts import (
     stage_label,
     status_label,
     user_form,
-    verdict,
+    verdict_texts,
 )
 from cgcore.mail.steps import Leg, Stage, Status, Step
 
@@ -31,7 +32,6 @@ VALUES: dict[str, object] = {
     "suggestion": "smtp.empresa.example",
     "port": 587,
     "working_ports": [465, 587],
-    "alternative": "Prueba con el 465.",
     "server_kind": "POP3",
     "ip": "203.0.113.7",
     "cert_names": ["a.example", "b.example"],
@@ -180,22 +180,24 @@ def test_the_verdict_is_that_of_the_first_error_filled_from_its_details() -> Non
         step(Stage.QUIT, Status.ERROR, "connection_dropped"),
     ]
 
-    found = verdict(steps, total_ms=42, host="mail.empresa.example", minutes=90)
+    found = build_verdict(steps, total_ms=42, host="mail.empresa.example", minutes=90)
 
-    assert (found.verdict, found.stage, found.ms) == ("too_many_attempts", "auth", 42)
-    assert "5 minutos" in found.fix
+    assert (found.key, found.stage, found.ms) == ("too_many_attempts", "auth", 42)
+    assert found.values == {"leg": "smtp", "minutes": 5}
+    assert "5 minutos" in verdict_texts(found)[1]
 
 
 def test_without_a_fault_the_verdict_is_ok_at_the_last_stage() -> None:
     """All fine, and nothing at all, both are ok."""
-    found = verdict([step(Stage.TCP, Status.OK), step(Stage.QUIT, Status.OK)], total_ms=7)
+    found = build_verdict([step(Stage.TCP, Status.OK), step(Stage.QUIT, Status.OK)], total_ms=7)
+    line = found.as_line(*verdict_texts(found))
 
-    assert found.to_json() == {"verdict": "ok", "stage": "quit", "ms": 7, "title": "Correcto", "fix": ""}
-    assert verdict([], total_ms=0).verdict == "ok"
+    assert line == {"verdict": "ok", "stage": "quit", "ms": 7, "title": "Correcto", "fix": ""}
+    assert build_verdict([], total_ms=0).key == "ok"
 
 
 def test_the_verdict_takes_the_provider_by_its_id() -> None:
     """Name, link and user form come from the table."""
-    found = verdict([step(Stage.AUTH, Status.ERROR, "bad_credentials")], total_ms=1, provider_id="gmail")
+    found = build_verdict([step(Stage.AUTH, Status.ERROR, "bad_credentials")], total_ms=1, provider_id="gmail")
 
-    assert "la dirección completa" in found.fix
+    assert "la dirección completa" in verdict_texts(found)[1]

@@ -181,10 +181,8 @@ def _minutes(text: str) -> int:
 
 
 def _scope(text: str) -> str:
-    from cgcore.mail.diagnosis.texts import scope_label
-
     match = _SCOPE.search(text)
-    return scope_label(match[1].lower()) if match else ""
+    return match[1].lower() if match else ""
 
 
 _BY_KEY: Mapping[str, Mapping[str, Callable[[str], object]]] = {

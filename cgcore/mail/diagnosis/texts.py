@@ -11,20 +11,22 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, cast
 
+from cgcore.mail import account_texts
 from cgcore.mail.providers import find_provider
-from cgcore.mail.steps import Leg, Stage, Status, Step, Verdict, deciding_step
+from cgcore.mail.steps import Leg, Stage, Status, Step
+from cgcore.runs import Verdict, deciding_step
 
 __all__ = [
+    "build_verdict",
     "field_label",
     "leg_label",
     "provider_values",
-    "scope_label",
     "sentences",
     "stage_label",
     "status_label",
     "trial_message",
     "user_form",
-    "verdict",
+    "verdict_texts",
 ]
 
 _BRACE = re.compile(r"\{(\w+)\}")
@@ -41,41 +43,52 @@ def sentences(key: str, leg: Leg | str, values: Mapping[str, object] | None = No
     """Return title and fix of a diagnosis key; an unknown key is a ``KeyError``.
 
     ``values`` are the names in braces of the text table; a value that is missing, ``None`` or blank is left out of
-    the sentence. A list is joined («587 y 465»), a date is written day first, the code of a field becomes its label.
-    The fix may be empty (``ok``).
+    the sentence. A list is joined («587 y 465»), a date is written day first, the codes of a field, a scope and a kind
+    of server become their words. The fix may be empty (``ok``).
     """
     leg = _leg(leg)
-    entry: Mapping[str, Any] = _texts()["diagnosis"][key]
-    entry = {**entry, **entry.get(leg.value, {})}
+    entry = _diagnosis(key, leg)
     known = _known(leg, values or {})
     title = _first_known(entry["title"], known)
     fix = (_first_known([part] if isinstance(part, str) else part, known) for part in entry["fix"])
     return title, " ".join(sentence for sentence in fix if sentence)
 
 
-def verdict(steps: Iterable[Step], *, total_ms: int, **values: object) -> Verdict:
+def build_verdict(steps: Iterable[Step], *, total_ms: int, **values: object) -> Verdict:
     """Return the verdict over a probe's steps: the first error, else the first warning, else ``ok``.
 
-    ``total_ms`` is the time of the whole probe in milliseconds. The sentences are filled from ``values`` (what the
-    caller knows: ``host``, ``port``, ``user``, ``sender``, ``recipient``, ``folder``, and ``provider_id``, whose row of
-    the provider table offers more), then from the details and the reply of the deciding step, which win.
-    Its ``details.hint``, a sentence about just this try, stands behind the fix.
+    ``total_ms`` is the time of the whole probe in milliseconds. Its values are those that the sentences of the key can
+    name: of ``values`` (what the caller knows: ``host``, ``port``, ``user``, ``sender``, ``recipient``, ``folder``, and
+    ``provider_id``, whose row of the provider table offers more) and of the deciding step, which wins.
     """
     kept = list(steps)
     step = deciding_step(kept)
     if step is None:
-        leg = kept[-1].leg if kept else Leg.SMTP
-        return Verdict("ok", kept[-1].stage.value if kept else "", total_ms, *sentences("ok", leg))
-    offered = provider_values(str(values.get("provider_id") or ""), step.key, step.leg)
-    known = {
-        **offered,
-        **_present(values),
-        **_present({"reply": step.reply, "field": step.field}),
-        **_present(step.details),
-    }
-    title, fix = sentences(step.key, step.leg, known)
-    hint = _written(step.details.get("hint"))
-    return Verdict(step.key, step.stage.value, total_ms, title, " ".join(filter(None, (fix, hint))))
+        last = kept[-1] if kept else None
+        return Verdict("ok", str(last.stage) if last else "", total_ms, {"leg": str(last.leg) if last else "smtp"})
+    told = {**_present(values), **_present({"reply": step.reply, "field": step.field}), **_present(step.details)}
+    names = {*_names(_diagnosis(step.key, _leg(step.leg))), "hint", "problem", "provider_id"}
+    if problem := told.get("problem"):
+        names |= account_texts.names_in(str(problem))
+    kept_values = {name: value for name, value in told.items() if name in names}
+    return Verdict(step.key, str(step.stage), total_ms, {"leg": str(step.leg), **kept_values})
+
+
+def verdict_texts(verdict: Verdict) -> tuple[str, str]:
+    """Return title and fix of a verdict of :func:`build_verdict`; an unknown key is a ``KeyError``.
+
+    What the provider's row offers fills in what this case has not told. ``hint`` names a sentence about just this
+    try, which stands behind the fix; ``problem`` the field check that found the mistake.
+    """
+    values = verdict.values
+    leg = _leg(str(values.get("leg", "")))
+    offered = provider_values(str(values.get("provider_id", "")), verdict.key, leg)
+    known = {**offered, **values}
+    if problem := values.get("problem"):
+        known["detail"] = account_texts.sentence(str(problem), **values)
+    title, fix = sentences(verdict.key, leg, known)
+    hint = account_texts.sentence(str(values["hint"])) if values.get("hint") else ""
+    return title, " ".join(filter(None, (fix, hint)))
 
 
 def provider_values(provider_id: str, key: str, leg: Leg | str) -> Mapping[str, object]:
@@ -116,11 +129,6 @@ def field_label(field: str, leg: Leg | str) -> str:
     return str(_texts()["field"][_leg(leg)].get(field, ""))
 
 
-def scope_label(scope: str) -> str:
-    """Return the value ``scope`` of the sentences: ``tenant`` or ``mailbox`` in words."""
-    return _label("scope", scope)
-
-
 def trial_message() -> tuple[str, str]:
     """Return subject and text of the message that proves the folder for copies."""
     return _label("trial_message", "subject"), _label("trial_message", "text")
@@ -147,13 +155,37 @@ def _present(values: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in values.items() if _written(value)}
 
 
+def _diagnosis(key: str, leg: Leg) -> Mapping[str, Any]:
+    entry: Mapping[str, Any] = _texts()["diagnosis"][key]
+    return {**entry, **entry.get(leg.value, {})}
+
+
+def _names(entry: Mapping[str, Any]) -> set[str]:
+    """Return the values that the sentences of a diagnosis may name."""
+    wordings = [*entry["title"], *(part for part in entry["fix"] if isinstance(part, str))]
+    wordings += [wording for part in entry["fix"] if not isinstance(part, str) for wording in part]
+    return {name for wording in wordings for name in _BRACE.findall(wording)}
+
+
 def _known(leg: Leg, values: Mapping[str, object]) -> dict[str, str]:
     given = {name: text for name, value in values.items() if (text := _written(value))}
     if label := field_label(given.get("field", ""), leg):
         given["field"] = label
     if given.get("field") == "none":
         del given["field"]
+    for name in ("scope", "server_kind"):
+        if name in given:
+            given[name] = str(_texts()[name].get(given[name], given[name]))
+    if "date" in given:
+        given["date"] = _day_first(given["date"])
     return {**_texts()["leg"][leg], **given}
+
+
+def _day_first(text: str) -> str:
+    try:
+        return date.fromisoformat(text).strftime("%d/%m/%Y")
+    except ValueError:
+        return text
 
 
 def _written(value: object) -> str:
@@ -162,6 +194,8 @@ def _written(value: object) -> str:
         return ""
     if isinstance(value, date):
         return value.strftime("%d/%m/%Y")
+    if isinstance(value, float):
+        return f"{value:.3g}".replace(".", ",")
     if isinstance(value, list | tuple | set | frozenset):
         items = cast("Iterable[object]", value)
         return _joined([text for item in items if (text := _written(item))])

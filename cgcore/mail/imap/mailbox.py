@@ -189,7 +189,7 @@ def _store(session: ImapSession, folder: Folder, message: bytes, when: datetime)
     stage = session.trace.begin(Stage.APPEND)
     limit = _append_limit(session)
     if limit and len(message) > limit:
-        return stage.fail("message_too_big", folder=folder.name, limit_mb=_megabytes(limit))
+        return stage.fail("message_too_big", folder=folder.name, limit_mb=limit / 1_000_000)
     small = len(message) <= _SMALL
     at_once = small and bool(session.capabilities & {"LITERAL+", "LITERAL-"})
     reply = session.client.append(folder.wire, message, when=when, at_once=at_once)
@@ -224,10 +224,6 @@ def _append_limit(session: ImapSession) -> int:
     """Return what one message may weigh in bytes (RFC 7889), 0 when the server does not say."""
     told = [name.removeprefix("APPENDLIMIT=") for name in session.capabilities if name.startswith("APPENDLIMIT=")]
     return next(iter(numbers(told[0].encode())), 0) if told else 0
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1_000_000:.3g}".replace(".", ",")
 
 
 def _trial(user: str, message_id: str, now: datetime) -> bytes:

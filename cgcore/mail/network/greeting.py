@@ -25,11 +25,6 @@ class Kind(StrEnum):
     GONE = "gone"
     TLS = "tls"
 
-    @property
-    def label(self) -> str:
-        """How the sentences name it; a banner that is not mail is named by kind, never shown."""
-        return {"smtp": "SMTP", "imap": "IMAP", "pop3": "POP3", "web": "web"}.get(self.value, "que no es de correo")
-
 
 #: What is no server of either leg, most telling first.
 STRANGERS = (Kind.SMTP, Kind.IMAP, Kind.POP3, Kind.OTHER)

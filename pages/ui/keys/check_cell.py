@@ -10,6 +10,7 @@ from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.runs import Cell, Run
 from cgcore.vault.secret import Secret
 from cgcore.workbench.key_check import CHECKED_PATH
+from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import cell, draw_badge, state_of
 from pages.ui.identity import while_logged_in
 from pages.ui.keys.view import KeysPage
@@ -69,7 +70,7 @@ def _draw_answer(run: Run) -> None:
         path=CHECKED_PATH, status=result["status"], phrase=result["phrase"], ms=run.duration_ms
     )
     if run.verdict is not None and not run.failed:
-        st.markdown(f":green[:material/check_circle: {escape(run.verdict.title)}]")
+        st.markdown(f":green[:material/check_circle: {escape(verdict_texts(run.cell, run.verdict)[0])}]")
     with st.status(escape(label), type="step", state="error" if run.failed else "complete", expanded=True):
         st.code(_indented(result["answer"]), language="json", wrap_lines=True)
 

@@ -8,8 +8,8 @@ import streamlit as st
 
 from cgcore.mail.account import Security
 from cgcore.mail.account_texts import security_label
-from cgcore.mail.steps import Leg, Status, deciding_step
-from cgcore.runs import Run
+from cgcore.mail.steps import Leg
+from cgcore.runs import Run, Status, deciding_step
 from pages.ui.cells import CellState
 from pages.ui.mail.certificate import draw_certificate
 from pages.ui.mail.view import MailPage

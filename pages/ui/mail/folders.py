@@ -51,7 +51,7 @@ def _use(key: str, folder: str) -> None:
 def _offer(page: MailPage) -> Mapping[str, Any]:
     """Return what the last test listed."""
     run = page.runs.find_last(page.actor, Cell.IMAP)
-    return next((step.details for step in (run.steps if run else ()) if step.stage is Stage.LIST), {})
+    return next((step.details for step in (run.steps if run else ()) if step.stage == Stage.LIST), {})
 
 
 def _label(name: str, offer: Mapping[str, Any]) -> str:

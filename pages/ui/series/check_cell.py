@@ -6,11 +6,12 @@ import streamlit as st
 
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor
-from cgcore.mail.steps import Status
-from cgcore.runs import Run
+from cgcore.runs import Run, Status
+from cgcore.series.findings import Finding
 from cgcore.series.kinds import type_label
 from cgcore.series.overview import Defaults, defaults_fingerprint
 from cgcore.workbench import Workbench
+from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellState, cell, draw_badge
 from pages.ui.identity import while_logged_in
 from pages.ui.moments import duration, when
@@ -43,7 +44,7 @@ def _state(run: Run | None, fingerprint: str) -> CellState:
         return CellState.RUNNING
     if run.fingerprint != fingerprint:
         return CellState.STALE
-    return CellState.FAILED if run.verdict is None or run.verdict.verdict == "check_errors" else CellState.PASSED
+    return CellState.FAILED if run.verdict is None or run.verdict.key == "check_errors" else CellState.PASSED
 
 
 def _draw_run(run: Run | None, state: CellState) -> None:
@@ -53,12 +54,13 @@ def _draw_run(run: Run | None, state: CellState) -> None:
     st.caption(" · ".join([duration(run.duration_ms), when(run.started), common.RUN_NUMBER.format(number=run.number)]))
     if state is CellState.STALE:
         st.warning(common.STALE_RESULT, icon=":material/sync_problem:")
-    st.markdown(f"**{escape(run.verdict.title)}**")
+    st.markdown(f"**{escape(verdict_texts(run.cell, run.verdict)[0])}**")
     for entry in (run.result or {}).get("types", []):
         kind = type_label(DocumentType(entry["type"]))
         line = texts.CHECK_ROW_OK if entry["series"] else texts.CHECK_ROW_NONE
-        failed = any(finding["severity"] == "error" for finding in entry["findings"])
-        note = "" if not entry["findings"] else texts.CHECK_ERROR if failed else texts.CHECK_WARNING
+        findings = [Finding.from_json(finding) for finding in entry["findings"]]
+        failed = any(finding.blocks for finding in findings)
+        note = "" if not findings else texts.CHECK_ERROR if failed else texts.CHECK_WARNING
         label = escape(line.format(kind=kind, code=entry["series"]) + note)
         with step_line(label, Status.ERROR if failed else Status.OK):
-            st.write("\n\n".join(escape(finding["message"]) for finding in entry["findings"]) or texts.STATE_OK)
+            st.write("\n\n".join(escape(finding.message) for finding in findings) or texts.STATE_OK)

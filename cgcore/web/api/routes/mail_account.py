@@ -27,6 +27,7 @@ from cgcore.web.api.mail_objects import (
 from cgcore.web.api.routes.base import TAGGED, Bench, build_router, problems
 from cgcore.web.api.scopes import Reader, Sender, Writer
 from cgcore.workbench import Workbench
+from cgcore.workbench.verdicts import verdict_texts
 
 __all__ = ["router"]
 
@@ -120,7 +121,7 @@ def _lines(workbench: Workbench, actor: Actor, run: Run) -> Iterator[str]:
             yield _line(step.to_json())
         written = len(now.steps)
         if now.verdict is not None:
-            yield _line(now.verdict.to_json())
+            yield _line(now.verdict.as_line(*verdict_texts(now.cell, now.verdict)))
 
 
 def _line(value: Mapping[str, Any]) -> str:
