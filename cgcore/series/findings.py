@@ -39,7 +39,8 @@ class Finding:
     @property
     def message(self) -> str:
         """One sentence that says what and why, made for whoever reads it now."""
-        return sentence("cgcore.series", self.code, **self._words())
+        # ``told``: a sentence of an earlier version, in which the values could not be recognised.
+        return str(self.values.get("told", "")) or sentence("cgcore.series", self.code, **self._words())
 
     @property
     def blocks(self) -> bool:

@@ -34,8 +34,10 @@ def script_directory() -> ScriptDirectory:
     return ScriptDirectory.from_config(config)
 
 
-def upgrade_to_head(database: Database) -> None:
+def upgrade_to_head(database: Database, *, until: str = "head") -> None:
     """Run every migration that the database lacks, in one transaction; two processes may start at once.
+
+    ``until`` names the last one to run.
 
     Raises :class:`StorageError` when the database stands at a revision this program does not know.
     """
@@ -46,7 +48,7 @@ def upgrade_to_head(database: Database) -> None:
         stored = database_revision(connection)
         if stored and stored not in known:
             raise StorageError("the database was written by a newer version", code="storage_newer")
-        _run(connection, script)
+        _run(connection, script, until)
         connection.commit()
 
 
@@ -79,9 +81,9 @@ def _take_lock(connection: Connection, *, sqlite: bool) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK_ID})
 
 
-def _run(connection: Connection, script: ScriptDirectory) -> None:
+def _run(connection: Connection, script: ScriptDirectory, until: str) -> None:
     def steps(revision: object, _context: object) -> list[object]:
-        return script._upgrade_revs("head", revision)  # type: ignore[arg-type]
+        return script._upgrade_revs(until, revision)  # type: ignore[arg-type]
 
     with EnvironmentContext(Config(), script, fn=steps, as_sql=False) as environment:  # type: ignore[arg-type]
         environment.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
