@@ -133,7 +133,7 @@ def test_the_mail_account_says_what_is_missing_next(workbench: Workbench) -> Non
         "mail_smtp_failed",
         "mail_changed",
     ]
-    assert seen[5].sentence
+    assert seen[5].about == workbench.runs.find_last(actor, Cell.SMTP)
     assert [line.at is not None for line in seen] == [False, False, False, True, True, True, True]
     assert seen[4].at == seen[3].at
     assert seen[3].values["folder"] == draft.sent_folder

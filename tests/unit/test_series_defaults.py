@@ -14,6 +14,7 @@ from cgcore.errors import InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor, Role
 from cgcore.series.defaults import EffectiveDefault, Reason, effective_default
 from cgcore.series.drafts import SeriesDraft
+from cgcore.series.findings import Finding
 from cgcore.series.guards import allows
 from cgcore.series.kinds import SeriesKind
 from cgcore.series.starters import StarterLayout
@@ -227,7 +228,8 @@ def test_resumen_says_how_the_series_stand(workbench_on_each: Workbench, admin: 
         (SectionState.WARNING, "series_finding"),
         (SectionState.ERROR, "series_finding"),
     ]
-    assert "«f» está desactivada" in broken.sentence
+    assert isinstance(broken.about, Finding)
+    assert "«f» está desactivada" in broken.about.message
 
 
 def test_resumen_names_a_broken_default_of_the_company_to_administrators(
@@ -242,8 +244,10 @@ def test_resumen_names_a_broken_default_of_the_company_to_administrators(
         section.defaults.save(actor, {T.QUOTE: "Q"}, None)
     section.save(admin, SeriesDraft("P", active=False, next_numbers={T.QUOTE: 1}), 1)
 
-    assert section.overview(admin).state is SectionState.ERROR
-    assert "«P» está desactivada" in section.overview(admin).sentence
+    line = section.overview(admin)
+    assert line.state is SectionState.ERROR
+    assert isinstance(line.about, Finding)
+    assert "«P» está desactivada" in line.about.message
     assert section.overview(luis).state is not SectionState.ERROR
 
 
