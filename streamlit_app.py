@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from cgcore.settings import load_settings
+from cgcore.web.app_page import AppPage
 from cgcore.web.assembly import Assembly
 from cgcore.web.assets import AssetFolder
 from cgcore.web.no_delay import NoDelay
@@ -14,6 +15,9 @@ from cgcore.web.paths import AFTER_END
 from cgcore.web.perimeter import Perimeter
 from cgcore.workbench import get_workbench
 from pages.ui.server import (
+    ADMIN_PAGES,
+    FIRST_PAGE,
+    PAGES,
     WANTED_MODULES,
     StreamlitTabs,
     admit_hosts,
@@ -33,15 +37,13 @@ assembly = Assembly(
     tabs=StreamlitTabs(),
 )
 
+static = Path(st.__file__).parent / "static"
+page = AppPage(static / "index.html", AssetFolder(static / "static", WANTED_MODULES), PAGES, ADMIN_PAGES, FIRST_PAGE)
+
 app = st.App(
     Path(__file__).parent / "pages" / "workbench.py",
     routes=assembly.routes(),
-    middleware=assembly.middleware(
-        app_page=Path(st.__file__).parent / "static" / "index.html",
-        component_pages=find_framed_pages(),
-        farewell=build_farewell(AFTER_END),
-        assets=AssetFolder(Path(st.__file__).parent / "static" / "static", WANTED_MODULES),
-    ),
+    middleware=assembly.middleware(page=page, component_pages=find_framed_pages(), farewell=build_farewell(AFTER_END)),
     lifespan=assembly.lifespan,
 )
 # Around all of it: only here is the server's own way to the connection still in sight.

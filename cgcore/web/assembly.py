@@ -17,7 +17,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from cgcore.errors import StorageError, UnsafeStart
 from cgcore.server_facts import ServerFacts
 from cgcore.texts import sentence
-from cgcore.web.assets import AssetFolder, Assets
+from cgcore.web.app_page import AppPage, AppPages
+from cgcore.web.assets import Assets
 from cgcore.web.console import announce_code, open_first_use, say
 from cgcore.web.first_use import FirstUsePages
 from cgcore.web.gate import Gate
@@ -75,15 +76,16 @@ class Assembly:
             Mount("/api/v1", LazyApi(self._get_workbench)),
         ]
 
-    def middleware(
-        self, *, app_page: Path, component_pages: Sequence[Path], farewell: bytes, assets: AssetFolder
-    ) -> list[Middleware]:
+    def middleware(self, *, page: AppPage, component_pages: Sequence[Path], farewell: bytes) -> list[Middleware]:
         """Return what every request passes, the outermost first; the arguments are those of the classes."""
         return [
-            Middleware(SecurityHeaders, perimeter=self._perimeter, app_page=app_page, component_pages=component_pages),
+            Middleware(
+                SecurityHeaders, perimeter=self._perimeter, app_page=page.source, component_pages=component_pages
+            ),
             Middleware(Gate, get_workbench=self._get_workbench, perimeter=self._perimeter, farewell=farewell),
             Middleware(Uploads, tabs=self._tabs),
-            Middleware(Assets, assets=assets),
+            Middleware(Assets, assets=page.assets),
+            Middleware(AppPages, page=page, routes=self.routes),
         ]
 
     def lifespan(self, _app: Any) -> AbstractAsyncContextManager[None]:

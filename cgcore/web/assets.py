@@ -13,10 +13,9 @@ from typing import Any
 from anyio import to_thread
 
 from cgcore.once import once
-from cgcore.web.gate import IDENTITY_HEADER
 from cgcore.web.perimeter import read_headers
 
-__all__ = ["AssetFolder", "Assets"]
+__all__ = ["AssetFolder", "Assets", "accepts_gzip"]
 
 _PREFIX = "/static/"
 # Nothing to gain in what is packed already (fonts, pictures).
@@ -63,11 +62,11 @@ class AssetFolder:
         return self._ready[name]
 
     @once
-    def preloads(self) -> bytes:
-        """The value of a ``Link`` header (RFC 8288) that names the wanted modules and what they import.
+    def wanted_files(self) -> tuple[str, ...]:
+        """The names of the wanted modules and of what they import.
 
-        Without it the browser learns of each only when the first element of its kind arrives, one layer of imports
-        after the other.
+        A page that does not name them makes the browser learn of each only when the first element of its kind arrives,
+        one layer of imports after the other.
         """
         found: dict[str, None] = {}
         waiting = [name for stem in self.wanted for name in self._names if name.startswith(f"js/{stem}.")]
@@ -76,11 +75,16 @@ class AssetFolder:
             if name in self._names and name not in found:
                 found[name] = None
                 waiting += [f"js/{other}" for other in _IMPORTED.findall((self.folder / name).read_text("utf-8"))]
-        return ", ".join(f"<{_PREFIX}{name}>; rel=modulepreload" for name in found).encode("ascii")
+        return tuple(found)
+
+
+def accepts_gzip(headers: dict[str, str]) -> bool:
+    """Return whether whoever asks takes gzip (RFC 9110, 12.5.3)."""
+    return _ACCEPTS_GZIP.search(headers.get("accept-encoding", "")) is not None
 
 
 class Assets:
-    """ASGI middleware inside the gate: answers for the files of ``assets`` itself, and announces the wanted ones."""
+    """ASGI middleware inside the gate: answers for the files of ``assets`` itself."""
 
     def __init__(self, app: Any, *, assets: AssetFolder) -> None:
         self._app = app
@@ -88,40 +92,27 @@ class Assets:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer, or pass the request on."""
-        if scope["type"] != "http" or scope["method"] != "GET":
-            await self._app(scope, receive, send)
-        elif scope["path"].startswith(_PREFIX):
-            await self._answer(scope, receive, send)
-        elif any(name == IDENTITY_HEADER for name, _ in scope["headers"]):
-            await self._app(scope, receive, self._announcing(send))
+        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"].startswith(_PREFIX):
+            await self._answer(scope, send)
         else:
-            # A page before the log-in: its visitor would not get them yet.
             await self._app(scope, receive, send)
 
-    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _answer(self, scope: Any, send: Any) -> None:
         asset = await to_thread.run_sync(self._assets.find, scope["path"].removeprefix(_PREFIX))
         if asset is None:
-            await self._app(scope, receive, send)
+            # Streamlit would answer with its page.
+            await _send(send, 404, [(b"content-type", b"text/plain")], b"")
             return
-        packed = asset.packed and _ACCEPTS_GZIP.search(read_headers(scope).get("accept-encoding", ""))
-        body = asset.packed if packed else asset.plain
-        headers = [(b"content-type", asset.type), (b"content-length", str(len(body)).encode()), _KEEP]
+        packed = asset.packed and accepts_gzip(read_headers(scope))
+        headers = [(b"content-type", asset.type), _KEEP]
         if asset.packed:
             headers.append((b"vary", b"accept-encoding"))
         if packed:
             headers.append((b"content-encoding", b"gzip"))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-    def _announcing(self, send: Any) -> Any:
-        async def announce(message: Any) -> None:
-            if message["type"] == "http.response.start" and _is_page(message) and self._assets.preloads:
-                message = {**message, "headers": [*message["headers"], (b"link", self._assets.preloads)]}
-            await send(message)
-
-        return announce
+        await _send(send, 200, headers, asset.packed if packed else asset.plain)
 
 
-def _is_page(message: Any) -> bool:
-    kinds = [value for name, value in message.get("headers", ()) if name.lower() == b"content-type"]
-    return message["status"] == 200 and bool(kinds) and kinds[0].startswith(b"text/html")
+async def _send(send: Any, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    headers = [*headers, (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -79,7 +79,7 @@ class Gate:
         elif (known := await self._identify(scope, headers)) is None:
             await _redirect(send, _enter_link(scope))
         else:
-            await self._app(_with_identity(scope, known), receive, send)
+            await self._app(_without_origin(_with_identity(scope, known)), receive, send)
 
     async def _pass_socket(self, scope: Any, receive: Any, send: Any) -> None:
         headers = read_headers(scope)
@@ -93,7 +93,7 @@ class Gate:
         socket = Socket(send)
         self._live.add(known.requester.session_hash, socket)
         try:
-            await self._app(_with_identity(scope, known), receive, socket.send)
+            await self._app(_with_one_host(_with_identity(scope, known)), receive, socket.send)
         finally:
             self._live.remove(known.requester.session_hash, socket)
 
@@ -142,7 +142,7 @@ def _look_up(identity: IdentitySection, token: Secret) -> _Known | None:
 
         problem = problem_text(error.code)
         raise _KeyTrouble(f"{problem.title} {problem.fix}") from None
-    return _Known(Requester(actor.session_hash, actor.user_id), header.encode("ascii"))
+    return _Known(Requester(actor.session_hash, actor.user_id, actor.is_admin), header.encode("ascii"))
 
 
 def _with_identity(scope: Any, known: _Known) -> Any:
@@ -159,6 +159,24 @@ def _place(scope: Any) -> list[tuple[bytes, bytes]]:
 def _without_identity(scope: Any) -> Any:
     kept = [header for header in scope["headers"] if header[0].lower() not in (IDENTITY_HEADER, _PLACE_HEADER)]
     return {**scope, "headers": kept}
+
+
+def _with_one_host(scope: Any) -> Any:
+    """Return a websocket's scope whose Host is that of its Origin, which was judged before.
+
+    A proxy may ask for another host than the browser did. Streamlit compares the two, and where they differ asks a
+    service in the internet for this machine's address.
+    """
+    origin = next((value for name, value in scope["headers"] if name.lower() == b"origin"), b"")
+    if not origin:
+        return scope
+    kept = [header for header in scope["headers"] if header[0].lower() != b"host"]
+    return {**scope, "headers": [*kept, (b"host", origin.rpartition(b"/")[2])]}
+
+
+def _without_origin(scope: Any) -> Any:
+    """Return a request's scope without its Origin, which was judged before: Streamlit would do it in the same way."""
+    return {**scope, "headers": [header for header in scope["headers"] if header[0].lower() != b"origin"]}
 
 
 def _enter_link(scope: Any) -> str:

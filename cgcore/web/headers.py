@@ -18,6 +18,9 @@ __all__ = ["SecurityHeaders", "build_policy", "hash_inline_scripts"]
 _log = logging.getLogger(__name__)
 
 _INLINE_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
+_SECURE = re.compile(rb";\s*secure\s*(?:;|$)", re.IGNORECASE)
+# Proxies take a head of 4 kB (nginx, proxy_buffer_size); all of ours together stay below 3 kB.
+_MAX_FILE_NAME = 1000
 _COMPONENT_PREFIX = "/component/"
 _NO_STORE_PREFIXES = ("/api/", "/entrar", "/salir", "/primer-uso", "/nueva-contrasena/", "/salud")
 
@@ -110,10 +113,25 @@ class SecurityHeaders:
             added.append((b"content-security-policy", policy))
         if self._perimeter.is_secure(scope, read_headers(scope)):
             added.append(_TRANSPORT)
+            headers = [_with_secure(*header) for header in headers]
         if path.startswith(_NO_STORE_PREFIXES):
             headers = [header for header in headers if header[0].lower() != b"cache-control"]
-            added.append((b"cache-control", b"no-store"))
-        return headers + added
+            # A proxy that packs an answer renames its ETag (RFC 9111, 5.2.2.6, for those that honour it).
+            added.append((b"cache-control", b"no-store, no-transform"))
+        return [_shortened(*header) for header in headers] + added
+
+
+def _with_secure(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """Return a header; a cookie in it, whoever sets it, goes over TLS only (RFC 6265, 4.1.2.5)."""
+    if name.lower() != b"set-cookie" or _SECURE.search(value):
+        return name, value
+    return name, value + b"; Secure"
+
+
+def _shortened(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """Return a header; the name of a download that would not fit is left to the browser."""
+    long = len(value) > _MAX_FILE_NAME and name.lower() == b"content-disposition"
+    return name, (value.partition(b";")[0] if long else value)
 
 
 async def _send_failure(send: Any) -> None:

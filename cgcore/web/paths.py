@@ -32,7 +32,8 @@ _RESET_LINK = re.compile(re.escape(NEW_PASSWORD) + r"[0-9A-Za-z-]{1,64}")
 _NEXT_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
 # What a browser asks for on behalf of a page is no place to go to.
 _NOT_PLACES = (ENTER, LEAVE, FIRST_USE, HEALTH, NEW_PASSWORD, "/_stcore", "/static/", "/media/", "/component/", "/api/")
-_MAX_NEXT = 2000
+# As it stands in a header, where all of them together have to stay below 3 kB.
+_MAX_NEXT = 1500
 
 
 def is_public(path: str) -> bool:
@@ -56,7 +57,11 @@ def safe_next(target: str) -> str:
     A log-in that sends people to any address would lend our name to others (CWE-601): one slash at the start, no
     backslash, no control character, no host.
     """
-    if not target.startswith("/") or target.startswith("//") or len(target) > _MAX_NEXT:
+    if (
+        not target.startswith("/")
+        or target.startswith("//")
+        or len(quote(target, safe="", errors="replace")) > _MAX_NEXT
+    ):
         return "/"
     if _NEXT_FORBIDDEN.search(target) or target.startswith(_NOT_PLACES):
         return "/"

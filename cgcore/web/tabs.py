@@ -17,6 +17,7 @@ class Requester:
 
     session_hash: str
     user_id: int
+    is_admin: bool = False
 
 
 class Tabs(Protocol):

@@ -19,6 +19,9 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from cgcore.server_facts import PLACE_HEADER, ServerFacts
 
 __all__ = [
+    "ADMIN_PAGES",
+    "FIRST_PAGE",
+    "PAGES",
     "WANTED_MODULES",
     "StreamlitTabs",
     "admit_hosts",
@@ -30,6 +33,18 @@ __all__ = [
     "read_facts",
 ]
 
+# The addresses of the pages that the router registers; the first is at «/».
+FIRST_PAGE = "resumen"
+ADMIN_PAGES = frozenset({"administracion"})
+PAGES = ADMIN_PAGES | {
+    "actividad",
+    "api-key",
+    "bandeja-de-pruebas",
+    "cuenta-mail",
+    "mi-usuario",
+    "series-por-defecto",
+    "valores-por-defecto",
+}
 # The browser's modules of the elements that nearly every page has.
 WANTED_MODULES = ("Button", "ButtonGroup", "Expander", "Popover", "Selectbox", "TextInput")
 _UPLOADER = "file_uploader_state_value"

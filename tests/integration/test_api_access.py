@@ -314,7 +314,7 @@ def test_the_answers_are_stored_nowhere_and_open_to_no_other_site(
         ]
 
     assert [answer.status_code for answer in answers] == [200, 404, 405, 200, 405, 422]
-    assert {answer.headers["Cache-Control"] for answer in answers} == {"no-store"}
+    assert {answer.headers["Cache-Control"] for answer in answers} == {"no-store, no-transform"}
     assert {answer.headers["X-Content-Type-Options"] for answer in answers} == {"nosniff"}
     assert not [name for answer in answers for name in answer.headers if name.startswith("access-control")]
     assert all(answer.json()["code"] in list(ProblemCode) for answer in answers if answer.status_code >= 400)
@@ -393,7 +393,7 @@ def test_a_store_that_fails_is_a_problem_like_any_other(
 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Cache-Control"] == "no-store, no-transform"
     assert "S3cr3t" not in answer.text
 
 
@@ -411,7 +411,7 @@ def test_a_fault_of_ours_is_a_problem_without_a_trace(
         answer = client.get("/me")
 
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Cache-Control"] == "no-store, no-transform"
     assert "S3cr3t" not in answer.text
 
 

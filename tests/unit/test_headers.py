@@ -18,6 +18,7 @@ from pages.ui.server import find_framed_pages
 from tests.servers.asgi import TestClient, answer_lifespan
 
 LOADER = "start(1)"
+COOKIES = (b"_streamlit_xsrf=2|a; Path=/; SameSite=Lax", b"secure=1; Path=/", b"own=1; secure; HttpOnly")
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:
@@ -28,6 +29,10 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
         raise RuntimeError("S3cr3t-ñ")
     headers = [(b"content-security-policy", b"default-src 'none'")] if scope["path"] == "/api/v1/docs" else []
     headers.append((b"cache-control", b"public, max-age=600"))
+    headers += [(b"set-cookie", cookie) for cookie in COOKIES]
+    headers.append(
+        (b"content-disposition", b"attachment; filename*=utf-8''" + b"%C3%B1" * int(scope["query_string"] or 1))
+    )
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"ok"})
 
@@ -80,7 +85,7 @@ def test_nobody_frames_a_page_and_only_we_frame_a_component(client: TestClient) 
 def test_log_in_and_api_are_not_stored(client: TestClient) -> None:
     """Whatever the app said; files may be."""
     for path in ("/entrar", "/primer-uso", "/nueva-contrasena/x", "/api/v1/series", "/salir"):
-        assert client.get(path).headers.get_list("cache-control") == ["no-store"]
+        assert client.get(path).headers.get_list("cache-control") == ["no-store, no-transform"]
     assert client.get("/static/a.js").headers["cache-control"] == "public, max-age=600"
 
 
@@ -105,6 +110,22 @@ def test_under_tls_the_browser_is_told_to_stay_there(pages: tuple[Path, Path]) -
         headers = tls.get("/").headers
 
     assert headers["strict-transport-security"] == "max-age=31536000"
+
+
+def test_under_tls_every_cookie_is_secure_whoever_sets_it(pages: tuple[Path, Path], client: TestClient) -> None:
+    """Streamlit's own as well; one that is already stays, and without TLS a browser would not take them."""
+    perimeter = Perimeter(public_url="https://config.example.es")
+    with TestClient(SecurityHeaders(_app, perimeter=perimeter, app_page=pages[0]), base_url="http://localhost") as tls:
+        cookies = tls.get("/").headers.get_list("set-cookie")
+
+    assert cookies == [f"{COOKIES[0].decode()}; Secure", f"{COOKIES[1].decode()}; Secure", COOKIES[2].decode()]
+    assert client.get("/").headers.get_list("set-cookie") == [cookie.decode() for cookie in COOKIES]
+
+
+def test_a_long_name_of_a_download_does_not_burst_the_head(client: TestClient) -> None:
+    """It is left out, and the file is still a download; a usual one stays."""
+    assert client.get("/media/a.pdf?900").headers["content-disposition"] == "attachment"
+    assert client.get("/media/a.pdf?9").headers["content-disposition"].endswith("%C3%B1" * 9)
 
 
 def test_a_page_that_is_not_there_does_not_stop_the_start(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ PUBLIC_PATHS = frozenset({SPECIFICATION_PATH, DOCS_PATH, PAIRING_PATH})
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 # What is read of a caller without a key: up to 9999 bytes.
 _SMALL_BODY = re.compile(r"[0-9]{1,4}")
-_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_HEADERS = [(b"cache-control", b"no-store, no-transform"), (b"x-content-type-options", b"nosniff")]
 
 
 class FrontDoor:
