@@ -10,7 +10,7 @@ from urllib.parse import unquote
 __all__ = ["HEAD_REVISION", "is_current"]
 
 # The newest migration. Compared with the stored revision, so that Alembic is imported only when they differ.
-HEAD_REVISION = "0003"
+HEAD_REVISION = "0004"
 
 _SQLITE = "sqlite:///"
 

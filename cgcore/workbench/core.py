@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cgcore.vault import Vault
     from cgcore.workbench.activity import ActivitySection
     from cgcore.workbench.company import CompanySection
+    from cgcore.workbench.drafts import DraftsSection
     from cgcore.workbench.identity import IdentitySection
     from cgcore.workbench.keys import KeysSection
     from cgcore.workbench.mail_account import MailAccountSection
@@ -60,7 +61,7 @@ class Workbench:
 
     def close(self) -> None:
         """Stop what was started (test mailbox, workers) and close the database."""
-        for name in ("test_mailbox", "runs", "keys", "database"):
+        for name in ("test_mailbox", "runs", "keys", "drafts", "database"):
             if self.is_open(name):
                 vars(self)[name].close()
 
@@ -154,6 +155,13 @@ class Workbench:
         from cgcore.workbench.portable import PortableSection
 
         return PortableSection(self)
+
+    @once
+    def drafts(self) -> DraftsSection:
+        """What people have typed and not saved yet."""
+        from cgcore.workbench.drafts import DraftsSection
+
+        return DraftsSection(self)
 
     @once
     def keys(self) -> KeysSection:

@@ -151,6 +151,14 @@ USE_CASES: dict[str, UseCase] = {
         lambda w, a, _o: w.series.defaults.list_overridden(a, [T.QUOTE]), **FOR_ADMINS
     ),
     "series.defaults.check_choice": UseCase(lambda w, a, _o: w.series.defaults.check_choice(a, T.QUOTE, "P")),
+    "drafts.keep": personal(lambda w, a: w.drafts.keep(a, "profile", "tab", {})),
+    "drafts.drop": personal(lambda w, a: w.drafts.drop(a, "profile", "tab")),
+    "drafts.list_drafts": personal(lambda w, a: w.drafts.list_drafts(a, "profile")),
+    "drafts.find": personal(lambda w, a: w.drafts.find(a, "profile", "tab")),
+    "drafts.move_tab": personal(lambda w, a: w.drafts.move_tab(a, "tab", "new")),
+    "drafts.marks": personal(lambda w, a: w.drafts.marks(a)),
+    "drafts.find_trouble": personal(lambda w, a: w.drafts.find_trouble(a, "profile", "tab")),
+    "drafts.flush": personal(lambda w, a: w.drafts.flush(a)),
     "series.checks.start": personal(lambda w, a: _ended(w, a, w.series.checks.start(a))),
     "series.checks.find_last": personal(lambda w, a: w.series.checks.find_last(a)),
     "series.checks.overview": personal(lambda w, a: w.series.checks.overview(a)),
@@ -270,7 +278,7 @@ DOORS: dict[str, tuple[Callable[[Workbench], Any], Any]] = {
 }
 # What nobody outside the house calls: part of another use case, of the start, of the gate or of the command line.
 INNER = {
-    *("activity.record", "series.record_use", "runs.start", "runs.close"),
+    *("activity.record", "series.record_use", "runs.start", "runs.close", "drafts.close"),
     *("identity.consume_code", "identity.consume_grant", "identity.switch_account", "identity.issue_code"),
     *("identity.tell_ended", "identity.on_sessions_end", "identity.sign_identity"),
     *("identity.create_configured_admin", "identity.renew_first_use_code", "identity.issue_first_use_code"),
@@ -318,6 +326,7 @@ def _furnish(workbench: Workbench, person: Actor) -> None:
     workbench.series.defaults.save(person, {T.QUOTE: "P"}, None)
     workbench.keys.issue(person, _grant(workbench, person, ISSUE_ACTION), mark, frozenset(Scope))
     _ended(workbench, person, workbench.series.checks.start(person))
+    workbench.drafts.keep(person, "profile", "tab", {"full_name": mark})
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ def test_an_older_database_is_brought_up_to_date(database: Database) -> None:
     drop = "DROP TRIGGER activity_no_replace" if database.is_sqlite else "DROP TRIGGER activity_no_truncate ON activity"
     with database.engine.begin() as connection:
         connection.exec_driver_sql(drop)
+        connection.exec_driver_sql("DROP TABLE draft")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
 
     again = open_database(database.url.render_as_string(hide_password=False))

@@ -5,6 +5,7 @@ from sqlmodel import SQLModel
 from cgcore.storage.tables.activity import ActivityRow, VaultRecordRow
 from cgcore.storage.tables.api_keys import ApiCallDayRow, ApiCallRow, ApiKeyRow
 from cgcore.storage.tables.company import CompanyRow, CompanySeriesRow
+from cgcore.storage.tables.drafts import DraftRow
 from cgcore.storage.tables.identity import GrantRow, LoginSessionRow, OneTimeCodeRow, ThrottleRow, UserRow
 from cgcore.storage.tables.mail import MailAccountRow, OutboundMessageRow, ProbeRunRow
 from cgcore.storage.tables.series import SeriesDefaultRow, SeriesNumberRow, SeriesRow
@@ -17,6 +18,7 @@ __all__ = [
     "ApiKeyRow",
     "CompanyRow",
     "CompanySeriesRow",
+    "DraftRow",
     "GrantRow",
     "LoginSessionRow",
     "MailAccountRow",
