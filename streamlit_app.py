@@ -8,11 +8,10 @@ import streamlit as st
 
 from cgcore.settings import load_settings
 from cgcore.web.app_page import AppPage
-from cgcore.web.assembly import Assembly
+from cgcore.web.assembly import Assembly, NoDelay
 from cgcore.web.assets import AssetFolder
-from cgcore.web.no_delay import NoDelay
+from cgcore.web.origins import Perimeter
 from cgcore.web.paths import AFTER_END
-from cgcore.web.perimeter import Perimeter
 from cgcore.workbench import get_workbench
 from pages.ui.server import (
     ADMIN_PAGES,

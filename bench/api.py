@@ -93,8 +93,8 @@ def _serve(folder: Path, kind: str, pipe: Connection) -> None:
     import uvicorn
 
     from cgcore.settings import load_settings
-    from cgcore.web.api.allowance import Allowance
     from cgcore.web.api.app import build_api
+    from cgcore.web.api.scopes import Allowance
     from cgcore.workbench import open_workbench
 
     settings = load_settings(data_dir=folder / "data", config_dir=folder / "config")

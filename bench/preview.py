@@ -9,7 +9,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from bench.figures import Figure
 from cgcore.documents import DocumentType
-from cgcore.templates.defaults import default_source
+from cgcore.templates.stored import default_source
 from tests.servers.browser import BROWSER_FLAGS, find_browser, log_in, settled, watch
 from tests.servers.daemon import make_folder, remove
 from tests.servers.house import furnish

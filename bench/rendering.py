@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from bench.figures import Figure
 from cgcore.documents import DocumentType
-from cgcore.templates.compiled import CompiledTemplate, TemplateSource, compile_template
-from cgcore.templates.defaults import default_source
+from cgcore.templates.compile import CompiledTemplate, TemplateSource, compile_template
 from cgcore.templates.render import render
+from cgcore.templates.stored import default_source
 
 __all__ = ["run"]
 

@@ -6,12 +6,12 @@ import streamlit as st
 
 from cgcore.workbench import get_workbench
 from pages.ui.admin.company_panel import CompanyPanel
-from pages.ui.admin.copy_panel import CopyPanel
-from pages.ui.admin.series_panel import SeriesPanel
-from pages.ui.admin.users_panel import UsersPanel
+from pages.ui.admin.series import SeriesPanel
+from pages.ui.admin.users import UsersPanel
 from pages.ui.editing import draw_notices, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
+from pages.ui.portable import CopyPanel
 from pages.ui.texts import administration as texts
 
 PAGE = "administration"

@@ -7,14 +7,9 @@ import streamlit as st
 from cgcore.workbench import get_workbench
 from pages.ui.heads import page_title
 from pages.ui.identity import require_actor
+from pages.ui.keys.cells import draw_key_list, draw_snippets, draw_usage_cell
 from pages.ui.keys.check_cell import draw_check_cell
-from pages.ui.keys.dialogs import ask_issue
-from pages.ui.keys.holding import held_key, held_pairing
-from pages.ui.keys.key_list import draw_key_list
-from pages.ui.keys.pairing_dialog import ask_pairing, show_pairing
-from pages.ui.keys.shown import show_key
-from pages.ui.keys.snippets import draw_snippets
-from pages.ui.keys.usage_cell import draw_usage_cell
+from pages.ui.keys.dialogs import ask_issue, ask_pairing, held_key, held_pairing, show_key, show_pairing
 from pages.ui.keys.view import KeysPage
 from pages.ui.texts import api_key as texts
 

@@ -10,7 +10,7 @@ from cgcore.workbench import get_workbench
 from pages.ui.editing import draw_notices, store, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
-from pages.ui.mail import account_cell, server_cells, test_mail_cell
+from pages.ui.mail import account_cell, server_cells, test_cell
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
 from pages.ui.texts import mail_account as texts
@@ -43,4 +43,4 @@ page = MailPage(workbench, actor, form, bar)
 account_cell.draw(page)
 server_cells.draw_outgoing(page)
 server_cells.draw_incoming(page)
-test_mail_cell.draw(page)
+test_cell.draw(page)

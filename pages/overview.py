@@ -6,7 +6,7 @@ import streamlit as st
 
 from cgcore.errors import InvalidInput
 from cgcore.runs import Run
-from cgcore.series.findings import Finding
+from cgcore.series.series import Finding
 from cgcore.workbench import get_workbench
 from cgcore.workbench.overview import OverviewLine, SectionState
 from cgcore.workbench.verdicts import verdict_texts
@@ -15,7 +15,7 @@ from pages.ui.heads import page_title
 from pages.ui.identity import require_actor
 from pages.ui.moments import when
 from pages.ui.problems import draw_problems
-from pages.ui.results import draw_step, escape, follow
+from pages.ui.runs import draw_step, escape, follow
 from pages.ui.texts import common
 from pages.ui.texts import overview as texts
 

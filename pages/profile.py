@@ -12,7 +12,7 @@ from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
 from pages.ui.portable import draw_portable
 from pages.ui.profile import password, sessions
-from pages.ui.results import escape
+from pages.ui.runs import escape
 from pages.ui.texts import profile as texts
 
 PAGE = "profile"

@@ -13,16 +13,11 @@ from pages.ui.editing import draw_stale, wants_save
 from pages.ui.editor import rich_text
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
-from pages.ui.results import draw_run
-from pages.ui.sending.actions import draw_signature_actions
-from pages.ui.sending.address import find_tab
-from pages.ui.sending.checks import draw_checks
-from pages.ui.sending.drafts import PAGE, load_drafts
-from pages.ui.sending.portable import draw_portable
-from pages.ui.sending.summary import draw_head
-from pages.ui.sending.type_tab import draw_type
-from pages.ui.sending.view import SendingPage
-from pages.ui.sent import draw_sent
+from pages.ui.runs import draw_run, draw_sent
+from pages.ui.templates.drafts import PAGE, load_drafts
+from pages.ui.templates.portable import draw_portable
+from pages.ui.templates.type_tab import draw_checks, draw_signature_actions, draw_type
+from pages.ui.templates.view import SendingPage, draw_head, find_tab
 from pages.ui.texts import sending_defaults as texts
 
 actor = require_actor()

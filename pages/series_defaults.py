@@ -8,10 +8,10 @@ from cgcore.workbench import get_workbench
 from pages.ui.editing import draw_notices, store, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
-from pages.ui.results import escape
-from pages.ui.series import check_cell, everybody
-from pages.ui.series.form import DefaultsForm
-from pages.ui.series.rows import draw_groups, draw_search
+from pages.ui.runs import escape
+from pages.ui.series import check_cell
+from pages.ui.series import target as everybody
+from pages.ui.series.rows import DefaultsForm, draw_groups, draw_search
 from pages.ui.series.target import Whose, choose_target, read_target
 from pages.ui.texts import series_defaults as texts
 

@@ -9,7 +9,7 @@ import streamlit as st
 from cgcore.identity.actor import Actor
 from cgcore.workbench import get_workbench
 from pages.ui.identity import require_actor
-from pages.ui.keys.holding import forget
+from pages.ui.keys.dialogs import forget
 from pages.ui.problems import storage_failures_told
 from pages.ui.texts import common as texts
 from pages.ui.toasts import draw_toast
@@ -26,7 +26,7 @@ def _pages(actor: Actor) -> dict[str, list[st.Page]]:
         _page("api_key", "api-key", "key", texts.PAGE_API_KEY, texts.HELP_API_KEY),
     ]
     work = [
-        _page("test_mailbox", "bandeja-de-pruebas", "inbox", texts.PAGE_TEST_MAILBOX, texts.HELP_TEST_MAILBOX),
+        _page("sandbox", "bandeja-de-pruebas", "inbox", texts.PAGE_TEST_MAILBOX, texts.HELP_TEST_MAILBOX),
         _page("activity", "actividad", "history", texts.PAGE_ACTIVITY, texts.HELP_ACTIVITY),
     ]
     house = [_page("profile", "mi-usuario", "person", texts.PAGE_PROFILE, texts.HELP_PROFILE)]

@@ -1,23 +1,46 @@
-"""A stored API key: what the page lists, what the check reads, and the state of both at a moment."""
+"""An API key's life: asked for, issued, stored, checked, paired; a value at each moment, and nothing that does I/O."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import unicodedata
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from urllib.parse import urlencode
 
-from cgcore.identity.actor import Role, Scope
+from cgcore.api_keys.form import KeyParts
+from cgcore.errors import FieldProblem, InvalidInput
+from cgcore.identity.actor import Actor, Role, Scope
+from cgcore.texts import sentence
+from cgcore.vault.secret import Secret
 
 __all__ = [
+    "ISSUE_ACTION",
     "KEPT_CALLS",
     "LAST_USED_EVERY",
+    "MAX_DEVICE",
+    "MAX_LIVE_KEYS",
+    "PAIRING_LIFETIME",
+    "PAIR_ACTION",
+    "ROLL_ACTION",
     "ROLL_GRACE",
+    "IssuedKey",
     "KeyRecord",
+    "KeyRequest",
     "KeyState",
+    "Pairing",
     "StoredKey",
+    "admit",
+    "build_payload",
+    "digest_secret",
     "dump_scopes",
     "key_state",
     "parse_scopes",
+    "problem",
+    "refuse_too_many",
 ]
 
 # A replaced key lives this long, or until its successor is first used: a lost answer must lock nobody out.
@@ -106,3 +129,114 @@ def parse_scopes(text: str) -> frozenset[Scope]:
 def dump_scopes(scopes: frozenset[Scope]) -> str:
     """Return the scopes as one text, in their own order."""
     return " ".join(scope.value for scope in Scope if scope in scopes)
+
+
+# What a grant must be for: each lets one new key come into being.
+ISSUE_ACTION = "api_key_issue"
+ROLL_ACTION = "api_key_roll"
+PAIR_ACTION = "api_key_pair"
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A new key, shown once. ``old_expires``: until when the key it replaces is still heard, if it replaces one."""
+
+    key: Secret
+    id: str
+    old_expires: datetime | None = None
+
+
+MAX_DEVICE = 60
+MAX_LIVE_KEYS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRequest:
+    """A key to be: the name of the application or device, what it may do, and until when (``None``: no end)."""
+
+    device: str
+    scopes: frozenset[Scope]
+    expires: datetime | None = None
+
+    @classmethod
+    def checked(cls, device: str, scopes: Collection[Scope], expires: datetime | None, *, now: datetime) -> KeyRequest:
+        """Return the request with a tidy name. Raises :class:`InvalidInput` naming every wrong field."""
+        name = _one_line(device)
+        problems = [
+            *(() if name else (problem("device", "empty_device"),)),
+            *((problem("device", "long_device", limit=MAX_DEVICE),) if len(name) > MAX_DEVICE else ()),
+            *(() if scopes else (problem("scopes", "no_scopes"),)),
+            *((problem("expires", "past_expiry"),) if expires is not None and expires <= now else ()),
+        ]
+        if problems:
+            raise InvalidInput(*problems)
+        return cls(name, frozenset(scopes), expires)
+
+
+def refuse_too_many(keys: Iterable[KeyRecord], now: datetime) -> None:
+    """Raise :class:`InvalidInput` when a user has as many live keys as one may have."""
+    if sum(key.state(now).is_heard for key in keys) >= MAX_LIVE_KEYS:
+        raise InvalidInput(problem("device", "too_many_keys", limit=MAX_LIVE_KEYS))
+
+
+def problem(name: str, code: str, **values: object) -> FieldProblem:
+    """Return the problem of one field with its Spanish sentence."""
+    return FieldProblem(name, code, sentence("cgcore.api_keys", code, **values))
+
+
+def _one_line(text: str) -> str:
+    # Categories C* are control, format and unassigned characters: none belongs in a name.
+    kept = "".join(" " if unicodedata.category(character).startswith("C") else character for character in text)
+    return " ".join(unicodedata.normalize("NFC", kept).split())
+
+
+# Compared when there is no such key: the same work, and no secret has this digest.
+_NO_DIGEST = "0" * 64
+
+
+def digest_secret(secret: Secret, pepper: bytes) -> str:
+    """Return the HMAC-SHA256 of ``secret`` under ``pepper`` as hex.
+
+    A fast digest is right here: the secret is random, not chosen by a person (OWASP ASVS 6.5.2).
+    """
+    return hmac.new(pepper, secret.reveal().encode("ascii"), hashlib.sha256).hexdigest()
+
+
+def admit(parts: KeyParts, stored: StoredKey | None, *, pepper: bytes, now: datetime, ip: str = "") -> Actor | None:
+    """Return who acts with the key, or ``None``: unknown, wrong, revoked, expired and disabled are one answer.
+
+    An unknown key costs the same digest and comparison as a known one.
+    """
+    expected = stored.digest if stored else _NO_DIGEST
+    if not hmac.compare_digest(expected, digest_secret(parts.secret, pepper)) or stored is None:
+        return None
+    state = key_state(now, revoked=stored.revoked, expires=stored.expires, retires=stored.retires)
+    if not state.is_heard or not stored.user_active:
+        return None
+    return Actor(
+        user_id=stored.user_id,
+        username=stored.username,
+        full_name=stored.full_name,
+        mail=stored.mail,
+        role=stored.role,
+        key_id=stored.id,
+        scopes=stored.scopes,
+        ip=ip,
+    )
+
+
+PAIRING_LIFETIME = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """An open pairing: the one-time code, the text of the QR code, and when both stop working."""
+
+    code: Secret
+    payload: Secret
+    expires: datetime
+
+
+def build_payload(address: str, code: Secret) -> Secret:
+    """Return the text of the QR code: ``cloud-gestion:pair?`` with the API's address and the one-time code."""
+    return Secret("cloud-gestion:pair?" + urlencode({"api": address, "code": code.reveal()}))

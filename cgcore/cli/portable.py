@@ -65,7 +65,7 @@ def _operator() -> Actor:
 
 
 def _print_plan(plan: ImportPlan) -> None:
-    from cgcore.portable.problems import portable_sentence
+    from cgcore.portable.reading import portable_sentence
 
     if not plan.changes:
         print(portable_sentence("nothing_changes"))

@@ -86,7 +86,7 @@ def _run(request: ProbeRequest, *, as_json: bool) -> int:
     from cgcore.mail.diagnosis.texts import build_verdict, verdict_texts
     from cgcore.mail.probe import environment_from, probe
     from cgcore.runs import Status
-    from cgcore.workbench.test_mailbox import list_known_targets
+    from cgcore.workbench.sandbox import list_known_targets
 
     settings = _settings()
     env = environment_from(settings, trusted_targets=list_known_targets(settings))

@@ -31,7 +31,7 @@ def render_command(
     Exit code 0 whatever the checks say, 2 for what is no such request.
     """
     from cgcore.errors import InvalidInput, NotFound
-    from cgcore.templates.request import parse_document_type, parse_request
+    from cgcore.templates.render import parse_document_type, parse_request
 
     try:
         kind = parse_document_type(document_type)
@@ -61,8 +61,8 @@ def _render(user: str, kind: Any, request: Any) -> dict[str, Any]:
         from cgcore.workbench import get_workbench
 
         return get_workbench().templates.render_for_user(user, kind, request).to_dict()
-    from cgcore.templates.defaults import default_source
     from cgcore.templates.render import render
+    from cgcore.templates.stored import default_source
 
     return render(kind, request.source(default_source(kind)), request.variables).to_dict()
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cgcore.texts import sentence
-from cgcore.vault.place import PlaceKind
+from cgcore.vault.selection import PlaceKind
 
 __all__ = ["app"]
 

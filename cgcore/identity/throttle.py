@@ -1,4 +1,4 @@
-"""How long a guesser waits: exponential from one second, per account and per source, never for ever."""
+"""How long what guards a log-in lasts, and how long a guesser waits (source: OWASP ASVS 5.0, V6 and V7)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 
-__all__ = ["FORGET_AFTER", "ThrottleKey", "account_key", "delay_after", "source_key"]
+__all__ = [
+    "FIRST_USE_CODE",
+    "FORGET_AFTER",
+    "GRANT",
+    "RESET_LINK",
+    "SESSION_ABSOLUTE",
+    "SESSION_IDLE",
+    "SESSION_SEEN_EVERY",
+    "ThrottleKey",
+    "account_key",
+    "delay_after",
+    "source_key",
+]
 
 _LONGEST = timedelta(minutes=5)
 FORGET_AFTER = timedelta(hours=1)
@@ -48,3 +60,22 @@ def delay_after(failures: int, free: int) -> timedelta:
     if beyond <= 0:
         return timedelta(0)
     return min(timedelta(seconds=2 ** min(beyond - 1, 16)), _LONGEST)
+
+
+SESSION_IDLE = timedelta(minutes=30)
+"""A log-in ends when nothing was asked with it for this long."""
+
+SESSION_ABSOLUTE = timedelta(hours=12)
+"""A log-in ends this long after it began, used or not."""
+
+SESSION_SEEN_EVERY = timedelta(seconds=30)
+"""``last_seen`` is written at most this often, so that a rerun of a page costs no write."""
+
+GRANT = timedelta(minutes=5)
+"""How long the password asked again is good for its one action."""
+
+FIRST_USE_CODE = timedelta(hours=24)
+"""How long the code of the console creates the first administrator."""
+
+RESET_LINK = timedelta(hours=24)
+"""How long a link to a new password works."""

@@ -1,13 +1,23 @@
-"""Random tokens and one-time codes; what is stored of either is its SHA-256."""
+"""User names, random tokens and one-time codes; what is stored of the latter two is their SHA-256."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+import unicodedata
 
 from cgcore.vault.secret import Secret
 
-__all__ = ["hash_code", "hash_token", "new_code", "new_token"]
+__all__ = [
+    "MAX_LENGTH",
+    "find_username_problem",
+    "hash_code",
+    "hash_token",
+    "new_code",
+    "new_token",
+    "normalise_username",
+    "username_key",
+]
 
 _TOKEN_BYTES = 32
 
@@ -36,3 +46,29 @@ def new_code() -> Secret:
 def hash_code(code: Secret) -> str:
     """Return the SHA-256 (hex) of ``code``; case, dashes, spaces and look-alikes do not count."""
     return hash_token(Secret(code.reveal().strip().upper().translate(_LOOKALIKES)))
+
+
+MAX_LENGTH = 64
+
+
+def normalise_username(text: str) -> str:
+    """Return the name as it is stored and shown: NFC, no space at either end."""
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def username_key(text: str) -> str:
+    """Return what two spellings of one name have in common: compatibility form, case folded (UTS 39, 3.1)."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text.strip()).casefold())
+
+
+def find_username_problem(text: str) -> str:
+    """Return the code of what is wrong with a new user name, ``""`` when it may be used."""
+    name = normalise_username(text)
+    if not name:
+        return "username_empty"
+    if len(name) > MAX_LENGTH:
+        return "username_too_long"
+    # Control, format and separator characters make two names look like one.
+    if any(unicodedata.category(char)[0] == "C" or (char != " " and char.isspace()) for char in name):
+        return "username_characters"
+    return ""

@@ -2,19 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cgcore.documents import DocumentType
-from cgcore.portable.fields import Fields
-from cgcore.portable.problems import refuse
-from cgcore.portable.reading import read_json
-from cgcore.series.codes import code_key
-from cgcore.series.drafts import SeriesDraft
-from cgcore.series.kinds import SeriesKind
+from cgcore.mail.account import MailAccountDraft, Security, account_from_json
+from cgcore.portable.reading import portable_sentence, read_json, refuse
+from cgcore.series.series import SeriesDraft, SeriesKind, code_key
 
-__all__ = ["Content", "UserContent", "read_content"]
+__all__ = ["Content", "Fields", "UserContent", "read_account", "read_content"]
+
+_SECRET_WORDS = ("password", "contraseña", "secret", "token", "hash", "api_key", "digest")
+
+
+class Fields:
+    """One object of the file at ``place``. What is asked for is checked; what is not known is refused."""
+
+    def __init__(self, value: Any, place: str, known: Iterable[str]) -> None:
+        if not isinstance(value, dict):
+            raise _wrong_type(place, "object")
+        self.values: dict[str, Any] = value
+        self.place = place
+        wanted = set(known)
+        for name in self.values:
+            if name not in wanted:
+                is_secret = any(word in name.casefold() for word in _SECRET_WORDS)
+                raise refuse(self.at(name), "secret_field" if is_secret else "unknown_field")
+
+    def at(self, name: str) -> str:
+        """Return the place of a field."""
+        return f"{self.place}.{name}" if self.place else name
+
+    def has(self, name: str) -> bool:
+        """Whether the field is there and not null."""
+        return self.values.get(name) is not None
+
+    def text(self, name: str, *, required: bool = False, lines: bool = False) -> str:
+        """Return a text, ``""`` where it is absent; of printable characters only, line breaks where ``lines``."""
+        value = self._get(name, required, str, "text", "")
+        if not (value.replace("\n", "") if lines else value).isprintable():
+            raise refuse(self.at(name), "unprintable")
+        return value
+
+    def long_text(self, name: str) -> str:
+        """Return a text as it is, ``""`` where it is absent; the reader of that part cleans it."""
+        return self._get(name, False, str, "text", "")
+
+    def choice(self, name: str, allowed: Iterable[str], default: str) -> str:
+        """Return one of ``allowed``, ``default`` where it is absent."""
+        value = self.text(name) or default
+        if value not in set(allowed):
+            raise refuse(self.at(name), "wrong_value", valor=value)
+        return value
+
+    def boolean(self, name: str, default: bool) -> bool:
+        """Return a truth value."""
+        return self._get(name, False, bool, "boolean", default)
+
+    def mapping(self, name: str) -> Mapping[str, Any]:
+        """Return an object, empty where it is absent."""
+        return self._get(name, False, dict, "object", {})
+
+    def items(self, name: str) -> list[Any]:
+        """Return a list, empty where it is absent."""
+        return self._get(name, False, list, "list", [])
+
+    def _get(self, name: str, required: bool, kind: type, word: str, default: Any) -> Any:
+        value = self.values.get(name)
+        if value is None:
+            if required:
+                raise refuse(self.at(name), "missing_field")
+            return default
+        if not isinstance(value, kind):
+            raise _wrong_type(self.at(name), word)
+        return value
+
+
+def _wrong_type(place: str, word: str) -> Exception:
+    return refuse(place, "wrong_type", clase=portable_sentence(word))
+
 
 _Defaults = Mapping[DocumentType, str]
 
@@ -51,7 +118,7 @@ class Content:
 
 
 def read_content(data: bytes) -> Content:
-    """Return what a file holds. Raises :class:`cgcore.portable.problems.Refused` with the place of the first fault."""
+    """Return what a file holds. Raises :class:`cgcore.portable.reading.Refused` with the place of the first fault."""
     top = Fields(read_json(data), "", ("format", "version", "company", "series", "users"))
     company, company_series = _company(top) if top.has("company") else (None, None)
     series = tuple(_series(value, f"series[{index}]") for index, value in enumerate(top.items("series")))
@@ -134,3 +201,28 @@ def _refuse_repeated(place: str, key: str, names: list[tuple[str, str]]) -> None
         if folded in seen:
             raise refuse(place, key, nombre=name)
         seen.add(folded)
+
+
+def read_account(value: Any, place: str) -> MailAccountDraft:
+    """Return the account at ``place``, checked in form: only known fields, each of its type, and never a password."""
+    fields = Fields(value, place, ("user", "smtp", "imap", "read_receipt", "sent_folder"))
+    fields.text("user")
+    fields.text("sent_folder")
+    fields.boolean("read_receipt", False)
+    for leg in ("smtp", "imap"):
+        _check_server(Fields(fields.mapping(leg), f"{place}.{leg}", ("host", "port", "security", "pin")), leg)
+    try:
+        return account_from_json(fields.values)
+    except ValueError:
+        raise refuse(place, "wrong_type", clase="") from None
+
+
+def _check_server(fields: Fields, leg: str) -> None:
+    if leg == "smtp" and fields.has("pin"):
+        raise refuse(fields.at("pin"), "unknown_field")
+    fields.text("host")
+    fields.text("pin")
+    fields.choice("security", [security.value for security in Security], Security.NONE.value)
+    port = fields.values.get("port")
+    if port is not None and (not isinstance(port, int) or isinstance(port, bool)):
+        raise refuse(fields.at("port"), "wrong_value", valor=port)

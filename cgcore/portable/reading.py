@@ -6,9 +6,40 @@ import json
 from collections.abc import Iterable
 from typing import Any, NoReturn, cast
 
-from cgcore.portable.problems import Refused, refuse
+from cgcore.errors import FieldProblem, InvalidInput
+from cgcore.texts import sentence
 
-__all__ = ["FORMAT", "VERSION", "read_json"]
+__all__ = ["FORMAT", "VERSION", "Refused", "portable_sentence", "read_json", "refuse", "refuse_with"]
+
+_SHOWN = 60  # of a foreign value, so that a hostile file cannot flood a screen
+
+
+class Refused(InvalidInput):
+    """The file is not imported; nothing was changed."""
+
+    code = "import_refused"
+
+
+def portable_sentence(key: str, **values: object) -> str:
+    """Return a sentence of this package; values are shortened."""
+    short = {name: _short(str(value)) for name, value in values.items()}
+    return sentence("cgcore.portable", key, **short)
+
+
+def refuse(place: str, key: str, **values: object) -> Refused:
+    """Return the error that names ``place`` in the file and says what is wrong there."""
+    return Refused(FieldProblem(place or "file", key, portable_sentence(key, lugar=place, **values)))
+
+
+def refuse_with(place: str, reason: str) -> Refused:
+    """Return the refusal of ``place`` for a reason that is a sentence already."""
+    return Refused(FieldProblem(place, "refused", sentence("cgcore.portable", "refused", lugar=place, motivo=reason)))
+
+
+def _short(text: str) -> str:
+    line = "".join(char if char.isprintable() else "·" for char in text)
+    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
+
 
 FORMAT, VERSION = "cloud-gestion", 1
 
@@ -19,7 +50,7 @@ _MAX_DEPTH = 20
 def read_json(data: bytes) -> dict[str, Any]:
     """Return the object in a configuration file, of this format and a version that is understood.
 
-    Raises :class:`cgcore.portable.problems.Refused`: too big, not UTF-8, not JSON (RFC 8259; a name twice in one
+    Raises :class:`cgcore.portable.reading.Refused`: too big, not UTF-8, not JSON (RFC 8259; a name twice in one
     object, ``NaN`` and endless nesting are not), another format, a newer version.
     """
     if len(data) > _MAX_BYTES:

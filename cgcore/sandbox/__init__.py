@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cgcore.sandbox.account import CA_FILE, HOST, SandboxAccount, SandboxLimits, SandboxPorts, StoredMessage
 from cgcore.sandbox.sandbox import Sandbox
+from cgcore.sandbox.state import CA_FILE, HOST, SandboxAccount, SandboxLimits, SandboxPorts, StoredMessage
 
 __all__ = ["CA_FILE", "HOST", "Sandbox", "SandboxAccount", "SandboxLimits", "SandboxPorts", "StoredMessage"]

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from cgcore.sandbox.account import AUTHORITY_SECRET, CA_FILE, HOST
+from cgcore.sandbox.state import AUTHORITY_SECRET, CA_FILE, HOST
 from cgcore.vault import Secret, Vault
-from cgcore.vault.files import make_private_folder, write_atomically
+from cgcore.vault.records import make_private_folder, write_atomically
 
 __all__ = ["make_server_context"]
 

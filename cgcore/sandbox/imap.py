@@ -21,8 +21,8 @@ from pymap.concurrent import Subsystem
 from pymap.imap import IMAPServer
 from pymap.user import UserMetadata
 
-from cgcore.sandbox.account import SandboxLimits
 from cgcore.sandbox.mailboxes import AccountMailboxes
+from cgcore.sandbox.state import SandboxLimits
 from cgcore.vault.secret import Secret
 
 __all__ = ["ImapSide"]

@@ -14,7 +14,7 @@ from pymap.listtree import ListEntry, ListTree
 from pymap.parsing.message import AppendMessage
 from pymap.parsing.specials import FetchRequirement, ObjectId
 
-from cgcore.sandbox.account import SENT_FOLDER, SandboxLimits, StoredMessage
+from cgcore.sandbox.state import SENT_FOLDER, SandboxLimits, StoredMessage
 
 __all__ = ["AccountMailboxes"]
 

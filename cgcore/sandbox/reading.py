@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import unquote
 
-from cgcore.sandbox.account import StoredMessage
+from cgcore.sandbox.state import StoredMessage
 
 __all__ = ["Attachment", "MessageSummary", "ReadMessage", "build_document", "read_message", "summarise"]
 

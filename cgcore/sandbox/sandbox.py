@@ -15,7 +15,8 @@ from ssl import SSLContext
 from typing import TYPE_CHECKING
 
 from cgcore.errors import VaultError
-from cgcore.sandbox.account import (
+from cgcore.sandbox.loop import LoopThread, listen
+from cgcore.sandbox.state import (
     CA_FILE,
     HOST,
     SENT_FOLDER,
@@ -23,13 +24,13 @@ from cgcore.sandbox.account import (
     SandboxLimits,
     SandboxPorts,
     StoredMessage,
+    choose_login,
+    load_state,
     sandbox_secret,
+    save_state,
 )
-from cgcore.sandbox.loop import LoopThread
-from cgcore.sandbox.ports import listen
-from cgcore.sandbox.state import choose_login, load_state, save_state
 from cgcore.vault import Secret, Vault
-from cgcore.vault.files import make_private_folder, take_lock
+from cgcore.vault.records import make_private_folder, take_lock
 
 if TYPE_CHECKING:
     from cgcore.sandbox.imap import ImapSide

@@ -17,7 +17,7 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from cgcore.sandbox.account import SandboxLimits
+from cgcore.sandbox.state import SandboxLimits
 from cgcore.vault.secret import Secret
 
 __all__ = ["Deliver", "SmtpSide"]

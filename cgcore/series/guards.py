@@ -1,20 +1,41 @@
 """The guards of a default series, as one table: rules 1 to 3 refuse, rules 5 to 9 warn.
 
 The same table serves the page, the API and the import. Rule 4 (no such type or user) is met before a series is
-looked at, rules 10 and 11 are in :mod:`cgcore.series.coverage` and :mod:`cgcore.series.counters`.
+looked at, rules 10 and 11 are in :mod:`cgcore.series.guards` and :mod:`cgcore.series.series`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from cgcore.activity import Action
 from cgcore.documents import DocumentType
-from cgcore.series.codes import foreign_characters, past_year
-from cgcore.series.findings import Finding, Severity, find
-from cgcore.series.kinds import Series, SeriesKind
+from cgcore.series.series import (
+    Counter,
+    Finding,
+    Series,
+    SeriesDraft,
+    SeriesKind,
+    Severity,
+    find,
+    foreign_characters,
+    past_year,
+    type_label,
+)
+from cgcore.texts import sentence
 
-__all__ = ["GUARDS", "Candidate", "Guard", "allows", "check_default"]
+__all__ = [
+    "GUARDS",
+    "Candidate",
+    "Guard",
+    "allows",
+    "change_action",
+    "check_coverage",
+    "check_default",
+    "describe_change",
+    "forbids_anew",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +141,45 @@ def allows(document_type: DocumentType, series: Series) -> bool:
     """Whether no error forbids ``series`` as the default of ``document_type``."""
     candidate = Candidate(document_type, series, "", 0)
     return not any(guard.speaks(candidate) for guard in GUARDS if guard.severity is Severity.ERROR)
+
+
+def check_coverage(document_type: DocumentType, effective_code: str, available: int) -> tuple[Finding, ...]:
+    """Return what rule 10 says of a type with this effective series (``""``: none) and ``available`` series allowed."""
+    if available == 0:
+        return (find(10, "no_series", Severity.WARNING, document_type),)
+    if not effective_code:
+        return (find(10, "no_default", Severity.WARNING, document_type),)
+    return ()
+
+
+_SHOWN = ("name", "kind", "document_types")  # as the API calls them
+
+
+def change_action(before: Series, after: Series) -> Action:
+    """Return the trail's word for the change."""
+    if before.active == after.active:
+        return Action.SERIES_SAVED
+    return Action.SERIES_ENABLED if after.active else Action.SERIES_DISABLED
+
+
+def describe_change(before: Series, after: Series) -> str:
+    """Return each changed field with its old and new value."""
+    old, new = before.as_json(), after.as_json()
+    return "; ".join(
+        f"{sentence('cgcore.series', f'field_{name}')}: {_words(old[name])} → {_words(new[name])}"
+        for name in _SHOWN
+        if old[name] != new[name]
+    )
+
+
+def forbids_anew(before: Series, draft: SeriesDraft, document_type: DocumentType) -> bool:
+    """Whether ``draft`` takes away what ``before`` allowed: a default of this type would be left an orphan."""
+    counters = {kind: before.counters.get(kind, Counter()) for kind in draft.next_numbers}
+    after = replace(before, kind=draft.kind, active=draft.active, counters=counters)
+    return allows(document_type, before) and not allows(document_type, after)
+
+
+def _words(value: str | dict[str, int]) -> str:
+    if isinstance(value, str):
+        return value or "–"
+    return ", ".join(f"{type_label(DocumentType(kind))} {number}" for kind, number in value.items()) or "–"

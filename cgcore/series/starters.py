@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cgcore.documents import DocumentType
-from cgcore.series.drafts import SeriesDraft
-from cgcore.series.kinds import SeriesKind
+from cgcore.series.series import SeriesDraft, SeriesKind
 
 __all__ = ["STARTER_SETS", "StarterLayout", "StarterSet"]
 

@@ -1,26 +1,39 @@
-"""API keys in the database: every function works in the caller's transaction and returns values, never rows."""
+"""API keys and their calls in the database, and the one joined statement that checks a key."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import and_, update
+from sqlalchemy import and_, bindparam, delete, or_, update
+from sqlalchemy import select as select_columns
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
-from cgcore.api_keys.record import KeyRecord, dump_scopes, parse_scopes
+from cgcore.api_keys.calls import CallRecord, PendingCalls
+from cgcore.api_keys.record import KEPT_CALLS, LAST_USED_EVERY, KeyRecord, StoredKey, dump_scopes, parse_scopes
+from cgcore.errors import StorageBusy, StorageError
 from cgcore.identity.actor import Actor, Role
-from cgcore.storage.tables import ApiKeyRow, UserRow
+from cgcore.storage.database import Database
+from cgcore.storage.engine import set_patience
+from cgcore.storage.tables import ApiCallDayRow, ApiCallRow, ApiKeyRow, UserRow
 
 __all__ = [
+    "ApiKeyReader",
     "add_key",
+    "count_by_day",
     "find_key",
     "find_owner",
+    "list_calls",
     "list_keys",
     "mark_first_use",
     "replace_key",
     "revoke_keys",
     "revoke_keys_of",
+    "store_calls",
 ]
 
 
@@ -116,3 +129,167 @@ def _record(row: ApiKeyRow) -> KeyRecord:
         retires=row.retires,
         replaced_by=row.replaced_by,
     )
+
+
+def store_calls(session: Session, pending: Mapping[str, PendingCalls]) -> None:
+    """Store collected calls: keep the last of each key, add up the days, and note «last used» when it is old."""
+    known = set(session.exec(select(ApiKeyRow.id).where(col(ApiKeyRow.id).in_(pending))).all())
+    for key_id in sorted(known):  # always in one order, so that two processes never wait for each other
+        calls = pending[key_id]
+        _note_use(session, key_id, calls.last[-1])
+        session.add_all(_row(key_id, call) for call in calls.last)
+        session.flush()
+        _forget_old(session, key_id)
+        for day, count in sorted(calls.days.items()):
+            _add_up(session, key_id, day, count)
+
+
+def list_calls(session: Session, key_id: str) -> list[CallRecord]:
+    """Return the kept calls of a key, the last one first."""
+    statement = select(ApiCallRow).where(ApiCallRow.key_id == key_id)
+    rows = session.exec(statement.order_by(col(ApiCallRow.id).desc()).limit(KEPT_CALLS)).all()
+    return [CallRecord(row.at, row.method, row.path, row.status, row.ms, row.ip) for row in rows]
+
+
+def count_by_day(session: Session, key_id: str, since: date) -> dict[date, int]:
+    """Return the number of calls of each day from ``since`` on; days without calls are absent."""
+    statement = select(ApiCallDayRow).where(ApiCallDayRow.key_id == key_id, ApiCallDayRow.day >= since)
+    return {row.day: row.calls for row in session.exec(statement).all()}
+
+
+def _row(key_id: str, call: CallRecord) -> ApiCallRow:
+    return ApiCallRow(
+        key_id=key_id, at=call.at, method=call.method, path=call.path, status=call.status, ms=call.ms, ip=call.ip
+    )
+
+
+def _note_use(session: Session, key_id: str, call: CallRecord) -> None:
+    old = or_(col(ApiKeyRow.last_used).is_(None), col(ApiKeyRow.last_used) <= call.at - LAST_USED_EVERY)
+    statement = update(ApiKeyRow).where(col(ApiKeyRow.id) == key_id, old)
+    session.exec(statement.values(last_used=call.at, last_ip=call.ip))
+
+
+def _forget_old(session: Session, key_id: str) -> None:
+    newest = select(ApiCallRow.id).where(ApiCallRow.key_id == key_id).order_by(col(ApiCallRow.id).desc())
+    kept = newest.limit(KEPT_CALLS)
+    session.exec(delete(ApiCallRow).where(col(ApiCallRow.key_id) == key_id, col(ApiCallRow.id).not_in(kept)))
+
+
+def _add_up(session: Session, key_id: str, day: date, count: int) -> None:
+    of_day = (col(ApiCallDayRow.key_id) == key_id, col(ApiCallDayRow.day) == day)
+    added = update(ApiCallDayRow).where(*of_day).values(calls=ApiCallDayRow.calls + count)
+    if not session.exec(added.returning(col(ApiCallDayRow.calls))).all():
+        session.add(ApiCallDayRow(key_id=key_id, day=day, calls=count))
+        session.flush()
+
+
+# A server that does not answer must not hold a caller, nor the others behind it.
+_STATEMENT_TIMEOUT_MS = 3000
+_ANSWER_S = 4.0
+_TURN_S = 5.0
+
+
+class ApiKeyReader:
+    """Reads a key with its owner, always as last committed: nothing is cached and no transaction stays open.
+
+    The connection is opened at the first read and again after a failure; any thread may read.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._connection: Any = None
+        self._statement = str(_build_statement().compile(dialect=database.engine.dialect))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a read takes microseconds and may run on the event loop: in SQLite's WAL mode no reader waits."""
+        return self._database.is_sqlite
+
+    def find(self, key_id: str) -> StoredKey | None:
+        """Return the key ``key_id`` with its owner. Raises :class:`StorageError` when the database does not answer."""
+        driver = self._database.engine.dialect.loaded_dbapi
+        parameters = (key_id,) if self._database.is_sqlite else {"id": key_id}
+        if not self._lock.acquire(timeout=_TURN_S):
+            raise StorageBusy("others wait for the check of a key")
+        try:
+            for attempt in (1, 2):
+                try:
+                    row = self._fetch(parameters)
+                except (driver.Error, SQLAlchemyError) as error:
+                    self._drop()
+                    if attempt == 2:
+                        raise StorageError(f"cannot read a key ({type(error).__name__})", code="storage_away") from None
+                else:
+                    return _stored_key(row) if row else None
+        finally:
+            self._lock.release()
+        return None
+
+    def close(self) -> None:
+        """Close the connection; the next read opens another."""
+        with self._lock:
+            self._drop()
+
+    def _fetch(self, parameters: Any) -> Sequence[Any] | None:
+        if self._connection is None:
+            self._connection = self._open()
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(self._statement, parameters)
+            return cursor.fetchone()
+        finally:
+            cursor.close()
+
+    def _open(self) -> Any:
+        # The driver's own connection, not SQLAlchemy's: that one would open a transaction, and read the past.
+        pooled = self._database.engine.raw_connection()
+        connection: Any = pooled.driver_connection
+        pooled.detach()
+        if not self._database.is_sqlite:
+            connection.autocommit = True
+            set_patience(connection, _ANSWER_S)
+            connection.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
+        return connection
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _build_statement() -> Any:
+    key, user = ApiKeyRow, UserRow
+    of_key = (key.id, key.digest, key.scopes, key.expires, key.retires, key.revoked, key.last_used)
+    of_owner = (user.id, user.username, user.full_name, user.mail, user.role, user.active)
+    statement = select_columns(*(col(column) for column in (*of_key, *of_owner)))
+    return statement.join(user, col(user.id) == col(key.user_id)).where(col(key.id) == bindparam("id"))
+
+
+def _stored_key(row: Sequence[Any]) -> StoredKey:
+    key_id, digest, scopes, expires, retires, revoked, last_used, user_id, username, full_name, mail, role, active = row
+    return StoredKey(
+        id=key_id,
+        digest=digest,
+        scopes=_scopes(scopes),
+        expires=_moment(expires),
+        retires=_moment(retires),
+        revoked=_moment(revoked),
+        last_used=_moment(last_used),
+        user_id=user_id,
+        username=username,
+        full_name=full_name,
+        mail=mail,
+        role=Role(role),
+        user_active=bool(active),
+    )
+
+
+_scopes = lru_cache(maxsize=8)(parse_scopes)
+
+
+def _moment(value: str | datetime | None) -> datetime | None:
+    if value is None:
+        return None
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -18,7 +18,7 @@ from cgcore.storage.failures import find_failure, translated
 from cgcore.storage.revision import HEAD_REVISION
 from cgcore.storage.writers import WriterQueue
 
-__all__ = ["Database", "open_database"]
+__all__ = ["Database", "open_database", "take_change_lock"]
 
 _KINDS = ("sqlite", "postgresql")
 
@@ -139,3 +139,15 @@ def _build(url: URL) -> Engine:
         return build_engine(url)
     except (SQLAlchemyError, ValueError, TypeError, ImportError) as error:
         raise StorageError(f"the address of the database ({type(error).__name__})", code="storage_url") from None
+
+
+_LOCK_ID = 0x6367_6164  # any constant, not the one of the migrations
+
+
+def take_change_lock(session: Session) -> None:
+    """Make this transaction the only one that changes company, series or users until it ends.
+
+    On SQLite a writing session is alone from its start; PostgreSQL is asked for a lock of that meaning.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.connection().execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _LOCK_ID})

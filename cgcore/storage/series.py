@@ -1,4 +1,4 @@
-"""Series and their counters in the database. Every function works in the caller's transaction."""
+"""Series, their counters and the default series in the database; all in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -10,21 +10,27 @@ from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from cgcore.documents import DocumentType
-from cgcore.series.codes import code_key
-from cgcore.series.drafts import SeriesDraft
-from cgcore.series.kinds import Counter, Series, SeriesKind
-from cgcore.storage.tables import SeriesNumberRow, SeriesRow
+from cgcore.series.defaults import OwnChoice
+from cgcore.series.series import Counter, Series, SeriesDraft, SeriesKind, code_key
+from cgcore.storage.tables import CompanySeriesRow, SeriesDefaultRow, SeriesNumberRow, SeriesRow, UserRow
 
 __all__ = [
     "add_series",
     "count_series",
+    "delete_own_defaults",
     "delete_series",
     "find_series",
     "list_allowed",
+    "list_choices_of_series",
+    "list_choices_of_types",
     "list_series",
+    "load_company_defaults",
     "load_counters",
+    "load_own_defaults",
     "load_series",
     "raise_last_used",
+    "save_company_defaults",
+    "save_own_defaults",
     "save_series",
 ]
 
@@ -186,3 +192,76 @@ def _series(row: SeriesRow, numbers: Sequence[SeriesNumberRow]) -> Series:
 
 def _counter(row: SeriesNumberRow) -> Counter:
     return Counter(row.next_number, row.last_used, row.last_used_year)
+
+
+def load_own_defaults(session: Session, user_id: int) -> dict[DocumentType, str]:
+    """Return what a user has chosen, by type."""
+    rows = session.exec(select(SeriesDefaultRow).where(SeriesDefaultRow.user_id == user_id)).all()
+    return {DocumentType(row.document_type): row.series_code for row in rows}
+
+
+def load_company_defaults(session: Session) -> dict[DocumentType, str]:
+    """Return the company's defaults, by type."""
+    rows = session.exec(select(CompanySeriesRow)).all()
+    return {DocumentType(row.document_type): row.series_code for row in rows}
+
+
+def save_own_defaults(session: Session, user_id: int, choices: Mapping[DocumentType, str | None]) -> None:
+    """Store or, for None, remove a user's choice of each type named; the others stay."""
+    for document_type, code in choices.items():
+        row = session.get(SeriesDefaultRow, (user_id, document_type.value))
+        if code is None:
+            if row is not None:
+                session.delete(row)
+            continue
+        if row is None:
+            row = SeriesDefaultRow(user_id=user_id, document_type=document_type.value, series_code=code)
+        row.series_code = code
+        session.add(row)
+    session.flush()
+
+
+def save_company_defaults(session: Session, choices: Mapping[DocumentType, str | None]) -> None:
+    """Store or, for None, remove the company's default of each type named; the others stay."""
+    for document_type, code in choices.items():
+        row = session.get(CompanySeriesRow, document_type.value)
+        if code is None:
+            if row is not None:
+                session.delete(row)
+            continue
+        if row is None:
+            row = CompanySeriesRow(document_type=document_type.value, series_code=code)
+        row.series_code = code
+        session.add(row)
+    session.flush()
+
+
+def delete_own_defaults(session: Session, types: Iterable[DocumentType]) -> None:
+    """Remove every user's own choice of ``types``."""
+    codes = [document_type.value for document_type in types]
+    session.connection().execute(delete(SeriesDefaultRow).where(col(SeriesDefaultRow.document_type).in_(codes)))
+
+
+def list_choices_of_types(session: Session, types: Iterable[DocumentType]) -> list[OwnChoice]:
+    """Return every user's own choice of ``types``, by user name."""
+    codes = [document_type.value for document_type in types]
+    return _own_choices(session, col(SeriesDefaultRow.document_type).in_(codes))
+
+
+def list_choices_of_series(session: Session, code: str) -> list[OwnChoice]:
+    """Return every default that points at a series, the company's first."""
+    company = session.exec(select(CompanySeriesRow).where(CompanySeriesRow.series_code == code)).all()
+    return [
+        *(OwnChoice("", DocumentType(row.document_type), row.series_code) for row in company),
+        *_own_choices(session, col(SeriesDefaultRow.series_code) == code),
+    ]
+
+
+def _own_choices(session: Session, condition: ColumnElement[bool]) -> list[OwnChoice]:
+    statement = (
+        select(UserRow.username, SeriesDefaultRow.document_type, SeriesDefaultRow.series_code)
+        .join(UserRow, col(UserRow.id) == SeriesDefaultRow.user_id)
+        .where(condition)
+        .order_by(UserRow.username_key, SeriesDefaultRow.document_type)
+    )
+    return [OwnChoice(name, DocumentType(kind), code) for name, kind, code in session.exec(statement)]

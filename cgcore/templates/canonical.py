@@ -8,8 +8,8 @@ from html import escape
 from itertools import groupby
 
 from cgcore.templates.document import Block, BlockTag, Document, Format, Image, Inline, Run
-from cgcore.templates.parsing import parse_html
-from cgcore.templates.substitution import join_split_variables
+from cgcore.templates.parse import parse_html
+from cgcore.templates.scan import join_split_variables
 
 __all__ = ["canonical_html", "serialise", "write_image", "write_inlines"]
 

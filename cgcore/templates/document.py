@@ -6,9 +6,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cgcore.templates.blank import is_blank
+__all__ = [
+    "INVISIBLE",
+    "Block",
+    "BlockTag",
+    "Break",
+    "Document",
+    "Format",
+    "Image",
+    "Inline",
+    "ListKind",
+    "Run",
+    "is_blank",
+]
 
-__all__ = ["Block", "BlockTag", "Break", "Document", "Format", "Image", "Inline", "ListKind", "Run"]
+INVISIBLE = (
+    "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"  # without width, though Python calls none of them a blank
+)
+_INVISIBLE = dict.fromkeys(map(ord, INVISIBLE))
+
+
+def is_blank(text: str) -> bool:
+    """Whether ``text`` holds nothing but blanks of any kind and characters without width."""
+    return not text.strip() or (not text.isascii() and not text.translate(_INVISIBLE).strip())
 
 
 class BlockTag(StrEnum):

@@ -8,16 +8,61 @@ import hashlib
 import io
 import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from PIL import Image, ImageOps
 
-from cgcore.templates.image_encoding import HEAVY, encode
+from cgcore.templates.checks import Code
+from cgcore.templates.document import Image as PlacedImage
 
-__all__ = ["ImageFault", "OpenedImage", "PreparedImage", "SourceKind", "classify", "decode", "open_image", "prepare"]
+__all__ = [
+    "HEAVY",
+    "ImageFault",
+    "ImageParts",
+    "InlineImage",
+    "OpenedImage",
+    "PreparedImage",
+    "SourceKind",
+    "classify",
+    "decode",
+    "encode",
+    "open_image",
+    "prepare",
+]
+
+HEAVY = 500_000  # bytes
+
+
+def encode(image: Image.Image, size: tuple[int, int], *, was_photo: bool, heavy: bool) -> tuple[str, bytes]:
+    """Return media type and bytes of ``image`` at ``size`` pixels, without metadata.
+
+    With transparency it is PNG; a photo, or what is much lighter as one, JPEG; anything else PNG.
+    """
+    if image.mode.startswith("I"):  # 16 bits a pixel: Pillow cuts them off at white instead of dividing them
+        image = image.convert("I").point(lambda level: level * (1 / 256)).convert("L")
+    alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+    flat = image.convert("RGBA" if alpha else "RGB")
+    if flat.size != size:
+        flat = flat.resize(size, Image.Resampling.LANCZOS)
+    if alpha:
+        return "image/png", _save(flat, "PNG", optimize=True)
+    if was_photo:
+        return "image/jpeg", _save(flat, "JPEG", quality=85, optimize=True)
+    drawn = _save(flat, "PNG", optimize=True)
+    photo = _save(flat, "JPEG", quality=88, optimize=True) if heavy or len(drawn) > HEAVY // 4 else b""
+    return ("image/jpeg", photo) if photo and len(photo) * 2 < len(drawn) else ("image/png", drawn)
+
+
+def _save(image: Image.Image, form: str, **options: int | bool) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
 
 SHOWN_AT_MOST = 600  # CSS pixels: the width of the mail's text
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "ICO")
@@ -183,3 +228,98 @@ def _exif(image: Image.Image) -> tuple[int, bool]:
     except Exception:  # broken metadata, of which Pillow raises whatever it stumbles over, is no reason to lose a photo
         return 1, True
     return orientation if orientation in range(1, 9) else 1, _GPS in exif
+
+
+_inline_images_DECODED_AT_MOST = 60_000_000  # pixels of all images of a message together
+
+
+@dataclass(frozen=True, slots=True)
+class InlineImage:
+    """A part of the message: ``cid`` without angle brackets, media type, shown size in CSS pixels, bytes."""
+
+    cid: str
+    type: str
+    width: int
+    height: int
+    data: bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the image as API and command line write it: with the number of its bytes."""
+        return {
+            "cid": self.cid,
+            "type": self.type,
+            "width": self.width,
+            "height": self.height,
+            "bytes": len(self.data),
+        }
+
+
+@dataclass(slots=True)
+class _Source:
+    data: bytes
+    opened: OpenedImage | ImageFault
+    digest: str
+    width: int = 0
+    height: int = 0
+    prepared: PreparedImage | ImageFault | None = None
+
+
+@dataclass(slots=True)
+class ImageParts:
+    """Collects the images of body and signature. :meth:`survey` all of them first: the largest place decides."""
+
+    by_source: dict[str, _Source | ImageFault] = field(default_factory=dict[str, "_Source | ImageFault"])
+    by_digest: dict[str, _Source] = field(default_factory=dict[str, _Source])
+    parts: dict[str, InlineImage] = field(default_factory=dict[str, InlineImage])
+    budget: int = _inline_images_DECODED_AT_MOST
+
+    def survey(self, images: Iterable[PlacedImage]) -> None:
+        """Read the headers of the embedded images, and note the largest size at which each is shown."""
+        for image in images:
+            if classify(image.src) is not SourceKind.EMBEDDED:
+                continue
+            source = self.by_source.get(image.src) or self._read(image.src)
+            self.by_source[image.src] = source
+            if isinstance(source, _Source) and isinstance(source.opened, OpenedImage):
+                width, height = source.opened.shown(image.width, image.height)
+                source.width, source.height = max(source.width, width), max(source.height, height)
+
+    def _read(self, src: str) -> _Source | ImageFault:
+        data = decode(src)
+        if data is None:
+            return ImageFault.UNREADABLE
+        digest = hashlib.sha256(data).hexdigest()
+        if digest not in self.by_digest:
+            self.by_digest[digest] = _Source(data, open_image(data), digest)
+        return self.by_digest[digest]
+
+    def take(self, image: PlacedImage) -> tuple[InlineImage | None, Code | None]:
+        """Return the part for an image at its own shown size, or None, and what there is to say about it."""
+        kind = classify(image.src)
+        if kind is SourceKind.REMOTE:
+            return None, Code.REMOTE_IMAGE
+        source = self.by_source.get(image.src)
+        if not isinstance(source, _Source):
+            return None, Code.UNREADABLE_IMAGE
+        prepared = self._prepare(source)
+        if isinstance(prepared, ImageFault) or isinstance(source.opened, ImageFault):
+            fault = prepared if isinstance(prepared, ImageFault) else source.opened
+            return None, Code.IMAGE_TOO_LARGE if fault is ImageFault.TOO_MANY_PIXELS else Code.UNREADABLE_IMAGE
+        cid = f"imagen-{source.digest[:20]}@cloud-gestion"
+        width, height = source.opened.shown(image.width, image.height)
+        here = InlineImage(cid, prepared.type, width, height, prepared.data)
+        self.parts.setdefault(cid, here)
+        return here, Code.IMAGE_TOO_LARGE if prepared.reduced else None
+
+    def _prepare(self, source: _Source) -> PreparedImage | ImageFault:
+        if source.prepared is None:
+            source.prepared = self._decode(source)
+        return source.prepared
+
+    def _decode(self, source: _Source) -> PreparedImage | ImageFault:
+        if isinstance(source.opened, ImageFault):
+            return source.opened
+        if source.opened.cost > self.budget:
+            return ImageFault.TOO_MANY_PIXELS
+        self.budget -= source.opened.cost
+        return prepare(source.data, source.width, source.height)

@@ -10,8 +10,8 @@ from html import unescape
 from unicodedata import normalize
 from urllib.parse import quote, unquote
 
-from cgcore.templates.blank import INVISIBLE
-from cgcore.templates.scanning import Found, scan
+from cgcore.templates.document import INVISIBLE
+from cgcore.templates.scan import Found, scan
 
 __all__ = ["JudgedLink", "LinkState", "decode_braces", "fill_link", "judge_link"]
 

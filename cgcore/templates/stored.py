@@ -10,8 +10,19 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cgcore.documents import DocumentType
+from cgcore.templates.compile import TemplateSource
+from cgcore.templates.texts import section
 
-__all__ = ["StoredImage", "StoredSignature", "StoredTemplate", "TemplateVersion", "attach_images", "detach_images"]
+__all__ = [
+    "StoredImage",
+    "StoredSignature",
+    "StoredTemplate",
+    "TemplateVersion",
+    "attach_images",
+    "default_signature",
+    "default_source",
+    "detach_images",
+]
 
 _EMBEDDED = re.compile(r'src="data:(image/[a-z0-9.+\-]+);base64,([A-Za-z0-9+/]+=*)"')
 _DETACHED = re.compile(r'src="stored:([0-9a-f]{64})"')
@@ -88,3 +99,14 @@ def attach_images(html: str, find: Callable[[str], StoredImage | None]) -> str:
         return f'src="data:{image.type};base64,{base64.b64encode(image.data).decode()}"'
 
     return _DETACHED.sub(attach, html)
+
+
+def default_source(document_type: DocumentType) -> TemplateSource:
+    """Return the built-in subject, body and signature of a type that has a template."""
+    defaults = section("defaults")
+    return TemplateSource(defaults["subject"], defaults["body"][document_type.value], defaults["signature"])
+
+
+def default_signature() -> str:
+    """Return the built-in signature, the same for every type."""
+    return str(section("defaults")["signature"])

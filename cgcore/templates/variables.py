@@ -10,14 +10,16 @@ from difflib import get_close_matches
 from functools import cache, lru_cache
 
 from cgcore.documents import DocumentType, info
-from cgcore.templates.blank import is_blank
+from cgcore.templates.document import is_blank
 from cgcore.templates.texts import section
 
 __all__ = [
+    "Sample",
     "Variable",
     "clean_value",
     "is_for_type",
     "is_known",
+    "list_samples",
     "list_variables",
     "nearest_variable",
     "normalise_name",
@@ -156,3 +158,17 @@ def suggest_variable(written: str) -> str | None:
     alike = get_close_matches(plain, _names(), n=1, cutoff=0.75)
     parts = [part for part in plain.split("_") if is_known(part)]
     return alike[0] if alike else parts[-1] if parts else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A document to try a template with; ``values`` holds what differs from the variables' own samples."""
+
+    key: str
+    label: str
+    values: Mapping[str, str]
+
+
+def list_samples() -> tuple[Sample, ...]:
+    """Return the samples, the ordinary one first."""
+    return tuple(Sample(entry["key"], entry["label"], entry["values"]) for entry in section("samples"))

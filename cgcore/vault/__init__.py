@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cgcore.vault.guard import VaultLimits
-from cgcore.vault.place import PlaceKind, VaultPlace
 from cgcore.vault.secret import Secret
+from cgcore.vault.selection import PlaceKind, VaultPlace
 from cgcore.vault.vault import Vault, open_vault
 
 __all__ = ["PlaceKind", "Secret", "Vault", "VaultLimits", "VaultPlace", "open_vault"]

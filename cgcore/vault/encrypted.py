@@ -9,8 +9,8 @@ from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
 from cgcore.errors import VaultError
+from cgcore.vault.master_key import Sealer, record_name
 from cgcore.vault.records import RecordStore
-from cgcore.vault.sealing import Sealer, record_name
 
 __all__ = ["EncryptedKeyring"]
 

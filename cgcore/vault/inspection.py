@@ -12,8 +12,8 @@ from cgcore.errors import StorageError, VaultError
 from cgcore.settings import Settings
 from cgcore.storage.database import Database
 from cgcore.vault.master_key import KEY_BYTES, find_key_path, load_master_key
-from cgcore.vault.place import PlaceKind, VaultPlace
 from cgcore.vault.records import MemoryRecords, RecordStore, open_records, prefers_records
+from cgcore.vault.selection import PlaceKind, VaultPlace
 from cgcore.vault.vault import Vault
 
 __all__ = ["inspect_key", "inspect_place"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cgcore.settings import Settings
 from cgcore.texts import load_texts, sentence
 from cgcore.vault.master_key import find_key_path
-from cgcore.vault.place import PlaceKind, VaultPlace
+from cgcore.vault.selection import PlaceKind, VaultPlace
 
 __all__ = ["VaultText", "place_text", "problem_text"]
 

@@ -6,33 +6,79 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cgcore.errors import VaultError
 from cgcore.settings import Settings
 from cgcore.vault.guard import Guard, VaultLimits
-from cgcore.vault.keeping import as_vault_error, find_replaced, keep, put_back, remove
 from cgcore.vault.master_key import KEY_BYTES, MasterKey
-from cgcore.vault.moving import move_secrets
-from cgcore.vault.opening import (
+from cgcore.vault.records import RecordStore, open_records, prefers_records
+from cgcore.vault.secret import Secret
+from cgcore.vault.selection import (
     FindBackend,
     KeyringProof,
     OpenStore,
+    PlaceKind,
+    VaultPlace,
     load_proven_key,
+    move_secrets,
     open_encrypted,
     open_os_keyring,
     open_store,
     settle,
 )
-from cgcore.vault.place import PlaceKind, VaultPlace
-from cgcore.vault.records import RecordStore, open_records, prefers_records
-from cgcore.vault.secret import Secret
-from cgcore.vault.stores import SERVICE, check_storable
+from cgcore.vault.stores import SERVICE, SecretStore, check_storable
 
 if TYPE_CHECKING:
     from cgcore.storage.database import Database
 
-__all__ = ["Vault", "open_vault"]
+__all__ = ["Vault", "as_vault_error", "find_replaced", "keep", "open_vault", "put_back", "remove"]
+
+
+def find_replaced(store: SecretStore, name: str) -> str | None:
+    """Return what stands under ``name``; a record that cannot be opened counts as none, so it can be replaced."""
+    try:
+        return store.get_password(SERVICE, name)
+    except VaultError as error:
+        if error.code != "record_unreadable":
+            raise
+        return None
+
+
+def keep(store: SecretStore, name: str, value: str) -> None:
+    """Write, read back, compare. Raises :class:`VaultError` ``secret_not_kept`` when another value came back."""
+    store.set_password(SERVICE, name, value)
+    if store.get_password(SERVICE, name) != value:
+        raise VaultError("the secret did not come back as it was", code="secret_not_kept")
+
+
+def put_back(store: SecretStore, name: str, before: str | None) -> None:
+    """Restore ``before``, or remove the secret if there was none; the store has just failed, so this may fail too."""
+    with suppress(Exception):
+        if before is None:
+            store.delete_password(SERVICE, name)
+        else:
+            store.set_password(SERVICE, name, before)
+
+
+def remove(store: SecretStore, name: str) -> None:
+    """Remove the secret; one that is not there is no error. Raises :class:`VaultError` when it remains."""
+    from keyring.errors import PasswordDeleteError
+
+    try:
+        store.delete_password(SERVICE, name)
+    except PasswordDeleteError:
+        # Backends raise it for "there is none", and for anything else.
+        if find_replaced(store, name) is not None:
+            raise VaultError("the secret cannot be removed", code="keyring_failed") from None
+
+
+def as_vault_error(error: VaultError | OSError) -> VaultError:
+    """Return ``error``, or the :class:`VaultError` for records that could not be reached."""
+    if isinstance(error, VaultError):
+        return error
+    return VaultError(f"the vault's records: {type(error).__name__}", code="records_unreachable")
 
 
 _SILENT = frozenset({"keyring_timeout", "keyring_suspended"})

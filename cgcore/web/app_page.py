@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Match
 from cgcore.once import once
 from cgcore.web.assets import AssetFolder, accepts_gzip
 from cgcore.web.html import Page, render_page
-from cgcore.web.perimeter import read_headers
+from cgcore.web.origins import read_headers
 from cgcore.web.tabs import find_requester
 from cgcore.web.texts import text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,25 +11,22 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from anyio import to_thread
+from anyio import Lock, to_thread
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
 
-from cgcore.errors import StorageError, UnsafeStart
+from cgcore.errors import InvalidInput, StorageError, UnsafeStart
 from cgcore.server_facts import ServerFacts
 from cgcore.texts import sentence
+from cgcore.vault.secret import Secret
 from cgcore.web.app_page import AppPage, AppPages
 from cgcore.web.assets import Assets
-from cgcore.web.console import announce_code, open_first_use, say
-from cgcore.web.first_use import FirstUsePages
 from cgcore.web.gate import Gate
 from cgcore.web.headers import SecurityHeaders
 from cgcore.web.health import HealthPage
-from cgcore.web.lazy_api import LazyApi
-from cgcore.web.login import LoginPages
-from cgcore.web.new_password import NewPasswordPages
+from cgcore.web.login_pages import FirstUsePages, LoginPages, NewPasswordPages
+from cgcore.web.origins import Perimeter
 from cgcore.web.paths import ENTER, FIRST_USE, HEALTH, LEAVE, NEW_PASSWORD
-from cgcore.web.perimeter import Perimeter
 from cgcore.web.startup import find_refusals
 from cgcore.web.tabs import Tabs
 from cgcore.web.texts import text
@@ -37,7 +35,53 @@ from cgcore.web.uploads import Uploads
 if TYPE_CHECKING:
     from cgcore.workbench import Workbench
 
-__all__ = ["Assembly"]
+__all__ = ["Assembly", "LazyApi", "NoDelay", "announce_code", "open_first_use", "say"]
+
+
+def open_first_use(workbench: Workbench, address: str) -> None:
+    """At start: create the administrator that the settings name, else print the code that creates one by hand."""
+    identity = workbench.identity
+    try:
+        if identity.create_configured_admin():
+            say(text("console_admin_created", username=workbench.settings.admin_user))
+    except InvalidInput as refused:
+        say(text("console_admin_refused", reason=" ".join(problem.message for problem in refused.problems)))
+    if identity.first_use_needed():
+        announce_code(identity.issue_first_use_code(), address)
+    else:
+        say(text("console_ready", address=address))
+
+
+def announce_code(code: Secret, address: str) -> None:
+    """Print the code and where it is typed in."""
+    say(text("console_first_use", address=address, code=code.reveal()))
+
+
+def say(words: str) -> None:
+    """Write to standard output, at once, also where it is a file."""
+    sys.stdout.write(words)
+    sys.stdout.flush()
+
+
+class LazyApi:
+    """An ASGI app that becomes the API."""
+
+    def __init__(self, get_workbench: Callable[[], Workbench]) -> None:
+        self._get_workbench = get_workbench
+        self._app: Any = None
+        self._lock = Lock()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer as the API."""
+        if self._app is None:
+            async with self._lock:
+                self._app = self._app or await to_thread.run_sync(self._build)
+        await self._app(scope, receive, send)
+
+    def _build(self) -> Any:
+        from cgcore.web.api import build_api
+
+        return build_api(self._get_workbench())
 
 
 class Assembly:
@@ -131,3 +175,31 @@ def _refuse(reason: str, error: Exception) -> NoReturn:
     # The server prints what ends its start as a traceback; the reason stands above, and the process ends here.
     sys.tracebacklimit = 0
     raise error from None
+
+
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+
+
+class NoDelay:
+    """ASGI application around ``app``: switches Nagle's algorithm (RFC 896) off on the connection of each request.
+
+    Head and body of an answer, and the messages of a websocket, are written one by one. With the algorithm each waits
+    until the browser has acknowledged the one before, up to 40 ms on Linux. asyncio switches it off only on sockets
+    that were opened with the protocol number of TCP, and Streamlit opens its own without one.
+
+    The connection is taken from the server's ``send``; a server that does not have it there is left alone.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass the request on."""
+        _send_at_once(getattr(getattr(send, "__self__", None), "transport", None))
+        await self._app(scope, receive, send)
+
+
+def _send_at_once(transport: Any) -> None:
+    connection = transport.get_extra_info("socket") if transport is not None else None
+    if connection is not None and connection.family in _FAMILIES:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

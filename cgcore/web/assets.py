@@ -13,7 +13,7 @@ from typing import Any
 from anyio import to_thread
 
 from cgcore.once import once
-from cgcore.web.perimeter import read_headers
+from cgcore.web.origins import read_headers
 
 __all__ = ["AssetFolder", "Assets", "accepts_gzip"]
 

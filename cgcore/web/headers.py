@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cgcore.web.perimeter import Perimeter, read_headers
+from cgcore.web.origins import Perimeter, read_headers
 from cgcore.web.texts import text
 
 __all__ = ["SecurityHeaders", "build_policy", "hash_inline_scripts"]

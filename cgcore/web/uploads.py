@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cgcore.web.perimeter import read_headers
+from cgcore.web.origins import read_headers
 from cgcore.web.tabs import Tabs, find_requester
 from cgcore.web.texts import text
 

@@ -9,7 +9,7 @@ from cgcore.company.company import MAX_LOGO_BYTES, Company, CompanyDraft, Logo, 
 from cgcore.errors import InvalidInput, StaleVersion
 from cgcore.identity.actor import Actor
 from cgcore.storage import company as store
-from cgcore.storage.locks import take_change_lock
+from cgcore.storage.database import take_change_lock
 from cgcore.texts import sentence
 
 if TYPE_CHECKING:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from cgcore.workbench.overview import OverviewSection
     from cgcore.workbench.portable import PortableSection
     from cgcore.workbench.runs import RunSection
+    from cgcore.workbench.sandbox import SandboxSection
     from cgcore.workbench.series import SeriesSection
     from cgcore.workbench.templates import TemplatesSection
-    from cgcore.workbench.test_mailbox import TestMailboxSection
     from cgcore.workbench.users import UsersSection
 
 __all__ = ["Workbench", "get_workbench", "open_workbench"]
@@ -61,7 +61,7 @@ class Workbench:
 
     def close(self) -> None:
         """Stop what was started (test mailbox, workers) and close the database."""
-        for name in ("test_mailbox", "runs", "keys", "drafts", "database"):
+        for name in ("sandbox", "runs", "keys", "drafts", "database"):
             if self.is_open(name):
                 vars(self)[name].close()
 
@@ -115,11 +115,11 @@ class Workbench:
         return OverviewSection(self)
 
     @once
-    def test_mailbox(self) -> TestMailboxSection:
+    def sandbox(self) -> SandboxSection:
         """The embedded test mailbox."""
-        from cgcore.workbench.test_mailbox import TestMailboxSection
+        from cgcore.workbench.sandbox import SandboxSection
 
-        return TestMailboxSection(self)
+        return SandboxSection(self)
 
     @once
     def templates(self) -> TemplatesSection:

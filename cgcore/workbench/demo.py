@@ -52,4 +52,4 @@ def _seed_house(workbench: Workbench, actor: Actor) -> None:
 
 def _seed_account(workbench: Workbench, actor: Actor) -> None:
     if workbench.settings.sandbox_on:
-        workbench.mail_account.save(actor, workbench.test_mailbox.use_for(actor), version=0)
+        workbench.mail_account.save(actor, workbench.sandbox.use_for(actor), version=0)

@@ -12,22 +12,32 @@ from sqlmodel import Session
 
 from cgcore.activity import Action
 from cgcore.api_keys.calls import KeyCalls, fill_days
-from cgcore.api_keys.check import digest_secret
 from cgcore.api_keys.form import build_key, find_parts, new_parts
-from cgcore.api_keys.issued import ISSUE_ACTION, PAIR_ACTION, ROLL_ACTION, IssuedKey
-from cgcore.api_keys.pairing import PAIRING_LIFETIME, Pairing, build_payload
-from cgcore.api_keys.record import ROLL_GRACE, KeyRecord, KeyState
-from cgcore.api_keys.request import KeyRequest, problem, refuse_too_many
+from cgcore.api_keys.record import (
+    ISSUE_ACTION,
+    PAIR_ACTION,
+    PAIRING_LIFETIME,
+    ROLL_ACTION,
+    ROLL_GRACE,
+    IssuedKey,
+    KeyRecord,
+    KeyRequest,
+    KeyState,
+    Pairing,
+    build_payload,
+    digest_secret,
+    problem,
+    refuse_too_many,
+)
 from cgcore.errors import InvalidInput, NotAllowed, NotFound
 from cgcore.identity.actor import Actor, Scope
 from cgcore.once import once
 from cgcore.runs import Cell, Run
-from cgcore.storage import api_calls as call_store
+from cgcore.storage import api_keys as call_store
 from cgcore.storage import api_keys as store
 from cgcore.vault.secret import Secret
 from cgcore.workbench.identity.codes import CodePurpose
-from cgcore.workbench.key_access import KeyAccess
-from cgcore.workbench.key_check import build_check
+from cgcore.workbench.key_access import KeyAccess, build_check
 
 if TYPE_CHECKING:
     from cgcore.workbench.core import Workbench

@@ -15,7 +15,7 @@ from cgcore.once import once
 from cgcore.storage.mail_accounts import find_account, put_account
 from cgcore.texts import sentence
 from cgcore.vault.secret import Secret
-from cgcore.workbench.mail_runs import MailRuns
+from cgcore.workbench.mail_probes import MailRuns
 from cgcore.workbench.texts import problem
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from cgcore.api_keys.record import KeyState
 from cgcore.identity.actor import Actor
 from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Run
-from cgcore.series.findings import Finding
+from cgcore.series.series import Finding
 
 if TYPE_CHECKING:
     from cgcore.workbench.core import Workbench

@@ -12,16 +12,15 @@ from sqlmodel import Session
 from cgcore.activity import Action
 from cgcore.errors import NotFound, StaleVersion
 from cgcore.identity.actor import Actor
-from cgcore.identity.usernames import username_key
+from cgcore.identity.tokens import username_key
 from cgcore.portable.changes import Change, ImportPlan, compare
 from cgcore.portable.content import Content, UserContent, read_content
-from cgcore.portable.problems import refuse
-from cgcore.portable.reading import FORMAT, VERSION
-from cgcore.storage import users as user_store
-from cgcore.storage.locks import take_change_lock
+from cgcore.portable.reading import FORMAT, VERSION, refuse
+from cgcore.storage import identity as user_store
+from cgcore.storage.database import take_change_lock
 from cgcore.storage.tables import UserRow
-from cgcore.workbench import portable_house as house
-from cgcore.workbench.portable_users import UserImport, export_user
+from cgcore.workbench import portable_import as house
+from cgcore.workbench.portable_import import UserImport, export_user
 
 if TYPE_CHECKING:
     from cgcore.workbench.core import Workbench
@@ -69,7 +68,7 @@ class PortableSection:
         With ``username`` only the mail account, templates, signature and default series of the file's one user (or
         of the one with that name) are brought to that user. ``fingerprint`` is the previewed plan's.
 
-        Raises :class:`cgcore.portable.problems.Refused`, :class:`NotFound`, :class:`NotAllowed` and, when the plan is
+        Raises :class:`cgcore.portable.reading.Refused`, :class:`NotFound`, :class:`NotAllowed` and, when the plan is
         another one by now, :class:`StaleVersion`.
         """
         return self._run(actor, data, username, fingerprint=fingerprint, keep=True)

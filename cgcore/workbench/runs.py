@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgcore.identity.actor import Actor
 from cgcore.runs import Cell, Run, Step, Verdict
-from cgcore.storage.probe_runs import ProbeRunStore
+from cgcore.storage.runs import ProbeRunStore
 
 if TYPE_CHECKING:
     from sqlmodel import Session

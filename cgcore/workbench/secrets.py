@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cgcore.sandbox.account import AUTHORITY_SECRET, sandbox_secret
-from cgcore.storage.users import list_users
+from cgcore.sandbox.state import AUTHORITY_SECRET, sandbox_secret
+from cgcore.storage.identity import list_users
 from cgcore.workbench.mail_account import secret_name
 
 if TYPE_CHECKING:

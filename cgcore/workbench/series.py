@@ -13,24 +13,50 @@ from cgcore.documents import DocumentType
 from cgcore.errors import FieldProblem, InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor
 from cgcore.once import once
-from cgcore.series.changes import change_action, describe_change, forbids_anew
-from cgcore.series.counters import preview_numbers
 from cgcore.series.defaults import OwnChoice
-from cgcore.series.drafts import SeriesDraft, check_draft, check_kind, series_problem
-from cgcore.series.kinds import Series, type_label
-from cgcore.series.starters import StarterLayout
+from cgcore.series.guards import change_action, describe_change, forbids_anew
+from cgcore.series.series import (
+    Series,
+    SeriesDraft,
+    check_draft,
+    check_kind,
+    preview_numbers,
+    series_problem,
+    type_label,
+)
+from cgcore.series.starters import STARTER_SETS, StarterLayout
+from cgcore.storage import series as defaults_store
 from cgcore.storage import series as store
-from cgcore.storage import series_defaults as defaults_store
-from cgcore.storage.locks import take_change_lock
-from cgcore.workbench.series_starters import create_starter_set
+from cgcore.storage.database import take_change_lock
 
 if TYPE_CHECKING:
     from cgcore.workbench.core import Workbench
     from cgcore.workbench.overview import OverviewLine
-    from cgcore.workbench.series_checks import SeriesChecks
-    from cgcore.workbench.series_defaults import SeriesDefaultsSection
+    from cgcore.workbench.series_defaults import SeriesChecks, SeriesDefaultsSection
 
-__all__ = ["SeriesPage", "SeriesSection"]
+__all__ = ["SeriesPage", "SeriesSection", "create_starter_set"]
+
+
+def create_starter_set(workbench: Workbench, actor: Actor, layout: StarterLayout) -> Sequence[Series]:
+    """Create every series of ``layout`` and the company defaults that are not set yet, or nothing at all.
+
+    Raises :class:`InvalidInput` when one of its codes is taken.
+    """
+    actor.require_admin()
+    chosen = next(entry for entry in STARTER_SETS if entry.layout is layout)
+    with workbench.database.session() as session:
+        take_change_lock(session)
+        for draft in chosen.series:
+            if taken := store.find_series(session, draft.code):
+                raise InvalidInput(series_problem("code", "starter_code_taken", serie=taken.code))
+            store.add_series(session, draft)
+            workbench.activity.record(actor, Action.SERIES_ADDED, draft.code, session=session)
+        present = defaults_store.load_company_defaults(session)
+        missing = {kind: code for kind, code in chosen.defaults.items() if kind not in present}
+        defaults_store.save_company_defaults(session, missing)
+        created = store.load_series(session, [draft.code for draft in chosen.series])
+        return [created[draft.code] for draft in chosen.series]
+
 
 _MAX_LIMIT = 200
 
@@ -58,7 +84,7 @@ class SeriesSection:
     @once
     def checks(self) -> SeriesChecks:
         """The cell «Comprobar» and the line of Resumen."""
-        from cgcore.workbench.series_checks import SeriesChecks
+        from cgcore.workbench.series_defaults import SeriesChecks
 
         return SeriesChecks(self._workbench)
 

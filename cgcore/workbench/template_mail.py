@@ -15,7 +15,7 @@ from cgcore.mail.addresses import is_address
 from cgcore.mail.message import Attachment, InlineImage, build_message
 from cgcore.runs import Cell, Run
 from cgcore.templates.checks import Check
-from cgcore.templates.compiled import Rendered, TemplateSource
+from cgcore.templates.compile import Rendered, TemplateSource
 from cgcore.templates.sample_document import build_sample_pdf, sample_file_name
 from cgcore.templates.variables import values_for
 

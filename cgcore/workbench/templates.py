@@ -8,24 +8,64 @@ from typing import TYPE_CHECKING
 
 from cgcore.activity import Action
 from cgcore.documents import DocumentType, info, types_with_template
-from cgcore.errors import NotFound, StaleVersion
+from cgcore.errors import FieldProblem, InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor
-from cgcore.identity.usernames import username_key
+from cgcore.identity.tokens import username_key
 from cgcore.once import once
 from cgcore.storage import templates as store
-from cgcore.storage.users import find_user_by_key
-from cgcore.templates.compiled import CompiledTemplate, Rendered, TemplateSource, compile_template
-from cgcore.templates.defaults import default_source
-from cgcore.templates.request import RenderRequest
-from cgcore.templates.stored import StoredSignature, StoredTemplate, TemplateVersion
+from cgcore.storage.identity import find_user_by_key
+from cgcore.templates.canonical import canonical_html
+from cgcore.templates.compile import CompiledTemplate, Rendered, TemplateSource, compile_template
+from cgcore.templates.render import RenderRequest
+from cgcore.templates.stored import StoredSignature, StoredTemplate, TemplateVersion, default_signature, default_source
+from cgcore.templates.texts import problem_text
+from cgcore.templates.variables import clean_value
 from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
-from cgcore.workbench.template_rows import clean_subject, clean_text, read_signature, read_template
 
 if TYPE_CHECKING:
+    from cgcore.storage.tables import MailTemplateRow, SignatureRow
     from cgcore.workbench.core import Workbench
     from cgcore.workbench.template_mail import TemplateMail
 
-__all__ = ["TemplatesSection"]
+__all__ = ["TemplatesSection", "clean_subject", "clean_text", "read_signature", "read_template"]
+
+_MAX_SUBJECT = 500
+_MAX_HTML = 15_000_000  # characters, images included
+
+
+def read_template(document_type: DocumentType, row: MailTemplateRow | None) -> StoredTemplate:
+    """Return the template that a row holds; without a row the built-in one."""
+    default = default_source(document_type)
+    if row is None:
+        return StoredTemplate(document_type, default.subject, default.body)
+    # Cleaned again: the row may have been changed behind our back.
+    body = canonical_html(row.body)
+    is_default = (row.subject, body) == (default.subject, default.body)
+    return StoredTemplate(document_type, row.subject, body, row.version, is_default, row.updated)
+
+
+def read_signature(row: SignatureRow | None) -> StoredSignature:
+    """Return the signature that a row holds; without a row the built-in one."""
+    if row is None:
+        return StoredSignature(default_signature())
+    html = canonical_html(row.html)
+    return StoredSignature(html, row.version, html == default_signature(), row.updated)
+
+
+def clean_subject(subject: str) -> str:
+    """Return a subject on one line. Raises :class:`InvalidInput` for one that is too long."""
+    subject = clean_value(subject).strip()
+    if len(subject) > _MAX_SUBJECT:
+        raise InvalidInput(FieldProblem("subject", "subject_too_long", problem_text("subject_too_long")))
+    return subject
+
+
+def clean_text(field: str, html: str) -> str:
+    """Return the canonical form of editor HTML. Raises :class:`InvalidInput` for one that is too long."""
+    if len(html) > _MAX_HTML:
+        raise InvalidInput(FieldProblem(field, "too_long", problem_text("too_long")))
+    return canonical_html(html)
+
 
 _COMPILED_KEPT = 64
 

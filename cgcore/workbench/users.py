@@ -12,11 +12,11 @@ from cgcore.activity import Action
 from cgcore.errors import InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor, Role
 from cgcore.identity.texts import invalid
-from cgcore.identity.usernames import username_key
-from cgcore.storage import sessions as session_store
-from cgcore.storage import user_directory as store
-from cgcore.storage import users as user_store
-from cgcore.storage.locks import take_change_lock
+from cgcore.identity.tokens import username_key
+from cgcore.storage import identity as session_store
+from cgcore.storage import identity as store
+from cgcore.storage import identity as user_store
+from cgcore.storage.database import take_change_lock
 from cgcore.storage.tables import UserRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench.identity import NewUser
@@ -140,7 +140,7 @@ class UsersSection:
 
     def count_sessions(self, actor: Actor, username: str) -> int:
         """Return how many log-ins of a user are open."""
-        from cgcore.identity.lifetimes import SESSION_IDLE
+        from cgcore.identity.throttle import SESSION_IDLE
 
         actor.require_admin()
         with self._workbench.database.read() as session:

@@ -27,7 +27,7 @@ def _texts_of(cell: str) -> Callable[[Verdict], tuple[str, str]]:
     if cell == Cell.API_KEY:
         return _of_key_check
     if cell == Cell.SERIES_CHECK:
-        from cgcore.series.overview import verdict_texts as of_series_check
+        from cgcore.series.defaults import verdict_texts as of_series_check
 
         return of_series_check
     from cgcore.mail.diagnosis.texts import verdict_texts as of_mail

@@ -12,7 +12,7 @@ from cgcore.mail.diagnosis.catalogue import diagnosis_keys
 from cgcore.mail.diagnosis.texts import sentences
 from cgcore.mail.steps import Leg
 from pages.ui.moments import unbroken, when
-from pages.ui.results import escape
+from pages.ui.runs import escape
 from pages.ui.texts import activity as texts
 
 __all__ = ["draw_entries", "result_word"]

@@ -8,14 +8,14 @@ from cgcore.documents import DocumentType
 from cgcore.errors import InvalidInput, StaleVersion
 from cgcore.identity.actor import Actor
 from cgcore.portable.changes import ImportPlan
-from cgcore.series.kinds import type_label
+from cgcore.series.series import type_label
 from cgcore.workbench import Workbench
 from pages.ui.cells import cell
 from pages.ui.editing import forget_forms
-from pages.ui.results import escape
+from pages.ui.runs import escape
 from pages.ui.texts import portable as texts
 
-__all__ = ["draw_apply", "draw_portable"]
+__all__ = ["CopyPanel", "draw_apply", "draw_portable"]
 
 _ROWS = 100
 
@@ -113,3 +113,29 @@ def _apply(workbench: Workbench, actor: Actor, page: str, data: bytes, username:
     st.session_state[f"{page}_import_uploads"] = st.session_state.get(f"{page}_import_uploads", 0) + 1
     st.session_state[f"{page}_import_done"] = True
     st.rerun()
+
+
+class CopyPanel:
+    """The panel of one run; it has nothing to save."""
+
+    can_save = False
+    wants_save = False
+    forms = ()
+
+    def __init__(self, workbench: Workbench, actor: Actor) -> None:
+        self._workbench, self._actor = workbench, actor
+
+    def changed(self) -> int:
+        """Return 0: there is no draft."""
+        return 0
+
+    def save(self) -> bool:
+        """Return False: there is nothing to store."""
+        return False
+
+    def reset(self) -> None:
+        """Do nothing: there is no draft."""
+
+    def draw(self) -> None:
+        """Draw export and import."""
+        draw_portable(self._workbench, self._actor, "administration")

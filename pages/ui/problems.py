@@ -9,7 +9,7 @@ import streamlit as st
 
 from cgcore.errors import FieldProblem, StorageError
 from cgcore.texts import sentence
-from pages.ui.results import escape
+from pages.ui.runs import escape
 from pages.ui.texts import common as texts
 
 __all__ = ["draw_problems", "storage_failures_told"]

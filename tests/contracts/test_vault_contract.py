@@ -17,10 +17,9 @@ from cgcore.errors import VaultError
 from cgcore.storage.database import Database, open_database
 from cgcore.storage.vault_records import VaultRecords
 from cgcore.vault.encrypted import EncryptedKeyring
-from cgcore.vault.master_key import MasterKey
+from cgcore.vault.master_key import MasterKey, Sealer, record_name
 from cgcore.vault.memory import MemoryKeyring
 from cgcore.vault.records import FolderRecords, MemoryRecords, RecordStore
-from cgcore.vault.sealing import Sealer, record_name
 from cgcore.vault.stores import SecretStore
 
 KEY = MasterKey(bytes(range(32)))

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from cgcore.errors import VaultError
-from cgcore.vault import files
+from cgcore.vault import records
 from cgcore.vault.encrypted import EncryptedKeyring
-from cgcore.vault.master_key import MasterKey
+from cgcore.vault.master_key import MasterKey, Sealer
 from cgcore.vault.records import FolderRecords
-from cgcore.vault.sealing import Sealer
 
 ROOT = Path(__file__).parents[2]
 KEY = MasterKey(bytes(range(32)))
@@ -27,7 +26,7 @@ from pathlib import Path
 from cgcore.vault.encrypted import EncryptedKeyring
 from cgcore.vault.master_key import MasterKey
 from cgcore.vault.records import FolderRecords
-from cgcore.vault.sealing import Sealer
+from cgcore.vault.master_key import Sealer
 
 keyring = EncryptedKeyring(FolderRecords(Path(sys.argv[1])), Sealer(MasterKey(bytes(range(32)))))
 for number in range(int(sys.argv[3])):
@@ -61,7 +60,7 @@ def test_two_processes_lose_no_write(folder: Path, keyring: EncryptedKeyring) ->
 
     assert [writer.returncode for writer in writers] == [0, 0]
     assert all(keyring.get_password("s", f"{name}/{n}") for name in ("a", "b") for n in range(50))
-    assert not list(folder.glob(f"{files.TEMPORARY_PREFIX}*"))
+    assert not list(folder.glob(f"{records.TEMPORARY_PREFIX}*"))
 
 
 def test_a_killed_writer_harms_no_secret(folder: Path, keyring: EncryptedKeyring) -> None:
@@ -79,16 +78,16 @@ def test_a_killed_writer_harms_no_secret(folder: Path, keyring: EncryptedKeyring
 
     keyring.set_password("s", "after", "written")
 
-    assert not list(folder.glob(f"{files.TEMPORARY_PREFIX}*"))
+    assert not list(folder.glob(f"{records.TEMPORARY_PREFIX}*"))
 
 
 def test_what_a_killed_writer_left_is_swept_away(folder: Path, keyring: EncryptedKeyring) -> None:
     """A temporary file that nobody can be writing any more goes with the next write; no record does."""
     keyring.set_password("s", "u", "value")
-    (folder / f"{files.TEMPORARY_PREFIX}dead").write_bytes(b"half")
+    (folder / f"{records.TEMPORARY_PREFIX}dead").write_bytes(b"half")
     keyring.set_password("s", "v", "other")
 
-    assert not list(folder.glob(f"{files.TEMPORARY_PREFIX}*"))
+    assert not list(folder.glob(f"{records.TEMPORARY_PREFIX}*"))
     assert keyring.get_password("s", "u") == "value"
 
 
@@ -112,14 +111,14 @@ def test_a_full_disk_changes_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(files.os, moment, refuse)
+        patch.setattr(records.os, moment, refuse)
         with pytest.raises(VaultError) as caught:
             keyring.set_password("s", "u", "new")
 
     assert caught.value.code == "record_write_failed"
     assert "new" not in str(caught.value)
     assert keyring.get_password("s", "u") == "old"
-    assert not list(folder.glob(f"{files.TEMPORARY_PREFIX}*"))
+    assert not list(folder.glob(f"{records.TEMPORARY_PREFIX}*"))
 
 
 def test_a_folder_that_cannot_be_made_is_one_error_of_ours(tmp_path: Path) -> None:

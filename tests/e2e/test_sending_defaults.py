@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import Dialog, Locator, Page, expect
 
 from cgcore.documents import types_with_template
-from cgcore.templates.defaults import default_source
+from cgcore.templates.stored import default_source
 from tests.servers.browser import log_in, settled, shoot
 from tests.servers.product import PASSWORD, Product, product_environment
 from tests.servers.vectors import XSS

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from cgcore.documents import DocumentType
-from cgcore.series.drafts import SeriesDraft
+from cgcore.series.series import SeriesDraft
 from cgcore.series.starters import StarterLayout
 from tests.servers.browser import log_in, settled, shoot, shoot_phone
 from tests.servers.house import Furnished, furnish, open_beside

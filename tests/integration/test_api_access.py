@@ -19,11 +19,10 @@ from cgcore.identity.actor import Actor, Role, Scope
 from cgcore.settings import Settings
 from cgcore.storage.database import Database, open_database
 from cgcore.vault.secret import Secret
-from cgcore.web.api.allowance import Allowance
 from cgcore.web.api.app import build_app
-from cgcore.web.api.front import PUBLIC_PATHS
+from cgcore.web.api.middleware import PUBLIC_PATHS
 from cgcore.web.api.problems import ProblemCode
-from cgcore.web.api.scopes import declared_scope
+from cgcore.web.api.scopes import Allowance, declared_scope
 from cgcore.workbench import Workbench
 from cgcore.workbench.keys import ISSUE_ACTION, ROLL_ACTION
 from tests.servers.api_server import ApiServer, serve_api

@@ -13,8 +13,7 @@ import pytest
 from sqlmodel import select
 
 from cgcore.api_keys.calls import CallRecord
-from cgcore.api_keys.record import KEPT_CALLS, KeyState
-from cgcore.api_keys.request import MAX_LIVE_KEYS
+from cgcore.api_keys.record import KEPT_CALLS, MAX_LIVE_KEYS, KeyState
 from cgcore.errors import InvalidInput, NotAllowed, NotFound
 from cgcore.identity.actor import Actor, Role, Scope
 from cgcore.settings import Settings

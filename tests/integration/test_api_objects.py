@@ -17,7 +17,7 @@ from cgcore.identity.actor import Role
 from cgcore.mail.diagnosis.diagnose import explain_reply
 from cgcore.mail.steps import Leg, Stage
 from cgcore.runs import Cell, Status, Step, Verdict
-from cgcore.templates.request import RenderRequest
+from cgcore.templates.render import RenderRequest
 from cgcore.web.api.app import build_app
 from cgcore.workbench import Workbench
 from cgcore.workbench.keys import PAIR_ACTION

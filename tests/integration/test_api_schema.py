@@ -15,8 +15,8 @@ import pytest
 from cgcore.errors import FieldProblem
 from cgcore.settings import Settings
 from cgcore.storage.database import open_database
-from cgcore.web.api.allowance import Allowance
 from cgcore.web.api.problems import ApiProblem, ProblemCode, api_texts
+from cgcore.web.api.scopes import Allowance
 from cgcore.workbench import Workbench
 from tests.conftest import make_settings
 from tests.servers.api_server import ApiServer, serve_api

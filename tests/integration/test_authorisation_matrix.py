@@ -23,11 +23,11 @@ from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.steps import Leg
 from cgcore.once import once
 from cgcore.runs import Cell, Run
-from cgcore.series.drafts import SeriesDraft
+from cgcore.series.series import SeriesDraft
 from cgcore.series.starters import StarterLayout
 from cgcore.storage.tables import metadata
-from cgcore.templates.compiled import TemplateSource
-from cgcore.templates.request import RenderRequest
+from cgcore.templates.compile import TemplateSource
+from cgcore.templates.render import RenderRequest
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench, open_workbench
 from cgcore.workbench.identity import NewUser
@@ -96,10 +96,10 @@ def _grant(workbench: Workbench, actor: Actor, action: str) -> str:
 
 def _message_of(workbench: Workbench, owner: Actor) -> int:
     """The number of a message that the owner has just received."""
-    account = workbench.test_mailbox.use_for(owner)
+    account = workbench.sandbox.use_for(owner)
     run = workbench.mail_account.runs.start_test_mail(owner, account, "cliente@ejemplo.es")
     assert not _ended(workbench, owner, run)[-1].failed
-    return workbench.test_mailbox.list_messages(owner)[0].id
+    return workbench.sandbox.list_messages(owner)[0].id
 
 
 def _mail(text_: str = "Hola") -> EmailMessage:
@@ -219,12 +219,12 @@ USE_CASES: dict[str, UseCase] = {
     ),
     "runs.find_last": personal(lambda w, a: w.runs.find_last(a, Cell.SERIES_CHECK)),
     "runs.follow": UseCase(lambda w, a, o: _ended(w, a, _run_of(w, o)), **OWNERS_ONLY),
-    "test_mailbox.use_for": personal(lambda w, a: w.test_mailbox.use_for(a)),
-    "test_mailbox.list_messages": personal(lambda w, a: w.test_mailbox.list_messages(a)),
-    "test_mailbox.get_message": UseCase(
-        lambda w, a, o: w.test_mailbox.get_message(a, _message_of(w, o) if o.session_hash else 10**6), **OWNERS_ONLY
+    "sandbox.use_for": personal(lambda w, a: w.sandbox.use_for(a)),
+    "sandbox.list_messages": personal(lambda w, a: w.sandbox.list_messages(a)),
+    "sandbox.get_message": UseCase(
+        lambda w, a, o: w.sandbox.get_message(a, _message_of(w, o) if o.session_hash else 10**6), **OWNERS_ONLY
     ),
-    "test_mailbox.clear": personal(lambda w, a: w.test_mailbox.clear(a)),
+    "sandbox.clear": personal(lambda w, a: w.sandbox.clear(a)),
     "templates.get": personal(lambda w, a: w.templates.get(a, T.QUOTE)),
     "templates.get_all": personal(lambda w, a: w.templates.get_all(a)),
     "templates.get_signature": personal(lambda w, a: w.templates.get_signature(a)),
@@ -284,12 +284,12 @@ INNER = {
     *("identity.create_configured_admin", "identity.renew_first_use_code", "identity.issue_first_use_code"),
     *("mail_account.delete_secret", "mail_account.password_mark", "mail_account.to_json"),
     *("templates.compile", "templates.render_for_user"),
-    *("test_mailbox.is_available", "test_mailbox.is_in_use", "test_mailbox.probe_targets"),
-    *("test_mailbox.build_document", "test_mailbox.close"),
+    *("sandbox.is_available", "sandbox.is_in_use", "sandbox.probe_targets"),
+    *("sandbox.build_document", "sandbox.close"),
     *("keys.revoke_all_of", "keys.close", "keys.access.record_call", "keys.access.flush", "keys.access.close"),
 }
 # What begins with a mail to its owner, or with the own password confirmed: both leave a line of their own.
-MAILED, CONFIRMED = {"test_mailbox.get_message"}, {"keys.roll"}
+MAILED, CONFIRMED = {"sandbox.get_message"}, {"keys.roll"}
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from cgcore.errors import StorageBusy
-from cgcore.storage.database import Database, open_database
-from cgcore.storage.locks import take_change_lock
+from cgcore.storage.database import Database, open_database, take_change_lock
 from tests.servers.postgres import PostgresServer
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
 from cgcore.errors import StorageError
-from cgcore.storage.api_key_reader import ApiKeyReader
+from cgcore.storage.api_keys import ApiKeyReader
 from cgcore.storage.database import Database, open_database
 from cgcore.storage.revision import HEAD_REVISION, is_current
 from cgcore.storage.tables import CompanyRow, MailAccountRow

@@ -24,7 +24,7 @@ from cgcore.workbench import Workbench
 from cgcore.workbench.mail_account import secret_name
 from cgcore.workbench.runs import Job
 from cgcore.workbench.verdicts import verdict_texts
-from pages.ui import results
+from pages.ui import runs as results
 from tests.contracts.vault_doubles import Indiscreet, Lying, Shrinking
 from tests.servers.certificates import NAMES, Certificate, Certificates
 from tests.servers.pages import open_page, sign_in
@@ -206,7 +206,7 @@ def test_a_stored_password_is_in_no_element_of_the_page(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
 ) -> None:
     """Neither as it is nor as it travels to the server: not in the field, the steps, the transcript nor the dialog."""
-    draft = workbench.test_mailbox.use_for(ana)
+    draft = workbench.sandbox.use_for(ana)
     assert draft.password is not None
     secret = draft.password.reveal()
     travelling = base64.b64encode(f"\0{draft.user}\0{secret}".encode()).decode()
@@ -515,7 +515,7 @@ def test_a_missing_folder_is_created_by_its_button(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
 ) -> None:
     """Only when asked: the first test says that it is missing, the button makes it and tests again."""
-    draft = replace(workbench.test_mailbox.use_for(ana), sent_folder="Facturas 2026")
+    draft = replace(workbench.sandbox.use_for(ana), sent_folder="Facturas 2026")
     app = click(open_with(monkeypatch, workbench, ana, draft), "imap_run")
     missing = workbench.runs.find_last(ana, Cell.IMAP)
     button = app.button(key="mail_account_imap_create_folder")
@@ -544,7 +544,7 @@ def test_the_dialog_says_what_the_test_mail_proves_and_what_not(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
 ) -> None:
     """Accepted, under which number, where the copy is; nothing about arrival, other servers or readers."""
-    draft = workbench.test_mailbox.use_for(ana)
+    draft = workbench.sandbox.use_for(ana)
     app = open_with(monkeypatch, workbench, ana, draft)
     click(app, "test_run")
     run = workbench.runs.find_last(ana, Cell.TEST_MAIL)
@@ -565,13 +565,13 @@ def test_a_read_receipt_is_asked_for_only_when_it_is_wanted(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
 ) -> None:
     """«Sí» asks for it to the own address (RFC 8098), in the mail and in its text; «No» takes it back."""
-    draft = workbench.test_mailbox.use_for(ana)
+    draft = workbench.sandbox.use_for(ana)
     app = open_with(monkeypatch, workbench, ana, draft)
     for wanted in (True, False):
         app.button_group(key="mail_account_read_receipt").set_value(wanted).run()
         click(app, "test_run")
     without, with_receipt = (
-        workbench.test_mailbox.get_message(ana, line.id) for line in workbench.test_mailbox.list_messages(ana)
+        workbench.sandbox.get_message(ana, line.id) for line in workbench.sandbox.list_messages(ana)
     )
 
     assert ("Disposition-Notification-To", draft.user) in with_receipt.headers

@@ -14,7 +14,7 @@ from cgcore.mail.steps import Leg
 from cgcore.runs import Cell
 from cgcore.storage.tables import ProbeRunRow, UserRow
 from cgcore.workbench import Workbench
-from cgcore.workbench.mail_runs import TEST_MAILS_PER_HOUR
+from cgcore.workbench.mail_probes import TEST_MAILS_PER_HOUR
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def actor(workbench: Workbench) -> Actor:
 @pytest.fixture
 def draft(workbench: Workbench, actor: Actor) -> MailAccountDraft:
     """The account of the test mailbox, stored as it is filled in."""
-    filled = workbench.test_mailbox.use_for(actor)
+    filled = workbench.sandbox.use_for(actor)
     workbench.mail_account.save(actor, filled, version=0)
     return filled
 
@@ -47,7 +47,7 @@ def test_both_legs_are_proven_with_the_stored_password(
 
     assert {cell: run.verdict and run.verdict.key for cell, run in ended.items()} == {"smtp": "ok", "imap": "ok"}
     assert section.runs.fingerprint(actor, Cell.SMTP, kept) == section.runs.fingerprint(actor, Cell.SMTP, draft)
-    assert workbench.test_mailbox.list_messages(actor) == []
+    assert workbench.sandbox.list_messages(actor) == []
 
 
 def test_a_double_click_sends_one_mail(workbench: Workbench, actor: Actor, draft: MailAccountDraft) -> None:
@@ -59,7 +59,7 @@ def test_a_double_click_sends_one_mail(workbench: Workbench, actor: Actor, draft
     *_, ended = workbench.runs.follow(actor, first)
 
     assert second.id == first.id
-    assert len(workbench.test_mailbox.list_messages(actor)) == 1
+    assert len(workbench.sandbox.list_messages(actor)) == 1
     assert ended.result is not None
     assert ended.result["sent"] is True
     assert ended.result["recipient"] == "cliente@ejemplo.es"
@@ -78,7 +78,7 @@ def test_a_copy_that_fails_does_not_unsend_the_mail(
     assert ended.verdict.key == "folder_missing"
     assert ended.result is not None
     assert (ended.result["sent"], ended.result["copy"]) == (True, "failed")
-    assert len(workbench.test_mailbox.list_messages(actor)) == 1
+    assert len(workbench.sandbox.list_messages(actor)) == 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import uvicorn
 
-from cgcore.web.no_delay import NoDelay
+from cgcore.web.assembly import NoDelay
 
 
 async def tell(_scope: Any, _receive: Any, send: Any) -> None:

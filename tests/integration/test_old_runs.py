@@ -15,12 +15,11 @@ from cgcore.documents import DocumentType
 from cgcore.mail.diagnosis.catalogue import diagnosis_keys, key_facts
 from cgcore.mail.diagnosis.texts import provider_values, sentences
 from cgcore.runs import Run
-from cgcore.series.findings import Finding
 from cgcore.series.guards import check_default
-from cgcore.series.kinds import Series
+from cgcore.series.series import Finding, Series
 from cgcore.storage.database import Database, open_database
 from cgcore.storage.migrations import upgrade_to_head
-from cgcore.storage.probe_runs import ProbeRunStore
+from cgcore.storage.runs import ProbeRunStore
 from cgcore.workbench.verdicts import verdict_texts
 from tests.unit.test_texts import VALUES
 

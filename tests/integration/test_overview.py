@@ -107,7 +107,7 @@ def test_the_mail_account_says_what_is_missing_next(workbench: Workbench) -> Non
     """Empty, without password, unproven, proven, changed since, broken, mended but not tried."""
     actor = add_person(workbench, "ana").actor
     section = workbench.mail_account
-    draft = workbench.test_mailbox.use_for(actor)
+    draft = workbench.sandbox.use_for(actor)
     seen = [_line(workbench, actor, SectionName.MAIL_ACCOUNT)]
 
     section.save(actor, replace(draft, password=Secret("")), version=0)
@@ -142,7 +142,7 @@ def test_the_mail_account_says_what_is_missing_next(workbench: Workbench) -> Non
 def test_a_copy_is_promised_only_where_it_was_proven(workbench: Workbench) -> None:
     """Without a folder nothing is kept; a test of the incoming server that was cut short proves nothing."""
     actor = add_person(workbench, "ana").actor
-    draft = replace(workbench.test_mailbox.use_for(actor), sent_folder="")
+    draft = replace(workbench.sandbox.use_for(actor), sent_folder="")
     workbench.mail_account.save(actor, draft, version=0)
     list(workbench.runs.follow(actor, *workbench.overview.start_all(actor)))
     without = _line(workbench, actor, SectionName.MAIL_ACCOUNT).code
@@ -232,7 +232,7 @@ def test_each_section_has_a_row_with_badge_fact_moment_and_link(
     add_series(workbench, ana, "A", DocumentType.QUOTE)
     app = open_page(monkeypatch, workbench, ana, "overview.py")
     untouched = _rows(app)
-    draft = workbench.test_mailbox.use_for(ana)
+    draft = workbench.sandbox.use_for(ana)
     workbench.mail_account.save(ana, draft, version=0)
     unproven = _rows(app.run())[SectionName.MAIL_ACCOUNT]
     app.button(key="overview_run_all").click().run()

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from cgcore.documents import DocumentType
-from cgcore.templates.compiled import TemplateSource
-from cgcore.templates.defaults import default_signature
+from cgcore.templates.compile import TemplateSource
 from cgcore.templates.render import render
+from cgcore.templates.stored import default_signature
 
 LOGO = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAACAkQBADs="
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from cgcore.errors import NotFound
 from cgcore.identity.actor import Actor
 from cgcore.mail.steps import Leg, Stage
 from cgcore.runs import Cell, Run, Status, Step, Verdict
-from cgcore.storage.probe_runs import ProbeRunStore
+from cgcore.storage.runs import ProbeRunStore
 from cgcore.storage.tables import UserRow
 from cgcore.workbench import Workbench
 from cgcore.workbench.runs import Job

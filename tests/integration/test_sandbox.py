@@ -352,7 +352,7 @@ def test_it_listens_on_loopback_only(sandbox: Sandbox) -> None:
 def test_importing_it_loads_no_mail_server() -> None:
     """What the workbench imports does not pull in aiosmtpd, pymap or cryptography."""
     script = (
-        "import sys, cgcore.workbench.test_mailbox;"
+        "import sys, cgcore.workbench.sandbox;"
         "print([name for name in ('aiosmtpd', 'pymap', 'cryptography', 'keyring') if name in sys.modules])"
     )
     root = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from cgcore.identity.actor import Actor, Role
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench, get_workbench
 from cgcore.workbench.identity import NewUser
-from pages.ui.frames import build_frame
+from pages.ui.preview import build_frame
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = Secret("caballo correcto pila")
@@ -54,7 +54,7 @@ def open_page(workbench: Workbench, actor: Actor) -> Callable[[], AppTest]:
         at = AppTest.from_file(str(ROOT / "pages" / "workbench.py"), default_timeout=30)
         at.user = {"login": workbench.identity.sign_identity(actor.session_hash)}
         at.run()
-        at.switch_page("test_mailbox.py").run()
+        at.switch_page("sandbox.py").run()
         assert not at.exception
         return at
 
@@ -66,8 +66,8 @@ def deliver(workbench: Workbench, actor: Actor) -> Callable[[EmailMessage], None
     """Send a message through the test mailbox."""
 
     def deliver(message: EmailMessage) -> None:
-        draft = workbench.test_mailbox.use_for(actor)
-        context = ssl.create_default_context(cafile=workbench.test_mailbox.probe_targets()[0].ca_file)
+        draft = workbench.sandbox.use_for(actor)
+        context = ssl.create_default_context(cafile=workbench.sandbox.probe_targets()[0].ca_file)
         with smtplib.SMTP(draft.smtp.host, int(draft.smtp.port), timeout=10) as client:
             client.starttls(context=context)
             assert draft.password is not None
@@ -105,7 +105,7 @@ def test_an_empty_mailbox_says_what_to_do(open_page: Callable[[], AppTest]) -> N
     at = open_page()
 
     assert "Aún no ha llegado nada" in _markdown(at)
-    assert at.button(key="test_mailbox_clear").disabled is True
+    assert at.button(key="sandbox_clear").disabled is True
     assert not at.radio
 
 
@@ -120,7 +120,7 @@ def test_messages_are_listed_the_newest_first_and_opened(
     assert at.radio[0].options == ["segunda", "primera"]
     assert at.subheader[0].value == "segunda"
 
-    at.radio[0].set_value(at.session_state["test_mailbox_selected"] - 1).run()
+    at.radio[0].set_value(at.session_state["sandbox_selected"] - 1).run()
 
     assert not at.exception
     assert at.subheader[0].value == "primera"
@@ -158,7 +158,7 @@ def test_messages_with_one_subject_are_told_apart(
 
     opened: list[str] = []
     for step in (0, 1, 1):
-        at.radio[0].set_value(at.session_state["test_mailbox_selected"] - step).run()
+        at.radio[0].set_value(at.session_state["sandbox_selected"] - step).run()
         opened.append(at.code[0].value.strip())
 
     assert opened == ["tercera", "segunda", "primera"]
@@ -184,21 +184,21 @@ def test_emptying_asks_first_and_names_what_goes(
     """The dialog says how many and which; nothing is gone before it is confirmed (the browser test confirms it)."""
     deliver(_message("la única"))
     at = open_page()
-    at.button(key="test_mailbox_clear").click().run()
+    at.button(key="sandbox_clear").click().run()
 
     assert "Se borrará el mensaje «la única»" in _markdown(at)
-    assert len(workbench.test_mailbox.list_messages(actor)) == 1
+    assert len(workbench.sandbox.list_messages(actor)) == 1
 
 
 def test_switched_off_it_says_who_can_switch_it_on(
     open_page: Callable[[], AppTest], workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without the test mailbox there is neither a list nor a button."""
-    monkeypatch.setattr(type(workbench.test_mailbox), "is_available", lambda _: False)
+    monkeypatch.setattr(type(workbench.sandbox), "is_available", lambda _: False)
     at = open_page()
 
     assert "CG_SANDBOX=on" in _markdown(at)
-    assert "test_mailbox_clear" not in [button.key for button in at.button]
+    assert "sandbox_clear" not in [button.key for button in at.button]
 
 
 def test_the_frame_has_no_rights_and_its_document_cannot_leave_it() -> None:

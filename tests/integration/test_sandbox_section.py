@@ -28,7 +28,7 @@ LUIS = Actor(user_id=2, username="luis", mail="luis@tosma.example")
 
 
 def _send(workbench: Workbench, draft: MailAccountDraft, message: EmailMessage) -> None:
-    target = workbench.test_mailbox.probe_targets()[0]
+    target = workbench.sandbox.probe_targets()[0]
     with smtplib.SMTP(draft.smtp.host, int(draft.smtp.port), timeout=10) as client:
         client.starttls(context=ssl.create_default_context(cafile=target.ca_file))
         assert draft.password is not None
@@ -56,22 +56,22 @@ def switched_off(tmp_path: Path) -> Iterator[Workbench]:
 
 def test_the_filled_in_account_has_no_problem_and_is_recognised(workbench: Workbench) -> None:
     """Every field is filled, passes the checks, and the account is known as the test mailbox's."""
-    draft = workbench.test_mailbox.use_for(MARTA)
+    draft = workbench.sandbox.use_for(MARTA)
     elsewhere = MailAccountDraft(user="x", smtp=ServerDraft("smtp.example.com", 587, Security.STARTTLS))
 
     assert check_account(draft) == ()
     assert (draft.user, draft.sent_folder) == ("marta@tosma.example", "Enviados")
     assert (draft.smtp.security, draft.imap.security) == (Security.STARTTLS, Security.SSL)
-    assert workbench.test_mailbox.is_in_use(draft) is True
-    assert workbench.test_mailbox.is_in_use(elsewhere) is False
-    assert workbench.test_mailbox.is_in_use(MailAccountDraft()) is False
+    assert workbench.sandbox.is_in_use(draft) is True
+    assert workbench.sandbox.is_in_use(elsewhere) is False
+    assert workbench.sandbox.is_in_use(MailAccountDraft()) is False
 
 
 def test_probes_may_reach_exactly_its_servers(workbench: Workbench) -> None:
     """Before anybody uses it there is no target and nothing runs; then the four ports, with their authority."""
-    before = workbench.test_mailbox.probe_targets()
-    draft = workbench.test_mailbox.use_for(MARTA)
-    targets = workbench.test_mailbox.probe_targets()
+    before = workbench.sandbox.probe_targets()
+    draft = workbench.sandbox.use_for(MARTA)
+    targets = workbench.sandbox.probe_targets()
 
     assert before == ()
     assert len({target.port for target in targets}) == 4
@@ -82,7 +82,7 @@ def test_probes_may_reach_exactly_its_servers(workbench: Workbench) -> None:
 
 def test_the_command_line_reaches_it_beside_the_product(workbench: Workbench, tmp_path: Path) -> None:
     """A probe in another process, without any private network allowed, is proven; its neighbour port is refused."""
-    draft = workbench.test_mailbox.use_for(MARTA)
+    draft = workbench.sandbox.use_for(MARTA)
     assert draft.password is not None
     password = draft.password.reveal()
     own = {"CG_DATA_DIR": str(tmp_path / "data"), "CG_CONFIG_DIR": str(tmp_path / "config")}
@@ -101,22 +101,22 @@ def test_the_command_line_reaches_it_beside_the_product(workbench: Workbench, tm
 
 def test_a_user_sees_only_their_own_messages(workbench: Workbench) -> None:
     """What one sent, the other neither lists, reads nor clears."""
-    draft = workbench.test_mailbox.use_for(MARTA)
+    draft = workbench.sandbox.use_for(MARTA)
     _send(workbench, draft, _message("para Marta"))
-    summary = workbench.test_mailbox.list_messages(MARTA)[0]
+    summary = workbench.sandbox.list_messages(MARTA)[0]
 
     assert (summary.sender, summary.subject) == ("marta@tosma.example", "para Marta")
-    assert workbench.test_mailbox.list_messages(LUIS) == []
+    assert workbench.sandbox.list_messages(LUIS) == []
     with pytest.raises(NotFound):
-        workbench.test_mailbox.get_message(LUIS, summary.id)
-    assert workbench.test_mailbox.clear(LUIS) == 0
-    assert len(workbench.test_mailbox.list_messages(MARTA)) == 1
+        workbench.sandbox.get_message(LUIS, summary.id)
+    assert workbench.sandbox.clear(LUIS) == 0
+    assert len(workbench.sandbox.list_messages(MARTA)) == 1
 
 
 def test_a_message_is_read_with_its_parts(workbench: Workbench) -> None:
     """Text, HTML, attachment, recipients of header and envelope, and the original bytes."""
-    _send(workbench, workbench.test_mailbox.use_for(MARTA), _message("Factura"))
-    message = workbench.test_mailbox.get_message(MARTA, workbench.test_mailbox.list_messages(MARTA)[0].id)
+    _send(workbench, workbench.sandbox.use_for(MARTA), _message("Factura"))
+    message = workbench.sandbox.get_message(MARTA, workbench.sandbox.list_messages(MARTA)[0].id)
 
     assert (message.text.strip(), message.html.strip()) == ("texto", "<p>html</p>")
     assert [(a.name, a.data) for a in message.attachments] == [("Factura 7.pdf", b"%PDF-1.7")]
@@ -126,20 +126,20 @@ def test_a_message_is_read_with_its_parts(workbench: Workbench) -> None:
 
 def test_clearing_leaves_nothing(workbench: Workbench) -> None:
     """Clearing says how many there were; then the list is empty and the message not found."""
-    draft = workbench.test_mailbox.use_for(MARTA)
+    draft = workbench.sandbox.use_for(MARTA)
     _send(workbench, draft, _message("uno"))
     _send(workbench, draft, _message("dos"))
-    last = workbench.test_mailbox.list_messages(MARTA)[0].id
+    last = workbench.sandbox.list_messages(MARTA)[0].id
 
-    assert workbench.test_mailbox.clear(MARTA) == 2
-    assert workbench.test_mailbox.list_messages(MARTA) == []
+    assert workbench.sandbox.clear(MARTA) == 2
+    assert workbench.sandbox.list_messages(MARTA) == []
     with pytest.raises(NotFound):
-        workbench.test_mailbox.get_message(MARTA, last)
+        workbench.sandbox.get_message(MARTA, last)
 
 
 def test_switched_off_it_does_nothing(switched_off: Workbench) -> None:
     """In production it is off: every use case refuses, no probe target opens, nothing listens."""
-    section = switched_off.test_mailbox
+    section = switched_off.sandbox
 
     assert section.is_available() is False
     assert section.probe_targets() == ()

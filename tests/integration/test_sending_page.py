@@ -21,10 +21,10 @@ from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType, types_with_template
 from cgcore.identity.actor import Actor, Role
 from cgcore.storage.tables import TemplateVersionRow
-from cgcore.templates.defaults import default_signature, default_source
+from cgcore.templates.stored import default_signature, default_source
 from cgcore.workbench import Workbench
-from pages.ui.sending import message
-from pages.ui.sending.drafts import PAGE, FieldDraft
+from pages.ui.templates import message
+from pages.ui.templates.drafts import PAGE, FieldDraft
 from tests.servers.messages import comparable
 from tests.servers.pages import open_page, sign_in
 
@@ -301,7 +301,7 @@ def test_the_last_keys_before_sending_are_in_the_message(
     monkeypatch: pytest.MonkeyPatch, app: AppTest, workbench: Workbench, ana: Actor
 ) -> None:
     """The editor hands its text over late: what comes while the page waits is sent too; the file is that message."""
-    workbench.mail_account.save(ana, workbench.test_mailbox.use_for(ana), version=0)
+    workbench.mail_account.save(ana, workbench.sandbox.use_for(ana), version=0)
     app.run()
 
     def hand_over() -> None:
@@ -319,10 +319,10 @@ def test_the_last_keys_before_sending_are_in_the_message(
     downloads = record_downloads(monkeypatch)
     app.selectbox(key="quote_sample").select_index(2)
     press(app, "Enviarme una prueba")
-    (arrived,) = workbench.test_mailbox.list_messages(ana)
+    (arrived,) = workbench.sandbox.list_messages(ana)
 
     assert arrived.subject == "Con las últimas letras Ñ/2026"
-    assert comparable(workbench.test_mailbox.get_message(ana, arrived.id).raw) == comparable(downloads["quote.eml"])
+    assert comparable(workbench.sandbox.get_message(ana, arrived.id).raw) == comparable(downloads["quote.eml"])
     assert body(app) == default_source(QUOTE).body
     assert "Tu servidor ha aceptado el mensaje para" in app.toast[0].value
     assert "Tu servidor ha aceptado el mensaje para" in texts_of(app)
@@ -333,12 +333,12 @@ def test_a_message_that_was_asked_for_on_a_page_left_since_is_not_sent(
     app: AppTest, workbench: Workbench, ana: Actor
 ) -> None:
     """Coming back later sends nothing."""
-    workbench.mail_account.save(ana, workbench.test_mailbox.use_for(ana), version=0)
+    workbench.mail_account.save(ana, workbench.sandbox.use_for(ana), version=0)
     app.session_state["sending_defaults_send_due"] = QUOTE, time.monotonic() - 60
     app.run()
 
     assert not app.exception
-    assert workbench.test_mailbox.list_messages(ana) == []
+    assert workbench.sandbox.list_messages(ana) == []
 
 
 def test_the_logo_of_the_company_is_a_click_away(app: AppTest, workbench: Workbench) -> None:

@@ -22,10 +22,10 @@ from sqlmodel import Session, select
 
 from cgcore.errors import StorageBusy, StorageError
 from cgcore.identity.actor import Role
-from cgcore.storage.api_key_reader import ApiKeyReader
+from cgcore.storage.api_keys import ApiKeyReader
 from cgcore.storage.database import Database, open_database
+from cgcore.storage.identity import add_user
 from cgcore.storage.tables import ThrottleRow, UserRow
-from cgcore.storage.users import add_user
 from cgcore.texts import load_texts
 from cgcore.web.api.handlers import problem_of
 from cgcore.workbench import Workbench

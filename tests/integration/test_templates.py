@@ -21,9 +21,9 @@ from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft
 from cgcore.runs import Cell
 from cgcore.storage.tables import MailTemplateRow, TemplateImageRow, TemplateVersionRow, UserRow
-from cgcore.templates.compiled import TemplateSource
-from cgcore.templates.defaults import default_source
-from cgcore.templates.request import RenderRequest
+from cgcore.templates.compile import TemplateSource
+from cgcore.templates.render import RenderRequest
+from cgcore.templates.stored import default_source
 from cgcore.workbench import Workbench
 from tests.servers.messages import comparable
 
@@ -201,14 +201,14 @@ def test_a_message_with_an_unresolved_variable_is_never_sent(
 ) -> None:
     """The refusal names it, and nothing leaves."""
     ana = add_user(workbench, "ana", mail="ana@x.es")
-    workbench.mail_account.save(ana, workbench.test_mailbox.use_for(ana), version=0)
+    workbench.mail_account.save(ana, workbench.sandbox.use_for(ana), version=0)
 
     with pytest.raises(InvalidInput) as refused:
         workbench.templates.mail.send_test(ana, QUOTE, source, {})
     assert [(problem.field, problem.code) for problem in refused.value.problems] == [(field, "unknown_variable")]
     assert WRONG in refused.value.problems[0].message
     assert workbench.runs.find_last(ana, Cell.TEMPLATE_MAIL) is None
-    assert workbench.test_mailbox.list_messages(ana) == []
+    assert workbench.sandbox.list_messages(ana) == []
 
 
 def test_resumen_tells_defaults_own_templates_and_errors(workbench: Workbench) -> None:
@@ -237,7 +237,7 @@ def test_resumen_tells_defaults_own_templates_and_errors(workbench: Workbench) -
 def test_what_is_read_back_by_imap_is_what_was_previewed(workbench: Workbench) -> None:
     """Editor, stored, sent, read: the same bytes but for Date and Message-ID, and what servers add on top."""
     ana = add_user(workbench, "ana", "Ana Tosma", "ana@electricidadtosma.es")
-    account = workbench.test_mailbox.use_for(ana)
+    account = workbench.sandbox.use_for(ana)
     workbench.mail_account.save(ana, account, version=0)
     ana = replace(ana, mail="ana.tosma@ejemplo.es")  # not the address of the account
     body = f'<p>Señor {{cliente}}: <strong>{{numero}}</strong> — 1.234,56 €</p><ol><li>uno</li></ol><p><img src="{logo()}" alt="L"></p>'
@@ -259,7 +259,7 @@ def test_what_is_read_back_by_imap_is_what_was_previewed(workbench: Workbench) -
 
 def read_by_imap(workbench: Workbench, account: MailAccountDraft, folder: str) -> bytes:
     """Return the first message of a folder of the test mailbox, as a mail program reads it."""
-    context = ssl.create_default_context(cafile=workbench.test_mailbox.probe_targets()[0].ca_file)
+    context = ssl.create_default_context(cafile=workbench.sandbox.probe_targets()[0].ca_file)
     assert account.password is not None
     with imaplib.IMAP4_SSL(account.imap.host, int(account.imap.port), ssl_context=context, timeout=10) as client:
         client.login(account.user, account.password.reveal())

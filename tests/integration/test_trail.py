@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from cgcore.activity import Action, ActivityEntry
 from cgcore.api_keys.form import find_parts
-from cgcore.api_keys.issued import IssuedKey
+from cgcore.api_keys.record import IssuedKey
 from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
 from cgcore.errors import InvalidInput, NotAllowed
@@ -21,7 +21,7 @@ from cgcore.identity.actor import Actor, Role, Scope
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.steps import Leg
 from cgcore.runs import Run
-from cgcore.series.drafts import SeriesDraft
+from cgcore.series.series import SeriesDraft
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench, open_workbench
 from cgcore.workbench.identity import LoginResult, NewUser
@@ -209,7 +209,7 @@ def account(day: Day) -> MailAccountDraft:
 
 def mailbox(day: Day) -> MailAccountDraft:
     """The account of the test mailbox."""
-    draft = day.workbench.test_mailbox.use_for(day.luis)
+    draft = day.workbench.sandbox.use_for(day.luis)
     assert draft.password is not None
     day.note(draft.password)
     return draft

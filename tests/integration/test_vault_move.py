@@ -31,7 +31,7 @@ def test_every_secret_that_a_user_may_have_is_taken_along(
     """Mail passwords, the test mailbox's and its authority's key: all are named, moved, and readable afterwards."""
     actor = add_user(workbench, "marta", Role.USER)
     workbench.vault.set(f"mail/{actor.user_id}", Secret("S3cr3t-ñ"))
-    workbench.test_mailbox.use_for(actor)
+    workbench.sandbox.use_for(actor)
     backend = MemoryKeyring({})
     monkeypatch.setattr("cgcore.vault.os_keyring.find_backend", lambda: backend)
     moved = workbench.vault.move(PlaceKind.OS_KEYRING, list_secret_names(workbench))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from cgcore.api_keys.issued import IssuedKey
+from cgcore.api_keys.record import IssuedKey
 from cgcore.identity.actor import Actor, Role, Scope
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench

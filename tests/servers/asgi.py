@@ -18,7 +18,7 @@ from cgcore.server_facts import ServerFacts
 from cgcore.web.app_page import AppPage
 from cgcore.web.assembly import Assembly
 from cgcore.web.assets import AssetFolder
-from cgcore.web.perimeter import Perimeter
+from cgcore.web.origins import Perimeter
 from cgcore.workbench import Workbench
 
 __all__ = ["SITE", "NoTabs", "TestClient", "WebSocketDisconnect", "answer_lifespan", "open_product"]

@@ -12,8 +12,7 @@ from sqlmodel import select
 from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor, Role
-from cgcore.series.drafts import SeriesDraft
-from cgcore.series.kinds import Series, SeriesKind
+from cgcore.series.series import Series, SeriesDraft, SeriesKind
 from cgcore.settings import Settings, load_settings
 from cgcore.storage.tables import UserRow
 from cgcore.vault.secret import Secret

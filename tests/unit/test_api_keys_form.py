@@ -12,11 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgcore.api_keys.calls import CallBuffer, CallRecord, fill_days
-from cgcore.api_keys.check import admit, digest_secret
 from cgcore.api_keys.form import ALPHABET, KEY_PATTERN, KeyParts, build_key, find_parts, new_parts
-from cgcore.api_keys.pairing import build_payload
-from cgcore.api_keys.record import KEPT_CALLS, KeyState, StoredKey, dump_scopes, key_state, parse_scopes
-from cgcore.api_keys.request import MAX_DEVICE, KeyRequest
+from cgcore.api_keys.record import (
+    KEPT_CALLS,
+    MAX_DEVICE,
+    KeyRequest,
+    KeyState,
+    StoredKey,
+    admit,
+    build_payload,
+    digest_secret,
+    dump_scopes,
+    key_state,
+    parse_scopes,
+)
 from cgcore.errors import InvalidInput
 from cgcore.identity.actor import Role, Scope
 from cgcore.vault.secret import Secret
@@ -112,7 +121,7 @@ def test_every_key_costs_one_digest_and_one_comparison_in_constant_time(monkeypa
         compared.append((len(one), len(other)))
         return compare(one, other)
 
-    monkeypatch.setattr("cgcore.api_keys.check.hmac.compare_digest", spy)
+    monkeypatch.setattr("cgcore.api_keys.record.hmac.compare_digest", spy)
     for found in (None, stored(), stored(digest="0" * 64), stored(revoked=NOW)):
         admit(PARTS, found, pepper=PEPPER, now=NOW)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cgcore.web.api.etags import matches
+from cgcore.web.api.requests import matches
 
 FORMS = [
     '"1"',

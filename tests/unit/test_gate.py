@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from cgcore.web.gate import Gate
-from cgcore.web.live import LiveSockets, Socket
+from cgcore.web.gate import Gate, LiveSockets, Socket
+from cgcore.web.origins import Perimeter
 from cgcore.web.paths import build_enter_link, is_api, is_public, safe_next
-from cgcore.web.perimeter import Perimeter
 from cgcore.workbench import Workbench
 from tests.servers.asgi import SITE, TestClient, WebSocketDisconnect, answer_lifespan
 from tests.servers.identity import PASSWORD, add_user

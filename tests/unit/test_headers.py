@@ -13,7 +13,7 @@ import pytest
 import streamlit
 
 from cgcore.web.headers import SecurityHeaders, hash_inline_scripts
-from cgcore.web.perimeter import Perimeter
+from cgcore.web.origins import Perimeter
 from pages.ui.server import find_framed_pages
 from tests.servers.asgi import TestClient, answer_lifespan
 

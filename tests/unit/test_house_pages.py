@@ -15,13 +15,12 @@ from cgcore.activity import Action
 from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor, Role
-from cgcore.series.drafts import SeriesDraft
-from cgcore.series.kinds import SeriesKind
+from cgcore.series.series import SeriesDraft, SeriesKind
 from cgcore.series.starters import STARTER_SETS, StarterLayout, StarterSet
 from cgcore.workbench import Workbench
 from cgcore.workbench.users import Particulars
-from pages.ui.admin.series_list import OPEN as OPEN_SERIES
-from pages.ui.admin.users_list import OPEN as OPEN_USER
+from pages.ui.admin.series import OPEN as OPEN_SERIES
+from pages.ui.admin.users import OPEN as OPEN_USER
 from pages.ui.texts import activity
 from pages.ui.texts import administration as texts
 from tests.servers.house import add_series

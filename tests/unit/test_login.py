@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from cgcore.identity.actor import Role
-from cgcore.web.cookies import build_cookie, read_cookie
-from cgcore.web.perimeter import Perimeter
+from cgcore.web.login_pages import build_cookie, read_cookie
+from cgcore.web.origins import Perimeter
 from cgcore.workbench import Workbench
 from tests.servers.asgi import SITE, TestClient, open_product
 from tests.servers.identity import ADMIN, PASSWORD, HandClock, add_user
@@ -213,7 +213,7 @@ def test_the_first_account_is_made_with_the_code(workbench: Workbench, capsys: p
         assert other.get("/primer-uso").headers["location"] == "/entrar"
         assert other.post("/primer-uso", data={**fields, "code": code[0]}).headers["location"] == "/entrar"
     with workbench.database.read() as session:
-        from cgcore.storage.users import list_users
+        from cgcore.storage.identity import list_users
 
         assert [(user.username, user.role) for user in list_users(session)] == [("jefa", Role.ADMIN.value)]
 

@@ -151,7 +151,7 @@ def test_a_waiting_page_gives_way_to_what_is_asked_meanwhile() -> None:
         import streamlit as st
         from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
 
-        from pages.ui.results import follow
+        from pages.ui.runs import follow
 
         class Waiting:
             """Runs of which nothing is heard."""

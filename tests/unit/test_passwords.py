@@ -9,11 +9,10 @@ import pytest
 from sqlmodel import Session
 
 from cgcore.errors import InvalidInput, NotAllowed
-from cgcore.identity.lifetimes import GRANT
 from cgcore.identity.passwords import PasswordHasher, find_password_problem
 from cgcore.identity.texts import sentence
-from cgcore.identity.tokens import hash_code, new_code
-from cgcore.identity.usernames import find_username_problem, username_key
+from cgcore.identity.throttle import GRANT
+from cgcore.identity.tokens import find_username_problem, hash_code, new_code, username_key
 from cgcore.storage.tables import ApiKeyRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
@@ -91,7 +90,7 @@ def test_every_refused_log_in_costs_one_hash(workbench: Workbench, username: str
     add_user(workbench)
     add_user(workbench, "cerrada")
     with workbench.database.session() as session:
-        from cgcore.storage.users import find_user_by_key, set_active
+        from cgcore.storage.identity import find_user_by_key, set_active
 
         closed = find_user_by_key(session, "cerrada")
         assert closed is not None
@@ -245,7 +244,7 @@ def test_a_code_survives_being_copied_by_hand() -> None:
 
 
 def _store_hash(workbench: Workbench, password_hash: str) -> None:
-    from cgcore.storage.users import find_user_by_key
+    from cgcore.storage.identity import find_user_by_key
 
     with workbench.database.session() as session:
         user = find_user_by_key(session, "ana")
@@ -254,7 +253,7 @@ def _store_hash(workbench: Workbench, password_hash: str) -> None:
 
 
 def _load_hash(workbench: Workbench) -> str:
-    from cgcore.storage.users import find_user_by_key
+    from cgcore.storage.identity import find_user_by_key
 
     with workbench.database.session() as session:
         user = find_user_by_key(session, "ana")

@@ -15,8 +15,7 @@ from cgcore.documents import DocumentType
 from cgcore.errors import CloudGestionError, InvalidInput, NotAllowed, NotFound, StaleVersion
 from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
-from cgcore.series.drafts import SeriesDraft
-from cgcore.series.kinds import SeriesKind
+from cgcore.series.series import SeriesDraft, SeriesKind
 from cgcore.series.starters import StarterLayout
 from cgcore.settings import Settings
 from cgcore.storage.database import Database

@@ -15,7 +15,7 @@ from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Role
 from cgcore.workbench import Workbench
-from pages.ui.admin.users_list import OPEN
+from pages.ui.admin.users import OPEN
 from pages.ui.texts import administration as admin_texts
 from pages.ui.texts import portable as texts
 from tests.servers.house import add_series

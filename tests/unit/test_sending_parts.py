@@ -15,9 +15,9 @@ from streamlit.testing.v1 import AppTest
 
 from cgcore.mail.message import InlineImage, build_message
 from cgcore.templates.checks import SEVERITY, Code, Severity
-from cgcore.templates.edits import DEFAULT_ALT
+from cgcore.templates.fixes import DEFAULT_ALT
 from pages.ui.preview import View
-from pages.ui.sending.portable import contrast
+from pages.ui.templates.portable import contrast
 
 
 def uri(image: Image.Image, form: str = "PNG") -> str:
@@ -78,10 +78,10 @@ def draw_fields(subject_text: str, body_html: str) -> None:
 
     from cgcore.documents import DocumentType
     from cgcore.templates.checks import Field
-    from cgcore.templates.compiled import TemplateSource
+    from cgcore.templates.compile import TemplateSource
     from cgcore.templates.render import render
-    from pages.ui.sending.checks import draw_checks
-    from pages.ui.sending.drafts import FieldDraft
+    from pages.ui.templates.drafts import FieldDraft
+    from pages.ui.templates.type_tab import draw_checks
 
     made = (FieldDraft("s", is_html=False, stored=subject_text), FieldDraft("b", is_html=True, stored=body_html))
     subject, body = st.session_state.setdefault("fields", made)

@@ -11,8 +11,7 @@ from cgcore.activity import ActivityFilters
 from cgcore.documents import DocumentType
 from cgcore.errors import InvalidInput, NotAllowed, NotFound, StaleVersion
 from cgcore.identity.actor import Actor, Role
-from cgcore.series.drafts import SeriesDraft
-from cgcore.series.kinds import SeriesKind
+from cgcore.series.series import SeriesDraft, SeriesKind
 from cgcore.series.starters import STARTER_SETS, StarterLayout
 from cgcore.workbench import Workbench
 from tests.servers.house import add_series, add_user

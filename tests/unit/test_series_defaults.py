@@ -13,10 +13,8 @@ from cgcore.documents import DOCUMENT_TYPES, DocumentType
 from cgcore.errors import InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor, Role
 from cgcore.series.defaults import EffectiveDefault, Reason, effective_default
-from cgcore.series.drafts import SeriesDraft
-from cgcore.series.findings import Finding
 from cgcore.series.guards import allows
-from cgcore.series.kinds import SeriesKind
+from cgcore.series.series import Finding, SeriesDraft, SeriesKind
 from cgcore.series.starters import StarterLayout
 from cgcore.storage.series import list_allowed
 from cgcore.storage.tables import SeriesDefaultRow, UserRow

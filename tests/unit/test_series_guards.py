@@ -8,11 +8,8 @@ import pytest
 
 from cgcore.documents import DOCUMENT_TYPES, DocumentType
 from cgcore.errors import InvalidInput
-from cgcore.series.counters import check_counter, preview_numbers
-from cgcore.series.coverage import check_coverage
-from cgcore.series.findings import Severity
-from cgcore.series.guards import GUARDS, allows, check_default
-from cgcore.series.kinds import Counter, Series, SeriesKind
+from cgcore.series.guards import GUARDS, allows, check_coverage, check_default
+from cgcore.series.series import Counter, Series, SeriesKind, Severity, check_counter, preview_numbers
 from cgcore.texts import load_texts
 from cgcore.workbench.series_defaults import parse_document_type
 

@@ -7,13 +7,11 @@ from streamlit.testing.v1 import AppTest
 
 from cgcore.documents import DOCUMENT_TYPES, DocumentType, SeriesGroup
 from cgcore.identity.actor import Actor, Role
-from cgcore.series.drafts import SeriesDraft
-from cgcore.series.kinds import SeriesKind
+from cgcore.series.series import SeriesDraft, SeriesKind
 from cgcore.series.starters import StarterLayout
 from cgcore.workbench import Workbench
 from cgcore.workbench.users import Particulars
-from pages.ui.series.everybody import ANSWER
-from pages.ui.series.target import Whose
+from pages.ui.series.target import ANSWER, Whose
 from pages.ui.texts import series_defaults as texts
 from tests.servers.house import add_series
 from tests.servers.pages import open_page, sign_in

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cgcore.documents import DocumentType
-from cgcore.series.drafts import check_draft
 from cgcore.series.guards import check_default
-from cgcore.series.kinds import Counter, Series, SeriesKind
+from cgcore.series.series import Counter, Series, SeriesKind, check_draft
 from cgcore.series.starters import STARTER_SETS, StarterLayout, StarterSet
 
 

@@ -9,9 +9,9 @@ from sqlmodel import select
 
 from cgcore.errors import InvalidInput, NotAllowed
 from cgcore.identity.actor import Role
-from cgcore.identity.lifetimes import SESSION_ABSOLUTE, SESSION_IDLE
+from cgcore.identity.throttle import SESSION_ABSOLUTE, SESSION_IDLE
 from cgcore.identity.tokens import hash_token, new_token
-from cgcore.storage import users
+from cgcore.storage import identity as users
 from cgcore.storage.tables import LoginSessionRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench

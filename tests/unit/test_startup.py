@@ -10,7 +10,7 @@ import pytest
 from cgcore.server_facts import ServerFacts
 from cgcore.storage.database import open_database
 from cgcore.web.assembly import Assembly
-from cgcore.web.perimeter import Perimeter
+from cgcore.web.origins import Perimeter
 from cgcore.web.startup import find_refusals, list_server_problems
 from cgcore.workbench import Workbench, open_workbench
 from tests.conftest import make_settings

@@ -15,9 +15,9 @@ import pytest
 from cgcore.documents import DocumentType
 from cgcore.mail.message import InlineImage, build_message
 from cgcore.templates.canonical import canonical_html
-from cgcore.templates.compiled import TemplateSource
-from cgcore.templates.defaults import default_signature
+from cgcore.templates.compile import TemplateSource
 from cgcore.templates.render import render
+from cgcore.templates.stored import default_signature
 
 DATA = Path(__file__).parents[1] / "data" / "templates"
 UPDATE = os.environ.get("CG_UPDATE_GOLDEN") == "1"

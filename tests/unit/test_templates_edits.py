@@ -11,8 +11,8 @@ from PIL import Image
 
 from cgcore.documents import DocumentType
 from cgcore.templates.checks import Check, Field
-from cgcore.templates.compiled import TemplateSource
-from cgcore.templates.edits import append_variable, fix_html, fix_subject, is_fixable
+from cgcore.templates.compile import TemplateSource
+from cgcore.templates.fixes import append_variable, fix_html, fix_subject, is_fixable
 from cgcore.templates.render import render
 
 

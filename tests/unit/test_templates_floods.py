@@ -9,7 +9,7 @@ import pytest
 
 from cgcore.documents import DocumentType
 from cgcore.templates.canonical import canonical_html
-from cgcore.templates.compiled import TemplateSource
+from cgcore.templates.compile import TemplateSource
 from cgcore.templates.render import render
 
 _LENGTH = 1_000_000

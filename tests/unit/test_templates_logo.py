@@ -9,8 +9,8 @@ from PIL import Image
 from cgcore.company.company import Logo
 from cgcore.documents import DocumentType
 from cgcore.templates.canonical import canonical_html
-from cgcore.templates.compiled import TemplateSource
-from cgcore.templates.edits import DEFAULT_ALT, append_image
+from cgcore.templates.compile import TemplateSource
+from cgcore.templates.fixes import DEFAULT_ALT, append_image
 from cgcore.templates.render import render
 
 

@@ -18,8 +18,8 @@ from cgcore.documents import DocumentType, types_with_template
 from cgcore.storage.tables import MailTemplateRow, SignatureRow
 from cgcore.templates.canonical import canonical_html
 from cgcore.templates.checks import SEVERITY
-from cgcore.templates.compiled import Rendered, TemplateSource, compile_template
-from cgcore.templates.edits import fix_html
+from cgcore.templates.compile import Rendered, TemplateSource, compile_template
+from cgcore.templates.fixes import fix_html
 from cgcore.templates.render import render
 from cgcore.workbench import Workbench
 from tests.servers.house import add_user

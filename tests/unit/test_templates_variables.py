@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from cgcore.documents import DocumentType, types_with_template
 from cgcore.templates.canonical import canonical_html
-from cgcore.templates.compiled import Rendered, TemplateSource
-from cgcore.templates.defaults import default_source
+from cgcore.templates.compile import Rendered, TemplateSource
 from cgcore.templates.render import render
-from cgcore.templates.samples import list_samples
-from cgcore.templates.variables import list_variables
+from cgcore.templates.stored import default_source
+from cgcore.templates.variables import list_samples, list_variables
 
 INVOICE = DocumentType.SALES_INVOICE
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cgcore.web.gate import Gate
-from cgcore.web.perimeter import Perimeter
+from cgcore.web.origins import Perimeter
 from cgcore.web.uploads import UploadLimits, Uploads
 from cgcore.workbench import Workbench
 from tests.servers.asgi import SITE, TestClient, answer_lifespan

@@ -13,7 +13,7 @@ from cgcore.identity.actor import Actor, Role, Scope
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.keys import ISSUE_ACTION
-from pages.ui.admin.users_list import OPEN
+from pages.ui.admin.users import OPEN
 from pages.ui.texts import administration as texts
 from tests.servers.pages import PASSWORD, open_page, panel, save, sign_in, words
 

@@ -11,12 +11,10 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from cgcore.web.api.allowance import Allowance
-from cgcore.web.api.docs import build_docs_page
-from cgcore.web.api.front import DOCS_PATH, PUBLIC_PATHS, SPECIFICATION_PATH, FrontDoor
 from cgcore.web.api.handlers import add_handlers
-from cgcore.web.api.schema import build_specification
-from cgcore.web.api.scopes import declared_scope
+from cgcore.web.api.middleware import DOCS_PATH, PUBLIC_PATHS, SPECIFICATION_PATH, FrontDoor
+from cgcore.web.api.openapi import build_docs_page, build_specification
+from cgcore.web.api.scopes import Allowance, declared_scope
 from cgcore.workbench import Workbench
 
 __all__ = ["build_api", "build_app"]

@@ -26,8 +26,8 @@ from cgcore.errors import (
     Throttled,
     VaultError,
 )
-from cgcore.web.api.place import path_below
 from cgcore.web.api.problems import ApiProblem, ProblemCode, field_sentence
+from cgcore.web.api.requests import path_below
 
 __all__ = ["add_handlers", "problem_of", "too_many_requests"]
 

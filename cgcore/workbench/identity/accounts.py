@@ -13,10 +13,10 @@ from cgcore.errors import FieldProblem, InvalidInput, NotFound
 from cgcore.identity.actor import Actor, Role
 from cgcore.identity.passwords import find_password_problem
 from cgcore.identity.texts import invalid, sentence
-from cgcore.identity.usernames import find_username_problem, normalise_username, username_key
-from cgcore.storage import users
-from cgcore.storage.locks import take_change_lock
-from cgcore.storage.sessions import revoke_sessions_of
+from cgcore.identity.tokens import find_username_problem, normalise_username, username_key
+from cgcore.storage import identity
+from cgcore.storage.database import take_change_lock
+from cgcore.storage.identity import revoke_sessions_of
 from cgcore.storage.tables import UserRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench.identity.part import IdentityPart
@@ -69,7 +69,7 @@ class AccountUseCases(IdentityPart):
             # Two administrators who close each other at once must not both succeed.
             take_change_lock(session)
             ended = self.switch_account(session, actor, self._get_user(session, username), active=False)
-            if users.count_active_admins(session) == 0:
+            if identity.count_active_admins(session) == 0:
                 raise invalid("username", "last_admin")
         self.tell_ended(ended)
 
@@ -82,7 +82,7 @@ class AccountUseCases(IdentityPart):
     def switch_account(self, session: Session, actor: Actor, user: UserRow, *, active: bool) -> Sequence[str]:
         """Close or open an account in the caller's transaction; return the log-ins that end, for :meth:`tell_ended`."""
         user_id = user.id or 0
-        users.set_active(session, user_id, active=active)
+        identity.set_active(session, user_id, active=active)
         action = Action.USER_ENABLED if active else Action.USER_DISABLED
         self._workbench.activity.record(actor, action, user.username, session=session)
         if active:
@@ -118,11 +118,11 @@ class AccountUseCases(IdentityPart):
         )
 
     def _store_user(self, session: Session, row: UserRow) -> None:
-        if not users.add_user(session, row):
+        if not identity.add_user(session, row):
             raise invalid("username", "username_taken")
 
     def _get_user(self, session: Session, username: str) -> UserRow:
-        user = users.find_user_by_key(session, username_key(username))
+        user = identity.find_user_by_key(session, username_key(username))
         if user is None:
             raise NotFound("no such user", code="username_unknown")
         return user

@@ -10,11 +10,10 @@ from sqlmodel import Session
 from cgcore.activity import Action
 from cgcore.errors import NotAllowed
 from cgcore.identity.actor import Actor
-from cgcore.identity.lifetimes import GRANT
 from cgcore.identity.texts import invalid
-from cgcore.identity.tokens import hash_code, hash_token, new_code, new_token
-from cgcore.identity.usernames import username_key
-from cgcore.storage import codes, grants
+from cgcore.identity.throttle import GRANT
+from cgcore.identity.tokens import hash_code, hash_token, new_code, new_token, username_key
+from cgcore.storage import identity
 from cgcore.storage.tables import GrantRow, OneTimeCodeRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench.identity.part import IdentityPart
@@ -40,7 +39,7 @@ class CodeUseCases(IdentityPart):
             code_hash=hash_code(code), purpose=purpose.value, user_id=user_id, created=now, expires=now + lifetime
         )
         with self._database.session() as session:
-            codes.add_code(session, row)
+            identity.add_code(session, row)
         return code
 
     def consume_code(self, session: Session, purpose: CodePurpose, code: Secret) -> int | None:
@@ -48,7 +47,7 @@ class CodeUseCases(IdentityPart):
 
         Raises :class:`NotAllowed` (code ``code_invalid``) for one that is unknown, used, expired or of another purpose.
         """
-        consumed = codes.consume_code(session, purpose.value, hash_code(code), self._now())
+        consumed = identity.consume_code(session, purpose.value, hash_code(code), self._now())
         if consumed is None:
             raise NotAllowed("the code does not work", code="code_invalid")
         return consumed.user_id
@@ -73,7 +72,7 @@ class CodeUseCases(IdentityPart):
             expires=now + GRANT,
         )
         with self._database.session() as session:
-            grants.add_grant(session, row, now)
+            identity.add_grant(session, row, now)
             self._workbench.activity.record(actor, Action.REAUTHENTICATED, action, session=session)
         return grant.reveal()
 
@@ -83,7 +82,7 @@ class CodeUseCases(IdentityPart):
         Raises :class:`NotAllowed` (code ``grant_invalid``) unless it is this user's, of this log-in, for this action,
         not used and not older than five minutes.
         """
-        consumed = grants.consume_grant(
+        consumed = identity.consume_grant(
             session,
             hash_token(Secret(grant_id)),
             self._now(),

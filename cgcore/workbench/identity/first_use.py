@@ -5,12 +5,11 @@ from __future__ import annotations
 from cgcore.activity import Action
 from cgcore.errors import NotAllowed, Throttled
 from cgcore.identity.actor import Role
-from cgcore.identity.lifetimes import FIRST_USE_CODE
-from cgcore.identity.throttle import source_key
+from cgcore.identity.throttle import FIRST_USE_CODE, source_key
 from cgcore.identity.tokens import hash_code
-from cgcore.storage import codes, users
-from cgcore.storage.locks import take_change_lock
-from cgcore.storage.throttle import forgive, reserve
+from cgcore.storage import identity
+from cgcore.storage.database import take_change_lock
+from cgcore.storage.identity import forgive, reserve
 from cgcore.vault.secret import Secret
 from cgcore.workbench.identity.accounts import AccountUseCases, NewUser
 from cgcore.workbench.identity.codes import CodePurpose, CodeUseCases
@@ -25,7 +24,7 @@ class FirstUse(SessionUseCases, AccountUseCases, CodeUseCases):
     def first_use_needed(self) -> bool:
         """Return whether nobody can log in yet, because there is no user at all."""
         with self._database.read() as session:
-            return not users.has_users(session)
+            return not identity.has_users(session)
 
     def create_configured_admin(self) -> bool:
         """Create the administrator that the settings name, when there is no user; return whether it was done.
@@ -39,7 +38,7 @@ class FirstUse(SessionUseCases, AccountUseCases, CodeUseCases):
         row = self._build_user(NewUser(settings.admin_user, password, role=Role.ADMIN))
         with self._database.session() as session:
             take_change_lock(session)
-            added = not users.has_users(session) and users.add_user(session, row)
+            added = not identity.has_users(session) and identity.add_user(session, row)
             if added:
                 self._workbench.activity.record(None, Action.USER_ADDED, row.username, session=session)
         return added
@@ -47,7 +46,7 @@ class FirstUse(SessionUseCases, AccountUseCases, CodeUseCases):
     def renew_first_use_code(self) -> Secret | None:
         """Return a new code for the console when there is no user and no earlier code that still works, else None."""
         with self._database.read() as session:
-            if users.has_users(session) or codes.has_live_code(session, CodePurpose.FIRST_USE.value, self._now()):
+            if identity.has_users(session) or identity.has_live_code(session, CodePurpose.FIRST_USE.value, self._now()):
                 return None
         return self.issue_first_use_code()
 
@@ -68,7 +67,7 @@ class FirstUse(SessionUseCases, AccountUseCases, CodeUseCases):
         with self._database.session() as session:
             # A second tab waits here, and then sees the first one's user.
             take_change_lock(session)
-            if users.has_users(session):
+            if identity.has_users(session):
                 raise NotAllowed("there is a user already", code="first_use_done")
             self.consume_code(session, CodePurpose.FIRST_USE, code)
             self._store_user(session, row)
@@ -80,8 +79,8 @@ class FirstUse(SessionUseCases, AccountUseCases, CodeUseCases):
         now, source = self._now(), source_key(ip)
         with self._database.session() as session:
             outcome = reserve(session, [source] if source else [], now)
-            needed = not users.has_users(session)
-            found = codes.find_code(session, CodePurpose.FIRST_USE.value, hash_code(code), now)
+            needed = not identity.has_users(session)
+            found = identity.find_code(session, CodePurpose.FIRST_USE.value, hash_code(code), now)
             if not isinstance(outcome, list):
                 raise Throttled((outcome - now).total_seconds())
             if found or not needed:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from cgcore.errors import Throttled
 from cgcore.identity.passwords import PasswordHasher
 from cgcore.identity.throttle import account_key, source_key
-from cgcore.storage.throttle import Attempt, forgive, reserve
-from cgcore.storage.users import find_user_by_key, save_password_hash
+from cgcore.storage.identity import Attempt, find_user_by_key, forgive, reserve, save_password_hash
 from cgcore.vault.secret import Secret
 
 if TYPE_CHECKING:

@@ -7,13 +7,12 @@ from sqlmodel import Session
 from cgcore.activity import Action
 from cgcore.errors import NotAllowed
 from cgcore.identity.actor import Actor
-from cgcore.identity.lifetimes import RESET_LINK
 from cgcore.identity.passwords import find_password_problem
 from cgcore.identity.texts import invalid
-from cgcore.identity.tokens import hash_code
-from cgcore.identity.usernames import username_key
-from cgcore.storage import codes, users
-from cgcore.storage.sessions import revoke_sessions_of
+from cgcore.identity.throttle import RESET_LINK
+from cgcore.identity.tokens import hash_code, username_key
+from cgcore.storage import identity
+from cgcore.storage.identity import revoke_sessions_of
 from cgcore.vault.secret import Secret
 from cgcore.workbench.identity.accounts import AccountUseCases
 from cgcore.workbench.identity.codes import CodePurpose, CodeUseCases
@@ -73,8 +72,8 @@ class PasswordUseCases(AccountUseCases, CodeUseCases):
     def find_reset_username(self, code: Secret) -> str | None:
         """Return whose password this link would change, None when it does not work; the link stays good."""
         with self._database.read() as session:
-            found = codes.find_code(session, CodePurpose.PASSWORD_RESET.value, hash_code(code), self._now())
-            user = users.find_user(session, found.user_id) if found and found.user_id else None
+            found = identity.find_code(session, CodePurpose.PASSWORD_RESET.value, hash_code(code), self._now())
+            user = identity.find_user(session, found.user_id) if found and found.user_id else None
         return user.username if user and user.active else None
 
     def reset_password(self, code: Secret, new: Secret, *, ip: str = "") -> str:
@@ -100,7 +99,7 @@ class PasswordUseCases(AccountUseCases, CodeUseCases):
     def _replace(
         self, session: Session, user_id: int, new_hash: str, actor: Actor | None, *, keep: str = "", ip: str = ""
     ) -> list[str]:
-        users.save_password_hash(session, user_id, new_hash)
+        identity.save_password_hash(session, user_id, new_hash)
         self._workbench.keys.revoke_all_of(user_id, session, actor, ip=ip)
-        codes.delete_codes_of(session, user_id)
+        identity.delete_codes_of(session, user_id)
         return revoke_sessions_of(session, user_id, self._now(), keep=keep)

@@ -12,12 +12,11 @@ from sqlmodel import Session
 from cgcore.activity import Action
 from cgcore.errors import NotAllowed
 from cgcore.identity.actor import Actor, Role
-from cgcore.identity.lifetimes import SESSION_ABSOLUTE, SESSION_IDLE, SESSION_SEEN_EVERY
-from cgcore.identity.tokens import hash_token, new_token
-from cgcore.identity.usernames import username_key
-from cgcore.storage import sessions as store
+from cgcore.identity.throttle import SESSION_ABSOLUTE, SESSION_IDLE, SESSION_SEEN_EVERY
+from cgcore.identity.tokens import hash_token, new_token, username_key
+from cgcore.storage import identity as store
+from cgcore.storage.identity import find_user_by_key
 from cgcore.storage.tables import LoginSessionRow
-from cgcore.storage.users import find_user_by_key
 from cgcore.vault.secret import Secret
 from cgcore.workbench.identity.part import IdentityPart
 

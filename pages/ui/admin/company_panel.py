@@ -9,8 +9,7 @@ from cgcore.identity.actor import Actor
 from cgcore.workbench import Workbench
 from pages.ui.cells import cell
 from pages.ui.editing import Form, store
-from pages.ui.series.form import DefaultsForm
-from pages.ui.series.rows import draw_groups, draw_search
+from pages.ui.series.rows import DefaultsForm, draw_groups, draw_search
 from pages.ui.series.target import Target, Whose
 from pages.ui.texts import administration as texts
 

@@ -9,13 +9,13 @@ import streamlit as st
 from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.runs import Cell, Run
 from cgcore.vault.secret import Secret
-from cgcore.workbench.key_check import CHECKED_PATH
+from cgcore.workbench.key_access import CHECKED_PATH
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import cell, draw_badge, state_of
 from pages.ui.identity import while_logged_in
 from pages.ui.keys.view import KeysPage
 from pages.ui.problems import draw_problems
-from pages.ui.results import draw_run, escape, follow_run
+from pages.ui.runs import draw_run, escape, follow_run
 from pages.ui.texts import api_key as texts
 
 __all__ = ["draw_check_cell", "draw_outcome"]

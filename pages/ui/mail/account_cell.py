@@ -12,7 +12,7 @@ from cgcore.vault.texts import place_text, problem_text
 from pages.ui.cells import cell
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
-from pages.ui.results import escape
+from pages.ui.runs import escape
 from pages.ui.texts import mail_account as texts
 
 __all__ = ["draw"]
@@ -110,7 +110,7 @@ def _draw_sandbox(page: MailPage) -> None:
 
 def _fill_sandbox(page: MailPage) -> None:
     try:
-        account: MailAccountDraft = page.workbench.test_mailbox.use_for(page.actor)
+        account: MailAccountDraft = page.workbench.sandbox.use_for(page.actor)
     except VaultError as failed:
         trouble = problem_text(failed.code)
         st.toast(f"{trouble.title} {trouble.fix}", icon=":material/error:", duration="long")

@@ -13,11 +13,9 @@ from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Run
 from pages.ui.cells import CellState, cell, draw_badge, state_of
 from pages.ui.identity import while_logged_in
-from pages.ui.mail.certificate import draw_pin
-from pages.ui.mail.cure import draw_cure
-from pages.ui.mail.folders import draw_folder
+from pages.ui.mail.cures import draw_cure, draw_folder, draw_pin
 from pages.ui.mail.view import MailPage
-from pages.ui.results import draw_run, follow_run
+from pages.ui.runs import draw_run, follow_run
 from pages.ui.texts import common
 from pages.ui.texts import mail_account as texts
 

@@ -10,7 +10,7 @@ from cgcore.workbench.identity import LoginSummary
 from pages.ui.cells import cell
 from pages.ui.identity import while_logged_in
 from pages.ui.moments import when
-from pages.ui.results import escape
+from pages.ui.runs import escape
 from pages.ui.texts import common
 from pages.ui.texts import profile as texts
 from pages.ui.toasts import announce

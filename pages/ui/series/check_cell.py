@@ -7,15 +7,14 @@ import streamlit as st
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor
 from cgcore.runs import Run, Status
-from cgcore.series.findings import Finding
-from cgcore.series.kinds import type_label
-from cgcore.series.overview import Defaults, defaults_fingerprint
+from cgcore.series.defaults import Defaults, defaults_fingerprint
+from cgcore.series.series import Finding, type_label
 from cgcore.workbench import Workbench
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellState, cell, draw_badge
 from pages.ui.identity import while_logged_in
 from pages.ui.moments import duration, when
-from pages.ui.results import escape, follow, step_line
+from pages.ui.runs import escape, follow, step_line
 from pages.ui.texts import common
 from pages.ui.texts import series_defaults as texts
 

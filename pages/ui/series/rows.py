@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
-from cgcore.documents import DOCUMENT_TYPES, DocumentTypeInfo, SeriesGroup
+from cgcore.documents import DOCUMENT_TYPES, DocumentType, DocumentTypeInfo, SeriesGroup, info
 from cgcore.identity.actor import Actor
-from cgcore.series.defaults import Reason
-from cgcore.series.overview import DefaultRow, Defaults
+from cgcore.series.defaults import DefaultRow, Defaults, Reason
+from cgcore.series.series import type_label
 from cgcore.workbench import Workbench
 from pages.ui.editing import Form
-from pages.ui.results import escape
-from pages.ui.sending.address import type_parameters
-from pages.ui.series.subject import preview_subject
+from pages.ui.runs import escape
 from pages.ui.series.target import Target, Whose
+from pages.ui.templates.view import type_parameters
 from pages.ui.texts import series_defaults as texts
 
-__all__ = ["draw_groups", "draw_search"]
+__all__ = ["DefaultsForm", "draw_groups", "draw_search", "preview_subject"]
+
+
+def preview_subject(workbench: Workbench, actor: Actor, target: Target, row: DefaultRow) -> str:
+    """Return the subject of the next document of this type, ``""`` where there is no template, number or person."""
+    if not info(row.document_type).has_template or not row.next_number or target.whose is not Whose.ME:
+        return ""
+    series, _, number = row.next_number.rpartition(" ")
+    return workbench.templates.preview_subject(actor, row.document_type, {"serie": series, "numero": number})
 
 
 def draw_search(key: str) -> None:
@@ -115,3 +124,25 @@ def _draw_badge(row: DefaultRow) -> None:
         st.badge(texts.STATE_NONE, icon=":material/radio_button_unchecked:", color="gray")
     else:
         st.badge(texts.STATE_OK, icon=":material/check_circle:", color="green")
+
+
+_LABELS = {entry.code.value: type_label(entry.code) for entry in DOCUMENT_TYPES}
+
+
+class DefaultsForm(Form):
+    """The draft of one target."""
+
+    def __init__(self, page: str, target: Target, stored: Defaults) -> None:
+        super().__init__(page, target.form_prefix, _values(stored.as_choices()), stored.version, _LABELS)
+
+    def changed_choices(self) -> dict[DocumentType, str | None]:
+        """Return the choices that differ from what is stored; None takes the own choice away."""
+        return {DocumentType(name): self.value(name) or None for name in self.changed()}
+
+    def differences(self, stored: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+        """Return the types whose choice differs from ``stored``."""
+        return super().differences(_values(stored))
+
+
+def _values(choices: Mapping[str, Any]) -> dict[str, str]:
+    return {entry.code.value: choices.get(entry.code.value) or "" for entry in DOCUMENT_TYPES}

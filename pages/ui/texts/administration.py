@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cgcore.identity.actor import Role
-from cgcore.series.kinds import SeriesKind
+from cgcore.series.series import SeriesKind
 from cgcore.series.starters import StarterLayout
 
 TITLE = "Administración"

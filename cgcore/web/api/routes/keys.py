@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Request, Response
 
-from cgcore.web.api.front import PAIRING_PATH
+from cgcore.web.api.middleware import PAIRING_PATH
 from cgcore.web.api.objects import NewKey, Pairing, RolledKey
 from cgcore.web.api.routes.base import Bench, build_router, problems
 from cgcore.web.api.scopes import IP_KEY, Writer

@@ -14,7 +14,6 @@ from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft, check_account
 from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Run
-from cgcore.web.api.etags import IfMatch, expected_version, version_tag
 from cgcore.web.api.mail_objects import (
     MailAccount,
     MailAccountChange,
@@ -24,6 +23,7 @@ from cgcore.web.api.mail_objects import (
     in_api_words,
     merge,
 )
+from cgcore.web.api.requests import IfMatch, expected_version, version_tag
 from cgcore.web.api.routes.base import TAGGED, Bench, build_router, problems
 from cgcore.web.api.scopes import Reader, Sender, Writer
 from cgcore.workbench import Workbench

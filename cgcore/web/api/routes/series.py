@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from cgcore.documents import DocumentType
-from cgcore.series.overview import Defaults
-from cgcore.web.api.document_objects import SeriesDefault, SeriesDefaultsChange, SeriesList, SeriesObject
-from cgcore.web.api.etags import IfMatch, expected_version, version_tag
+from cgcore.series.defaults import Defaults
+from cgcore.web.api.objects import SeriesDefault, SeriesDefaultsChange, SeriesList, SeriesObject
+from cgcore.web.api.requests import IfMatch, expected_version, version_tag
 from cgcore.web.api.routes.base import TAGGED, Bench, build_router, problems
 from cgcore.web.api.scopes import Reader, Writer
 

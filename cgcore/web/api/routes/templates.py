@@ -8,9 +8,9 @@ from fastapi import Path, Response
 
 from cgcore.documents import DOCUMENT_TYPES, DocumentType, types_with_template
 from cgcore.identity.actor import Scope
-from cgcore.templates.request import RenderRequest as TemplateRequest
+from cgcore.templates.render import RenderRequest as TemplateRequest
 from cgcore.templates.stored import StoredSignature, StoredTemplate
-from cgcore.web.api.document_objects import (
+from cgcore.web.api.objects import (
     DocumentTypeObject,
     Rendered,
     RenderRequest,
@@ -19,8 +19,8 @@ from cgcore.web.api.document_objects import (
     Template,
     TemplateInput,
 )
-from cgcore.web.api.etags import IfMatch, expected_version, version_tag
 from cgcore.web.api.problems import ApiProblem, ProblemCode
+from cgcore.web.api.requests import IfMatch, expected_version, version_tag
 from cgcore.web.api.routes.base import TAGGED, Bench, build_router, problems
 from cgcore.web.api.scopes import Reader, Writer, needs
 

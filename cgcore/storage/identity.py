@@ -1,0 +1,294 @@
+"""Users, log-ins, one-time codes, grants and the throttle in the database; all in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, delete, func, or_, update
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from cgcore.identity.throttle import FORGET_AFTER, ThrottleKey, delay_after
+from cgcore.storage.tables import GrantRow, LoginSessionRow, OneTimeCodeRow, ThrottleRow, UserRow
+
+__all__ = [
+    "Attempt",
+    "Consumed",
+    "add_code",
+    "add_grant",
+    "add_session",
+    "add_user",
+    "consume_code",
+    "consume_grant",
+    "count_active_admins",
+    "delete_codes_of",
+    "find_code",
+    "find_session",
+    "find_user",
+    "find_user_by_key",
+    "forgive",
+    "has_live_code",
+    "has_users",
+    "list_live_sessions",
+    "list_users",
+    "list_users_page",
+    "mark_seen",
+    "prune_sessions",
+    "reserve",
+    "revoke_session",
+    "revoke_sessions_of",
+    "save_particulars",
+    "save_password_hash",
+    "set_active",
+]
+
+
+def has_users(session: Session) -> bool:
+    """Return whether there is any user at all, disabled ones included."""
+    return session.exec(select(UserRow.id).limit(1)).first() is not None
+
+
+def find_user(session: Session, user_id: int) -> UserRow | None:
+    """Return the user ``user_id``."""
+    return session.get(UserRow, user_id)
+
+
+def find_user_by_key(session: Session, username_key: str) -> UserRow | None:
+    """Return the user whose name folds to ``username_key``."""
+    return session.exec(select(UserRow).where(UserRow.username_key == username_key)).one_or_none()
+
+
+def list_users(session: Session) -> Sequence[UserRow]:
+    """Return every user, by name."""
+    return session.exec(select(UserRow).order_by(col(UserRow.username_key))).all()
+
+
+def add_user(session: Session, row: UserRow) -> bool:
+    """Store a new user, whose id is then set; return False when the name is taken. The transaction stays usable."""
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        return False
+    return True
+
+
+def save_password_hash(session: Session, user_id: int, password_hash: str, *, replaces: str | None = None) -> bool:
+    """Store a password hash; with ``replaces`` only where that one still stands. Return whether it was stored."""
+    statement = update(UserRow).where(col(UserRow.id) == user_id)
+    if replaces is not None:
+        statement = statement.where(col(UserRow.password_hash) == replaces)
+    stored = session.exec(statement.values(password_hash=password_hash).returning(col(UserRow.id)))
+    return stored.scalar_one_or_none() is not None
+
+
+def set_active(session: Session, user_id: int, *, active: bool) -> None:
+    """Let the user in, or no longer."""
+    session.exec(update(UserRow).where(col(UserRow.id) == user_id).values(active=active))
+
+
+def count_active_admins(session: Session) -> int:
+    """Return how many administrators may log in."""
+    is_admin = (UserRow.role == "admin", col(UserRow.active).is_(True))
+    return session.exec(select(func.count()).select_from(UserRow).where(*is_admin)).one()
+
+
+def list_users_page(session: Session, *, text: str, active: bool | None, after: str, limit: int) -> Sequence[UserRow]:
+    """Return at most ``limit`` users by name, those behind ``after``; ``text`` is looked for in name and mail."""
+    statement = select(UserRow)
+    if text:
+        places = (UserRow.username, UserRow.full_name, UserRow.mail)
+        statement = statement.where(or_(*(col(place).icontains(text, autoescape=True) for place in places)))
+    if active is not None:
+        statement = statement.where(UserRow.active == active)
+    if after:
+        statement = statement.where(UserRow.username_key > after)
+    return session.exec(statement.order_by(UserRow.username_key).limit(limit)).all()
+
+
+def save_particulars(session: Session, user_id: int, version: int, *, full_name: str, mail: str, role: str) -> bool:
+    """Replace what was read at ``version``; False, and nothing written, when it stands at another one."""
+    found = update(UserRow).where(col(UserRow.id) == user_id, col(UserRow.version) == version)
+    values = {"full_name": full_name, "mail": mail, "role": role, "version": version + 1}
+    return session.connection().execute(found.values(values)).rowcount == 1
+
+
+def add_session(session: Session, row: LoginSessionRow) -> None:
+    """Store a new log-in."""
+    session.add(row)
+
+
+def find_session(session: Session, token_hash: str) -> tuple[LoginSessionRow, UserRow] | None:
+    """Return a log-in and its user, whatever their state."""
+    statement = select(LoginSessionRow, UserRow).join(UserRow, col(UserRow.id) == LoginSessionRow.user_id)
+    found = session.exec(statement.where(LoginSessionRow.token_hash == token_hash)).one_or_none()
+    return (found[0], found[1]) if found else None
+
+
+def mark_seen(session: Session, token_hash: str, now: datetime) -> None:
+    """Note that the log-in was used."""
+    session.exec(update(LoginSessionRow).where(col(LoginSessionRow.token_hash) == token_hash).values(last_seen=now))
+
+
+def list_live_sessions(session: Session, user_id: int, now: datetime, idle: timedelta) -> Sequence[LoginSessionRow]:
+    """Return the user's log-ins that still open the door, the last used first."""
+    statement = select(LoginSessionRow).where(
+        LoginSessionRow.user_id == user_id,
+        col(LoginSessionRow.revoked).is_(None),
+        LoginSessionRow.expires > now,
+        LoginSessionRow.last_seen > now - idle,
+    )
+    return session.exec(statement.order_by(col(LoginSessionRow.last_seen).desc())).all()
+
+
+def revoke_session(session: Session, token_hash: str, now: datetime, *, user_id: int | None = None) -> bool:
+    """End one log-in (of ``user_id``, when given); return whether it was open."""
+    statement = update(LoginSessionRow).where(
+        col(LoginSessionRow.token_hash) == token_hash, col(LoginSessionRow.revoked).is_(None)
+    )
+    if user_id is not None:
+        statement = statement.where(col(LoginSessionRow.user_id) == user_id)
+    ended = session.exec(statement.values(revoked=now).returning(col(LoginSessionRow.token_hash)))
+    return ended.scalar_one_or_none() is not None
+
+
+def revoke_sessions_of(session: Session, user_id: int, now: datetime, *, keep: str = "") -> list[str]:
+    """End every log-in of the user but ``keep``; return the hashes of those that were open."""
+    statement = update(LoginSessionRow).where(
+        col(LoginSessionRow.user_id) == user_id,
+        col(LoginSessionRow.revoked).is_(None),
+        col(LoginSessionRow.token_hash) != keep,
+    )
+    return list(session.exec(statement.values(revoked=now).returning(col(LoginSessionRow.token_hash))).scalars())
+
+
+def prune_sessions(session: Session, before: datetime) -> None:
+    """Delete the log-ins that had ended by ``before``."""
+    session.exec(delete(LoginSessionRow).where(col(LoginSessionRow.expires) < before))
+
+
+@dataclass(frozen=True, slots=True)
+class Consumed:
+    """A code that has just been used up, and whose it was (None: nobody's)."""
+
+    user_id: int | None
+
+
+def add_code(session: Session, row: OneTimeCodeRow) -> None:
+    """Store a code; the ones that expired are cleared away."""
+    session.exec(delete(OneTimeCodeRow).where(col(OneTimeCodeRow.expires) < row.created))
+    session.add(row)
+
+
+def find_code(session: Session, purpose: str, code_hash: str, now: datetime) -> Consumed | None:
+    """Return whose code it would be, without using it up."""
+    statement = select(OneTimeCodeRow).where(_is_live(purpose, now), col(OneTimeCodeRow.code_hash) == code_hash)
+    row = session.exec(statement).one_or_none()
+    return Consumed(row.user_id) if row else None
+
+
+def has_live_code(session: Session, purpose: str, now: datetime) -> bool:
+    """Return whether any code of this purpose still works."""
+    return session.exec(select(OneTimeCodeRow.code_hash).where(_is_live(purpose, now)).limit(1)).first() is not None
+
+
+def consume_code(session: Session, purpose: str, code_hash: str, now: datetime) -> Consumed | None:
+    """Use the code up; None when it does not work. Of two callers at once, one gets it: one statement decides."""
+    statement = update(OneTimeCodeRow).where(_is_live(purpose, now), col(OneTimeCodeRow.code_hash) == code_hash)
+    used = session.exec(statement.values(used=now).returning(col(OneTimeCodeRow.user_id))).one_or_none()
+    return Consumed(used[0]) if used else None
+
+
+def delete_codes_of(session: Session, user_id: int) -> None:
+    """Make every code of the user void."""
+    session.exec(delete(OneTimeCodeRow).where(col(OneTimeCodeRow.user_id) == user_id))
+
+
+def _is_live(purpose: str, now: datetime) -> ColumnElement[bool]:
+    return and_(
+        col(OneTimeCodeRow.purpose) == purpose, col(OneTimeCodeRow.used).is_(None), col(OneTimeCodeRow.expires) > now
+    )
+
+
+def add_grant(session: Session, row: GrantRow, now: datetime) -> None:
+    """Store a grant; the ones that expired are cleared away."""
+    session.exec(delete(GrantRow).where(col(GrantRow.expires) < now))
+    session.add(row)
+
+
+def consume_grant(
+    session: Session, grant_hash: str, now: datetime, *, user_id: int, session_hash: str, action: str
+) -> bool:
+    """Use the grant up; return whether it was this user's, of this log-in, for this action, unused and in time."""
+    statement = update(GrantRow).where(
+        col(GrantRow.id) == grant_hash,
+        col(GrantRow.user_id) == user_id,
+        col(GrantRow.session_hash) == session_hash,
+        col(GrantRow.action) == action,
+        col(GrantRow.used).is_(None),
+        col(GrantRow.expires) > now,
+    )
+    return session.exec(statement.values(used=now).returning(col(GrantRow.id))).scalar_one_or_none() is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What was counted ahead for one try; :func:`forgive` takes it back after the right password."""
+
+    name: str
+    next_allowed: datetime
+
+
+def reserve(session: Session, keys: Sequence[ThrottleKey], now: datetime) -> list[Attempt] | datetime:
+    """Count one failure ahead on each key, or return the moment until which the try must wait.
+
+    Counting ahead is what keeps a hundred tries at once from all being heard: each sees the ones before it. A
+    refused try counts nothing, so knocking on a closed door does not keep it closed.
+    """
+    rows = [_locked_row(session, key, now) for key in keys]
+    waiting = [row.next_allowed for row in rows if row.next_allowed > now]
+    if waiting:
+        return max(waiting)
+    return [_count(row, key, now) for row, key in zip(rows, keys, strict=True)]
+
+
+def forgive(session: Session, attempts: Sequence[Attempt], *, account: str) -> None:
+    """Take the counted failures back; those of ``account`` (a key's name) all, of a source only this one.
+
+    A guesser who knows one password must not wash a whole source clean with it.
+    """
+    for attempt in attempts:
+        if attempt.name == account:
+            session.exec(delete(ThrottleRow).where(col(ThrottleRow.key) == attempt.name))
+            continue
+        one_less = col(ThrottleRow.failures) - 1
+        session.exec(update(ThrottleRow).where(col(ThrottleRow.key) == attempt.name).values(failures=one_less))
+        is_ours = (col(ThrottleRow.key) == attempt.name, col(ThrottleRow.next_allowed) == attempt.next_allowed)
+        session.exec(update(ThrottleRow).where(*is_ours).values(next_allowed=col(ThrottleRow.last_failure)))
+
+
+def _locked_row(session: Session, key: ThrottleKey, now: datetime) -> ThrottleRow:
+    # Written before it is read: on SQLite this takes the write lock, on PostgreSQL the row's, so that tries queue up.
+    touch = update(ThrottleRow).where(col(ThrottleRow.key) == key.name).values(key=key.name)
+    if not session.exec(touch.returning(col(ThrottleRow.key))).scalars().all():
+        _prune(session, now)
+        try:
+            with session.begin_nested():
+                session.add(ThrottleRow(key=key.name, failures=0, last_failure=now, next_allowed=now))
+        except IntegrityError:
+            session.exec(touch)
+    return session.exec(select(ThrottleRow).where(ThrottleRow.key == key.name).with_for_update()).one()
+
+
+def _count(row: ThrottleRow, key: ThrottleKey, now: datetime) -> Attempt:
+    remembered = row.failures if now - row.last_failure < FORGET_AFTER else 0
+    row.failures = max(remembered, 0) + 1
+    row.last_failure = now
+    row.next_allowed = now + delay_after(row.failures, key.free)
+    return Attempt(key.name, row.next_allowed)
+
+
+def _prune(session: Session, now: datetime) -> None:
+    session.exec(delete(ThrottleRow).where(col(ThrottleRow.last_failure) < now - FORGET_AFTER))

@@ -1,0 +1,168 @@
+"""What a request may bring: a body within limits of size and depth, a key in its place, entity tags."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Annotated, Any
+from urllib.parse import unquote_plus
+
+from fastapi import Depends, Header
+
+from cgcore.api_keys.form import KEY_PATTERN
+from cgcore.web.api.problems import ApiProblem, ProblemCode
+
+__all__ = [
+    "MAX_DEPTH",
+    "IfMatch",
+    "check_depth",
+    "expected_version",
+    "find_presented_key",
+    "holds_key",
+    "matches",
+    "max_body",
+    "path_below",
+    "read_body",
+    "replay",
+    "version_tag",
+]
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+MAX_DEPTH = 32
+
+_KIB = 1024
+_MAX_BODY = 64 * _KIB
+# Templates and signatures carry their images inside.
+_MAX_HTML_BODY = 8192 * _KIB
+_HTML_PATHS = ("/templates/", "/signature")
+
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[\]{}]")
+
+
+def max_body(path: str) -> int:
+    """Return how many bytes a body may have at ``path``."""
+    return _MAX_HTML_BODY if path.startswith(_HTML_PATHS) else _MAX_BODY
+
+
+async def read_body(receive: Receive, *, declared: str, limit: int) -> bytes:
+    """Return the whole body. Raises :class:`ApiProblem` as soon as it is, or declares to be, over ``limit``."""
+    too_large = ApiProblem(ProblemCode.BODY_TOO_LARGE, limit=limit // _KIB)
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
+        raise too_large
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ApiProblem(ProblemCode.BAD_REQUEST)
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        more = message.get("more_body", False)
+        if size > limit:
+            raise too_large
+    return b"".join(chunks)
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """Return a channel that delivers ``body`` once more, then what ``receive`` brings (the disconnect)."""
+    delivered = False
+
+    async def receive_again() -> MutableMapping[str, Any]:
+        nonlocal delivered
+        if delivered:
+            return await receive()
+        delivered = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
+
+
+def check_depth(body: bytes) -> None:
+    """Refuse JSON nested deeper than :data:`MAX_DEPTH`, before a parser recurses into it (CWE-674)."""
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", body)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise ApiProblem(ProblemCode.BODY_TOO_DEEP, limit=MAX_DEPTH)
+
+
+_KEY = re.compile(KEY_PATTERN)
+_KEY_BYTES = re.compile(KEY_PATTERN.encode())
+
+
+def find_presented_key(headers: Mapping[str, str]) -> str:
+    """Return what stands in ``Authorization: Bearer`` (RFC 6750, section 2.1), else in ``X-API-Key``, else ``""``."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "").strip()
+
+
+def holds_key(*texts: str | bytes, encoded: Iterable[str] = ()) -> bool:
+    """Return whether anything that looks like a key stands in ``texts``, or in ``encoded`` once percent-decoded.
+
+    The checksum is not asked for: a mistyped key in an address is as much in the logs as a right one.
+    """
+    return any(_looks(text) for text in texts) or any(_looks(unquote_plus(text)) for text in encoded)
+
+
+def _looks(text: str | bytes) -> bool:
+    return bool(_KEY_BYTES.search(text) if isinstance(text, bytes) else _KEY.search(text))
+
+
+# RFC 9110, 8.8.3; the opaque part may hold a comma. 5.6.1: empty elements of a list count for nothing.
+_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_EACH_TAG = re.compile(_TAG)
+_LIST = re.compile(rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
+# What proxies make of the tag of an answer that they pack: weak (nginx), or with the coding behind it (Apache «-gzip»
+# and «-br», Jetty «--gzip», others with «;» or «:»).
+_PACKED = re.compile(r"(?:-{1,2}|[;:.])(?:x-)?(?:gzip|br|brotli|zstd|deflate|df|gz)")
+
+
+def version_tag(version: int) -> str:
+    """Return the entity tag of a version, quotes included."""
+    return f'"{version}"'
+
+
+def matches(if_match: str, tag: str) -> bool:
+    """Return whether ``tag`` is among the tags of ``If-Match``; ``*`` matches anything, what is no such list nothing.
+
+    RFC 9110, 13.1.1 asks for the strong comparison, by which a weak tag matches nothing. Ours name a version of the
+    content, not its bytes, so the form that a proxy has given them means the same version.
+    """
+    if if_match.strip(" \t") == "*":
+        return True
+    if _LIST.fullmatch(if_match) is None:
+        return False
+    return any(_restored(given) == tag for given in _EACH_TAG.findall(if_match))
+
+
+def _restored(given: str) -> str:
+    opaque = given.removeprefix("W/")[1:-1]
+    mark = _PACKED.search(opaque)
+    return f'"{opaque[: mark.start()]}"' if mark and mark.end() == len(opaque) else f'"{opaque}"'
+
+
+def expected_version(if_match: str, current: int) -> int:
+    """Return the version to save over, out of ``If-Match``. Raises the 412 when it can be none that stands."""
+    if matches(if_match, version_tag(current)):
+        return current
+    raise ApiProblem(ProblemCode.STALE_VERSION, extra={"version": current})
+
+
+async def _require_if_match(
+    if_match: Annotated[list[str] | None, Header(alias="If-Match")] = None,
+) -> str:
+    """RFC 6585, section 3: a write without condition is refused before it can overwrite anything."""
+    if if_match is None:
+        raise ApiProblem(ProblemCode.PRECONDITION_REQUIRED)
+    return ", ".join(if_match)
+
+
+IfMatch = Annotated[str, Depends(_require_if_match)]
+
+
+def path_below(scope: Mapping[str, Any]) -> str:
+    """Return the path of an ASGI ``scope`` below the mount, starting with a slash."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")) or "/"

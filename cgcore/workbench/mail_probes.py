@@ -1,0 +1,255 @@
+"""Probes, test mails and messages of a user's mail account, each as a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from email.message import EmailMessage
+from typing import TYPE_CHECKING, Any
+
+from cgcore.activity import Action
+from cgcore.errors import FieldProblem, InvalidInput
+from cgcore.identity.actor import Actor
+from cgcore.mail.account import MailAccountDraft, account_to_json, check_account
+from cgcore.mail.account_texts import problem as account_problem
+from cgcore.mail.addresses import is_address
+from cgcore.mail.diagnosis.texts import build_verdict
+from cgcore.mail.request import ProbeEnvironment, ProbeRequest, environment_from
+from cgcore.mail.steps import Leg
+from cgcore.runs import Cell, Run, Status, Step, Verdict
+from cgcore.storage.runs import ProbeRunStore
+from cgcore.workbench.runs import Job
+from cgcore.workbench.texts import problem
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from cgcore.workbench.core import Workbench
+
+__all__ = ["TEST_MAILS_PER_HOUR", "MailRequests", "MailRuns", "require_complete", "sentence_values"]
+
+
+class MailRequests:
+    """Builds requests out of drafts, with the password that belongs to them."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench = workbench
+
+    def environment(self) -> ProbeEnvironment:
+        """Return the world of this installation: its resolver, its permitted networks, its test mailbox."""
+        targets = self._workbench.sandbox.probe_targets() if self._workbench.settings.sandbox_on else ()
+        return environment_from(self._workbench.settings, trusted_targets=targets)
+
+    def build(self, actor: Actor, leg: Leg, draft: MailAccountDraft, **more: Any) -> ProbeRequest:
+        """Return the request for one leg of ``draft``; ``more`` are further fields of it.
+
+        Raises :class:`InvalidInput` when there is no password, or the stored one would go to another server or user.
+        """
+        from cgcore.mail.providers import find_provider_by_host
+
+        password = self._workbench.mail_account.effective_password(actor, draft)
+        if password is None:
+            raise InvalidInput(account_problem("password", "empty"))
+        server = draft.smtp if leg is Leg.SMTP else draft.imap
+        provider = find_provider_by_host(server.host)
+        return ProbeRequest(
+            leg=leg,
+            host=server.host.strip(),
+            port=server.port_number(leg) or 0,
+            security=server.security,
+            pin=server.pin if leg is Leg.IMAP and server.security.pinned else "",
+            user=draft.user,
+            password=password,
+            folder=draft.sent_folder if leg is Leg.IMAP else "",
+            provider=provider.id if provider else "",
+            **more,
+        )
+
+
+def require_complete(draft: MailAccountDraft, leg: Leg) -> None:
+    """Raise :class:`InvalidInput` for what is wrong or empty in the fields that ``leg`` needs."""
+    other = "imap" if leg is Leg.SMTP else "smtp"
+    found = [found for found in check_account(draft) if not found.field.startswith(other)]
+    blocking = [found for found in found if found.blocking or found.code == "empty"]
+    if blocking:
+        raise InvalidInput(*(FieldProblem(found.field, found.code, found.message) for found in blocking))
+
+
+def sentence_values(request: ProbeRequest, draft: MailAccountDraft) -> dict[str, object]:
+    """Return what the sentences of a verdict may name."""
+    return {
+        "host": request.host,
+        "port": request.port,
+        "user": request.user,
+        "sender": request.mail_from or request.user,
+        "recipient": request.rcpt_to,
+        "folder": draft.sent_folder,
+        "provider_id": request.provider,
+    }
+
+
+TEST_MAILS_PER_HOUR = 20
+# An upload may be slow, and some servers scan the message before they answer.
+_SENDING_TIMEOUT_S = 120.0
+
+_CELLS = {Leg.SMTP: Cell.SMTP, Leg.IMAP: Cell.IMAP}
+
+
+class MailRuns:
+    """Starts the runs of a mail account; what is tested is the draft on the screen, saved or not."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench = workbench
+        self._requests = MailRequests(workbench)
+
+    def find_last(self, actor: Actor, cell: Cell) -> Run | None:
+        """Return the last run of one of this account's cells."""
+        return self._workbench.runs.find_last(actor, cell)
+
+    def start_probe(self, actor: Actor, leg: Leg, draft: MailAccountDraft, *, create_folder: bool = False) -> Run:
+        """Start the connection test of one leg, or join the one under way.
+
+        Raises :class:`InvalidInput` for what can be seen without a connection, emptiness included, and when the
+        stored password would go to another server.
+        """
+        require_complete(draft, leg)
+        request = self._requests.build(actor, leg, draft, create_folder=create_folder)
+        values = sentence_values(request, draft)
+        cell = _CELLS[leg]
+
+        def steps() -> Iterator[Step]:
+            from cgcore.mail.probe import probe
+
+            return probe(request, self._requests.environment())
+
+        def judge(steps: Sequence[Step], ms: int) -> Verdict:
+            return build_verdict(steps, total_ms=ms, **values)
+
+        def conclude(_steps: Sequence[Step], verdict: Verdict, session: Session) -> None:
+            told = f"{leg} {request.host}"
+            self._workbench.activity.record(actor, Action.PROBE_RUN, told, verdict.key, session=session)
+
+        return self._workbench.runs.start(
+            actor, cell, self.fingerprint(actor, cell, draft), Job(steps, judge, conclude)
+        )
+
+    def start_test_mail(self, actor: Actor, draft: MailAccountDraft, recipient: str) -> Run:
+        """Send the fixed test mail to ``recipient`` with the account on the screen, and store its copy.
+
+        Raises :class:`InvalidInput` like :meth:`start_probe`, and for a recipient that is no address or one mail too
+        many in an hour.
+        """
+        from cgcore.mail.message import build_test_message
+
+        recipient = recipient.strip()
+        self._require_recipient(actor, recipient)
+        require_complete(draft, Leg.SMTP)
+        sender = self.sender_of(actor, draft)
+        message = build_test_message(
+            sender=sender, sender_name=actor.full_name, recipient=recipient, read_receipt=draft.read_receipt
+        )
+        return self._start_sending(actor, Cell.TEST_MAIL, draft, message, sender, recipient)
+
+    def start_message(self, actor: Actor, cell: Cell, message: EmailMessage, recipient: str) -> Run:
+        """Send ``message`` with the stored account of the actor, and store its copy.
+
+        Raises :class:`InvalidInput` when the account is incomplete.
+        """
+        draft = self._workbench.mail_account.get(actor).draft
+        if not draft.smtp.host:
+            raise InvalidInput(problem("mail_account", "nothing_to_send"))
+        self._require_recipient(actor, recipient)
+        require_complete(draft, Leg.SMTP)
+        return self._start_sending(actor, cell, draft, message, self.sender_of(actor, draft), recipient)
+
+    def sender_of(self, actor: Actor, draft: MailAccountDraft) -> str:
+        """Return the address that mail of this account comes from: the user name, else the actor's own address.
+
+        Raises :class:`InvalidInput` when neither is an address.
+        """
+        for address in (draft.user, actor.mail):
+            if is_address(address):
+                return address
+        raise InvalidInput(problem("user", "sender_missing"))
+
+    def fingerprint(self, actor: Actor, cell: Cell, draft: MailAccountDraft, recipient: str = "") -> str:
+        """Return what stands for the settings that ``cell`` tests; equal settings give equal fingerprints."""
+        section = self._workbench.mail_account
+        keeps = draft.password is None
+        mark = section.get(actor).password_mark if keeps else section.password_mark(draft.password)
+        tested = account_to_json(draft)
+        if cell is Cell.SMTP:
+            del tested["imap"], tested["sent_folder"], tested["read_receipt"]
+        elif cell is Cell.IMAP:
+            del tested["smtp"], tested["read_receipt"]
+        canonical = json.dumps([tested, mark, recipient], sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def _start_sending(
+        self,
+        actor: Actor,
+        cell: Cell,
+        draft: MailAccountDraft,
+        message: EmailMessage,
+        sender: str,
+        recipient: str,
+    ) -> Run:
+        request = self._requests.build(
+            actor, Leg.SMTP, draft, mail_from=sender, rcpt_to=recipient, timeout=_SENDING_TIMEOUT_S
+        )
+        copy_request = self._requests.build(actor, Leg.IMAP, draft) if draft.imap.host and draft.sent_folder else None
+        values = sentence_values(request, draft)
+
+        def steps() -> Iterator[Step]:
+            from cgcore.mail.probe import send_message
+
+            env, sent = self._requests.environment(), False
+            for step in send_message(message, request, env):
+                sent = sent or (step.stage == "final" and step.status is Status.OK)
+                yield step
+            if sent and copy_request is not None:
+                from cgcore.mail.probe import append_copy
+
+                yield from append_copy(copy_request, env, message.as_bytes(), draft.sent_folder)
+
+        def judge(steps: Sequence[Step], ms: int) -> Verdict:
+            return build_verdict(steps, total_ms=ms, **values)
+
+        def conclude(steps: Sequence[Step], verdict: Verdict, session: Session) -> dict[str, Any]:
+            result = _sending_result(steps, message, recipient, draft.sent_folder)
+            self._workbench.activity.record(
+                actor, Action.TEST_MAIL_SENT, recipient, verdict.key, detail=result["queue_id"], session=session
+            )
+            return result
+
+        fingerprint = self.fingerprint(actor, cell, draft, recipient)
+        return self._workbench.runs.start(actor, cell, fingerprint, Job(steps, judge, conclude))
+
+    def _require_recipient(self, actor: Actor, recipient: str) -> None:
+        if not recipient:
+            raise InvalidInput(problem("recipient", "recipient_empty"))
+        if not is_address(recipient):
+            raise InvalidInput(problem("recipient", "address_syntax", address=recipient))
+        since = self._workbench.clock() - timedelta(hours=1)
+        store = ProbeRunStore(self._workbench.database)
+        sent = sum(store.count_since(actor.user_id, cell, since) for cell in (Cell.TEST_MAIL, Cell.TEMPLATE_MAIL))
+        if sent >= TEST_MAILS_PER_HOUR:
+            raise InvalidInput(problem("recipient", "test_mail_limit", limit=TEST_MAILS_PER_HOUR))
+
+
+def _sending_result(steps: Sequence[Step], message: EmailMessage, recipient: str, folder: str) -> dict[str, Any]:
+    final = next((step for step in steps if step.leg == Leg.SMTP and step.stage == "final"), None)
+    sent = final is not None and final.status is Status.OK
+    append = next((step for step in steps if step.leg == Leg.IMAP and step.stage == "append"), None)
+    copied = append is not None and append.status is not Status.ERROR
+    tried = any(step.leg == Leg.IMAP for step in steps)
+    return {
+        "sent": sent,
+        "recipient": recipient,
+        "queue_id": str(final.details.get("queue_id", "")) if sent and final is not None else "",
+        "message_id": str(message["Message-ID"] or ""),
+        "copy": "stored" if copied else "failed" if tried else "none",
+        "folder": folder if copied else "",
+    }

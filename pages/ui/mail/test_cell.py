@@ -1,0 +1,76 @@
+"""Cell 3 of «Cuenta mail»: the test mail, and the dialog that says what it proves and what it does not."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cgcore.runs import Cell, Run
+from pages.ui.cells import CellState, cell, draw_badge, state_of
+from pages.ui.identity import while_logged_in
+from pages.ui.mail.view import MailPage
+from pages.ui.runs import copy_sentence, draw_run, draw_sent, draw_verdict, escape, follow_run, is_sent, sent_sentence
+from pages.ui.texts import mail_account as texts
+
+__all__ = ["draw"]
+
+_SHOW = "mail_account_test_show"
+
+
+@st.fragment
+@while_logged_in
+def draw(page: MailPage) -> None:
+    """Draw «3 · Envío de Prueba»."""
+    with cell("test_mail", texts.CELL_TEST) as badge:
+        inputs, output = st.columns([5, 6], gap="medium")
+        with inputs:
+            run = _draw_inputs(page)
+        with output:
+            run = run or page.runs.find_last(page.actor, Cell.TEST_MAIL)
+            if run is not None and run.is_running:
+                draw_badge(CellState.RUNNING, badge)
+                follow_run(page.workbench, page.actor, run)
+                st.session_state[_SHOW] = run.id
+                st.rerun()
+            state = state_of(run, _fingerprint(page, run))
+            draw_badge(state, badge)
+            draw_run(run, state, key="mail_account_test", after_verdict=draw_sent)
+    if run is not None and st.session_state.pop(_SHOW, None) == run.id:
+        _dialog(page, run)
+
+
+def _fingerprint(page: MailPage, run: Run | None) -> str | None:
+    """Return what this cell would test now, towards the recipient of ``run``."""
+    if run is None or run.result is None:
+        return None
+    return page.runs.fingerprint(page.actor, Cell.TEST_MAIL, page.form.draft(), str(run.result["recipient"]))
+
+
+def _draw_inputs(page: MailPage) -> Run | None:
+    key = page.form.key("recipient")
+    st.session_state.setdefault(key, "")
+    own = page.form.draft().user if "@" in page.form.draft().user else page.actor.mail
+    st.text_input(
+        texts.RECIPIENT, key=key, persist_state="session", placeholder=own, type="email", autocomplete="email"
+    )
+    page.problems_under("recipient")
+    if not st.button(texts.SEND_TEST, key="mail_account_test_run", icon=":material/send:"):
+        return None
+    recipient = st.session_state[key].strip() or own
+    return page.start(lambda: page.runs.start_test_mail(page.actor, page.form.draft(), recipient))
+
+
+@st.dialog(texts.DIALOG_TITLE, width="medium")
+@while_logged_in
+def _dialog(page: MailPage, run: Run) -> None:
+    result = run.result or {}
+    st.markdown(f"**{sent_sentence(run)}**")
+    if not is_sent(run):
+        draw_verdict(run)
+        return
+    queue_id = escape(str(result["queue_id"]))
+    st.markdown(texts.DIALOG_QUEUE.format(queue_id=queue_id) if queue_id else texts.DIALOG_NO_QUEUE)
+    st.markdown(copy_sentence(run))
+    st.markdown(f"**{texts.DIALOG_UNPROVEN}**")
+    st.markdown("\n".join(f"- {item}" for item in texts.DIALOG_UNPROVEN_ITEMS))
+    if page.workbench.sandbox.is_in_use(page.form.draft()):
+        st.page_link("sandbox.py", label=texts.DIALOG_FROM_SANDBOX, icon=":material/inbox:")

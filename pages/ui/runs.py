@@ -1,0 +1,275 @@
+"""The output panel of a cell: steps, verdict, time and moment of a run; live while it goes on, stored afterwards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from cgcore.identity.actor import Actor
+from cgcore.mail.diagnosis.texts import leg_label, stage_label
+from cgcore.mail.steps import Stage
+from cgcore.mail.transcript import format_transcript
+from cgcore.runs import Run, Status, Step
+from cgcore.workbench import Workbench
+from cgcore.workbench.verdicts import verdict_texts
+from pages.ui.cells import CellState
+from pages.ui.moments import duration, when
+from pages.ui.texts import common as texts
+from pages.ui.texts import steps as step_texts
+from pages.ui.toasts import announce
+
+__all__ = [
+    "announce_sent",
+    "copy_sentence",
+    "draw_run",
+    "draw_sent",
+    "draw_step",
+    "draw_verdict",
+    "escape",
+    "facts_of",
+    "follow",
+    "follow_run",
+    "is_sent",
+    "sent_sentence",
+    "step_line",
+]
+
+_Facts = Callable[[Mapping[str, Any]], list[str]]
+
+
+def facts_of(step: Step) -> list[str]:
+    """Return the facts of ``step``, most useful first; not escaped."""
+    if step.key:
+        return []
+    return _FACTS.get(step.stage, lambda _details: [])(step.details)
+
+
+def _dns(details: Mapping[str, Any]) -> list[str]:
+    found = [*details.get("a", ()), *details.get("aaaa", ())]
+    if len(found) <= 1:
+        return found
+    return [found[0], step_texts.MORE_ADDRESSES.format(count=len(found) - 1)]
+
+
+def _tcp(details: Mapping[str, Any]) -> list[str]:
+    facts = [details["address"]] if details.get("address") else []
+    if details.get("dead"):
+        facts.append(step_texts.DEAD_ADDRESSES.format(count=len(details["dead"])))
+    return facts
+
+
+def _tls(details: Mapping[str, Any]) -> list[str]:
+    facts = [details["version"].replace("TLSv", "TLS ")] if details.get("version") else []
+    until = (details.get("certificate") or {}).get("not_after", "")[:10]
+    if until:
+        facts.append(step_texts.CERTIFICATE_UNTIL.format(date="/".join(reversed(until.split("-")))))
+    return facts
+
+
+def _auth(details: Mapping[str, Any]) -> list[str]:
+    return [details["mechanism"]] if details.get("mechanism") else []
+
+
+def _list(details: Mapping[str, Any]) -> list[str]:
+    folders = details.get("folders", ())
+    facts = [step_texts.FOLDERS_ONE if len(folders) == 1 else step_texts.FOLDERS.format(count=len(folders))]
+    if details.get("recommended"):
+        facts.append(step_texts.SENT_IS.format(name=details["recommended"]))
+    return facts
+
+
+def _folder(details: Mapping[str, Any]) -> list[str]:
+    return [f"«{details['folder']}»"] if details.get("folder") else []
+
+
+def _final(details: Mapping[str, Any]) -> list[str]:
+    return [step_texts.QUEUED_AS.format(queue_id=details["queue_id"])] if details.get("queue_id") else []
+
+
+_FACTS: dict[str, _Facts] = {
+    Stage.DNS: _dns,
+    Stage.TCP: _tcp,
+    Stage.TLS: _tls,
+    Stage.AUTH: _auth,
+    Stage.LIST: _list,
+    Stage.SELECT: _folder,
+    Stage.CREATE: _folder,
+    Stage.APPEND: _folder,
+    Stage.FINAL: _final,
+}
+
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>@^=&])")
+# Where a mail or web address would begin to be one, after escaping.
+_LINK_JOINTS = re.compile(r"(?i)(?=\\@)|(?<=www)(?=\\\.)|(?<=https\\:)(?=//)|(?<=http\\:)(?=//)")
+_ICONS = {
+    Status.OK: ":material/check_circle:",
+    Status.WARNING: ":material/warning:",
+    Status.ERROR: ":material/error:",
+    Status.SKIPPED: ":material/remove:",
+}
+# Less than an eye tells apart; a server next door has answered everything by then, and is drawn once.
+_GATHER_S = 0.05
+_COLOURS = {Status.WARNING: "orange", Status.ERROR: "red"}
+
+
+def escape(text: str) -> str:
+    """Return ``text`` so that Markdown shows it as it is: no link, no image, no colour, no formula.
+
+    Addresses of mail and web become links whatever is escaped in them, so an invisible joiner (U+2060) breaks them.
+    """
+    return _LINK_JOINTS.sub("\u2060", _SPECIAL.sub(r"\\\1", text))
+
+
+def draw_step(step: Step) -> None:
+    """Draw one step: its name, its facts and its time; the server's words inside."""
+    parts = [stage_label(step.stage), *facts_of(step), duration(step.ms)]
+    with step_line(escape(" · ".join(parts)), step.status):
+        # A step without content would end the line of steps, so a silent one says that nothing was said.
+        # Plain text: a code block has a button of its own and costs the browser more than all the rest of the line.
+        st.text(step.reply or texts.NO_REPLY)
+
+
+def step_line(label: str, status: Status) -> DeltaGenerator:
+    """Return one line of a series of steps, to be opened for what is put into it; ``label`` is Markdown.
+
+    ``st.status`` would look alike, but sleeps 50 ms in each line so that it can be changed at once.
+    """
+    colour = _COLOURS.get(status)
+    shown = f":{colour}[{label}]" if colour else label
+    return st.expander(shown, type="step", icon=_ICONS[status])
+
+
+def follow(workbench: Workbench, actor: Actor, *runs: Run, gather: float = 0.0) -> Iterator[Run]:
+    """Follow ``runs`` as :meth:`RunSection.follow` does; another run of the page that is asked for ends it."""
+    return workbench.runs.follow(actor, *runs, gather=gather, idle=_give_way)
+
+
+def _give_way() -> None:
+    # Streamlit ends a run when its state is used, or something is drawn; a wait of our own it cannot interrupt.
+    st.session_state.get("waiting")
+
+
+def follow_run(workbench: Workbench, actor: Actor, run: Run) -> Run:
+    """Draw the steps of ``run`` as they arrive and return it when it has ended (or no news came for a minute)."""
+    last, drawn = run, 0
+    place = st.container(gap="xxsmall")
+    with place, st.spinner(texts.STATE_RUNNING, show_time=True):
+        for last in follow(workbench, actor, run, gather=_GATHER_S):
+            for step in _shown(last)[drawn:]:
+                with place:
+                    draw_step(step)
+                drawn += 1
+    return last
+
+
+def draw_run(
+    run: Run | None,
+    state: CellState,
+    *,
+    key: str,
+    after_verdict: Callable[[Run], None] | None = None,
+    head: DeltaGenerator | None = None,
+) -> None:
+    """Draw a stored run: time and moment, steps, verdict, transcript.
+
+    ``after_verdict`` draws what the cell offers under the verdict (a proven cure). ``head`` is the place above steps
+    that :func:`follow_run` has drawn already.
+    """
+    if run is None:
+        st.caption(f":material/hourglass_empty: {texts.NOT_RUN_YET}")
+        return
+    moment = " · ".join([duration(run.duration_ms), when(run.started), texts.RUN_NUMBER.format(number=run.number)])
+    (head or st).caption(moment)
+    if state is CellState.STALE:
+        st.warning(texts.STALE_RESULT, icon=":material/sync_problem:")
+    if head is None:
+        with st.container(gap="xxsmall"):
+            _draw_steps(_shown(run))
+    draw_verdict(run)
+    if after_verdict is not None:
+        after_verdict(run)
+    if run.steps:
+        _draw_transcript(run, key)
+
+
+def draw_verdict(run: Run) -> None:
+    """Draw what the run means and what to do; a success says so in one quiet line."""
+    if run.verdict is None:
+        st.error(texts.INTERRUPTED_FIX, title=texts.INTERRUPTED_TITLE, icon=":material/error:")
+        return
+    title, fix = (escape(text) for text in verdict_texts(run.cell, run.verdict))
+    if run.failed:
+        st.error(fix or title, title=title if fix else None, icon=":material/error:")
+    elif run.verdict.key != "ok":
+        st.warning(fix or title, title=title if fix else None, icon=":material/warning:")
+
+
+def _draw_steps(steps: Sequence[Step]) -> None:
+    """Draw the steps; where a run has two legs, each under its name."""
+    legs = list(dict.fromkeys(step.leg for step in steps))
+    for leg in legs:
+        if len(legs) > 1:
+            st.caption(leg_label(leg))
+        for step in steps:
+            if step.leg == leg:
+                draw_step(step)
+
+
+def _shown(run: Run) -> list[Step]:
+    """Leave out the steps that were skipped without a reason worth telling."""
+    return [step for step in run.steps if step.status is not Status.SKIPPED]
+
+
+def _draw_transcript(run: Run, key: str) -> None:
+    with st.expander(texts.TRANSCRIPT, type="compact", icon=":material/terminal:", key=f"{key}_transcript"):
+        transcript = format_transcript(run.steps)
+        st.code(transcript, language=None, wrap_lines=True)
+        st.download_button(
+            texts.DOWNLOAD_TRANSCRIPT,
+            transcript,
+            file_name=f"transcripcion-{run.cell}-{run.number}.txt",
+            icon=":material/download:",
+            key=f"{key}_download",
+            on_click="ignore",
+        )
+        st.caption(texts.TRANSCRIPT_NOTE)
+
+
+def is_sent(run: Run) -> bool:
+    """Return whether the server has taken the message."""
+    return bool((run.result or {}).get("sent"))
+
+
+def sent_sentence(run: Run) -> str:
+    """Return, as Markdown, that the server has taken the message and for whom, or that it has not."""
+    if not is_sent(run):
+        return f":red[:material/error: {texts.MAIL_NOT_SENT}]"
+    recipient = escape(str((run.result or {})["recipient"]))
+    return f":green[:material/check_circle: {texts.MAIL_SENT.format(recipient=recipient)}]"
+
+
+def copy_sentence(run: Run) -> str:
+    """Return where the copy is, or why there is none."""
+    result = run.result or {}
+    if result.get("copy") == "stored":
+        return texts.COPY_STORED.format(folder=escape(str(result["folder"])))
+    if result.get("copy") == "failed" and run.verdict is not None:
+        return texts.COPY_FAILED.format(reason=escape(verdict_texts(run.cell, run.verdict)[0]))
+    return texts.COPY_NONE
+
+
+def draw_sent(run: Run) -> None:
+    """Draw both under the steps; of a message that has not left, the verdict says why."""
+    if is_sent(run):
+        st.markdown(sent_sentence(run))
+        st.caption(copy_sentence(run))
+
+
+def announce_sent(run: Run) -> None:
+    """Say it where the button is, with the cell out of sight."""
+    announce(sent_sentence(run), icon=None)
