@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from cgcore.logs import install_line_log
 from cgcore.settings import load_settings
 from cgcore.web.app_page import AppPage
 from cgcore.web.assembly import Assembly, NoDelay
@@ -26,6 +27,7 @@ from pages.ui.server import (
     read_facts,
 )
 
+install_line_log()
 perimeter = Perimeter.of(load_settings())
 admit_hosts(perimeter.allowed_hosts())
 assembly = Assembly(

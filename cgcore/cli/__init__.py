@@ -7,6 +7,7 @@ from importlib import import_module
 from io import TextIOWrapper
 
 from cgcore.errors import StorageError
+from cgcore.logs import install_line_log
 from cgcore.texts import sentence
 
 __all__ = ["main"]
@@ -43,6 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
         # A name may hold what the terminal cannot write: it is shown by its number, and nothing breaks.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    install_line_log()
     try:
         module.app(args=given, prog_name="python -m cgcore")
     except StorageError as failure:

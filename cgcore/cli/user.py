@@ -80,7 +80,9 @@ def _read_password(from_input: bool) -> Secret:
     if not from_input:
         print("error: give --password-stdin and the password on standard input", file=sys.stderr)
         raise typer.Exit(2)
-    return Secret(sys.stdin.readline().rstrip("\r\n"))
+    # In UTF-8 whatever the locale says; what is none is a wrong password, not a fault of ours.
+    line = sys.stdin.buffer.readline().decode("utf-8", "surrogateescape")
+    return Secret(line.rstrip("\r\n"))
 
 
 @contextmanager

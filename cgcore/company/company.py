@@ -9,11 +9,11 @@ from typing import Any
 
 from cgcore.company.tax_id import check_tax_id, normalise_tax_id
 from cgcore.errors import FieldProblem
+from cgcore.text_rules import MAX_ADDRESS, MAX_NAME, find_text_problem
 from cgcore.texts import sentence
 
 __all__ = ["MAX_LOGO_BYTES", "Company", "CompanyDraft", "Logo", "check_company", "company_problem"]
 
-_MAX_NAME, _MAX_ADDRESS = 120, 300
 MAX_LOGO_BYTES = 1_000_000
 
 
@@ -82,15 +82,15 @@ def check_company(draft: CompanyDraft) -> tuple[FieldProblem, ...]:
 def _problems(draft: CompanyDraft) -> Iterator[FieldProblem]:
     if not draft.name:
         yield company_problem("name", "name_empty")
-    elif len(draft.name) > _MAX_NAME:
-        yield company_problem("name", "name_too_long", maximo=_MAX_NAME)
-    elif not draft.name.isprintable():
+    elif len(draft.name) > MAX_NAME:
+        yield company_problem("name", "name_too_long", maximo=MAX_NAME)
+    elif find_text_problem(draft.name, MAX_NAME):
         yield company_problem("name", "name_unprintable")
     if draft.tax_id and (found := check_tax_id(draft.tax_id)):
         yield company_problem("tax_id", found.value)
-    if len(draft.address) > _MAX_ADDRESS:
-        yield company_problem("address", "address_too_long", maximo=_MAX_ADDRESS)
-    elif not draft.address.replace("\n", "").isprintable():
+    if len(draft.address) > MAX_ADDRESS:
+        yield company_problem("address", "address_too_long", maximo=MAX_ADDRESS)
+    elif find_text_problem(draft.address, MAX_ADDRESS, lines=True):
         yield company_problem("address", "address_unprintable")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import unicodedata
 
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 _TOKEN_BYTES = 32
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 # Crockford's base 32: no I, L, O, U, so that a code read aloud or copied by hand survives.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -58,7 +60,9 @@ def normalise_username(text: str) -> str:
 
 def username_key(text: str) -> str:
     """Return what two spellings of one name have in common: compatibility form, case folded (UTS 39, 3.1)."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text.strip()).casefold())
+    # Anybody may send anything as a name: what no name can be is bounded, and is a name that nobody has.
+    name = _UNSTORABLE.sub("\x01", text[: 4 * MAX_LENGTH].strip())
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def find_username_problem(text: str) -> str:

@@ -12,6 +12,8 @@ from cgcore.errors import FieldProblem
 from cgcore.mail import account_texts
 from cgcore.mail.addresses import check_host, is_address
 from cgcore.mail.steps import Leg
+from cgcore.text_rules import MAX_FOLDER, MAX_LOGIN, MAX_PIN, find_text_problem, is_storable
+from cgcore.texts import sentence
 from cgcore.vault.secret import Secret
 
 __all__ = [
@@ -144,7 +146,7 @@ def check_port(leg: Leg, port: int | None, security: Security, *, name: str = "p
 def check_password(password: Secret | None) -> Iterator[FieldProblem]:
     """Yield what is wrong with a password: control characters always; ``&`` by a rule of the suite (DESIGN §7)."""
     text = password.reveal() if password is not None else ""
-    if any(character in "\r\n\0" for character in text):
+    if any(character in "\r\n\0" for character in text) or not is_storable(text):
         yield account_texts.problem("password", "control_characters")
     elif "&" in text:
         yield account_texts.problem("password", "ampersand")
@@ -159,10 +161,16 @@ def check_folder(folder: str, *, name: str = "folder") -> Iterator[FieldProblem]
 
     Lone surrogates (bytes that were no UTF-8) cannot.
     """
-    if any(ord(sign) < 32 or ord(sign) == 127 or "\ud800" <= sign <= "\udfff" for sign in folder):
-        yield account_texts.problem(name, "control_characters")
+    if problem := find_text_problem(folder, MAX_FOLDER):
+        yield _text_problem(name, problem, MAX_FOLDER)
     elif _hides_something(folder):
         yield account_texts.problem(name, "invisible", blocking=False)
+
+
+def _text_problem(name: str, code: str, limit: int) -> FieldProblem:
+    if code == "text_unprintable":
+        return account_texts.problem(name, "control_characters")
+    return FieldProblem(name, code, sentence("cgcore", f"text_rules.{code}", limit=limit))
 
 
 def _hides_something(text: str) -> bool:
@@ -177,6 +185,8 @@ def check_server(leg: Leg, server: ServerDraft) -> Iterator[FieldProblem]:
         yield account_texts.problem("smtp_security", "pinned_smtp")
     if server.security.pinned and server.pin and not check_pin(server.pin):
         yield account_texts.problem(f"{leg}_pin", "pin_format")
+    elif problem := find_text_problem(server.pin, MAX_PIN):
+        yield _text_problem(f"{leg}_pin", problem, MAX_PIN)
 
 
 def check_account(draft: MailAccountDraft) -> tuple[FieldProblem, ...]:
@@ -201,8 +211,8 @@ def _account_problems(draft: MailAccountDraft) -> Iterator[FieldProblem]:
 def _check_user(user: str) -> Iterator[FieldProblem]:
     if not user.strip():
         yield account_texts.problem("user", "empty")
-    elif any(ord(character) < 32 or ord(character) == 127 for character in user):
-        yield account_texts.problem("user", "control_characters")
+    elif problem := find_text_problem(user, MAX_LOGIN):
+        yield _text_problem("user", problem, MAX_LOGIN)
     elif user != account_texts.trimmed(user):
         yield account_texts.problem("user", "spaces", clean=account_texts.trimmed(user))
     elif "@" in user and not is_address(user):

@@ -9,7 +9,8 @@ from typing import Any
 from cgcore.documents import DocumentType
 from cgcore.mail.account import MailAccountDraft, Security, account_from_json
 from cgcore.portable.reading import portable_sentence, read_json, refuse
-from cgcore.series.series import SeriesDraft, SeriesKind, code_key
+from cgcore.series.series import SeriesDraft, SeriesKind, code_key, code_problem
+from cgcore.text_rules import find_text_problem
 
 __all__ = ["Content", "Fields", "UserContent", "read_account", "read_content"]
 
@@ -39,9 +40,12 @@ class Fields:
         return self.values.get(name) is not None
 
     def text(self, name: str, *, required: bool = False, lines: bool = False) -> str:
-        """Return a text, ``""`` where it is absent; of printable characters only, line breaks where ``lines``."""
+        """Return a text, ``""`` where it is absent, of what any field takes; line breaks where ``lines``.
+
+        How long it may be, and what else it may not hold, is for the part that it belongs to.
+        """
         value = self._get(name, required, str, "text", "")
-        if not (value.replace("\n", "") if lines else value).isprintable():
+        if find_text_problem(value, len(value), lines=lines):
             raise refuse(self.at(name), "unprintable")
         return value
 
@@ -182,7 +186,8 @@ def _defaults(fields: Fields, name: str) -> dict[DocumentType, str]:
             code = code.get("series")  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         if code is None:
             continue
-        if not isinstance(code, str):
+        if not isinstance(code, str) or code_problem(code):
+            # A default may outlive its series, but that series had a code that one can have.
             raise refuse(at, "wrong_value", valor=code)  # pyright: ignore[reportUnknownArgumentType]
         found[document_type] = code
     return found

@@ -10,6 +10,7 @@ from typing import Any
 
 from cgcore.documents import DOCUMENT_TYPES, DocumentType, SeriesGroup, info
 from cgcore.errors import FieldProblem
+from cgcore.text_rules import find_text_problem
 from cgcore.texts import names_in, sentence
 
 __all__ = [
@@ -310,7 +311,7 @@ def _check_names(draft: SeriesDraft, year: int) -> Iterator[FieldProblem]:
         return
     if len(draft.name) > MAX_NAME:
         yield series_problem("name", "name_too_long", maximo=MAX_NAME)
-    if not draft.name.isprintable():
+    elif find_text_problem(draft.name, MAX_NAME):
         yield series_problem("name", "name_unprintable")
     if signs := foreign_characters(draft.code):
         yield series_problem("code", "foreign_characters", blocking=False, serie=draft.code, signos=sign_words(signs))

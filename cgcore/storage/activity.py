@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import or_
+from sqlalchemy import false
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from cgcore.activity import ActivityEntry, ActivityFilters
+from cgcore.storage.search import contains
 from cgcore.storage.tables import ActivityRow
+from cgcore.text_rules import is_searchable
 
 __all__ = ["add_entry", "iter_entries", "list_entries"]
 
@@ -46,7 +48,7 @@ def _filtered(filters: ActivityFilters, actor_id: int | None) -> SelectOfScalar[
         statement = statement.where(ActivityRow.actor_id == actor_id)
     for column, wanted in ((ActivityRow.action, filters.action), (ActivityRow.actor_name, filters.username)):
         if wanted:
-            statement = statement.where(column == wanted)
+            statement = statement.where(col(column) == wanted if is_searchable(wanted) else false())
     if filters.result:
         # «error» stands for every result that is not «ok»: a diagnosis key, a refusal.
         is_ok = col(ActivityRow.result) == "ok"
@@ -57,7 +59,7 @@ def _filtered(filters: ActivityFilters, actor_id: int | None) -> SelectOfScalar[
         statement = statement.where(col(ActivityRow.at) < filters.until)
     if filters.text:
         places = (ActivityRow.object, ActivityRow.detail, ActivityRow.actor_name, ActivityRow.ip)
-        statement = statement.where(or_(*(col(place).icontains(filters.text, autoescape=True) for place in places)))
+        statement = statement.where(contains(filters.text, *places))
     return statement
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import select as select_columns
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
+from cgcore.activity import neutral_line
 from cgcore.api_keys.calls import CallRecord, PendingCalls
 from cgcore.api_keys.record import KEPT_CALLS, LAST_USED_EVERY, KeyRecord, StoredKey, dump_scopes, parse_scopes
 from cgcore.errors import StorageBusy, StorageError
@@ -35,6 +36,8 @@ __all__ = [
     "revoke_keys_of",
     "store_calls",
 ]
+
+_MAX_TEXT = 300
 
 
 def add_key(session: Session, record: KeyRecord, digest: str) -> None:
@@ -158,15 +161,15 @@ def count_by_day(session: Session, key_id: str, since: date) -> dict[date, int]:
 
 
 def _row(key_id: str, call: CallRecord) -> ApiCallRow:
-    return ApiCallRow(
-        key_id=key_id, at=call.at, method=call.method, path=call.path, status=call.status, ms=call.ms, ip=call.ip
-    )
+    # Whatever a caller asked for, decoded: what no column takes must not cost the others their lines.
+    method, path, ip = (neutral_line(text, _MAX_TEXT) for text in (call.method, call.path, call.ip))
+    return ApiCallRow(key_id=key_id, at=call.at, method=method, path=path, status=call.status, ms=call.ms, ip=ip)
 
 
 def _note_use(session: Session, key_id: str, call: CallRecord) -> None:
     old = or_(col(ApiKeyRow.last_used).is_(None), col(ApiKeyRow.last_used) <= call.at - LAST_USED_EVERY)
     statement = update(ApiKeyRow).where(col(ApiKeyRow.id) == key_id, old)
-    session.exec(statement.values(last_used=call.at, last_ip=call.ip))
+    session.exec(statement.values(last_used=call.at, last_ip=neutral_line(call.ip, _MAX_TEXT)))
 
 
 def _forget_old(session: Session, key_id: str) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import URL
 from sqlmodel import create_engine
 
 from cgcore.storage.failures import strip_values
+from cgcore.text_rules import refuse_unstorable
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -56,7 +57,23 @@ def build_engine(url: URL) -> Engine:
     """
     engine = _build_sqlite(url) if url.get_backend_name() == "sqlite" else _build_postgres(url)
     event.listen(engine, "handle_error", strip_values)
+    event.listen(engine, "before_cursor_execute", _refuse_unstorable)
     return engine
+
+
+def _refuse_unstorable(
+    _connection: object, _cursor: object, _statement: str, parameters: Any, _context: object, _many: bool
+) -> None:
+    # One row or a list of rows, each by place or by name; many rows in one statement come as one long row.
+    waiting: list[Any] = [parameters]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            refuse_unstorable(value)
+        elif isinstance(value, dict):
+            waiting += cast("dict[str, Any]", value).values()
+        elif isinstance(value, list | tuple):
+            waiting += cast("list[Any]", value)
 
 
 def set_patience(connection: Any, seconds: float) -> float:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, update
+from sqlalchemy import ColumnElement, and_, delete, func, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
+from cgcore.activity import neutral_line
 from cgcore.identity.throttle import FORGET_AFTER, ThrottleKey, delay_after
+from cgcore.storage.search import contains
 from cgcore.storage.tables import GrantRow, LoginSessionRow, OneTimeCodeRow, ThrottleRow, UserRow
 
 __all__ = [
@@ -43,6 +45,8 @@ __all__ = [
     "save_password_hash",
     "set_active",
 ]
+
+_MAX_HEADER = 300
 
 
 def has_users(session: Session) -> bool:
@@ -99,8 +103,7 @@ def list_users_page(session: Session, *, text: str, active: bool | None, after: 
     """Return at most ``limit`` users by name, those behind ``after``; ``text`` is looked for in name and mail."""
     statement = select(UserRow)
     if text:
-        places = (UserRow.username, UserRow.full_name, UserRow.mail)
-        statement = statement.where(or_(*(col(place).icontains(text, autoescape=True) for place in places)))
+        statement = statement.where(contains(text, UserRow.username, UserRow.full_name, UserRow.mail))
     if active is not None:
         statement = statement.where(UserRow.active == active)
     if after:
@@ -116,7 +119,8 @@ def save_particulars(session: Session, user_id: int, version: int, *, full_name:
 
 
 def add_session(session: Session, row: LoginSessionRow) -> None:
-    """Store a new log-in."""
+    """Store a new log-in. Address and browser are what a header said."""
+    row.ip, row.user_agent = neutral_line(row.ip, _MAX_HEADER), neutral_line(row.user_agent, _MAX_HEADER)
     session.add(row)
 
 

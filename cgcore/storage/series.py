@@ -12,7 +12,9 @@ from sqlmodel.sql.expression import SelectOfScalar
 from cgcore.documents import DocumentType
 from cgcore.series.defaults import OwnChoice
 from cgcore.series.series import Counter, Series, SeriesDraft, SeriesKind, code_key
+from cgcore.storage.search import contains
 from cgcore.storage.tables import CompanySeriesRow, SeriesDefaultRow, SeriesNumberRow, SeriesRow, UserRow
+from cgcore.text_rules import is_storable
 
 __all__ = [
     "add_series",
@@ -37,13 +39,15 @@ __all__ = [
 
 def find_series(session: Session, code: str) -> Series | None:
     """Return the series with ``code`` (case does not count), or None."""
+    if not is_storable(code):
+        return None
     row = session.exec(select(SeriesRow).where(SeriesRow.code_key == code_key(code))).first()
     return _with_counters(session, [row])[0] if row else None
 
 
 def load_series(session: Session, codes: Iterable[str]) -> dict[str, Series]:
     """Return those of ``codes`` that exist, each by its exact code."""
-    wanted = set(codes)
+    wanted = {code for code in codes if is_storable(code)}
     if not wanted:
         return {}
     rows = session.exec(select(SeriesRow).where(col(SeriesRow.code).in_(wanted))).all()
@@ -92,6 +96,8 @@ def list_allowed(session: Session, document_type: DocumentType, *, text: str = "
 
 def load_counters(session: Session, code: str) -> dict[DocumentType, Counter]:
     """Return every counter kept for a series, also of types it no longer serves."""
+    if not is_storable(code):
+        return {}
     rows = session.exec(select(SeriesNumberRow).where(SeriesNumberRow.series_code == code)).all()
     return {DocumentType(row.document_type): _counter(row) for row in rows}
 
@@ -165,9 +171,7 @@ def _searched(statement: SelectOfScalar[SeriesRow], text: str) -> SelectOfScalar
 
 
 def _contains(text: str) -> ColumnElement[bool]:
-    return or_(
-        col(SeriesRow.code).icontains(text, autoescape=True), col(SeriesRow.name).icontains(text, autoescape=True)
-    )
+    return contains(text, SeriesRow.code, SeriesRow.name)
 
 
 def _with_counters(session: Session, rows: Sequence[SeriesRow]) -> list[Series]:

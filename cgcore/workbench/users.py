@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Particulars", "User", "UserPage", "UsersSection"]
 
 _MAX_LIMIT = 200
-_MAX_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +153,6 @@ class UsersSection:
     def _store(self, session: Session, before: User, particulars: Particulars, version: int) -> User:
         full_name, mail = particulars.full_name.strip(), particulars.mail.strip()
         problems = NewUser(before.username, full_name=full_name, mail=mail).list_problems()
-        if len(full_name) > _MAX_NAME or not full_name.isprintable():
-            problems.extend(invalid("full_name", "full_name_wrong").problems)
         if problems:
             raise InvalidInput(*problems)
         role = particulars.role.value

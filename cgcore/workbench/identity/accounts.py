@@ -18,6 +18,7 @@ from cgcore.storage import identity
 from cgcore.storage.database import take_change_lock
 from cgcore.storage.identity import revoke_sessions_of
 from cgcore.storage.tables import UserRow
+from cgcore.text_rules import MAX_MAIL, MAX_NAME, find_text_problem
 from cgcore.vault.secret import Secret
 from cgcore.workbench.identity.part import IdentityPart
 
@@ -42,9 +43,14 @@ class NewUser:
         codes = {
             "username": find_username_problem(self.username),
             "password": find_password_problem(self.password, self.username) if self.password is not None else "",
-            "mail": "mail_syntax" if self.mail and not _MAIL.fullmatch(self.mail) else "",
+            "full_name": "full_name_wrong" if find_text_problem(self.full_name, MAX_NAME) else "",
+            "mail": "mail_syntax" if self.mail and not _is_mail(self.mail) else "",
         }
         return [FieldProblem(field, code, sentence(code)) for field, code in codes.items() if code]
+
+
+def _is_mail(text: str) -> bool:
+    return _MAIL.fullmatch(text) is not None and not find_text_problem(text, MAX_MAIL)
 
 
 class AccountUseCases(IdentityPart):

@@ -1,0 +1,244 @@
+"""NUL, lone surrogates, escapes and a hundred thousand letters, at every edge: told in words, and nothing breaks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from cgcore.activity import Action, ActivityFilters
+from cgcore.errors import InvalidInput, NotAllowed
+from cgcore.identity.actor import Actor, Role
+from cgcore.storage.tables import CompanyRow
+from cgcore.vault.secret import Secret
+from cgcore.web.api.allowance import Allowance
+from cgcore.web.api.app import build_app
+from cgcore.workbench import Workbench
+from pages.ui.texts import administration
+from tests.servers.api_server import ApiServer, serve_api
+from tests.servers.api_users import add_person, issue_key
+from tests.servers.asgi import open_product
+from tests.servers.house import add_user
+from tests.servers.pages import open_page, sign_in
+from tests.servers.product import ROOT, product_environment
+
+HOSTILE = {
+    "nul": "a\x00b",
+    "surrogate": "a\ud800b",
+    "long": "a%_" * 33_000,
+    "escapes": "a\x1b[2J\r\nb",
+    "joined": "👩‍👩‍👧\u00a0\u200b\u00ad",
+}
+PAGES = [
+    "overview.py", "mail_account.py", "sending_defaults.py", "series_defaults.py", "api_key.py", "test_mailbox.py",
+    "activity.py", "administration.py", "profile.py",
+]  # fmt: skip
+each_text = pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+
+
+@pytest.fixture
+def ana(workbench_on_each: Workbench) -> Actor:
+    """An administrator, logged in."""
+    return sign_in(workbench_on_each, "ana", Role.ADMIN)
+
+
+@each_text
+def test_every_search_finds_nothing_or_something(workbench_on_each: Workbench, ana: Actor, text: str) -> None:
+    """On both databases: no fault, and what is not there is not found."""
+    workbench_on_each.activity.record(ana, Action.KEY_REVOKED, text, detail=text)
+    found: list[object] = [
+        *workbench_on_each.users.list(ana, text=text)["items"],
+        *workbench_on_each.series.list(ana, text=text)["items"],
+        *workbench_on_each.activity.list(ana, filters=ActivityFilters(text=text))["items"],
+        *workbench_on_each.activity.list(ana, filters=ActivityFilters(username=text, action=text))["items"],
+    ]
+
+    assert found == []
+    assert workbench_on_each.users.list(ana, text="AN")["items"]
+    assert workbench_on_each.series.defaults.get(ana, search=text).rows
+
+
+@each_text
+def test_a_log_in_with_it_is_the_normal_refusal(workbench_on_each: Workbench, ana: Actor, text: str) -> None:
+    """Nobody of that name, in the form and below it, without a log-in: 401, never 500."""
+    with pytest.raises(NotAllowed):
+        workbench_on_each.identity.log_in(text, Secret(text), ip="192.0.2.1")
+    with open_product(workbench_on_each) as client:
+        body = "username=" + quote(text[:5000], errors="surrogatepass") + "&password=x"
+        answer = client.post("/entrar", content=body, headers={"content-type": "application/x-www-form-urlencoded"})
+
+    assert answer.status_code in (401, 429)
+    assert workbench_on_each.identity.log_in("ana", Secret("una frase bastante larga"), ip="192.0.2.2")
+    assert ana.username == "ana"
+
+
+@each_text
+def test_the_other_forms_refuse_it(workbench_on_each: Workbench, ana: Actor, text: str) -> None:
+    """First use and new password, with it in the path, in each field and in headers."""
+    del ana
+    typed, kind = quote(text[:3000], errors="surrogatepass"), {"content-type": "application/x-www-form-urlencoded"}
+    # What a server takes for a header at all.
+    plain = "".join(sign for sign in text[:3000] if sign.isascii() and sign.isprintable())
+    with open_product(workbench_on_each) as client:
+        answers = [
+            client.get("/nueva-contrasena/" + typed),
+            client.post("/nueva-contrasena/" + typed, content="password=" + typed, headers=kind),
+            client.post("/primer-uso", content=f"code={typed}&username={typed}&password={typed}", headers=kind),
+            client.get("/entrar?next=" + typed + "&aviso=" + typed),
+            client.get("/salud", headers={"user-agent": plain, "x-forwarded-for": plain}),
+        ]
+
+    assert [answer.status_code for answer in answers if answer.status_code >= 500] == []
+
+
+def smallest(schema: dict[str, Any], whole: dict[str, Any]) -> Any:
+    """A value that a schema of the API's own description takes."""
+    if "$ref" in schema:
+        return smallest(whole["components"]["schemas"][schema["$ref"].rpartition("/")[2]], whole)
+    if "anyOf" in schema:
+        return smallest(schema["anyOf"][0], whole)
+    if "enum" in schema or "const" in schema:
+        return schema.get("const", schema.get("enum", [None])[0])
+    kind = schema.get("type")
+    if kind == "object":
+        return {name: smallest(part, whole) for name, part in schema.get("properties", {}).items()}
+    return {"string": "a", "integer": 1, "boolean": False, "array": []}.get(str(kind))
+
+
+def with_each_text(value: Any, text: str) -> Iterator[Any]:
+    """``value`` with ``text`` in the place of one of its texts after the other; and as a name of each object."""
+    if isinstance(value, str):
+        yield text
+    elif isinstance(value, dict):
+        yield {**value, text: text}
+        for name, part in value.items():
+            for changed in with_each_text(part, text):
+                yield {**value, name: changed}
+
+
+@pytest.fixture
+def api(workbench_on_each: Workbench) -> Iterator[ApiServer]:
+    """The API over each database, without a limit of calls."""
+    with serve_api(workbench_on_each, allowance=Allowance(capacity=10**9)) as server:
+        yield server
+
+
+@each_text
+def test_every_parameter_and_member_of_the_api_refuses_it(
+    workbench_on_each: Workbench, api: ApiServer, text: str
+) -> None:
+    """Each path, query, header and each text of each body: never 5xx, and a 422 names the field with a sentence."""
+    key = issue_key(workbench_on_each, add_person(workbench_on_each, "ana")).key.reveal()
+    whole = json.loads(api.client().get("/openapi.json").text)
+    typed = quote(text[:2000], errors="surrogatepass")
+    refusals: list[dict[str, Any]] = []
+    tried = 0
+    with api.client(key, **{"If-Match": "*"}) as client:
+        for path, operations in whole["paths"].items():
+            for method, operation in operations.items():
+                if path.endswith(("/probe", "/roll")) or method == "delete":
+                    continue  # they act on the key and the servers, and take no text that others do not
+                place = path.removeprefix("/api/v1").replace("{type}", "quote")
+                media = operation.get("requestBody", {}).get("content", {}).get("application/json")
+                bodies = list(with_each_text(smallest(media["schema"], whole), text)) if media else [None]
+                for body in bodies:
+                    content = None if body is None else json.dumps(body)
+                    headers = {"content-type": "application/json"} if content else {}
+                    for url in (place, f"{place}?cursor={typed}&limit={typed}", path.replace("{type}", typed)):
+                        answer = client.request(method, url.removeprefix("/api/v1"), content=content, headers=headers)
+                        tried += 1
+                        assert answer.status_code < 500, (method, url[:80], str(body)[:200], answer.text[:300])
+                        if answer.status_code == 422:
+                            refusals += answer.json()["errors"]
+
+    assert tried > 30
+    assert all(refusal["field"] and refusal["message"] for refusal in refusals)
+    assert build_app(workbench_on_each)
+
+
+@pytest.mark.parametrize("script", PAGES)
+def test_every_text_field_of_a_page_survives_it(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    """Typed into one field after the other, and saved where the page saves: no exception is drawn."""
+    page = open_page(monkeypatch, workbench, sign_in(workbench, "ana", Role.ADMIN), script)
+    panels = (
+        (administration.PANEL_COMPANY, administration.PANEL_SERIES, administration.PANEL_USERS)
+        if script == "administration.py"
+        else ("",)
+    )
+    for panel in panels:
+        page = page.segmented_control("administration_panel").set_value(panel).run() if panel else page
+        # A surrogate has no UTF-8: it does not come through the socket of a page.
+        for text in (text for name, text in HOSTILE.items() if name != "surrogate"):
+            for kind in ("text_input", "text_area"):
+                for index in range(len(page.get(kind))):
+                    field = page.get(kind)[index]
+                    if not field.disabled:
+                        page = field.set_value(text).run()
+                        assert not page.exception, (script, panel, field.label, page.exception)
+        for button in page.button:
+            if button.label == "Guardar" and not button.disabled:
+                page = button.click().run()
+                assert not page.exception, (script, panel, page.exception)
+                break
+
+
+COMMANDS = [
+    ["user", "add", "{}", "--role", "user", "--full-name", "{}", "--mail", "{}", "--password-stdin"],
+    ["user", "password", "{}", "--password-stdin"],
+    ["user", "disable", "{}"],
+    ["export", "--user", "{}"],
+    ["import", "{}", "--user", "{}"],
+    ["render", "{}", "--json", "--user", "{}"],
+    ["explain", "{}", "--stage", "{}", "--provider", "{}"],
+    ["probe", "smtp", "--host", "{}", "--security", "{}", "--user", "{}", "--folder", "{}", "--password-stdin"],
+    ["vault", "move", "{}"],
+    ["{}"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command[:2]))
+@pytest.mark.parametrize("text", [b"a" * 100_000, b"a\x1b[2J\nb", b"\xff\xfe", "👩‍👩‍👧\u00a0".encode()], ids=repr)
+def test_every_option_of_the_command_line_survives_it(tmp_path: Path, command: list[str], text: bytes) -> None:
+    """Bytes that are no UTF-8 among them, on standard input too: an exit code of ours, and no traceback."""
+    arguments = [text if part == "{}" else part.encode() for part in command]
+    done = subprocess.run(
+        [sys.executable, "-m", "cgcore", *arguments],
+        env={**product_environment(tmp_path), "PYTHONUTF8": "0", "LC_ALL": "C.UTF-8"},
+        input=text + b"\n",
+        capture_output=True,
+        cwd=ROOT,
+        check=False,
+    )
+
+    assert done.returncode in (0, 1, 2)
+    assert b"Traceback" not in done.stderr
+    assert b"\x1b" not in done.stdout
+
+
+@each_text
+def test_whatever_edge_forgets_the_rule_the_database_is_never_asked(workbench_on_each: Workbench, text: str) -> None:
+    """The same refusal on both databases for what one of them could not store; what is text is stored."""
+    add_user(workbench_on_each, "luis")
+    unstorable = "\x00" in text or "\ud800" in text
+
+    def store() -> None:
+        with workbench_on_each.database.session() as session:
+            session.add(CompanyRow(name=text))
+
+    if unstorable:
+        with pytest.raises(InvalidInput) as caught:
+            store()
+        assert [problem.code for problem in caught.value.problems] == ["text_unprintable"]
+    else:
+        store()
+    with workbench_on_each.database.read() as session:
+        row = session.get(CompanyRow, 1)
+        assert (row.name if row else None) == (None if unstorable else text)

@@ -1,0 +1,80 @@
+"""The log: one line an event, whatever is put into it, by whomever."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
+import uvicorn.logging
+
+from cgcore.logs import install_line_log, one_line
+
+FORGED = "x\r\n2026-11-24 INFO: ana logged in\x1b[2J\u2028y\u202ez\x85\ud800"
+
+
+@pytest.fixture
+def written() -> Iterator[io.StringIO]:
+    """A handler as any library would make one, on the root logger, over records of ours."""
+    before = logging.getLogRecordFactory()
+    install_line_log()
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    yield stream
+    logging.getLogger().removeHandler(handler)
+    logging.setLogRecordFactory(before)
+
+
+@pytest.mark.parametrize("name", ["cgcore", "streamlit.runtime.fragment", "uvicorn.error", "sqlalchemy.engine", "any"])
+def test_a_forged_line_stays_inside_its_own(written: io.StringIO, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """In the message, in an argument, in one that is no text: each event is one line, with nothing active in it."""
+    log = logging.getLogger(name)
+    # Streamlit keeps its records from the root.
+    monkeypatch.setattr(logging.getLogger("streamlit"), "propagate", True)
+    log.error("in the message " + FORGED)
+    log.error("in an argument %s %d", FORGED, 3)
+    log.error("in an object %s", ValueError(FORGED))
+    log.error("by name %(a)s", {"a": FORGED})
+    lines = written.getvalue().split("\n")
+
+    assert [line.startswith("ERROR ") for line in lines] == [True] * 4 + [False]
+    assert written.getvalue().isascii()
+    assert all("x\\r\\n2026-11-24 INFO" in line for line in lines[:-1])
+
+
+def test_an_exception_forges_no_line_either(written: io.StringIO) -> None:
+    """The lines of a traceback are marked: none begins as an event does, whatever the exception says."""
+    try:
+        raise ValueError(FORGED)
+    except ValueError:
+        logging.getLogger("cgcore").exception("broke")
+    first, *rest = written.getvalue().rstrip("\n").split("\n")
+
+    assert first == "ERROR broke"
+    assert len(rest) > 3
+    assert all(line.startswith("  | ") for line in rest)
+    assert any("ana logged in" in line for line in rest)
+
+
+def test_the_formatters_of_the_web_server_keep_to_it(written: io.StringIO) -> None:
+    """They put the arguments together by themselves."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(uvicorn.logging.AccessFormatter('%(client_addr)s "%(request_line)s"', use_colors=False))
+    log = logging.getLogger("uvicorn.access")
+    log.addHandler(handler)
+    log.warning('%s - "%s %s HTTP/%s" %d', "192.0.2.1", "GET", FORGED, "1.1", 200)
+    log.removeHandler(handler)
+
+    assert stream.getvalue().count("\n") == 1
+    assert "ana logged in" in stream.getvalue()
+    assert written.getvalue().count("\n") == 1
+
+
+def test_a_line_is_bounded_and_says_how_much_is_missing() -> None:
+    """A hundred thousand letters are cut; colours go; letters of any script stay."""
+    assert one_line("á" * 100_000) == "á" * 4000 + "… (+96000)"
+    assert one_line("\x1b[1mñ\x1b[0m 👩‍👩‍👧\u00a0") == "ñ 👩‍👩‍👧\u00a0"
