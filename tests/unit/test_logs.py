@@ -33,6 +33,7 @@ def test_a_forged_line_stays_inside_its_own(written: io.StringIO, monkeypatch: p
     """In the message, in an argument, in one that is no text: each event is one line, with nothing active in it."""
     log = logging.getLogger(name)
     # Streamlit keeps its records from the root.
+    monkeypatch.setattr(log, "propagate", True)
     monkeypatch.setattr(logging.getLogger("streamlit"), "propagate", True)
     log.error("in the message " + FORGED)
     log.error("in an argument %s %d", FORGED, 3)
