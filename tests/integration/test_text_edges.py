@@ -17,8 +17,8 @@ from cgcore.errors import InvalidInput, NotAllowed
 from cgcore.identity.actor import Actor, Role
 from cgcore.storage.tables import CompanyRow
 from cgcore.vault.secret import Secret
-from cgcore.web.api.allowance import Allowance
 from cgcore.web.api.app import build_app
+from cgcore.web.api.scopes import Allowance
 from cgcore.workbench import Workbench
 from pages.ui.texts import administration
 from tests.servers.api_server import ApiServer, serve_api
@@ -167,7 +167,7 @@ def test_every_text_field_of_a_page_survives_it(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
     """Typed into one field after the other, and saved where the page saves: no exception is drawn."""
-    page = open_page(monkeypatch, workbench, sign_in(workbench, "ana", Role.ADMIN), script)
+    page: Any = open_page(monkeypatch, workbench, sign_in(workbench, "ana", Role.ADMIN), script)
     panels = (
         (administration.PANEL_COMPANY, administration.PANEL_SERIES, administration.PANEL_USERS)
         if script == "administration.py"
