@@ -33,6 +33,7 @@ __all__ = [
     "default_port",
     "expected_security",
     "normal_pin",
+    "password_bond",
 ]
 
 
@@ -224,11 +225,13 @@ def _check_user(user: str) -> Iterator[FieldProblem]:
 class StoredAccount:
     """A stored account; its draft holds no password. ``version`` 0: nothing is stored yet.
 
-    ``password_mark`` is a keyed digest of the stored password, ``""`` without one.
+    ``password_mark`` is a keyed digest of the stored password, ``""`` without one. ``password_lost``: one was stored,
+    and what the vault holds is not the one of this account; it has to be typed again.
     """
 
     draft: MailAccountDraft = field(default_factory=MailAccountDraft)
     password_set: bool = False
+    password_lost: bool = False
     password_mark: str = ""
     version: int = 0
     updated: datetime | None = None
@@ -253,6 +256,18 @@ def changed_targets(stored: MailAccountDraft, draft: MailAccountDraft) -> list[s
         if old.security.encrypted and not new.security.encrypted and new.host.strip():
             changed.append(f"{leg}_security")
     return changed
+
+
+def password_bond(draft: MailAccountDraft) -> dict[str, str]:
+    """Return for whom the password of this account is: its user, its servers, and which of them may be plain.
+
+    What is kept with the password when it is typed must hold all of what is returned when it is used.
+    """
+    bond = {"user": draft.user, Leg.SMTP.value: draft.smtp.host, Leg.IMAP.value: draft.imap.host}
+    for leg, server in ((Leg.SMTP, draft.smtp), (Leg.IMAP, draft.imap)):
+        if server.host.strip() and not server.security.encrypted:
+            bond[f"{leg}_plain"] = "yes"
+    return {name: value.strip().lower() for name, value in bond.items() if value.strip()}
 
 
 def account_to_json(draft: MailAccountDraft) -> dict[str, Any]:

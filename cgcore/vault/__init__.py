@@ -5,6 +5,7 @@ from __future__ import annotations
 from cgcore.vault.guard import VaultLimits
 from cgcore.vault.secret import Secret
 from cgcore.vault.selection import PlaceKind, VaultPlace
+from cgcore.vault.stores import Bond, Kept
 from cgcore.vault.vault import Vault, open_vault
 
-__all__ = ["PlaceKind", "Secret", "Vault", "VaultLimits", "VaultPlace", "open_vault"]
+__all__ = ["Bond", "Kept", "PlaceKind", "Secret", "Vault", "VaultLimits", "VaultPlace", "open_vault"]

@@ -8,9 +8,8 @@ from __future__ import annotations
 from keyring.backend import KeyringBackend
 from keyring.errors import PasswordDeleteError
 
-from cgcore.errors import VaultError
 from cgcore.vault.master_key import Sealer, record_name
-from cgcore.vault.records import RecordStore
+from cgcore.vault.records import RecordStore, delete_record, read_record, write_record
 
 __all__ = ["EncryptedKeyring"]
 
@@ -31,25 +30,14 @@ class EncryptedKeyring(KeyringBackend):
 
     def get_password(self, service: str, username: str) -> str | None:
         """Return the secret, or None. Raises :class:`VaultError`: ``record_unreadable``, ``record_read_failed``."""
-        try:
-            record = self._records.read(record_name(service, username))
-        except OSError as error:
-            raise VaultError(f"reading a record: {type(error).__name__}", code="record_read_failed") from error
+        record = read_record(self._records, record_name(service, username))
         return None if record is None else self._sealer.open(service, username, record)
 
     def set_password(self, service: str, username: str, password: str) -> None:
         """Write or replace the secret. Raises :class:`VaultError` ``record_write_failed``: nothing changed."""
-        record = self._sealer.seal(service, username, password)
-        try:
-            self._records.write(record_name(service, username), record)
-        except OSError as error:
-            raise VaultError(f"writing a record: {type(error).__name__}", code="record_write_failed") from error
+        write_record(self._records, record_name(service, username), self._sealer.seal(service, username, password))
 
     def delete_password(self, service: str, username: str) -> None:
         """Remove the secret. Raises keyring's ``PasswordDeleteError`` when there is none."""
-        try:
-            found = self._records.delete(record_name(service, username))
-        except OSError as error:
-            raise VaultError(f"removing a record: {type(error).__name__}", code="record_write_failed") from error
-        if not found:
+        if not delete_record(self._records, record_name(service, username)):
             raise PasswordDeleteError("no such secret")

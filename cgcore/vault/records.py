@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from cgcore.errors import VaultError
 from cgcore.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,13 +22,16 @@ __all__ = [
     "FolderRecords",
     "MemoryRecords",
     "RecordStore",
+    "delete_record",
     "hold_lock",
     "make_private_folder",
     "open_records",
     "prefers_records",
+    "read_record",
     "sync_folder",
     "take_lock",
     "write_atomically",
+    "write_record",
 ]
 
 TEMPORARY_PREFIX = ".new-"
@@ -283,3 +287,27 @@ def open_records(settings: Settings, database: Database) -> RecordStore:
 def prefers_records(database: Database) -> bool:
     """Return whether shared records come before the keyring of one machine: unless a keyring is named on purpose."""
     return not database.is_sqlite and not os.environ.get("PYTHON_KEYRING_BACKEND")
+
+
+def read_record(records: RecordStore, name: str) -> bytes | None:
+    """Return a record, None when there is none. Raises :class:`VaultError` ``record_read_failed``."""
+    try:
+        return records.read(name)
+    except OSError as error:
+        raise VaultError(f"reading a record: {type(error).__name__}", code="record_read_failed") from error
+
+
+def write_record(records: RecordStore, name: str, record: bytes) -> None:
+    """Write or replace a record. Raises :class:`VaultError` ``record_write_failed``: nothing changed."""
+    try:
+        records.write(name, record)
+    except OSError as error:
+        raise VaultError(f"writing a record: {type(error).__name__}", code="record_write_failed") from error
+
+
+def delete_record(records: RecordStore, name: str) -> bool:
+    """Remove a record; return whether there was one. Raises :class:`VaultError` ``record_write_failed``."""
+    try:
+        return records.delete(name)
+    except OSError as error:
+        raise VaultError(f"removing a record: {type(error).__name__}", code="record_write_failed") from error

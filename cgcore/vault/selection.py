@@ -45,7 +45,7 @@ class PlaceKind(StrEnum):
 class VaultPlace:
     """Where secrets live.
 
-    ``name`` is the keyring's own name; ``location`` the folder or table of the encrypted records. ``reason`` is the
+    ``name`` is the keyring's own name; ``location`` the folder or table of the sealed records. ``reason`` is the
     code of why the system's keyring is not used, or of why nothing can be kept at all.
     """
 
@@ -115,7 +115,7 @@ def open_store(records: RecordStore, master_key: MasterKey, keyring: KeyringProo
     if shared and not settled:
         return open_encrypted(records, master_key, reason="shared_database")
     try:
-        opened = open_os_keyring(keyring)
+        opened = open_os_keyring(keyring, records)
     except VaultError as error:
         if settled:
             raise VaultError(f"the keyring that holds the secrets: {error.code}", code="keyring_away") from None
@@ -135,8 +135,11 @@ def open_encrypted(records: RecordStore, master_key: MasterKey, *, reason: str =
     return OpenStore(store, place, f"{PlaceKind.ENCRYPTED}:{reason}")
 
 
-def open_os_keyring(keyring: KeyringProof) -> OpenStore:
-    """Return the system's keyring, found and proven within the deadline. Raises :class:`VaultError`."""
+def open_os_keyring(keyring: KeyringProof, records: RecordStore) -> OpenStore:
+    """Return the store of the system's keyring, which is found and proven within the deadline; the sealed ``records``.
+
+    Raises :class:`VaultError`.
+    """
     from cgcore.vault import os_keyring
 
     def find_and_prove() -> KeyringBackend:
@@ -147,9 +150,10 @@ def open_os_keyring(keyring: KeyringProof) -> OpenStore:
         return backend
 
     backend = keyring.guard.call(find_and_prove, timeout=keyring.deadline_s)
-    place = VaultPlace(PlaceKind.OS_KEYRING, name=backend.name)
+    place = VaultPlace(PlaceKind.OS_KEYRING, name=backend.name, location=records.location)
     mark = f"{PlaceKind.OS_KEYRING}:{os_keyring.backend_id(backend)}"
-    return OpenStore(os_keyring.GuardedKeyring(backend, keyring.guard), place, mark)
+    guarded = os_keyring.GuardedKeyring(backend, keyring.guard)
+    return OpenStore(os_keyring.SealedKeyring(guarded, records), place, mark)
 
 
 def read_settled(records: RecordStore) -> str:

@@ -28,7 +28,7 @@ from cgcore.vault.selection import (
     open_store,
     settle,
 )
-from cgcore.vault.stores import SERVICE, SecretStore, check_storable
+from cgcore.vault.stores import SERVICE, Bond, Kept, SecretStore, check_storable, pack, require_bond, unpack
 
 if TYPE_CHECKING:
     from cgcore.storage.database import Database
@@ -114,29 +114,47 @@ class Vault:
         self._opened: OpenStore | None = None
         self._refusal: tuple[str, float] | None = None
 
-    def get(self, name: str) -> Secret | None:
-        """Return the secret, or None. Raises :class:`VaultError` when it cannot be read."""
-        value = self._open().store.get_password(SERVICE, name)
-        return None if value is None else Secret(value)
+    def get(self, name: str, *, bond: Bond | None = None) -> Secret | None:
+        """Return the secret, or None. Raises :class:`VaultError` when it cannot be read.
 
-    def set(self, name: str, secret: Secret) -> None:
+        ``bond`` says what it is wanted for: every entry must stand in the bond that it was kept with, else it raises
+        ``secret_misplaced``, and ``secret_unbound`` for one that was kept without.
+        """
+        value = self._open().store.get_password(SERVICE, name)
+        if value is None:
+            return None
+        kept = unpack(value)
+        if bond is not None:
+            require_bond(kept, bond)
+        return kept.secret
+
+    def set(self, name: str, secret: Secret, *, bond: Bond | None = None) -> None:
         """Keep ``secret`` under ``name``; returning means that it was read back and is equal.
 
-        Raises :class:`VaultError` otherwise, and what stood there before is put back as far as the store allows.
+        ``bond`` names what it is for, as the row that refers to it says: the database may be restored without the
+        vault, or the vault without the database. Raises :class:`VaultError` where it is not kept, and what stood
+        there before is put back as far as the store allows.
         """
-        self._replace(name, secret)
+        self._replace(name, check_storable(secret), bond)
 
-    def swap(self, name: str, secret: Secret) -> Secret | None:
-        """Keep ``secret``, or remove what is kept when it is empty; return what stood there, to swap back.
+    def swap(self, name: str, secret: Secret, *, bond: Bond | None = None) -> Kept | None:
+        """Keep ``secret``, or remove what is kept when it is empty; return what stood there, for :meth:`put_back`.
 
         A record that cannot be opened counts as none, so that a new password cures it. Raises :class:`VaultError`.
         """
         if secret:
-            before = self._replace(name, secret)
+            before = self._replace(name, check_storable(secret), bond)
         else:
             before = find_replaced(self._open().store, name)
             self.delete(name)
-        return None if before is None else Secret(before)
+        return None if before is None else unpack(before)
+
+    def put_back(self, name: str, kept: Kept | None) -> None:
+        """Undo a swap: keep again what it returned. Raises :class:`VaultError`."""
+        if kept is None:
+            self.delete(name)
+        else:
+            self._replace(name, kept.secret.reveal(), kept.bond)
 
     def delete(self, name: str) -> None:
         """Remove the secret; one that is not there is no error. Raises :class:`VaultError` when it remains."""
@@ -153,13 +171,15 @@ class Vault:
         if kind is PlaceKind.ENCRYPTED:
             target = open_encrypted(self._records, self._load_master_key())
         else:
-            target = open_os_keyring(self._keyring)
+            target = open_os_keyring(self._keyring, self._records)
         if target.place.kind is source.place.kind:
             return []
         moved = move_secrets(
             names, source.store, target.store, switch=lambda: settle(self._records, target, replace=True)
         )
         self._opened = target
+        if kind is PlaceKind.ENCRYPTED:
+            self._leave_keyring(source)
         return moved
 
     def describe(self) -> VaultPlace:
@@ -179,21 +199,37 @@ class Vault:
         """
         return self._load_master_key().derive(label, length)
 
-    def _replace(self, name: str, secret: Secret) -> str | None:
-        value = check_storable(secret)
+    def _replace(self, name: str, text: str, bond: Bond | None) -> str | None:
+        value = pack(text, bond)
         opened = self._open()
         with self._name_locks[name]:
-            before = find_replaced(opened.store, name)
+            before, closed = None, False
+            try:
+                before = opened.store.get_password(SERVICE, name)
+            except VaultError as error:
+                if error.code != "record_unreadable":
+                    raise
+                closed = True
             try:
                 keep(opened.store, name, value)
                 settle(self._records, opened)
             except (VaultError, OSError) as error:
                 problem = as_vault_error(error)
-                # A keyring that has just not answered would only make the caller wait again.
-                if problem.code not in _SILENT:
+                # A keyring that has just not answered would only make the caller wait again; a record that did not
+                # open may open tomorrow, with a keyring that is itself again.
+                if problem.code not in _SILENT and not closed:
                     put_back(opened.store, name, before)
                 raise problem from None
             return before
+
+    @staticmethod
+    def _leave_keyring(source: OpenStore) -> None:
+        from cgcore.vault.os_keyring import SealedKeyring
+
+        # The move stands; a key that opens nothing any more may stay where the keyring does not let it go.
+        if isinstance(source.store, SealedKeyring):
+            with suppress(VaultError, OSError):
+                source.store.remove_key()
 
     def _open(self) -> OpenStore:
         with self._lock:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cgcore.activity import Action
 from cgcore.errors import FieldProblem, InvalidInput, StaleVersion, VaultError
 from cgcore.identity.actor import Actor
-from cgcore.mail.account import MailAccountDraft, StoredAccount, account_to_json, changed_targets, check_account
+from cgcore.mail.account import (
+    MailAccountDraft,
+    StoredAccount,
+    account_to_json,
+    changed_targets,
+    check_account,
+    password_bond,
+)
 from cgcore.once import once
 from cgcore.storage.mail_accounts import find_account, put_account
 from cgcore.texts import sentence
@@ -43,13 +51,17 @@ class MailAccountSection:
         return MailRuns(self._workbench)
 
     def get(self, actor: Actor) -> StoredAccount:
-        """Return the actor's account; an empty one with version 0 when nothing is stored."""
-        with self._workbench.database.read() as session:
-            return find_account(session, actor.user_id) or StoredAccount()
+        """Return the actor's account; an empty one with version 0 when nothing is stored.
+
+        Row and vault are two stores: ``password_set`` is what both say.
+        """
+        return self._judged(actor, self._find(actor))
 
     def check(self, actor: Actor, draft: MailAccountDraft) -> tuple[FieldProblem, ...]:
         """Return every problem of a draft, blocking or not, those against the stored account included."""
-        return (*check_account(draft), *self._password_problems(self.get(actor), draft))
+        stored = self.get(actor)
+        lost = (problem("password", "password_lost"),) if stored.password_lost and draft.password is None else ()
+        return (*check_account(draft), *self._password_problems(stored, draft), *lost)
 
     def save(self, actor: Actor, draft: MailAccountDraft, *, version: int) -> StoredAccount:
         """Store ``draft``, which was read at ``version``, and return what stands there now.
@@ -61,21 +73,24 @@ class MailAccountSection:
         problems = [found for found in check_account(draft) if found.blocking]
         if problems:
             raise InvalidInput(*problems)
-        before: Secret | None = None
+        vault, name = self._workbench.vault, secret_name(actor.user_id)
+        swapped, before = False, None
         try:
             with self._workbench.database.session() as session:
                 stored = find_account(session, actor.user_id, lock=True) or StoredAccount()
-                self._require_current(stored, draft, version)
+                self._require_current(actor, stored, draft, version)
                 if draft.password is not None:
-                    before = self._swap_password(actor, draft.password)
-                return self._put(session, actor, stored, draft)
-        except (InvalidInput, StaleVersion, VaultError):
+                    before = vault.swap(name, draft.password, bond=password_bond(draft))
+                    swapped = True
+                saved = self._put(session, actor, stored, draft)
+        except BaseException:
+            # The row was not stored: the vault goes back to what the stored row speaks of. Where that fails too, or
+            # the process ends in between, the two differ, and the password is asked for again.
+            if swapped:
+                with suppress(VaultError):
+                    vault.put_back(name, before)
             raise
-        except Exception:
-            # The row was not stored: the vault goes back to what the stored row speaks of.
-            if draft.password is not None:
-                self._swap_password(actor, before or Secret(""))
-            raise
+        return self._judged(actor, saved)
 
     def delete_secret(self, user_id: int) -> None:
         """Remove a user's stored password (the user's rows are gone)."""
@@ -84,15 +99,21 @@ class MailAccountSection:
     def effective_password(self, actor: Actor, draft: MailAccountDraft) -> Secret | None:
         """Return the password that a test of ``draft`` uses: the typed one, else the stored one.
 
-        Raises :class:`InvalidInput` when the stored one would go to another server or user than it was stored for.
+        Raises :class:`InvalidInput` when the stored one would go to another server or user than it was stored for,
+        whether the draft or the row says so.
         """
         if draft.password is not None:
             return draft.password or None
-        stored = self.get(actor)
+        stored = self._find(actor)
         problems = self._password_problems(stored, draft)
         if problems:
             raise InvalidInput(*problems)
-        return self._workbench.vault.get(secret_name(actor.user_id)) if stored.password_set else None
+        if not stored.password_set:
+            return None
+        password = self._find_password(actor, stored.password_mark, draft)
+        if password is None:
+            raise InvalidInput(problem("password", "password_lost"))
+        return password
 
     def password_mark(self, password: Secret | None) -> str:
         """Return a keyed digest of a password: equal for equal ones, useless to whoever has only the database."""
@@ -109,20 +130,48 @@ class MailAccountSection:
             "version": account.version,
         }
 
+    def _find(self, actor: Actor) -> StoredAccount:
+        with self._workbench.database.read() as session:
+            return find_account(session, actor.user_id) or StoredAccount()
+
+    def _judged(self, actor: Actor, stored: StoredAccount) -> StoredAccount:
+        if not stored.password_set:
+            return stored
+        try:
+            kept = self._find_password(actor, stored.password_mark, stored.draft) is not None
+        except VaultError:
+            # The vault cannot be asked now; whoever uses the password is told.
+            return stored
+        return stored if kept else replace(stored, password_set=False, password_lost=True)
+
+    def _find_password(self, actor: Actor, mark: str, draft: MailAccountDraft) -> Secret | None:
+        """Return the kept password if it is the one that the row speaks of, and is for user and servers of ``draft``.
+
+        Database and vault may be of different days: one of them was restored, or a save ended between the two.
+        """
+        vault, name = self._workbench.vault, secret_name(actor.user_id)
+        try:
+            password = vault.get(name, bond=password_bond(draft))
+        except VaultError as error:
+            if error.code not in {"secret_unbound", "secret_misplaced", "record_unreadable"}:
+                raise
+            # An earlier version kept it without a bond; the mark alone tells whose it is.
+            password = vault.get(name) if error.code == "secret_unbound" else None
+        if password is None or not hmac.compare_digest(self.password_mark(password), mark):
+            return None
+        return password
+
     def _password_problems(self, stored: StoredAccount, draft: MailAccountDraft) -> tuple[FieldProblem, ...]:
         if draft.password is not None or not stored.password_set or not changed_targets(stored.draft, draft):
             return ()
         return (problem("password", "password_again"),)
 
-    def _require_current(self, stored: StoredAccount, draft: MailAccountDraft, version: int) -> None:
+    def _require_current(self, actor: Actor, stored: StoredAccount, draft: MailAccountDraft, version: int) -> None:
         if stored.version != version:
-            raise StaleVersion(stored.version, self.to_json(stored))
+            raise StaleVersion(stored.version, self.to_json(self._judged(actor, stored)))
         problems = self._password_problems(stored, draft)
         if problems:
             raise InvalidInput(*problems)
-
-    def _swap_password(self, actor: Actor, password: Secret) -> Secret | None:
-        return self._workbench.vault.swap(secret_name(actor.user_id), password)
 
     def _put(self, session: Session, actor: Actor, stored: StoredAccount, draft: MailAccountDraft) -> StoredAccount:
         password_set, mark = stored.password_set, stored.password_mark

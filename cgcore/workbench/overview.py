@@ -90,6 +90,8 @@ class OverviewSection:
         stored = section.get(actor)
         if not stored.draft.smtp.host:
             return OverviewLine(name, SectionState.IDLE, "mail_empty")
+        if stored.password_lost:
+            return OverviewLine(name, SectionState.WARNING, "mail_password_lost", {"host": stored.draft.smtp.host})
         if not stored.password_set:
             return OverviewLine(name, SectionState.WARNING, "mail_no_password", {"host": stored.draft.smtp.host})
         runs = {cell: section.runs.find_last(actor, cell) for cell in (Cell.SMTP, Cell.IMAP)}

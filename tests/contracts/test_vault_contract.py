@@ -19,6 +19,7 @@ from cgcore.storage.vault_records import VaultRecords
 from cgcore.vault.encrypted import EncryptedKeyring
 from cgcore.vault.master_key import MasterKey, Sealer, record_name
 from cgcore.vault.memory import MemoryKeyring
+from cgcore.vault.os_keyring import SealedKeyring
 from cgcore.vault.records import FolderRecords, MemoryRecords, RecordStore
 from cgcore.vault.stores import SecretStore
 
@@ -54,14 +55,16 @@ def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RecordSt
     database.close()
 
 
-@pytest.fixture(params=["memory", "encrypted folder", "encrypted sqlite"])
+@pytest.fixture(params=["memory", "encrypted folder", "encrypted sqlite", "keyring folder", "keyring sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> SecretStore:
     """A store of each kind."""
     if request.param == "memory":
         return cast(SecretStore, MemoryKeyring({}))
-    if request.param == "encrypted folder":
-        return _encrypted(FolderRecords(tmp_path / "vault"))
-    return _encrypted(VaultRecords(request.getfixturevalue("sqlite_database")))
+    kind, _, place = request.param.partition(" ")
+    records: RecordStore = FolderRecords(tmp_path / "vault")
+    if place == "sqlite":
+        records = VaultRecords(request.getfixturevalue("sqlite_database"))
+    return _encrypted(records) if kind == "encrypted" else SealedKeyring(cast(SecretStore, MemoryKeyring({})), records)
 
 
 class TestEncryptedKeyringByTheLibrary(BackendBasicTests):
@@ -94,6 +97,7 @@ VALUES = [
     "ñ€😀",
     "Ελληνικά",
     "a" * 1280,
+    "ñ€😀x" * 2048,
 ]
 
 

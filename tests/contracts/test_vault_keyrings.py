@@ -62,14 +62,15 @@ def open_over(settings: Settings, tmp_path: Path, clock: Clock) -> Callable[[Key
 
 
 def test_a_keyring_that_proves_itself_is_used_and_named(open_over: Callable[[KeyringBackend], Vault]) -> None:
-    """The secret is in the keyring under service and name, the place is named, the self-test leaves nothing behind."""
+    """One short key is in the keyring, the secret is in no entry of it, the self-test leaves nothing behind."""
     backend = MemoryKeyring({})
     vault = open_over(backend)
     vault.set("mail/7", Secret(CANARY))
 
     assert vault.describe().kind is PlaceKind.OS_KEYRING
     assert vault.describe().name == backend.name
-    assert backend.entries == {("cloud-gestion", "mail/7"): CANARY}
+    assert [(service, name.split("/")[0]) for service, name in backend.entries] == [("cloud-gestion", "data-key")]
+    assert CANARY not in "".join(backend.entries.values())
     assert vault.get("mail/7") == Secret(CANARY)
 
 
@@ -114,32 +115,37 @@ def test_a_keyring_that_fails_its_self_test_is_not_used(
 
 
 def test_a_keyring_that_starts_lying_is_never_believed(open_over: Callable[[KeyringBackend], Vault]) -> None:
-    """A value that reads back differently raises, and the value kept before is put back."""
+    """A key that reads back differently raises, nothing is kept with it, and the value kept before is readable."""
     backend = Lying({})
     vault = open_over(backend)
     vault.set("mail/7", Secret("before"))
+    entries = dict(backend.entries)
     backend.lies = True
 
     with pytest.raises(VaultError) as caught:
         vault.set("mail/8", Secret(CANARY))
 
     assert caught.value.code == "secret_not_kept"
-    assert backend.entries == {("cloud-gestion", "mail/7"): "before"}
+    assert backend.entries == entries
+    backend.lies = False
+    assert vault.get("mail/7") == Secret("before")
+    assert vault.get("mail/8") is None
 
 
 def test_a_keyring_that_starts_raising_quotes_no_secret(open_over: Callable[[KeyringBackend], Vault]) -> None:
-    """The backend's own words, which hold the value, are in no part of the traceback."""
+    """The backend's own words, which hold what it was given, are in no part of the traceback; nothing is kept."""
     backend = TurnsRaising({})
     vault = open_over(backend)
-    vault.set("mail/7", Secret("before"))
+    vault.describe()
     backend.broken = True
 
     with pytest.raises(VaultError) as caught:
         vault.set("mail/7", Secret(CANARY))
 
     assert caught.value.code == "keyring_failed"
-    assert CANARY not in "".join(traceback.format_exception(caught.value))
-    assert vault.get("mail/7") == Secret("before")
+    told = "".join(traceback.format_exception(caught.value))
+    assert not any(word in told for word in (CANARY, "CredWrite"))
+    assert (backend.entries, vault.get("mail/7")) == ({}, None)
 
 
 def test_a_keyring_that_quotes_the_secret_is_not_quoted(open_over: Callable[[KeyringBackend], Vault]) -> None:
@@ -297,7 +303,7 @@ def test_moving_takes_every_secret_along(open_over: Callable[[KeyringBackend], V
     moved = vault.move(PlaceKind.OS_KEYRING, ["mail/7", "mail/8"])
 
     assert moved == ["mail/7"]
-    assert backend.entries == {("cloud-gestion", "mail/7"): CANARY}
+    assert [name.split("/")[0] for _, name in backend.entries] == ["data-key"]
     assert open_over(backend).get("mail/7") == Secret(CANARY)
     assert open_over(backend).describe().kind is PlaceKind.OS_KEYRING
 
@@ -331,7 +337,7 @@ class LyingAboutMail(MemoryKeyring):
 
 def test_another_user_reads_while_one_writes(open_over: Callable[[KeyringBackend], Vault]) -> None:
     """A write that hangs holds up neither the reading nor the writing of another name."""
-    backend = SlowToWriteOne({})
+    backend = SlowToReadOne({})
     vault = open_over(backend)
     vault.set("mail/1", Secret("one"))
     failures: list[str] = []
@@ -355,17 +361,112 @@ def test_another_user_reads_while_one_writes(open_over: Callable[[KeyringBackend
     assert failures in ([], ["keyring_timeout"])
 
 
-class SlowToWriteOne(MemoryKeyring):
-    """Holds up the write of ``mail/2``."""
+class SlowToReadOne(MemoryKeyring):
+    """Holds up the look for an entry ``mail/2`` of an earlier version."""
 
     def __init__(self, entries: dict[tuple[str, str], str]) -> None:
         super().__init__(entries)
         self.entered = threading.Event()
         self.release = threading.Event()
 
-    def set_password(self, service: str, username: str, password: str) -> None:
+    def get_password(self, service: str, username: str) -> str | None:
         """Wait for ``release`` where the name is that one."""
         if username == "mail/2":
             self.entered.set()
             self.release.wait(30)
+        return super().get_password(service, username)
+
+
+class Narrow(MemoryKeyring):
+    """Takes what Windows takes: 2560 bytes of UTF-16 an entry, and no second thought about the rest."""
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        """Refuse what is longer."""
+        if len(password.encode("utf-16-le")) > 2560:
+            raise OSError(1783, "CredWrite", "The stub received bad data")
         super().set_password(service, username, password)
+
+
+LONG = "ey" + "ñ€😀x" * 2048
+
+
+def test_a_keyring_of_short_entries_keeps_secrets_of_any_length(open_over: Callable[[KeyringBackend], Vault]) -> None:
+    """8 KB and more come back letter by letter, after a restart too, and through moves to and fro."""
+    backend = Narrow({})
+    vault = open_over(backend)
+    vault.set("oauth/7", Secret(LONG), bond={"user": "ana"})
+    vault.set("mail/7", Secret(CANARY))
+
+    assert vault.describe().kind is PlaceKind.OS_KEYRING
+    assert open_over(backend).get("oauth/7", bond={"user": "ana"}) == Secret(LONG)
+
+    names = ["oauth/7", "mail/7"]
+    assert vault.move(PlaceKind.ENCRYPTED, names) == names
+    assert (backend.entries, vault.get("oauth/7")) == ({}, Secret(LONG))
+    assert vault.move(PlaceKind.OS_KEYRING, names) == names
+    assert open_over(backend).get("oauth/7", bond={"user": "ana"}) == Secret(LONG)
+    assert open_over(backend).get("mail/7") == Secret(CANARY)
+
+
+def test_what_an_earlier_version_kept_in_the_keyring_is_read(open_over: Callable[[KeyringBackend], Vault]) -> None:
+    """The entry itself is the secret until it is written anew; then, or when it is removed, no entry is left."""
+    backend = MemoryKeyring({("cloud-gestion", "mail/7"): CANARY, ("cloud-gestion", "mail/8"): "eight"})
+    vault = open_over(backend)
+
+    assert vault.get("mail/7") == Secret(CANARY)
+    vault.set("mail/7", Secret("new"))
+    vault.delete("mail/8")
+
+    assert vault.get("mail/7") == Secret("new")
+    assert vault.get("mail/8") is None
+    assert not [name for _, name in backend.entries if name.startswith("mail/")]
+    vault.delete("mail/7")
+    assert vault.get("mail/7") is None
+
+
+def test_an_entry_of_an_earlier_version_moves_too(open_over: Callable[[KeyringBackend], Vault]) -> None:
+    """``vault move`` takes it to the encrypted store, and out of the keyring."""
+    backend = MemoryKeyring({("cloud-gestion", "mail/7"): CANARY})
+    vault = open_over(backend)
+
+    assert vault.move(PlaceKind.ENCRYPTED, ["mail/7"]) == ["mail/7"]
+    assert (backend.entries, vault.get("mail/7")) == ({}, Secret(CANARY))
+
+
+def test_a_keyring_that_lost_its_key_is_told_and_starts_anew(open_over: Callable[[KeyringBackend], Vault]) -> None:
+    """What it sealed is unreadable, never another value; a secret written again has a key that is there."""
+    backend = MemoryKeyring({})
+    vault = open_over(backend)
+    vault.set("mail/7", Secret(CANARY))
+    vault.set("mail/8", Secret("eight"))
+    lost = dict(backend.entries)
+    backend.entries.clear()
+
+    with pytest.raises(VaultError) as caught:
+        vault.get("mail/7")
+    vault.set("mail/7", Secret("typed again"))
+
+    assert caught.value.code == "record_unreadable"
+    assert vault.get("mail/7") == Secret("typed again")
+    backend.entries.update(lost)
+    # The keyring is back, with the key of before: both open.
+    assert vault.get("mail/8") == Secret("eight")
+    assert vault.get("mail/7") == Secret("typed again")
+
+
+def test_a_sealed_record_opens_for_its_own_name_only(
+    open_over: Callable[[KeyringBackend], Vault], tmp_path: Path
+) -> None:
+    """Two records that change places are refused, although the same key sealed them."""
+    vault = open_over(MemoryKeyring({}))
+    vault.set("mail/7", Secret("seven"))
+    folder = tmp_path / "data" / "vault"
+    seven = {path for path in folder.glob("*.rec") if len(path.stem) == 64}
+    vault.set("mail/8", Secret("eight"))
+    eight = {path for path in folder.glob("*.rec") if len(path.stem) == 64} - seven
+    eight.pop().write_bytes(seven.pop().read_bytes())
+
+    with pytest.raises(VaultError) as caught:
+        vault.get("mail/8")
+
+    assert caught.value.code == "record_unreadable"

@@ -37,13 +37,14 @@ class Truncating(MemoryKeyring):
 
 
 class Shrinking(MemoryKeyring):
-    """Proves itself, and once ``broken`` is set keeps the first 20 characters."""
+    """Proves itself, and once ``broken`` is set gives back the first 20 characters."""
 
     broken = False
 
-    def set_password(self, service: str, username: str, password: str) -> None:
-        """Keep the beginning once broken."""
-        super().set_password(service, username, password[:20] if self.broken else password)
+    def get_password(self, service: str, username: str) -> str | None:
+        """Return the beginning once broken."""
+        value = super().get_password(service, username)
+        return value[:20] if value is not None and self.broken else value
 
 
 class Raising(MemoryKeyring):

@@ -244,6 +244,26 @@ def test_a_password_that_is_not_kept_is_not_called_saved(
     assert workbench.mail_account.get(ana).version == 1
 
 
+def test_a_password_of_another_account_is_asked_for_beside_its_field(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """The vault holds another day's password: the field says so, no test starts, and typing it again cures it."""
+    app = open_with(monkeypatch, workbench, ana, account())
+    assert "uelve a escribirla" not in words(app)
+    workbench.vault.set(secret_name(ana.user_id), Secret("de otro dia"), bond={"smtp": "smtp.otro.example"})
+    app.run()
+    assert app.text_input(key=_PASSWORD).placeholder == "vuelve a escribirla"
+    assert "Vuelve a escribirla" in words(app)
+    click(app, "smtp_run")
+    assert workbench.runs.find_last(ana, Cell.SMTP) is None
+
+    fill(app, password="s3creta-de-ana")
+    click(app, "save")
+
+    assert "uelve a escribirla" not in words(app)
+    assert workbench.mail_account.get(ana).password_set
+
+
 @pytest.mark.parametrize(("kind", "why"), [(Shrinking, "devolvió otra cosa"), (Indiscreet, "respondió con un error")])
 def test_a_password_that_is_not_kept_leaves_the_one_before(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor, kind: type[Shrinking | Indiscreet], why: str
@@ -255,6 +275,7 @@ def test_a_password_that_is_not_kept_leaves_the_one_before(
     keyring.broken = True
     click(app, "save")
     keyring.broken = False
+    app.run()
     field = app.text_input(key=_PASSWORD)
 
     assert why in "\n".join(error.proto.title for error in app.error)

@@ -14,7 +14,7 @@ import pytest
 from cgcore.errors import VaultError
 from cgcore.settings import Settings
 from cgcore.storage.database import Database
-from cgcore.vault import PlaceKind, Secret, Vault, VaultPlace, open_vault
+from cgcore.vault import Kept, PlaceKind, Secret, Vault, VaultPlace, open_vault
 from cgcore.vault.records import FolderRecords
 from cgcore.vault.texts import place_text, problem_text
 
@@ -58,8 +58,8 @@ def test_records_lie_where_replicas_find_them(settings: Settings, database: Data
     ("value", "code"),
     [
         ("", "secret_empty"),
-        ("a" * 1281, "secret_too_long"),
-        ("😀" * 641, "secret_too_long"),
+        ("a" * 65_537, "secret_too_long"),
+        ("😀" * 32_769, "secret_too_long"),
         ("a\ud800", "secret_invalid"),
         ("a\0b", "secret_invalid"),
     ],
@@ -68,7 +68,7 @@ def test_records_lie_where_replicas_find_them(settings: Settings, database: Data
 def test_what_no_keyring_could_keep_is_refused_before_any_write(
     vault: Vault, settings: Settings, value: str, code: str
 ) -> None:
-    """The limit of the narrowest keyring holds for all, and nothing is touched."""
+    """The limits are those of every store, and nothing is touched."""
     with pytest.raises(VaultError) as caught:
         vault.set("mail/1", Secret(value))
 
@@ -94,8 +94,14 @@ def test_a_damaged_secret_can_be_written_again(vault: Vault, settings: Settings)
 def test_a_swap_returns_what_stood_there_and_cures_a_damaged_secret(vault: Vault, settings: Settings) -> None:
     """Swapping in, out and back; what cannot be opened counts as nothing, and does not stand in the way."""
     assert vault.swap("mail/1", Secret("one")) is None
-    assert vault.swap("mail/1", Secret("two")) == Secret("one")
-    assert vault.swap("mail/1", Secret("")) == Secret("two")
+    assert vault.swap("mail/1", Secret("two"), bond={"user": "ana"}) == Kept(Secret("one"), None)
+    swapped = vault.swap("mail/1", Secret(""))
+    assert swapped == Kept(Secret("two"), {"user": "ana"})
+    assert vault.get("mail/1") is None
+
+    vault.put_back("mail/1", swapped)
+    assert vault.get("mail/1", bond={"user": "ana"}) == Secret("two")
+    vault.put_back("mail/1", None)
     assert vault.get("mail/1") is None
 
     vault.set("mail/1", Secret("three"))
@@ -105,6 +111,23 @@ def test_a_swap_returns_what_stood_there_and_cures_a_damaged_secret(vault: Vault
 
     assert vault.swap("mail/1", Secret("four")) is None
     assert vault.get("mail/1") == Secret("four")
+
+
+def test_a_secret_is_read_only_for_what_it_was_kept_for(settings: Settings, database: Database) -> None:
+    """Another user or server, or one that was never named, gets an error and no value; fewer demands are met."""
+    vault = open_vault(settings, database)
+    vault.set("mail/1", Secret("S3cr3t-ñ"), bond={"user": "ana", "smtp": "smtp.example.com"})
+    vault.set("mail/2", Secret("kept before there were bonds"))
+
+    assert vault.get("mail/1", bond={"smtp": "smtp.example.com"}) == Secret("S3cr3t-ñ")
+    for wanted in ({"smtp": "smtp.example.net"}, {"user": "ana", "imap": "smtp.example.com"}, {"user": ""}):
+        with pytest.raises(VaultError) as misplaced:
+            vault.get("mail/1", bond=wanted)
+        assert misplaced.value.code == "secret_misplaced"
+        assert "S3cr3t" not in str(misplaced.value)
+    with pytest.raises(VaultError) as unbound:
+        vault.get("mail/2", bond={"user": "ana"})
+    assert unbound.value.code == "secret_unbound"
 
 
 def test_a_read_takes_less_than_two_milliseconds(vault: Vault) -> None:

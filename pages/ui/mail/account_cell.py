@@ -58,13 +58,15 @@ def _draw_password(page: MailPage) -> None:
     where = place_text(place, page.workbench.settings)
     st.caption(f":material/lock: {escape(where.title)}", help=escape(where.detail))
     unchanged = page.form.brought_password is None and not st.session_state[page.form.key("password")]
-    if page.form.stored.password_set and unchanged:
+    if (page.form.stored.password_set or page.form.stored.password_lost) and unchanged:
         _draw_removal()
 
 
 def _password_state(page: MailPage) -> str:
     if page.form.brought_password is not None:
         return texts.PASSWORD_BROUGHT
+    if page.form.stored.password_lost and not st.session_state[AccountForm.REMOVE_PASSWORD]:
+        return texts.PASSWORD_LOST
     if not page.form.stored.password_set or st.session_state[AccountForm.REMOVE_PASSWORD]:
         return texts.PASSWORD_EMPTY
     in_keyring = page.workbench.vault.describe().kind is PlaceKind.OS_KEYRING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -19,6 +20,7 @@ from cgcore.mail.account import (
 )
 from cgcore.mail.steps import Leg
 from cgcore.vault.secret import Secret
+from cgcore.workbench.texts import problem
 from pages.ui.editing import Form
 from pages.ui.texts.mail_account import FIELD_LABELS
 
@@ -114,7 +116,9 @@ class AccountForm(Form):
         """Return what is wrong with the fields as they stand; an empty one only once it was asked for."""
         standing = [found for found in self.problems_of_save if self._still_stands(found)]
         now = [found for found in check_account(self.draft()) if found.code != "empty"]
-        return list({(found.field, found.code): found for found in (*standing, *now)}.values())
+        lost = [replace(problem("password", "password_lost"), blocking=False)] if self.stored.password_lost else []
+        told = [*filter(self._still_stands, lost), *standing, *now]
+        return list({(found.field, found.code): found for found in told}.values())
 
     def follow_security(self, leg: Leg) -> None:
         """Give the port its default for the chosen security, unless the port was typed (callback of the choice)."""
@@ -135,7 +139,7 @@ class AccountForm(Form):
             return self._password() is None and not self.stored.password_set
         if found.code == "empty":
             return not str(st.session_state.get(self.key(found.field), "")).strip()
-        if found.code == "password_again":
+        if found.code in ("password_again", "password_lost"):
             return self._password() is None
         return found.field == "recipient"
 

@@ -56,6 +56,7 @@ PASSWORD_STORED_KEYRING = "guardada en el llavero"  # noqa: S105  a placeholder
 PASSWORD_STORED_VAULT = "guardada en el cofre cifrado"  # noqa: S105
 PASSWORD_BROUGHT = "la del buzón de pruebas"  # noqa: S105
 PASSWORD_EMPTY = "aún no guardada"  # noqa: S105
+PASSWORD_LOST = "vuelve a escribirla"  # noqa: S105
 PASSWORD_REMOVE = "Quitar la contraseña guardada"  # noqa: S105
 PASSWORD_REMOVED = "Se quitará al guardar."  # noqa: S105
 PASSWORD_KEEP = "Conservarla"  # noqa: S105

@@ -31,6 +31,7 @@ ICONS = {
 FACTS = {
     "mail_empty": "Aún sin configurar. Empieza por aquí.",
     "mail_no_password": "Falta la contraseña de {host}.",
+    "mail_password_lost": "Vuelve a escribir la contraseña de {host}: la guardada no es de esta cuenta.",
     "mail_running": "Probando ahora mismo.",
     "mail_smtp_failed": "El envío no sale: {sentence}",
     "mail_imap_failed": "No se guardan copias: {sentence}",
