@@ -28,7 +28,8 @@ from pages.ui.server import (
 )
 
 install_line_log()
-perimeter = Perimeter.of(load_settings())
+settings = load_settings()
+perimeter = Perimeter.of(settings)
 admit_hosts(perimeter.allowed_hosts())
 assembly = Assembly(
     get_workbench,
@@ -36,6 +37,7 @@ assembly = Assembly(
     find_address=lambda: perimeter.public_url or find_address(),
     read_facts=read_facts,
     tabs=StreamlitTabs(),
+    settings=settings,
 )
 
 static = Path(st.__file__).parent / "static"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["CheckResult", "app", "run_checks"]
 
 _PACKAGE = "cgcore.cli"
+# With less than this the next saves fail.
+_WANTED_BYTES = 1024 * 1024
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -80,16 +82,22 @@ def _check_database(settings: Settings) -> CheckResult:
 
     from cgcore.errors import StorageError
     from cgcore.storage.database import Database
-    from cgcore.storage.revision import HEAD_REVISION
+    from cgcore.storage.revision import HEAD_REVISION, find_damage, sqlite_path
+    from cgcore.workbench.start import has_vault_records
 
     try:
         database = Database(settings.resolved_database_url())
         kind = "SQLite" if database.is_sqlite else "PostgreSQL"
-        path = database.url.database or ""
-        if database.is_sqlite and not Path(path).exists():
-            return _result("database", True, "database_new", place=path)
-        revision = database.stored_revision()
+        file = sqlite_path(settings.resolved_database_url())
+        is_there = file is None or (file.exists() and file.stat().st_size > 0)
+        if file is not None and is_there and find_damage(file, thorough=True):
+            raise StorageError("the file is damaged", code="storage_damaged")
+        revision = database.stored_revision() if is_there else ""
         database.close()
+        if not revision and has_vault_records(settings):
+            raise StorageError("an earlier database is missing", code="storage_lost")
+        if not is_there:
+            return _result("database", True, "database_new", place=file)
     except StorageError as error:
         return CheckResult("database", False, sentence("cgcore.storage", error.code))
     except (SQLAlchemyError, OSError) as error:
@@ -116,6 +124,8 @@ def _check_data_dir(settings: Settings) -> CheckResult:
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         return _result("data_dir", False, "data_dir_unwritable", path=path)
+    if shutil.disk_usage(existing).free < _WANTED_BYTES:
+        return _result("data_dir", False, "data_dir_full", path=path)
     if existing != path:
         return _result("data_dir", True, "data_dir_new", path=path)
     mode = stat.S_IMODE(path.stat().st_mode) if os.name == "posix" else 0o700

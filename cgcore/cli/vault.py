@@ -1,8 +1,9 @@
-"""``vault move``: takes every secret to the system's keyring, or to our own encrypted store."""
+"""``vault move`` takes secrets to the keyring or to our own encrypted store, ``vault set-aside`` starts anew."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -26,7 +27,7 @@ def _commands() -> None:
 
 @group.callback()
 def _group() -> None:
-    """Move secrets between the system's keyring and our own encrypted store."""
+    """Move secrets between the system's keyring and our own encrypted store, or set them aside."""
 
 
 @group.command("move")
@@ -42,17 +43,16 @@ def move_command(
     from cgcore.vault.texts import place_text, problem_text
     from cgcore.workbench import open_workbench
     from cgcore.workbench.secrets import list_secret_names
+    from cgcore.workbench.start import sole_server
 
     if target not in (PlaceKind.OS_KEYRING, PlaceKind.ENCRYPTED):
         print(sentence(_PACKAGE, "vault_usage"), file=sys.stderr)
         raise typer.Exit(2)
     try:
-        workbench = open_workbench(load_settings())
-        try:
+        settings = load_settings()
+        with sole_server(settings), closing(open_workbench(settings)) as workbench:
             moved = workbench.vault.move(PlaceKind(target), list_secret_names(workbench))
             place = place_text(workbench.vault.describe(), workbench.settings)
-        finally:
-            workbench.close()
     except StorageError:
         raise
     except VaultError as error:
@@ -63,3 +63,20 @@ def move_command(
         print(sentence(_PACKAGE, "vault_failed", code=error.code), file=sys.stderr)
         raise typer.Exit(1) from None
     print(sentence(_PACKAGE, "vault_moved", count=len(moved), place=place.detail))
+
+
+@group.command("set-aside")
+def set_aside_command() -> None:
+    """Put the vault of a lost database out of the way, so that a new installation starts. Stop the product before.
+
+    Nothing is deleted: the vault is found under another name. Exit code 0 done, 1 refused.
+    """
+    from cgcore.settings import load_settings
+    from cgcore.workbench.start import set_aside_vault
+
+    try:
+        place = set_aside_vault(load_settings())
+    except OSError as error:
+        print(sentence(_PACKAGE, "vault_not_aside", reason=type(error).__name__), file=sys.stderr)
+        raise typer.Exit(1) from None
+    print(sentence(_PACKAGE, "vault_aside" if place else "vault_none_aside", place=place))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,15 +14,20 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlmodel import Session
 
-from cgcore.errors import StorageError
+from cgcore.errors import StorageBusy, StorageError
 from cgcore.storage.engine import WRITE_PATIENCE_S, build_engine
 from cgcore.storage.failures import find_failure, translated
-from cgcore.storage.revision import HEAD_REVISION
+from cgcore.storage.revision import HEAD_REVISION, TOUCH
 from cgcore.storage.writers import WriterQueue
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["Database", "open_database", "take_change_lock"]
 
 _KINDS = ("sqlite", "postgresql")
+_TOUCH_S = 0.5
+_NOTE_S = 0.5
+_TOLD_EVERY_S = 60.0
 
 
 class Database:
@@ -36,6 +43,7 @@ class Database:
         self.engine = _build(self.url)
         self._writers = WriterQueue()
         self._mine = threading.local()
+        self._told_until: dict[str, float] = {}
 
     @contextmanager
     def session(self, *, patience_s: float = WRITE_PATIENCE_S) -> Generator[Session]:
@@ -49,6 +57,23 @@ class Database:
         with translated(), self._turn(patience_s) as left_s, opened as session, session.begin():
             session.connection(execution_options={"cg_writes": left_s})
             yield session
+
+    def note(self, what: str, work: Callable[[Session], object]) -> bool:
+        """Store what nobody waits for (when somebody was last seen, who read what); return whether it was stored.
+
+        A full disk, a database that only reads or is taken by others keeps nobody from reading; ``what`` is told to
+        the log, once a minute.
+        """
+        try:
+            with self.session(patience_s=_NOTE_S) as session:
+                work(session)
+        except StorageError as failure:
+            now = time.monotonic()
+            if now >= self._told_until.get(what, 0.0):
+                self._told_until[what] = now + _TOLD_EVERY_S
+                _log.warning("not noted: %s (%s)", what, failure.code)
+            return False
+        return True
 
     @contextmanager
     def read(self) -> Generator[Session]:
@@ -77,6 +102,22 @@ class Database:
             return False
         return True
 
+    def try_writing(self) -> str:
+        """Change nothing, down to the disk; return the code of what is in the way, ``""`` where nothing is."""
+        try:
+            with self.session(patience_s=_TOUCH_S) as session:
+                if not self.is_sqlite:
+                    session.connection().execute(text(f"SET LOCAL lock_timeout = '{round(_TOUCH_S * 1000)}ms'"))
+                session.connection().execute(text(TOUCH))
+        except StorageBusy:
+            # Somebody is writing: so it can be written.
+            return ""
+        except StorageError as failure:
+            return failure.code
+        except SQLAlchemyError:
+            return "storage_away"
+        return ""
+
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
@@ -97,16 +138,23 @@ class Database:
             self._mine.writing = before
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, *, has_past: Callable[[], bool] = lambda: False) -> Database:
     """Open the database behind ``url`` and bring it to this program's revision.
 
-    Raises :class:`StorageError` when the address is none, it cannot be reached or was written by a newer program.
+    ``has_past`` is asked where there is none yet, or an empty one: whether something is there that only an earlier
+    database can have left. Raises :class:`StorageError` when the address is none, it cannot be reached, was written by
+    a newer program, is damaged, or has a past (``storage_lost``; then nothing is made).
     """
     database = Database(url)
-    if database.is_sqlite and database.url.database:
-        Path(database.url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = Path(database.url.database) if database.is_sqlite and database.url.database else None
+    if path is not None:
+        if not (path.exists() and path.stat().st_size) and has_past():
+            raise StorageError("an earlier database is missing", code="storage_lost")
+        _make_folder(path.parent)
     try:
         stored = database.stored_revision()
+        if not stored and has_past():
+            raise StorageError("an earlier database is missing", code="storage_lost")
         if stored != HEAD_REVISION:
             _migrate(database)
     except DBAPIError as error:
@@ -115,6 +163,13 @@ def open_database(url: str) -> Database:
         code = failure.code if failure is not None and failure.code != "storage_away" else "storage_open"
         raise StorageError(f"cannot open the database ({type(error.orig).__name__})", code=code) from None
     return database
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"the folder of the database ({type(error).__name__})", code="storage_open") from None
 
 
 def _migrate(database: Database) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from cgcore.errors import StorageBusy, StorageError
+from cgcore.storage.revision import SQLITE_CODES
 
 __all__ = ["find_failure", "strip_values", "translated"]
 
@@ -18,14 +19,6 @@ __all__ = ["find_failure", "strip_values", "translated"]
 # statement of ours that is wrong is no failure of the database, and stays what it is.
 _BUSY = ("55P03", "57014", "40001", "40P01", "53300")
 _CODES = {"08": "storage_away", "57P": "storage_away", "53100": "storage_full", "25006": "storage_readonly"}
-_SQLITE_CODES = {
-    "SQLITE_FULL": "storage_full",
-    "SQLITE_READONLY": "storage_readonly",
-    "SQLITE_CANTOPEN": "storage_away",
-    "SQLITE_IOERR": "storage_away",
-    "SQLITE_CORRUPT": "storage_damaged",
-    "SQLITE_NOTADB": "storage_damaged",
-}
 
 
 @contextmanager
@@ -79,7 +72,7 @@ def strip_values(context: ExceptionContext) -> None:
 def _find_sqlite_failure(sqlite_name: str, name: str) -> StorageError | None:
     if sqlite_name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return StorageBusy(f"another process writes ({name})")
-    for beginning, code in _SQLITE_CODES.items():
+    for beginning, code in SQLITE_CODES.items():
         if sqlite_name.startswith(beginning):
             return StorageError(f"the database failed ({sqlite_name})", code=code)
     return None

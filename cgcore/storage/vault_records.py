@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import col, select
@@ -17,6 +17,7 @@ from cgcore.storage.tables import VaultRecordRow
 __all__ = ["VaultRecords"]
 
 _TABLE = "vault_record"
+_ASIDE = "aside-"
 
 
 class VaultRecords:
@@ -62,7 +63,17 @@ class VaultRecords:
     def names(self) -> list[str]:
         """Return the names of all records."""
         with _translated(), self._database.read() as session:
-            return list(session.exec(select(VaultRecordRow.name).order_by(VaultRecordRow.name)).all())
+            names = session.exec(select(VaultRecordRow.name).order_by(VaultRecordRow.name)).all()
+        return [name for name in names if not name.startswith(_ASIDE)]
+
+    def set_aside(self, stamp: str) -> str:
+        """Give every record a name under which nobody looks for it; return how it begins, ``""`` without records."""
+        names = self.names()
+        with _translated(), self._database.session() as session:
+            for name in names:
+                row = col(VaultRecordRow.name)
+                session.exec(update(VaultRecordRow).where(row == name).values(name=f"{_ASIDE}{stamp}-{name}"))
+        return f"{_TABLE} ({_ASIDE}{stamp})" if names else ""
 
 
 @contextmanager

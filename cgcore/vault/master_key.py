@@ -20,7 +20,7 @@ __all__ = ["KEY_BYTES", "MasterKey", "Sealer", "find_key_path", "load_master_key
 
 KEY_BYTES = 32
 _FILE_NAME = "master.key"
-_PRIVATE = 0o600
+_OTHERS = 0o077
 
 
 @final
@@ -85,8 +85,8 @@ def _create(settings: Settings, path: Path, *, may_create: bool) -> None:
 
 
 def _read(path: Path) -> MasterKey:
-    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) != _PRIVATE:
-        raise VaultError("the key file is not mode 0600", code="master_key_mode")
+    if os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & _OTHERS:
+        raise VaultError("the key file is not its owner's alone", code="master_key_mode")
     return _decode(path.read_bytes())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from cgcore.errors import InvalidInput, StorageError, UnsafeStart
 from cgcore.server_facts import ServerFacts
+from cgcore.settings import Settings
 from cgcore.texts import sentence
 from cgcore.vault.secret import Secret
 from cgcore.web.app_page import AppPage, AppPages
@@ -31,6 +32,7 @@ from cgcore.web.startup import find_refusals
 from cgcore.web.tabs import Tabs
 from cgcore.web.texts import text
 from cgcore.web.uploads import Uploads
+from cgcore.workbench.start import require_past, sole_server
 
 if TYPE_CHECKING:
     from cgcore.workbench import Workbench
@@ -85,7 +87,10 @@ class LazyApi:
 
 
 class Assembly:
-    """The parts of one app. Where browsers reach it, and how it was started, is asked for once it listens."""
+    """The parts of one app. Where browsers reach it, and how it was started, is asked for once it listens.
+
+    With ``settings`` it is the only server on their data folder.
+    """
 
     def __init__(
         self,
@@ -95,12 +100,14 @@ class Assembly:
         find_address: Callable[[], str],
         read_facts: Callable[[], ServerFacts],
         tabs: Tabs,
+        settings: Settings | None = None,
     ) -> None:
         self._get_workbench = get_workbench
         self._perimeter = perimeter
         self._find_address = find_address
         self._read_facts = read_facts
         self._tabs = tabs
+        self._settings = settings
 
     def routes(self) -> list[BaseRoute]:
         """Return our own addresses; they come before Streamlit's."""
@@ -138,8 +145,14 @@ class Assembly:
 
     @asynccontextmanager
     async def _live(self) -> AsyncGenerator[None, None]:
-        workbench = await to_thread.run_sync(self._open)
-        greet = partial(open_first_use, workbench, self._find_address())
+        with ExitStack() as held:
+            workbench = await to_thread.run_sync(self._open, held)
+            async with self._serve(workbench):
+                yield
+
+    @asynccontextmanager
+    async def _serve(self, workbench: Workbench) -> AsyncGenerator[None, None]:
+        greet = partial(_greet, workbench, self._find_address())
         late = Thread(target=greet, name="greet")
         if workbench.is_open("database"):
             await to_thread.run_sync(greet)
@@ -153,9 +166,13 @@ class Assembly:
                 await to_thread.run_sync(late.join)
             await to_thread.run_sync(workbench.close)
 
-    def _open(self) -> Workbench:
+    def _open(self, held: ExitStack) -> Workbench:
         try:
+            if self._settings is not None:
+                # Before the database is opened: a newer program would change it under the one that runs.
+                held.enter_context(sole_server(self._settings))
             workbench = self._get_workbench()
+            require_past(workbench)
         except StorageError as error:
             _refuse(text("console_storage", reason=sentence("cgcore.storage", error.code)), error)
         refusals = find_refusals(workbench, self._read_facts())
@@ -168,6 +185,14 @@ class Assembly:
         code = self._get_workbench().identity.renew_first_use_code()
         if code is not None:
             announce_code(code, self._find_address())
+
+
+def _greet(workbench: Workbench, address: str) -> None:
+    try:
+        open_first_use(workbench, address)
+    except StorageError as error:
+        # Reading goes on where only writing fails; whoever comes is told on the page.
+        say(text("console_storage", reason=sentence("cgcore.storage", error.code)))
 
 
 def _refuse(reason: str, error: Exception) -> NoReturn:

@@ -19,6 +19,7 @@ __all__ = ["HealthPage"]
 
 _ANSWER_S = 8.0
 _LOOKS_AT_ONCE = 4
+_DATABASE = {"": "ok", "storage_full": "full", "storage_readonly": "readonly", "storage_damaged": "damaged"}
 
 
 class HealthPage:
@@ -28,7 +29,10 @@ class HealthPage:
         self._get_workbench = get_workbench
 
     async def show(self, _request: Request) -> Response:
-        """Return ``{"status", "database", "vault"}``, each ``ok``, ``error``, or, of the vault, ``unopened``."""
+        """Return ``{"status", "database", "vault"}``, each ``ok`` or ``error``.
+
+        The vault may be ``unopened``, and a database that cannot be written ``full``, ``readonly`` or ``damaged``.
+        """
         database, vault = "error", "unopened"
         with move_on_after(_ANSWER_S):
             database, vault = await to_thread.run_sync(self._look, abandon_on_cancel=True, limiter=self._own_threads)
@@ -46,7 +50,7 @@ class HealthPage:
             workbench = self._get_workbench()
         except CloudGestionError:
             return "error", "unopened"
-        return "ok" if workbench.is_database_reachable() else "error", _look_at_vault(workbench)
+        return _DATABASE.get(workbench.find_database_trouble(), "error"), _look_at_vault(workbench)
 
 
 def _look_at_vault(workbench: Workbench) -> str:

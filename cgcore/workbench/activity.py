@@ -68,6 +68,12 @@ class ActivitySection:
         with self._workbench.database.session() as own_session:
             store.add_entry(own_session, row)
 
+    def note(self, actor: Actor, action: str, object: str = "") -> None:
+        """Append the line of a reading. It is done, and stays done, where the line cannot be stored."""
+        self._workbench.database.note(
+            f"line «{action}» of the trail", lambda session: self.record(actor, action, object, session=session)
+        )
+
     def list(
         self, actor: Actor, cursor: str | None = None, limit: int = 50, filters: ActivityFilters | None = None
     ) -> ActivityPage:

@@ -11,6 +11,7 @@ from cgcore.clock import utc_now
 from cgcore.once import once
 from cgcore.settings import Settings, load_settings
 from cgcore.storage.revision import is_current
+from cgcore.workbench.start import WriteWatch, has_vault_records, require_sound
 
 if TYPE_CHECKING:
     from cgcore.storage.database import Database
@@ -59,6 +60,10 @@ class Workbench:
             return self.database.is_reachable()
         return is_current(self.settings.resolved_database_url())
 
+    def find_database_trouble(self) -> str:
+        """Return the code of what keeps the database from being read or written, ``""`` where nothing does."""
+        return self._write_watch.find_trouble()
+
     def close(self) -> None:
         """Stop what was started (test mailbox, workers) and close the database."""
         for name in ("sandbox", "runs", "keys", "drafts", "database"):
@@ -70,7 +75,12 @@ class Workbench:
         """The database, migrated. Raises :class:`cgcore.errors.StorageError`."""
         from cgcore.storage.database import open_database
 
-        return open_database(self.settings.resolved_database_url())
+        settings = self.settings
+        return open_database(settings.resolved_database_url(), has_past=lambda: has_vault_records(settings))
+
+    @once
+    def _write_watch(self) -> WriteWatch:
+        return WriteWatch(self)
 
     @once
     def vault(self) -> Vault:
@@ -176,6 +186,7 @@ def open_workbench(settings: Settings, *, clock: Callable[[], datetime] = utc_no
 
     Where it already does it is opened at its first use, otherwise now. Raises :class:`cgcore.errors.StorageError`.
     """
+    require_sound(settings)
     workbench = Workbench(settings, clock=clock)
     if not is_current(settings.resolved_database_url()):
         _ = workbench.database

@@ -79,11 +79,11 @@ class KeyAccess:
             self._start_worker()
 
     def flush(self) -> None:
-        """Store the collected calls now."""
+        """Store the collected calls now; where the database does not take them, they are gone."""
         with self._flushing:
             if pending := self._buffer.take():
-                with self._workbench.database.session() as session:
-                    call_store.store_calls(session, pending)
+                database = self._workbench.database
+                database.note("calls of API keys", lambda session: call_store.store_calls(session, pending))
 
     def close(self) -> None:
         """Store what is left and close the connection."""
@@ -95,10 +95,16 @@ class KeyAccess:
         self._reader.close()
 
     def _note_first_use(self, actor: Actor, stored: StoredKey) -> None:
-        """The first use of a new key ends the one it replaces, before this call is answered."""
-        with self._workbench.database.session() as session:
+        """The first use of a new key ends the one it replaces, before this call is answered.
+
+        Where that cannot be written this use is not the first: the next one is.
+        """
+
+        def note(session: Session) -> None:
             for replaced in store.mark_first_use(session, stored.id, self._workbench.clock(), actor.ip):
                 self._workbench.activity.record(actor, Action.KEY_REVOKED, replaced, session=session)
+
+        self._workbench.database.note("first use of an API key", note)
 
     def _start_worker(self) -> None:
         if self._worker is None and not self._closed.is_set():

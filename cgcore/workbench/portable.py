@@ -44,7 +44,7 @@ class PortableSection:
         with self._workbench.database.read() as session:
             rows = user_store.list_users(session)
             value = self._document(session, rows, whole=not only_templates, only_templates=only_templates)
-        self._workbench.activity.record(actor, Action.CONFIGURATION_EXPORTED, "*")
+        self._workbench.activity.note(actor, Action.CONFIGURATION_EXPORTED, "*")
         return _to_text(value)
 
     def export_user(self, actor: Actor, username: str, *, only_templates: bool = False) -> str:
@@ -55,7 +55,7 @@ class PortableSection:
         with self._workbench.database.read() as session:
             row = _visible(session, actor, username)
             value = self._document(session, [row], whole=False, only_templates=only_templates)
-        self._workbench.activity.record(actor, Action.CONFIGURATION_EXPORTED, row.username)
+        self._workbench.activity.note(actor, Action.CONFIGURATION_EXPORTED, row.username)
         return _to_text(value)
 
     def plan(self, actor: Actor, data: bytes, username: str = "") -> ImportPlan:

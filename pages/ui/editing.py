@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar
 
 import streamlit as st
 
-from cgcore.errors import FieldProblem, InvalidInput, StaleVersion
+from cgcore.errors import FieldProblem, InvalidInput, StaleVersion, StorageError
+from cgcore.texts import sentence
 from pages.ui.heads import SaveBar
 from pages.ui.problems import draw_problems
 from pages.ui.texts import common as texts
@@ -57,6 +58,7 @@ class _Edit:
     refused: dict[str, Any] | None = None
     stale: StaleVersion | None = None
     save_again: bool = False
+    failure: str = ""
     seeds: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -151,8 +153,17 @@ class Form:
         self._edit.problems, self._edit.refused = refused.problems, self.values()
 
     def forgive(self) -> None:
-        """Forget that a save was refused."""
-        self._edit.problems, self._edit.refused = (), None
+        """Forget that a save was refused, or failed."""
+        self._edit.problems, self._edit.refused, self._edit.failure = (), None, ""
+
+    @property
+    def failure(self) -> str:
+        """The code of why the database did not take the last save, until one succeeds."""
+        return self._edit.failure
+
+    def fail(self, code: str) -> None:
+        """Remember that the database did not take a save."""
+        self._edit.failure = code
 
     def problems_under(self, field: str, *, widget: str = "") -> None:
         """Draw what was refused about ``field``, until the value of its ``widget`` (by default itself) is changed."""
@@ -224,6 +235,9 @@ def store(form: Form, save: Callable[[], object], *, quiet: bool = False) -> boo
     except StaleVersion as stale:
         form.meet(stale)
         return False
+    except StorageError as failure:
+        form.fail(failure.code)
+        return False
     form.forgive()
     if not quiet:
         announce(texts.SAVED_TOAST)
@@ -235,6 +249,8 @@ def draw_notices(bar: SaveBar, *forms: Form) -> None:
     with bar.notices:
         if any(form.is_refused for form in forms):
             st.error(texts.NOTHING_SAVED, icon=":material/error:")
+        for failure in sorted({form.failure for form in forms if form.failure}):
+            st.error(sentence("cgcore.storage", failure), icon=":material/cloud_off:")
         draw_stale(bar.page, *forms)
 
 

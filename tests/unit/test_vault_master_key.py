@@ -16,6 +16,7 @@ import pytest
 from cgcore.errors import VaultError
 from cgcore.settings import Settings
 from cgcore.vault import PlaceKind, Secret, Vault
+from cgcore.vault.inspection import inspect_key
 from cgcore.vault.master_key import MasterKey, load_master_key
 from cgcore.vault.records import FolderRecords
 from tests.conftest import make_settings
@@ -87,9 +88,9 @@ def test_the_environment_wins_and_makes_no_file(tmp_path: Path) -> None:
     assert not settings.config_dir.exists()
 
 
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o660, 0o400])
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o660, 0o404, 0o440])
 def test_a_key_file_of_another_mode_is_refused(tmp_path: Path, mode: int) -> None:
-    """Only mode 0600 is accepted, and the mode is not quietly repaired."""
+    """Nobody but the owner may read it, and the mode is not quietly repaired."""
     path = _write_key(tmp_path / "key", mode=mode)
     settings = make_settings(tmp_path, master_key_file=path)
 
@@ -97,6 +98,17 @@ def test_a_key_file_of_another_mode_is_refused(tmp_path: Path, mode: int) -> Non
         _vault(settings).derive_key("gate")
 
     assert caught.value.code == "master_key_mode"
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_a_key_file_of_its_owner_alone_is_good(tmp_path: Path, mode: int) -> None:
+    """Also one that its owner can only read, as a secret that is mounted is; ``check`` says the same."""
+    path = _write_key(tmp_path / "key", mode=mode)
+    settings = make_settings(tmp_path, master_key_file=path)
+
+    assert _vault(settings).derive_key("gate") == MasterKey(bytes(range(32))).derive("gate")
+    assert inspect_key(settings)
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 

@@ -116,10 +116,16 @@ def problem_of(error: Exception) -> ApiProblem:
     return ApiProblem(code)
 
 
+# What does not pass by itself: nobody is told when to come back.
+_STANDING = {"storage_full": ProblemCode.STORE_FULL, "storage_readonly": ProblemCode.STORE_READ_ONLY}
+
+
 def _store_unavailable(error: Exception) -> ApiProblem:
     """Return the 503 of a database that is busy or does not answer; both may be over soon (RFC 9110, 10.2.3)."""
     busy = isinstance(error, StorageBusy)
     code = ProblemCode.STORE_BUSY if busy else ProblemCode.STORE_UNAVAILABLE
+    if isinstance(error, StorageError) and error.code in _STANDING:
+        return ApiProblem(_STANDING[error.code])
     return ApiProblem(code, headers={"Retry-After": str(math.ceil(error.retry_after if busy else _AWAY_S))})
 
 

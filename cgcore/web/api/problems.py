@@ -48,6 +48,8 @@ class ProblemCode(StrEnum):
     INTERNAL = "internal"
     STORE_UNAVAILABLE = "store_unavailable"
     STORE_BUSY = "store_busy"
+    STORE_FULL = "store_full"
+    STORE_READ_ONLY = "store_read_only"
     VAULT_UNAVAILABLE = "vault_unavailable"
 
     @property
@@ -70,7 +72,8 @@ _STATUS: dict[ProblemCode, int] = {
     _C.PRECONDITION_REQUIRED: 428,
     _C.TOO_MANY_REQUESTS: 429,
     _C.INTERNAL: 500,
-    **dict.fromkeys((_C.STORE_UNAVAILABLE, _C.STORE_BUSY, _C.VAULT_UNAVAILABLE), 503),
+    **dict.fromkeys((_C.STORE_UNAVAILABLE, _C.STORE_BUSY, _C.STORE_READ_ONLY, _C.VAULT_UNAVAILABLE), 503),
+    _C.STORE_FULL: 507,  # RFC 4918, 11.5
 }
 
 

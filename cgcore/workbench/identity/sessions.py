@@ -95,8 +95,7 @@ class SessionUseCases(IdentityPart):
             self._close_overdue(session_hash, now)
             return None
         if now - row.last_seen >= SESSION_SEEN_EVERY:
-            with self._database.session() as session:
-                store.mark_seen(session, session_hash, now)
+            self._database.note("last use of a log-in", lambda session: store.mark_seen(session, session_hash, now))
         return self._actor_of(user, session_hash, row.ip)
 
     def find_actor_by_cookie(self, token: Secret) -> Actor | None:
@@ -151,9 +150,12 @@ class SessionUseCases(IdentityPart):
         return [session_hash] if store.revoke_session(session, session_hash, self._now()) else []
 
     def _close_overdue(self, session_hash: str, now: datetime) -> None:
-        with self._database.session() as session:
-            ended = store.revoke_session(session, session_hash, now)
-        self.tell_ended([session_hash] if ended else [])
+        # It is over whether or not that can be written down.
+        ended: list[bool] = []
+        self._database.note(
+            "end of a log-in", lambda session: ended.append(store.revoke_session(session, session_hash, now))
+        )
+        self.tell_ended([session_hash] if ended != [False] else [])
 
     def _record_failure(self, key: str, ip: str) -> None:
         # The name only where it is a user's: what else stands in that field may be a password.

@@ -1,0 +1,157 @@
+"""What must hold of a data folder before and while a server works on it; found without loading SQLAlchemy."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cgcore.errors import StorageError
+from cgcore.settings import Settings
+from cgcore.storage.revision import find_damage, has_users, sqlite_path, try_headroom, try_writing
+
+if TYPE_CHECKING:
+    from cgcore.workbench.core import Workbench
+
+__all__ = ["WriteWatch", "has_vault_records", "require_past", "require_sound", "set_aside_vault", "sole_server"]
+
+_LOCK_NAME = "server.lock"
+# For so long a try is good: anybody may ask for the health, and each try writes.
+_GOOD_S = 1.0
+_VAULT_FOLDER = "vault"
+_RECORDS = "*.rec"
+# The length of a secret's name there; the vault's own records have words for names.
+_DIGEST = 64
+
+
+def require_sound(settings: Settings) -> None:
+    """Raise :class:`StorageError` ``storage_damaged`` where the SQLite file is damaged, or is none."""
+    path = sqlite_path(settings.resolved_database_url())
+    if path is not None and find_damage(path):
+        raise StorageError("the file of the database is damaged", code="storage_damaged")
+
+
+def has_vault_records(settings: Settings) -> bool:
+    """Return whether the vault's folder holds records: every start makes one, and after its database.
+
+    With PostgreSQL the records are in the database itself, and are restored and lost with it.
+    """
+    if sqlite_path(settings.resolved_database_url()) is None:
+        return False
+    return any((settings.data_dir / _VAULT_FOLDER).glob(_RECORDS))
+
+
+def require_past(workbench: Workbench) -> None:
+    """Raise :class:`StorageError` ``storage_lost`` where secrets are kept for users, and there is no user.
+
+    Nobody can have kept one: it is another database, made in place of the lost one or restored from too early.
+    """
+    settings = workbench.settings
+    path = sqlite_path(settings.resolved_database_url())
+    if path is not None:
+        names = (
+            []
+            if has_users(path, unknown=True)
+            else [found.stem for found in (settings.data_dir / _VAULT_FOLDER).glob(_RECORDS)]
+        )
+    elif workbench.identity.first_use_needed():
+        from cgcore.vault.records import open_records
+
+        names = open_records(settings, workbench.database).names()
+    else:
+        return
+    if any(len(name) == _DIGEST for name in names):
+        raise StorageError("the vault holds secrets of users, and there is none", code="storage_lost")
+
+
+def set_aside_vault(settings: Settings) -> str:
+    """Give the vault another name, so that the next start is one without a past; return it, ``""`` without a vault.
+
+    Raises :class:`StorageError` while a server runs, and ``storage_has_users`` where it is the vault of people who are
+    there; :class:`OSError`.
+    """
+    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    path, folder = sqlite_path(settings.resolved_database_url()), settings.data_dir / _VAULT_FOLDER
+    if path is None:
+        return _set_aside_records(settings, stamp)
+    if not folder.exists():
+        return ""
+    with sole_server(settings):
+        if path.exists() and has_users(path, unknown=False):
+            raise StorageError("the vault belongs to this database", code="storage_has_users")
+        return str(folder.rename(folder.with_name(f"{_VAULT_FOLDER}-{stamp}")))
+
+
+def _set_aside_records(settings: Settings, stamp: str) -> str:
+    from cgcore.storage.database import Database
+    from cgcore.storage.identity import has_users as has_users_in
+    from cgcore.storage.vault_records import VaultRecords
+
+    with closing(Database(settings.resolved_database_url())) as database:
+        if not database.stored_revision():
+            return ""
+        with database.read() as session:
+            if has_users_in(session):
+                raise StorageError("the vault belongs to this database", code="storage_has_users")
+        return VaultRecords(database).set_aside(stamp)
+
+
+@contextmanager
+def sole_server(settings: Settings) -> Generator[None]:
+    """Be the only server on the folder of a SQLite database for the block; the command line works beside it.
+
+    Raises :class:`StorageError` ``storage_taken``. The system holds the lock, and releases it however a process ends.
+    """
+    path = sqlite_path(settings.resolved_database_url())
+    if path is None:
+        yield
+        return
+    from cgcore.vault.records import make_private_folder, take_lock
+
+    taken: list[int] = []
+    try:
+        # The vault lies in the data folder, wherever the database is.
+        for folder in dict.fromkeys((settings.data_dir.absolute(), path.parent.absolute())):
+            try:
+                make_private_folder(folder)
+                lock = take_lock(folder / _LOCK_NAME)
+            except OSError:
+                continue  # a folder that takes no file is told of when the database is opened
+            if lock is None:
+                raise StorageError("another server works on this folder", code="storage_taken")
+            taken.append(lock)
+        yield
+    finally:
+        for lock in taken:
+            os.close(lock)
+
+
+class WriteWatch:
+    """Says whether the database can be read and written now: it tries, and no more often than anybody needs."""
+
+    def __init__(self, workbench: Workbench, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._workbench = workbench
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._trouble, self._until = "", 0.0
+
+    def find_trouble(self) -> str:
+        """Return the code of what is in the way, ``""`` where nothing is."""
+        if not self._workbench.is_database_reachable():
+            return "storage_away"
+        with self._lock:
+            if self._clock() >= self._until:
+                self._trouble = self._try()
+                self._until = self._clock() + _GOOD_S
+            return self._trouble
+
+    def _try(self) -> str:
+        workbench = self._workbench
+        url = workbench.settings.resolved_database_url()
+        path = sqlite_path(url)
+        trouble = workbench.database.try_writing() if workbench.is_open("database") else try_writing(url)
+        return trouble or (try_headroom(path.parent) if path is not None and path.exists() else "")
