@@ -379,7 +379,11 @@ def test_on_a_full_disk_reading_goes_on_and_a_save_says_why(small_disk: Path, mo
         seen = workbench.identity.find_actor(ana.session_hash)
         exported = json.loads(workbench.portable.export_all(ana))
         refused = save(page)
-        told, kept, exceptions = words(refused), refused.text_input(key="administration_company_name").value, list(refused.exception)
+        told, kept, exceptions = (
+            words(refused),
+            refused.text_input(key="administration_company_name").value,
+            list(refused.exception),
+        )
         toasts = [toast.value for toast in refused.toast]
         trouble = workbench.find_database_trouble()
         with pytest.raises(StorageError) as caught:
