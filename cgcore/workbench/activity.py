@@ -71,7 +71,7 @@ class ActivitySection:
     def note(self, actor: Actor, action: str, object: str = "") -> None:
         """Append the line of a reading. It is done, and stays done, where the line cannot be stored."""
         self._workbench.database.note(
-            f"line «{action}» of the trail", lambda session: self.record(actor, action, object, session=session)
+            f"line {action} of the trail", lambda session: self.record(actor, action, object, session=session)
         )
 
     def list(
