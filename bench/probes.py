@@ -15,6 +15,7 @@ from bench.figures import Figure, median_ratio
 from bench.relay import Relay
 from cgcore.mail.account import Security
 from cgcore.mail.probe import ProbeEnvironment, ProbeRequest, probe
+from cgcore.mail.sign_in import Password
 from cgcore.mail.steps import Leg, Status
 from cgcore.vault.secret import Secret
 from tests.servers.certificates import make_certificates
@@ -35,13 +36,15 @@ class _Bench:
 
     def probe_smtp(self, port: int) -> None:
         self._run(
-            ProbeRequest(Leg.SMTP, "localhost", port, Security.STARTTLS, user=_ADDRESS, password=Secret(_PASSWORD))
+            ProbeRequest(
+                Leg.SMTP, "localhost", port, Security.STARTTLS, user=_ADDRESS, credential=Password(Secret(_PASSWORD))
+            )
         )
 
     def probe_imap(self, port: int) -> None:
-        secret = Secret(_PASSWORD)
+        secret = Password(Secret(_PASSWORD))
         self._run(
-            ProbeRequest(Leg.IMAP, "localhost", port, Security.SSL, user=_ADDRESS, password=secret, folder=_FOLDER)
+            ProbeRequest(Leg.IMAP, "localhost", port, Security.SSL, user=_ADDRESS, credential=secret, folder=_FOLDER)
         )
 
     def bare_smtp(self, port: int) -> None:

@@ -33,6 +33,9 @@ def probe_command(
     port: Annotated[int | None, typer.Option(help="Port; the usual one of the security when left out.")] = None,
     user: Annotated[str, typer.Option(help="User name; without it nobody signs in.")] = "",
     password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password's line.")] = False,
+    token_stdin: Annotated[
+        bool, typer.Option("--token-stdin", help="Read the line of an OAuth2 access token.")
+    ] = False,
     mail_from: Annotated[str, typer.Option(help="Sender; the user when that is an address.")] = "",
     to: Annotated[str, typer.Option(help="Recipient; the sender when left out.")] = "",
     folder: Annotated[str, typer.Option(help="Folder for sent mail, tried with one small message.")] = "",
@@ -48,6 +51,7 @@ def probe_command(
     """
     from cgcore.mail.account import Security, check_pin, default_port, normal_pin
     from cgcore.mail.request import ProbeRequest
+    from cgcore.mail.sign_in import AccessToken, Password
     from cgcore.mail.steps import Leg
     from cgcore.vault.secret import Secret
 
@@ -62,8 +66,11 @@ def probe_command(
         _refuse("--pin son 64 cifras hexadecimales, con dos puntos o sin ellos.")
     if not 0 < timeout <= 600:
         _refuse("--timeout son los segundos de toda la prueba, entre 0 y 600.")
-    if user and not password_stdin:
-        _refuse("Con --user hace falta --password-stdin.")
+    if password_stdin and token_stdin:
+        _refuse("--password-stdin y --token-stdin se excluyen.")
+    if user and not (password_stdin or token_stdin):
+        _refuse("Con --user hace falta --password-stdin o --token-stdin.")
+    kind = AccessToken if token_stdin else Password
     request = ProbeRequest(
         leg=leg,
         host=host,
@@ -71,7 +78,7 @@ def probe_command(
         security=mode,
         pin=normal_pin(pin),
         user=user,
-        password=Secret(_read_password()) if password_stdin else None,
+        credential=kind(Secret(_read_secret())) if password_stdin or token_stdin else None,
         mail_from=mail_from,
         rcpt_to=to,
         folder=folder,
@@ -151,7 +158,7 @@ def _conclusion(verdict: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *([verdict["fix"]] if verdict["fix"] else [])])
 
 
-def _read_password() -> str:
+def _read_secret() -> str:
     """Return the first line of standard input without its line end, in UTF-8 whatever the locale says."""
     line = sys.stdin.buffer.readline().decode("utf-8", "surrogateescape")
     return line.removesuffix("\n").removesuffix("\r")

@@ -1,25 +1,148 @@
-"""The counter-proof: other ports and modes of the same server, tried live and without credentials."""
+"""Alternatives: servers, ports and modes that may work instead, tried live side by side and without credentials.
+
+:func:`prove` tries any candidates under one deadline; :class:`CounterProof` finds those that cure a failed probe.
+"""
 
 from __future__ import annotations
 
 import selectors
+import socket
+import ssl
 from collections.abc import Container, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 from cgcore.mail.account import Security, normal_pin
-from cgcore.mail.addresses import address_literal
+from cgcore.mail.addresses import address_literal, encode_host
 from cgcore.mail.network.greeting import Kind, ask_for_tls, first_line, first_words, kind_of
-from cgcore.mail.network.policy import is_allowed, may_connect
-from cgcore.mail.network.sockets import Channel, Deadline, connect
-from cgcore.mail.network.tls import client_hello, fingerprint, looking_context, verifying_context
+from cgcore.mail.network.policy import may_connect
+from cgcore.mail.network.sockets import Channel, Deadline, connect, connect_any
+from cgcore.mail.network.tls import (
+    certificate_card,
+    client_hello,
+    fingerprint,
+    handshake_key,
+    looking_context,
+    verifying_context,
+)
 from cgcore.mail.request import Choice, ProbeEnvironment, ProbeRequest
+from cgcore.mail.steps import Leg
 
-__all__ = ["CounterProof", "Server", "reaches"]
+__all__ = ["Candidate", "CounterProof", "Proof", "Server", "prove"]
 
 _PATIENCE = 1.5  # seconds for one try: what is alive answers within that
+_SIDE_BY_SIDE = 16  # candidates tried at once
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A server to try. ``host`` is the name that its certificate must bear; ``pin`` counts for the pinned modes.
+
+    ``addresses`` are those that the name is already known to lead to; empty, it is resolved.
+    """
+
+    leg: Leg
+    host: str
+    port: int
+    security: Security
+    pin: str = ""
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What became of a candidate.
+
+    ``key`` is empty when it works: a server of this leg answers with TLS that can be trusted. Else it is the diagnosis
+    key of what stood in the way; ``names`` are those of a certificate that bears other names than the one asked for.
+    """
+
+    candidate: Candidate
+    key: str = ""
+    address: str = ""
+    names: tuple[str, ...] = ()
+
+    @property
+    def works(self) -> bool:
+        """Whether it may be proposed."""
+        return not self.key
+
+
+def prove(
+    candidates: Iterable[Candidate], env: ProbeEnvironment, deadline: Deadline, *, patience: float = _PATIENCE
+) -> Sequence[Proof]:
+    """Try candidates side by side and return what became of each, in their order; nothing is raised.
+
+    One try takes at most ``patience`` seconds, all of them end with ``deadline``: what was not tried by then is
+    ``server_silent``. Only permitted targets are connected to; no credential, and no name of a person, is sent.
+    """
+    wanted = list(dict.fromkeys(candidates))
+    if not wanted:
+        return ()
+    with ThreadPoolExecutor(min(len(wanted), _SIDE_BY_SIDE), thread_name_prefix="alternatives") as pool:
+        running = [pool.submit(_prove, candidate, env, deadline, patience) for candidate in wanted]
+        return tuple(proving.result() for proving in running)
+
+
+def _prove(candidate: Candidate, env: ProbeEnvironment, deadline: Deadline, patience: float) -> Proof:
+    if deadline.expired:
+        return Proof(candidate, "server_silent")
+    try:
+        name = encode_host(candidate.host)
+        addresses = candidate.addresses or tuple(env.resolver(name, deadline.shorter(patience)))
+    except UnicodeError:
+        return Proof(candidate, "invalid_input")
+    except socket.gaierror as error:
+        return Proof(candidate, "dns_temporary" if error.errno == socket.EAI_AGAIN else "host_not_found")
+    except OSError:
+        return Proof(candidate, "dns_temporary")
+    if not may_connect(addresses, candidate.host, candidate.port, env):
+        return Proof(candidate, "forbidden_target" if addresses else "host_not_found")
+    limit = deadline.shorter(patience)
+    connected, attempts = connect_any(addresses, candidate.port, limit)
+    if connected is None:
+        refused = any(attempt.result == "refused" for attempt in attempts)
+        return Proof(candidate, "port_closed" if refused else "port_filtered")
+    address = str(connected.getpeername()[0])
+    proof = replace(_talk(candidate, name, env, Channel(connected, limit)), address=address)
+    if proof.key != "cert_wrong_name":
+        return proof
+    request = ProbeRequest(candidate.leg, candidate.host, candidate.port, candidate.security)
+    der = CounterProof(request, env, Server(name, address), deadline).certificate()
+    return replace(proof, names=certificate_card(der).names if der else ())
+
+
+def _talk(candidate: Candidate, name: str, env: ProbeEnvironment, channel: Channel) -> Proof:
+    """Return the proof of a candidate that has answered: its encryption, and that it speaks the leg's protocol."""
+    security = candidate.security
+    try:
+        if security.upgrade and not ask_for_tls(channel, candidate.leg, env.ehlo_name or _own_name(channel)):
+            return Proof(candidate, "starttls_not_offered")
+        if security.encrypted:
+            context = (
+                looking_context() if security.pinned else verifying_context(env.trust(candidate.host, candidate.port))
+            )
+            channel.start_tls(context, name)
+            if security.pinned and candidate.pin and fingerprint(channel.certificate()) != normal_pin(candidate.pin):
+                return Proof(candidate, "cert_pin_changed")
+        spoken = security.upgrade or kind_of(first_line(channel)) == candidate.leg.value
+        return Proof(candidate, "" if spoken else "wrong_protocol")
+    except ssl.SSLCertVerificationError as error:
+        return Proof(candidate, handshake_key(error))
+    except ssl.SSLError as error:
+        return Proof(candidate, handshake_key(error) or "connection_dropped")
+    except TimeoutError:
+        return Proof(candidate, "server_silent")
+    except (OSError, EOFError, ValueError):
+        return Proof(candidate, "connection_dropped")
+    finally:
+        channel.close()
+
+
+def _own_name(channel: Channel) -> str:
+    return address_literal(channel.own_address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +169,10 @@ class CounterProof:
         """
         return self.patch_of(self.proven(same_port=same_port, neighbours=neighbours))
 
+    def starttls_patch(self) -> Mapping[str, Any]:
+        """Return the patch of a connection that is not encrypted: STARTTLS on its port, else the usual ports."""
+        return self.patch_for(same_port=[Security.STARTTLS])
+
     def patch_of(self, proven: Sequence[Choice]) -> Mapping[str, Any]:
         """Return the fields that the best of the proven choices changes; ``{}`` when there is none."""
         if not proven:
@@ -63,20 +190,14 @@ class CounterProof:
                 for choice in self._env.neighbours.get(self._request.leg, ())
                 if choice.port != self._request.port
             ]
-        choices = [choice for choice in choices if self._may_try(choice)]
-        if not choices or self._deadline.expired:
-            return ()
-        with ThreadPoolExecutor(len(choices), thread_name_prefix="counterproof") as pool:
-            answers = {pool.submit(self.works, choice): choice for choice in choices}
-            working = {answers[future] for future in as_completed(answers) if future.result()}
-        return tuple(choice for choice in choices if choice in working)
+        candidates = {choice: self._candidate(choice) for choice in choices}
+        proofs = prove(candidates.values(), self._env, self._deadline)
+        working = {proof.candidate for proof in proofs if proof.works}
+        return tuple(choice for choice, candidate in candidates.items() if candidate in working)
 
-    def works(self, choice: Choice) -> bool:
-        """Whether a mail server of this leg answers at ``choice`` with TLS that can be trusted."""
-        try:
-            return self._try(choice)
-        except (OSError, EOFError, ValueError):
-            return False
+    def _candidate(self, choice: Choice) -> Candidate:
+        request = self._request
+        return Candidate(request.leg, request.host, choice.port, choice.security, request.pin, (self._server.address,))
 
     def kinds(self) -> Container[Kind]:
         """Return who the asked port turns out to be on three fresh connections side by side.
@@ -115,7 +236,9 @@ class CounterProof:
         except OSError:
             return b""
         try:
-            if request.security.upgrade and not ask_for_tls(channel, request.leg, self._ehlo_name(channel)):
+            if request.security.upgrade and not ask_for_tls(
+                channel, request.leg, self._env.ehlo_name or _own_name(channel)
+            ):
                 return b""
             channel.start_tls(looking_context(), self._server.name)
             return channel.certificate()
@@ -137,8 +260,8 @@ class CounterProof:
                 return False
         except OSError:
             return False
-        other = CounterProof(self._request, self._env, replace(self._server, name=name), self._deadline)
-        return other.works(Choice(self._request.port, self._request.security))
+        same = replace(self._candidate(Choice(self._request.port, self._request.security)), host=name)
+        return all(proof.works for proof in prove([same], self._env, self._deadline))
 
     def _flavour(self, security: Security) -> Security:
         """Return the pinned form of a mode where the request is pinned."""
@@ -146,49 +269,9 @@ class CounterProof:
             return security
         return Security.SSL_PINNED if security.implicit else Security.STARTTLS_PINNED
 
-    def _may_try(self, choice: Choice) -> bool:
-        return is_allowed(self._server.address, self._request.host, choice.port, self._env)
-
     def _connect(self, port: int) -> Channel:
         deadline = self._deadline.shorter(_PATIENCE)
         return Channel(connect(self._server.address, port, deadline), deadline)
-
-    def _ehlo_name(self, channel: Channel) -> str:
-        return self._env.ehlo_name or address_literal(channel.own_address)
-
-    def _try(self, choice: Choice) -> bool:
-        leg, port = self._request.leg, choice.port
-        channel = self._connect(port)
-        try:
-            if choice.security.upgrade and not ask_for_tls(channel, leg, self._ehlo_name(channel)):
-                return False
-            context = (
-                looking_context()
-                if choice.security.pinned
-                else verifying_context(self._env.trust(self._request.host, port))
-            )
-            channel.start_tls(context, self._server.name)
-            pin = normal_pin(self._request.pin)
-            if pin and choice.security.pinned and fingerprint(channel.certificate()) != pin:
-                return False
-            return choice.security.upgrade or kind_of(first_line(channel)) == leg.value
-        finally:
-            channel.close()
-
-
-def reaches(host: str, request: ProbeRequest, env: ProbeEnvironment, deadline: Deadline) -> bool:
-    """Whether another host answers at the port and with the encryption of ``request``."""
-    if not request.security.encrypted:
-        return False
-    try:
-        addresses = env.resolver(host, deadline.shorter(_PATIENCE))
-    except OSError:
-        return False
-    other = replace(request, host=host)
-    if not may_connect(addresses, host, request.port, env):
-        return False
-    proof = CounterProof(other, env, Server(host, addresses[0]), deadline)
-    return proof.works(Choice(request.port, request.security))
 
 
 def _kind_said(channel: Channel) -> set[Kind]:

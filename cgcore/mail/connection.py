@@ -5,13 +5,13 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
 from cgcore.mail.account import Security, normal_pin
 from cgcore.mail.addresses import address_literal, encode_host
-from cgcore.mail.alternatives import CounterProof, Server, reaches
+from cgcore.mail.alternatives import Candidate, CounterProof, Server, prove
 from cgcore.mail.network.greeting import GREETING_BYTES, STRANGERS, Kind, first_line, kind_of
 from cgcore.mail.network.policy import may_connect
 from cgcore.mail.network.sockets import MAX_BYTES, Attempt, Channel, Deadline, FloodError, connect_any
@@ -21,24 +21,45 @@ from cgcore.mail.request import ProbeEnvironment, ProbeRequest, input_step
 from cgcore.mail.steps import Leg, Stage, Status, Step
 from cgcore.mail.transcript import OpenStage, Trace
 
-__all__ = ["Connection", "Handshake", "with_cure"]
+__all__ = ["Connection", "Handshake", "Timeouts"]
 
 _GREETING_PATIENCE = 3.0  # seconds of silence after which a ClientHello is tried (facts §a)
 
 
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds for each stage of a delivery, which has no end of its own (RFC 5321 §4.5.3.2).
+
+    ``stage`` up to DATA, ``block`` for a piece of the message, ``final`` for the verdict after the dot: whoever gives
+    up sooner on that one gets a second copy delivered.
+    """
+
+    stage: float = 30.0
+    block: float = 60.0
+    final: float = 600.0
+
+
 class Connection:
-    """One connection of one probe, used as a context manager that closes the socket.
+    """One connection, used as a context manager that closes the socket.
+
+    A probe has one deadline over all, the ``timeout`` of its request; with ``timeouts`` each stage has its own.
 
     Run :meth:`open` first; when :attr:`channel` is ``None`` after it, an error step has been yielded and there is
     nothing more to do. Then the leg begins its greeting stage, asks :meth:`greeting_problem`, and reads the greeting
     through its own library. With a STARTTLS mode it later calls :meth:`secure` once the server has agreed.
     """
 
-    def __init__(self, request: ProbeRequest, env: ProbeEnvironment) -> None:
+    def __init__(self, request: ProbeRequest, env: ProbeEnvironment, timeouts: Timeouts | None = None) -> None:
         self.request = request
         self.env = env
+        self.timeouts = timeouts
         self.deadline = env.deadline(request.timeout)
-        self.trace = Trace(request.leg, secrets=[request.password], provider=request.provider, clock=env.clock)
+        self.trace = Trace(
+            request.leg,
+            secrets=[request.credential.secret if request.credential else None],
+            provider=request.provider,
+            clock=env.clock,
+        )
         self.channel: Channel | None = None
         self._name = ""
         self._addresses: Sequence[str] = ()
@@ -51,6 +72,27 @@ class Connection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def begin(self, stage: Stage) -> OpenStage:
+        """Begin a stage, with a new deadline where each has its own."""
+        if self.timeouts is not None:
+            self._allow(self.timeouts.stage)
+        return self.trace.begin(stage)
+
+    def allow_block(self) -> None:
+        """Give the next piece of a message its time, where there is no deadline over all."""
+        if self.timeouts is not None:
+            self._allow(self.timeouts.block)
+
+    def allow_final(self) -> None:
+        """Give the verdict on a message its time, where there is no deadline over all."""
+        if self.timeouts is not None:
+            self._allow(self.timeouts.final)
+
+    def _allow(self, seconds: float) -> None:
+        self.deadline = self.env.deadline(seconds)
+        if self.channel is not None:
+            self.channel.deadline = self.deadline
 
     def close(self) -> None:
         """Close the socket, whatever state it is in."""
@@ -72,17 +114,23 @@ class Connection:
             return self.env.ehlo_name or "[127.0.0.1]"
         return address_literal(self.channel.own_address)
 
+    def with_cure(self, step: Step) -> Step:
+        """Return ``step`` with a patch where a refusal demands encryption and STARTTLS has just worked on this port."""
+        if step.key != "encryption_required" or step.patch or self.request.security.encrypted:
+            return step
+        return replace(step, patch=self.proof.starttls_patch())
+
     def open(self) -> Iterator[Step]:
         """Yield the steps input, dns, tcp and, with SSL from the first byte, tls."""
-        step = input_step(self.request, self.trace.begin(Stage.INPUT))
+        step = input_step(self.request, self.begin(Stage.INPUT))
         yield step
         if step.status is Status.ERROR:
             return
-        step = self._resolve(self.trace.begin(Stage.DNS))
+        step = self._resolve(self.begin(Stage.DNS))
         yield step
         if step.status is Status.ERROR:
             return
-        step = self._connect(self.trace.begin(Stage.TCP))
+        step = self._connect(self.begin(Stage.TCP))
         yield step
         if self.channel is not None and self.request.security.implicit:
             yield self.secure()
@@ -92,7 +140,7 @@ class Connection:
 
         Readers made of the channel before hold text in clear and must be dropped.
         """
-        stage = self.trace.begin(Stage.TLS)
+        stage = self.begin(Stage.TLS)
         if self.channel is None:
             raise RuntimeError("not connected")
         handshake = Handshake(self.request, self.env, name=self._name, proof=self.proof, deadline=self.deadline)
@@ -173,8 +221,16 @@ class Connection:
         suggestion = similar_host(self._name, self.request.leg) if diagnosis.key == "host_not_found" else ""
         if not suggestion:
             return stage.fail(diagnosis)
-        patch = {"host": suggestion} if reaches(suggestion, self.request, self.env, self.deadline) else {}
+        patch = {"host": suggestion} if self._answers(suggestion) else {}
         return stage.fail(diagnosis, patch=patch, suggestion=suggestion)
+
+    def _answers(self, host: str) -> bool:
+        """Whether another host answers at the same port and with the same encryption."""
+        request = self.request
+        if not request.security.encrypted:
+            return False
+        candidate = Candidate(request.leg, host, request.port, request.security, request.pin)
+        return all(proof.works for proof in prove([candidate], self.env, self.deadline))
 
     def _connect(self, stage: OpenStage) -> Step:
         deadline = self.deadline.shorter(self.deadline.remaining / 2)  # the rest is for the counter-proof
@@ -290,10 +346,3 @@ class Handshake:
         proven = self._proof.proven(same_port=[Security.STARTTLS])
         ssl_port = next((choice.port for choice in proven if choice.security.implicit), "")
         return stage.fail("ssl_on_starttls_port", patch=self._proof.patch_of(proven), ssl_port=ssl_port)
-
-
-def with_cure(step: Step, connection: Connection) -> Step:
-    """Return ``step`` with a patch where a refusal demands encryption and STARTTLS has just worked on this port."""
-    if step.key != "encryption_required" or step.patch or connection.request.security.encrypted:
-        return step
-    return replace(step, patch=connection.proof.patch_for(same_port=[Security.STARTTLS]))

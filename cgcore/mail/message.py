@@ -29,7 +29,25 @@ __all__ = [
     "make_message_id",
 ]
 
+_SMALLEST_SHOWN = 10_000  # bytes: «0,01 MB»
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9.+\-]+/[A-Za-z0-9.+\-]+")  # RFC 6838 §4.2, without what nobody uses
+
+
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+def with_crlf(raw: bytes) -> bytes:
+    """Return bytes with every line end as CRLF (RFC 5321 §2.3.8, RFC 9051 §4.3)."""
+    if b"\r" not in raw.replace(b"\r\n", b"") and b"\n" not in raw.replace(b"\r\n", b""):
+        return raw
+    return _LINE_END.sub(b"\r\n", raw)
+
+
+def size_values(limit: int) -> dict[str, Any]:
+    """Return what the sentences say of a size limit in bytes: megabytes, or bytes where it is below any mail."""
+    if limit >= _SMALLEST_SHOWN:
+        return {"limit_mb": limit / 1_000_000}
+    return {"limit": f"{limit} byte" if limit == 1 else f"{limit} bytes"}
 
 
 @dataclass(frozen=True, slots=True)

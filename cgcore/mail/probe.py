@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from email.message import EmailMessage
 
 from cgcore.mail.addresses import is_address
-from cgcore.mail.connection import Connection
+from cgcore.mail.connection import Connection, Timeouts
 from cgcore.mail.request import Choice, ProbeEnvironment, ProbeRequest, TrustedTarget, environment_from
-from cgcore.mail.smtp.session import SmtpSession
+from cgcore.mail.smtp.session import Delivery, Envelope, Fate, SmtpSession
 from cgcore.mail.steps import Leg, Stage, Step
 from cgcore.mail.transcript import Trace
 
@@ -17,6 +18,7 @@ __all__ = [
     "Choice",
     "ProbeEnvironment",
     "ProbeRequest",
+    "Timeouts",
     "TrustedTarget",
     "append_copy",
     "environment_from",
@@ -40,7 +42,11 @@ def probe(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
 def probe_smtp(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
     """Yield the steps of the SMTP leg up to RCPT TO, then RSET and QUIT: no mail is sent."""
     with Connection(request, env) as connection:
-        yield from SmtpSession(connection).run()
+        session = SmtpSession(connection)
+        yield from session.connect()
+        yield from session.sign_in()
+        yield from session.try_envelope()
+        yield from session.close()
 
 
 def probe_imap(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
@@ -55,10 +61,11 @@ def probe_imap(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
 
     with Connection(request, env) as connection:
         session = ImapSession(connection)
+        yield from session.connect()
         yield from session.sign_in()
         if session.signed_in:
             yield from MailboxTrial(session).run()
-        yield from session.log_out()
+        yield from session.close()
 
 
 def list_folders(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
@@ -67,39 +74,55 @@ def list_folders(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]
 
 
 def send_message(
-    message: EmailMessage | bytes, request: ProbeRequest, env: ProbeEnvironment, *, recipients: Sequence[str] = ()
-) -> Iterator[Step]:
+    message: EmailMessage | bytes,
+    request: ProbeRequest,
+    env: ProbeEnvironment,
+    *,
+    recipients: Sequence[str] = (),
+    timeouts: Timeouts | None = None,
+) -> Generator[Step, None, Delivery | None]:
     """Send one message through the account of ``request`` and yield the steps, the last ones data, final and quit.
 
     It has left when a ``final`` step is ok; its details then hold ``queue_id``. ``recipients`` defaults to
     ``request.rcpt_to``, else the sender; when one of them is refused nobody gets it. A connection that is lost after
-    the final dot is ``delivery_unknown``: never repeat that by itself. ``request.timeout`` covers the upload and the
-    server's checks, so give it minutes. Bare CR and LF become CRLF.
+    the final dot is ``delivery_unknown``: never repeat that by itself. Each stage has a time of its own, ``timeouts``:
+    the ``timeout`` of the request, which is for a probe, does not count. Returns what became of the message, ``None``
+    when it did not come to that.
     """
     raw = message if isinstance(message, bytes) else message.as_bytes()
-    sender = request.mail_from or (request.user if is_address(request.user) else "")
-    if not sender:
+    if not request.sender:
         yield Trace(request.leg).begin(Stage.INPUT).fail("invalid_input", field="sender", problem="empty")
-        return
-    addresses: tuple[str, ...] = tuple(recipients) or (request.rcpt_to or sender,)
+        return None
+    addresses: tuple[str, ...] = tuple(recipients) or (request.recipient,)
     # The input stage looks at one recipient: hand it the first that is wrong.
     shown = next((address for address in addresses if not is_address(address)), addresses[0])
-    with Connection(replace(request, rcpt_to=shown), env) as connection:
-        yield from SmtpSession(connection, message=raw, recipients=addresses).run()
+    with Connection(replace(request, rcpt_to=shown), env, timeouts or Timeouts()) as connection:
+        session = SmtpSession(connection)
+        yield from session.connect()
+        yield from session.sign_in()
+        delivery = None
+        if session.usable:
+            envelope = Envelope(request.sender, addresses, size=len(raw))
+            delivery = yield from session.deliver(envelope, [raw])
+            session.usable = session.usable and delivery.fate is Fate.ACCEPTED
+        yield from session.close()
+    return delivery
 
 
-def append_copy(request: ProbeRequest, env: ProbeEnvironment, raw_message: bytes, folder: str) -> Iterator[Step]:
-    """Store the copy of a sent message in ``folder``, marked as read.
+def append_copy(
+    request: ProbeRequest, env: ProbeEnvironment, raw_message: bytes, folder: str, *, when: datetime | None = None
+) -> Iterator[Step]:
+    """Store the copy of a sent message in ``folder``, marked as read and dated ``when`` it was accepted (now).
 
-    Yields the stages up to ``append``; its ``details`` hold ``folder``, and where the server tells them (RFC 4315)
-    ``uid`` and ``uidvalidity``. Line ends become CRLF; bytes are otherwise stored as they are.
+    Yields the stages up to ``append``; see :meth:`ImapSession.append` for its ``details``.
     """
-    from cgcore.mail.imap.mailbox import store_copy
+    from cgcore.mail.imap.folders import unlisted
     from cgcore.mail.imap.session import ImapSession
 
-    with Connection(replace(request, folder=folder), env) as connection:
+    with Connection(replace(request, folder=folder), env, Timeouts()) as connection:
         session = ImapSession(connection)
+        yield from session.connect()
         yield from session.sign_in()
         if session.signed_in:
-            yield store_copy(session, raw_message)
-        yield from session.log_out()
+            yield session.append(raw_message, unlisted(folder), when or datetime.now(UTC))
+        yield from session.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +13,12 @@ from cgcore.errors import FieldProblem
 from cgcore.mail.account import Security, check_folder, check_password, check_pin, check_port
 from cgcore.mail.account_texts import problem
 from cgcore.mail.addresses import check_host, clean_host, is_address, is_disguised_address
-from cgcore.mail.network.dns import Resolver, dns_resolver, system_resolver
+from cgcore.mail.network.dns import Records, Resolver, dns_resolver, system_resolver
 from cgcore.mail.network.sockets import Deadline
+from cgcore.mail.sign_in import AccessToken, Credential
 from cgcore.mail.steps import Leg, Step
 from cgcore.mail.transcript import OpenStage
 from cgcore.settings import Network, Settings
-from cgcore.vault.secret import Secret
 
 __all__ = [
     "Choice",
@@ -42,8 +43,9 @@ class Choice:
 class ProbeRequest:
     """One leg to prove. ``timeout`` is the total time in seconds; ``provider`` the id of a known provider, or ``""``.
 
-    ``mail_from`` defaults to ``user`` when that is an address, ``rcpt_to`` to ``mail_from``. Without ``user`` nobody
-    signs in. ``pin`` is the SHA-256 of the accepted certificate, for the pinned modes.
+    ``mail_from`` defaults to ``user`` when that is an address, ``rcpt_to`` to ``mail_from``: see :attr:`sender` and
+    :attr:`recipient`. Without ``user`` nobody signs in. ``pin`` is the SHA-256 of the accepted certificate, for the
+    pinned modes.
     """
 
     leg: Leg
@@ -52,13 +54,23 @@ class ProbeRequest:
     security: Security
     pin: str = ""
     user: str = ""
-    password: Secret | None = None
+    credential: Credential | None = None
     mail_from: str = ""
     rcpt_to: str = ""
     folder: str = ""
     create_folder: bool = False
     timeout: float = 15.0
     provider: str = ""
+
+    @property
+    def sender(self) -> str:
+        """The envelope sender, ``""`` when there is no address to send from."""
+        return self.mail_from or (self.user if is_address(self.user) else "")
+
+    @property
+    def recipient(self) -> str:
+        """The one recipient of a probe, ``""`` when there is none."""
+        return self.rcpt_to or self.sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,8 @@ class TrustedTarget:
     port: int
     ca_file: str = ""
 
+
+_TOKEN = re.compile(r"[\x21-\x7e]+")  # RFC 6749 §A.12, without blanks: no header has room for them
 
 _NEIGHBOURS: Mapping[Leg, Sequence[Choice]] = MappingProxyType(
     {
@@ -87,6 +101,7 @@ class ProbeEnvironment:
     """
 
     resolver: Resolver = system_resolver
+    records: Records = field(default_factory=Records)
     allowed_networks: Sequence[Network] = ()
     trusted_targets: Sequence[TrustedTarget] = ()
     ca_file: str = ""
@@ -112,6 +127,7 @@ def environment_from(settings: Settings, *, trusted_targets: Sequence[TrustedTar
     """Return the environment that the settings describe."""
     return ProbeEnvironment(
         resolver=dns_resolver(settings.dns_server) if settings.dns_server else system_resolver,
+        records=Records(settings.dns_server),
         allowed_networks=settings.mail_allow_private,
         trusted_targets=tuple(trusted_targets),
         ca_file=settings.ssl_cert_file,
@@ -128,14 +144,21 @@ def request_problems(request: ProbeRequest) -> Iterator[FieldProblem]:
         yield problem("security", "pin_format")
     if _has_control(request.user):
         yield problem("user", "control_characters")
-    # A password with & is refused by the page (a rule of the suite), not by the wire: here only what breaks a command.
-    yield from (found for found in check_password(request.password) if found.code == "control_characters")
-    if request.user and not request.password:
-        yield problem("password", "empty")
+    yield from _credential_problems(request)
     yield from check_folder(request.folder)
     for name, address in (("sender", request.mail_from), ("recipient", request.rcpt_to)):
         if address and not is_address(address):
             yield problem(name, "address_syntax", address=address)
+
+
+def _credential_problems(request: ProbeRequest) -> Iterator[FieldProblem]:
+    secret = request.credential.secret if request.credential else None
+    if request.user and not secret:
+        yield problem("password", "empty")
+    elif isinstance(request.credential, AccessToken) and not _TOKEN.fullmatch(request.credential.secret.reveal()):
+        yield problem("password", "control_characters")
+    # A password with & is refused by the page (a rule of the suite), not by the wire: here only what breaks a command.
+    yield from (found for found in check_password(secret) if found.code == "control_characters")
 
 
 def input_step(request: ProbeRequest, stage: OpenStage) -> Step:

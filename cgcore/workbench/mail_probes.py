@@ -17,6 +17,7 @@ from cgcore.mail.account_texts import problem as account_problem
 from cgcore.mail.addresses import is_address
 from cgcore.mail.diagnosis.texts import build_verdict
 from cgcore.mail.request import ProbeEnvironment, ProbeRequest, environment_from
+from cgcore.mail.sign_in import Password
 from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Run, Status, Step, Verdict
 from cgcore.storage.runs import ProbeRunStore
@@ -61,7 +62,7 @@ class MailRequests:
             security=server.security,
             pin=server.pin if leg is Leg.IMAP and server.security.pinned else "",
             user=draft.user,
-            password=password,
+            credential=Password(password),
             folder=draft.sent_folder if leg is Leg.IMAP else "",
             provider=provider.id if provider else "",
             **more,

@@ -17,6 +17,7 @@ import pytest
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.probe import append_copy, probe_imap, probe_smtp, send_message
 from cgcore.mail.request import Choice, ProbeRequest
+from cgcore.mail.sign_in import Password
 from cgcore.mail.steps import Leg, Stage, Status, Step
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
@@ -449,7 +450,7 @@ class TestPostfix:
     ) -> None:
         """Relaying to strangers is denied; the password would be the cure."""
         request = smtp_request(postfix, Security.NONE, "port", user="", mail_from=ANA, rcpt_to="x@otro.example")
-        steps = list(probe_smtp(replace(request, password=Secret("")), loopback_environment(certificates)))
+        steps = list(probe_smtp(replace(request, credential=Password(Secret(""))), loopback_environment(certificates)))
 
         assert deciding(steps) == ("rcpt_to", "relay_denied")
         assert "auth" not in stages(steps)

@@ -13,6 +13,7 @@ import pytest
 from cgcore.mail.account import Security
 from cgcore.mail.network.sockets import Deadline
 from cgcore.mail.request import Choice, ProbeEnvironment
+from cgcore.mail.sign_in import Password
 from cgcore.mail.steps import Leg, Status
 from cgcore.vault.secret import Secret
 from tests.servers.asking import ask_smtp, loopback, smtp_request
@@ -36,9 +37,9 @@ from tests.servers.wire import ScriptedServer
         ({"security": Security.SSL_PINNED}, "invalid_input", "security"),
         ({"user": "ana\r\nQUIT"}, "invalid_input", "user"),
         ({"user": "ana\0@example.com"}, "invalid_input", "user"),
-        ({"password": Secret("uno\r\ndos")}, "invalid_input", "password"),
-        ({"password": Secret("uno\0dos")}, "invalid_input", "password"),
-        ({"password": None}, "invalid_input", "password"),
+        ({"credential": Password(Secret("uno\r\ndos"))}, "invalid_input", "password"),
+        ({"credential": Password(Secret("uno\0dos"))}, "invalid_input", "password"),
+        ({"credential": None}, "invalid_input", "password"),
         ({"folder": "Enviados\r\n"}, "invalid_input", "folder"),
         ({"folder": "Enviados\udcff"}, "invalid_input", "folder"),
         ({"user": "ana\udcff@example.com"}, "invalid_input", "user"),
@@ -73,7 +74,7 @@ def test_a_cleaned_host_is_offered() -> None:
 def test_a_password_with_an_ampersand_may_be_probed(certificates: Certificates) -> None:
     """The suite's rule belongs to the page; the wire takes any character."""
     with smtp_server("friendly", certificates.trusted) as server:
-        request = smtp_request(server.port, Security.STARTTLS, password=Secret("uno&dos"))
+        request = smtp_request(server.port, Security.STARTTLS, credential=Password(Secret("uno&dos")))
         answer = ask_smtp(request, loopback(certificates))
 
     assert answer.key == "bad_credentials"

@@ -14,6 +14,7 @@ from cgcore.mail.diagnosis.texts import build_verdict, verdict_texts
 from cgcore.mail.probe import probe_smtp
 from cgcore.mail.providers import list_providers
 from cgcore.mail.request import Choice
+from cgcore.mail.sign_in import Password
 from cgcore.mail.steps import Leg, Status
 from cgcore.vault.secret import Secret
 from tests.servers.asking import PASSWORD, USER, ask_smtp, loopback, smtp_request
@@ -77,7 +78,7 @@ def test_the_steps_carry_what_the_page_shows(certificates: Certificates) -> None
 def test_without_a_user_nobody_signs_in_and_without_a_sender_nothing_is_addressed(certificates: Certificates) -> None:
     """No auth step at all; the two address steps are skipped."""
     with smtp_server("friendly", certificates.trusted) as server:
-        request = smtp_request(server.port, Security.STARTTLS, user="", password=None)
+        request = smtp_request(server.port, Security.STARTTLS, user="", credential=None)
         answer = ask_smtp(request, loopback(certificates))
 
     assert answer.key == "ok"
@@ -112,9 +113,10 @@ def test_a_user_that_is_no_address_is_no_sender(certificates: Certificates) -> N
 
 
 def test_a_wrong_password_is_tried_once_and_named_as_such(certificates: Certificates) -> None:
-    """One click is one failed log-in, and the password is in no step."""
-    with smtp_server("friendly", certificates.trusted) as server:
-        request = smtp_request(server.port, Security.STARTTLS, password=Secret("S3cr3t-ñ-falsa"))
+    """One click is one failed log-in where PLAIN alone is offered, and the password is in no step."""
+    script = replace(SMTP_CASES["friendly"], extensions=("AUTH PLAIN CRAM-MD5",))
+    with smtp_server(script, certificates.trusted) as server:
+        request = smtp_request(server.port, Security.STARTTLS, credential=Password(Secret("S3cr3t-ñ-falsa")))
         answer = ask_smtp(request, loopback(certificates))
 
     assert answer.key == "bad_credentials"
@@ -130,7 +132,9 @@ def test_odd_passwords_arrive_as_they_are(certificates: Certificates, password: 
     """UTF-8, quotes, backslashes and blanks reach the server untouched and stay out of the steps."""
     script = replace(SMTP_CASES["friendly"], users={"josé@example.com": password})
     with smtp_server(script, certificates.trusted) as server:
-        request = smtp_request(server.port, Security.STARTTLS, user="josé@example.com", password=Secret(password))
+        request = smtp_request(
+            server.port, Security.STARTTLS, user="josé@example.com", credential=Password(Secret(password))
+        )
         answer = ask_smtp(replace(request, mail_from="ana@example.com"), loopback(certificates))
 
     assert answer.step("auth").status is Status.OK
@@ -207,7 +211,7 @@ def test_ehlo_unknown_falls_back_to_helo(certificates: Certificates) -> None:
     """An old server without extensions can still be talked to, just not signed in at."""
     script = SmtpScript(replies={"ehlo": b"502 5.5.1 not implemented"})
     with smtp_server(script) as server:
-        answer = ask_smtp(smtp_request(server.port, Security.NONE, user="", password=None), loopback(certificates))
+        answer = ask_smtp(smtp_request(server.port, Security.NONE, user="", credential=None), loopback(certificates))
 
     assert answer.key == "ok"
     assert server.heard("helo")
@@ -281,7 +285,7 @@ def test_a_demand_for_encryption_at_mail_from_brings_the_proven_cure(certificate
     """530 at MAIL FROM in clear: STARTTLS on this port was tried and works."""
     script = SmtpScript(replies={"mail_from": b"530 5.7.0 Must issue a STARTTLS command first"})
     with smtp_server(script, certificates.trusted) as server:
-        request = smtp_request(server.port, Security.NONE, user="", password=None, mail_from="ana@example.com")
+        request = smtp_request(server.port, Security.NONE, user="", credential=None, mail_from="ana@example.com")
         answer = ask_smtp(request, loopback(certificates))
 
     assert (answer.last.stage, answer.key) == ("mail_from", "encryption_required")
@@ -293,7 +297,7 @@ def test_the_other_form_of_the_user_name_is_tried_once_where_the_provider_is_kno
 ) -> None:
     """Two log-ins at most; the form that worked is a patch, and the step stays an error."""
     provider = next(found for found in list_providers() if found.username_form == "local_part")
-    script = replace(SMTP_CASES["friendly"], users={"ana": PASSWORD})
+    script = replace(SMTP_CASES["friendly"], extensions=("AUTH PLAIN",), users={"ana": PASSWORD})
     with smtp_server(script, certificates.trusted) as server:
         known = ask_smtp(smtp_request(server.port, Security.STARTTLS, provider=provider.id), loopback(certificates))
         tries = sum(line.startswith(b"AUTH") for line in server.lines)
@@ -321,7 +325,7 @@ def test_after_a_reply_about_the_rate_nothing_more_is_tried(certificates: Certif
 def test_a_password_that_is_no_text_is_explained(certificates: Certificates) -> None:
     """Bytes that are no UTF-8 reach us as lone surrogates: no exception, and nothing of them is shown."""
     with smtp_server("friendly", certificates.trusted) as server:
-        request = smtp_request(server.port, Security.STARTTLS, password=Secret("S3cr3t\udcff"))
+        request = smtp_request(server.port, Security.STARTTLS, credential=Password(Secret("S3cr3t\udcff")))
         answer = ask_smtp(request, loopback(certificates))
 
     assert (answer.last.stage, answer.key) == ("auth", "credentials_charset")
@@ -343,8 +347,9 @@ def test_blanks_in_a_refused_password_are_pointed_out(
     certificates: Certificates, password: str, code: str, hint: str
 ) -> None:
     """They are sent as typed, once; only the refusal makes them worth a word, which holds nothing of the password."""
-    with smtp_server("friendly", certificates.trusted) as server:
-        request = smtp_request(server.port, Security.STARTTLS, password=Secret(password))
+    script = replace(SMTP_CASES["friendly"], extensions=("AUTH PLAIN",))
+    with smtp_server(script, certificates.trusted) as server:
+        request = smtp_request(server.port, Security.STARTTLS, credential=Password(Secret(password)))
         answer = ask_smtp(request, loopback(certificates))
     _title, fix = verdict_texts(build_verdict(answer.steps, total_ms=0))
 

@@ -69,7 +69,7 @@ def test_bytes_looked_at_in_clear_are_gone_after_the_handshake(certificates: Cer
             assert connection.channel is not None
             connection.channel.unread(b"220 injected\r\n")
             step = connection.secure()
-            first = connection.channel.makefile().readline()
+            first = connection.channel.read_line()
 
     assert step.key == ""
     assert first == b"220 mail.test ESMTP ready\r\n"
@@ -208,7 +208,7 @@ def test_the_authority_of_a_trusted_target_counts_for_it_alone(certificates: Cer
 
 def test_credentials_need_tls_even_if_a_stage_were_skipped(certificates: Certificates) -> None:
     """The last lock before AUTH: an encrypted mode on a plain socket sends nothing."""
-    from cgcore.mail.smtp.auth import sign_in
+    from cgcore.mail.sign_in import SignIn
     from cgcore.mail.smtp.client import SmtpClient
     from cgcore.mail.steps import Stage
 
@@ -218,10 +218,10 @@ def test_credentials_need_tls_even_if_a_stage_were_skipped(certificates: Certifi
             list(connection.open())
             assert connection.channel is not None
             client = SmtpClient(connection.channel, "[127.0.0.1]")
-            client.greeting()
+            client.read_reply()
             client.hello("[127.0.0.1]")
             connection.request = smtp_request(server.port, Security.STARTTLS)
-            step = sign_in(connection, client, connection.trace.begin(Stage.AUTH))
+            step = SignIn(connection, client).run(connection.trace.begin(Stage.AUTH))
 
     assert step.key == "encryption_required"
     assert not server.heard("AUTH")

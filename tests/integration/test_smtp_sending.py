@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cgcore.mail.account import Security
+from cgcore.mail.connection import Timeouts
 from cgcore.mail.message import build_test_message
 from cgcore.mail.probe import send_message
 from cgcore.mail.smtp.client import queue_id
@@ -72,8 +73,8 @@ def test_a_connection_lost_after_the_final_dot_is_not_known_to_have_failed(
 ) -> None:
     """Only a person may repeat it; nothing is sent a second time."""
     with smtp_server(case, certificates.trusted) as server:
-        request = smtp_request(server.port, Security.STARTTLS, timeout=2.0)
-        answer = send_by_smtp(RAW, request, loopback(certificates))
+        request = smtp_request(server.port, Security.STARTTLS)
+        answer = send_by_smtp(RAW, request, loopback(certificates), timeouts=Timeouts(final=1.0))
 
     assert (answer.last.stage, answer.key) == ("final", "delivery_unknown")
     assert answer.last.retry == "never"

@@ -11,6 +11,7 @@ from cgcore.mail.account import Security
 from cgcore.mail.diagnosis.texts import build_verdict
 from cgcore.mail.probe import probe_smtp, send_message
 from cgcore.mail.request import ProbeEnvironment, ProbeRequest
+from cgcore.mail.sign_in import Password
 from cgcore.mail.steps import Leg, Status, Step
 from cgcore.vault.secret import Secret
 from tests.servers.certificates import Certificates
@@ -32,7 +33,7 @@ class Answer:
     @property
     def stages(self) -> list[str]:
         """The stages in the order in which they came."""
-        return [step.stage.value for step in self.steps]
+        return [str(step.stage) for step in self.steps]
 
     @property
     def last(self) -> Step:
@@ -61,7 +62,7 @@ def loopback(certificates: Certificates, **more: Any) -> ProbeEnvironment:
 
 def smtp_request(port: int, security: Security, **more: Any) -> ProbeRequest:
     """Return a request to sign in at ``127.0.0.1:port``."""
-    values: dict[str, Any] = {"host": "127.0.0.1", "user": USER, "password": Secret(PASSWORD), **more}
+    values: dict[str, Any] = {"host": "127.0.0.1", "user": USER, "credential": Password(Secret(PASSWORD)), **more}
     return ProbeRequest(Leg.SMTP, port=port, security=security, **values)
 
 

@@ -13,6 +13,7 @@ from typing import Self
 
 from tests.servers.certificates import Certificate
 from tests.servers.daemon import Daemon, free_ports, mail_owner, make_folder, remove
+from tests.servers.tokens import TokenIssuer
 
 __all__ = ["USERS", "Dovecot", "Layout", "dovecot_installed"]
 
@@ -33,6 +34,8 @@ class Layout:
     ``prefix`` is the namespace prefix (``INBOX.`` as on Courier and cPanel), ``sent`` the folder flagged ``\\Sent``
     (empty: none is), ``folders`` are made beside it at the first log-in, ``capability`` is a complete
     replacement of the capability line (empty: Dovecot's own), ``plain_login`` allows passwords outside TLS.
+    ``mechanisms`` are those of SASL; with ``xoauth2`` or ``oauthbearer`` among them the server takes the tokens that
+    :attr:`Dovecot.issuer` signs.
     """
 
     prefix: str = ""
@@ -42,6 +45,7 @@ class Layout:
     capability: str = ""
     plain_login: bool = True
     tls: bool = True
+    mechanisms: str = "plain login"
     listen: str = "127.0.0.1"
 
 
@@ -64,6 +68,7 @@ class Dovecot:
         self.port, self.tls_port = free_ports(2)
         self.certificate = certificate
         self.auth_socket = self.folder / "auth" / "client"
+        self.issuer = TokenIssuer()
         self._log = self.folder / "log"
 
     def mail_dir(self, user: str) -> Path:
@@ -135,7 +140,8 @@ ssl = {"yes" if layout.tls else "no"}
 {f"ssl_key = <{self.certificate.key}" if self.certificate else ""}
 disable_plaintext_auth = {"no" if layout.plain_login else "yes"}
 login_trusted_networks =
-auth_mechanisms = plain login
+auth_mechanisms = {layout.mechanisms}
+{self._token_passdb()}
 auth_username_chars =
 auth_failure_delay = 0
 {f"imap_capability = {layout.capability}" if layout.capability else ""}
@@ -196,6 +202,18 @@ service auth {{
   }}
 }}
 """
+
+    def _token_passdb(self) -> str:
+        if "oauth" not in self.layout.mechanisms:
+            return ""
+        self.issuer.write_key(self.folder / "keys")
+        (self.folder / "tokens.conf").write_text(
+            "introspection_mode = local\n"
+            f"local_validation_key_dict = fs:posix:prefix={self.folder}/keys/\n"
+            f"username_attribute = email\nissuers = {self.issuer.url}\nscope = mail\n"
+        )
+        driver = f"driver = oauth2\n  mechanisms = xoauth2 oauthbearer\n  args = {self.folder}/tokens.conf"
+        return f"passdb {{\n  {driver}\n}}"
 
     def _mailboxes(self) -> str:
         flagged = self.layout.sent

@@ -8,6 +8,7 @@ from typing import Any
 
 from cgcore.mail.account import Security
 from cgcore.mail.request import Choice, ProbeEnvironment, ProbeRequest
+from cgcore.mail.sign_in import Password
 from cgcore.mail.steps import Leg, Stage, Status, Step
 from cgcore.vault.secret import Secret
 from tests.servers.certificates import Certificates
@@ -34,13 +35,18 @@ def imap_request(port: int, security: Security = Security.STARTTLS, **fields: An
     """Return a request of ana@example.com to ``localhost``; ``fields`` override."""
     user = fields.setdefault("user", ANA)
     password = fields.pop("password", USERS.get(user, USERS[ANA]))
-    values: dict[str, Any] = {"host": "localhost", "timeout": 10.0, "password": Secret(password), **fields}
+    values: dict[str, Any] = {
+        "host": "localhost",
+        "timeout": 10.0,
+        "credential": Password(Secret(password)),
+        **fields,
+    }
     return ProbeRequest(leg=Leg.IMAP, port=port, security=security, **values)
 
 
 def stages(steps: Iterable[Step]) -> list[str]:
     """Return the stages by name, in order."""
-    return [step.stage.value for step in steps]
+    return [str(step.stage) for step in steps]
 
 
 def step_of(steps: Iterable[Step], stage: Stage) -> Step:
@@ -51,7 +57,7 @@ def step_of(steps: Iterable[Step], stage: Stage) -> Step:
 
 def deciding(steps: Iterable[Step]) -> tuple[str, str]:
     """Return stage and key of the first error, ``("", "")`` when there is none."""
-    return next(((step.stage.value, step.key) for step in steps if step.status is Status.ERROR), ("", ""))
+    return next(((str(step.stage), step.key) for step in steps if step.status is Status.ERROR), ("", ""))
 
 
 def shown_text(steps: Iterable[Step]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,10 @@ _LITERAL = re.compile(rb"\{(\d+)(\+?)\}$")
 
 
 def _nothing() -> Mapping[str, bytes]:
+    return {}
+
+
+def _no_tokens() -> Mapping[str, str]:
     return {}
 
 
@@ -47,6 +52,8 @@ class ImapScript:
     replies: Mapping[str, bytes] = field(default_factory=_nothing)
     untagged: Mapping[str, bytes] = field(default_factory=_nothing)
     users: Mapping[str, str] = field(default_factory=lambda: {"ana@example.com": "correcto-Caballo.9"})
+    tokens: Mapping[str, str] = field(default_factory=_no_tokens)
+    token_refusal: bytes = b'{"status":"401","schemes":"bearer","scope":"mail"}'
     namespace: bytes = b'(("" "/")) NIL NIL'
     listing: tuple[bytes, ...] = (
         rb'(\HasNoChildren) "/" INBOX',
@@ -132,16 +139,40 @@ class _Session:
 
     def _on_authenticate(self) -> None:
         words = self._rest.split(b" ")
-        if words[1].upper() != b"PLAIN":
+        mechanism = words[1].upper().decode("latin-1")
+        if f"AUTH={mechanism}" not in self._names().split():
             self._reply("AUTHENTICATE", b"NO [CANNOT] Unsupported mechanism")
-            return
-        if len(words) > 2:
-            token = words[2]
+        elif mechanism in ("XOAUTH2", "OAUTHBEARER"):
+            self._judge_token(base64.b64decode(self._first(words) + b"==").decode())
+        elif mechanism == "PLAIN":
+            parts = base64.b64decode(self._first(words) + b"==").split(b"\0")
+            self._judge("AUTHENTICATE", tuple(part.decode("utf-8", "replace") for part in parts[1:3]))
+        elif mechanism == "LOGIN":
+            asked = [base64.b64decode(self._ask(prompt)).decode() for prompt in (b"Username:", b"Password:")]
+            self._judge("AUTHENTICATE", tuple(asked))
         else:
-            self._wire.send(b"+ \r\n")
-            token = self._wire.read_line()
-        parts = base64.b64decode(token + b"==").split(b"\0")
-        self._judge("AUTHENTICATE", tuple(part.decode("utf-8", "replace") for part in parts[1:3]))
+            challenge = b"<1896.697170952@mail.test>"
+            name, _, digest = base64.b64decode(self._ask(challenge)).decode().rpartition(" ")
+            secret = self._script.users.get(name, "")
+            right = hmac.new(secret.encode(), challenge, "md5").hexdigest()
+            self._judge("AUTHENTICATE", (name, secret if digest == right else ""))
+
+    def _first(self, words: list[bytes]) -> bytes:
+        return words[2] if len(words) > 2 else self._ask(b"")
+
+    def _ask(self, challenge: bytes) -> bytes:
+        self._wire.send(b"+ " + base64.b64encode(challenge) + b"\r\n")
+        return self._wire.read_line()
+
+    def _judge_token(self, said: str) -> None:
+        user = re.search(r"(?:user|a)=([^\x01,]*)", said)
+        token = re.search(r"auth=Bearer ([^\x01]*)", said)
+        if ((user[1] if user else ""), (token[1] if token else "")) in self._script.tokens.items():
+            self._reply("AUTHENTICATE", b"OK Logged in")
+        elif self._ask(self._script.token_refusal) == b"*":
+            self._tagged(b"BAD Authentication aborted by client.")
+        else:
+            self._reply("AUTHENTICATE", b"NO [AUTHENTICATIONFAILED] Authentication failed.")
 
     def _on_login(self) -> None:
         given = [_unquoted(word) for word in re.findall(rb'"(?:[^"\\]|\\.)*"|\S+', self._rest)[1:3]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -20,6 +22,14 @@ def _nothing() -> Mapping[str, bytes]:
     return {}
 
 
+def _nothing_yet() -> Mapping[str, str]:
+    return {}
+
+
+def _no_words() -> Mapping[bytes, bytes]:
+    return {}
+
+
 @dataclass(frozen=True)
 class SmtpScript:
     """The conversation of one server; call it with a wire to play it.
@@ -27,7 +37,10 @@ class SmtpScript:
     ``replies`` maps a stage (``ehlo, ehlo_tls, starttls, auth, mail_from, rcpt_to, data, final, rset, quit``) to the
     whole reply in place of the friendly one, without line end, or to :data:`CLOSE` or :data:`HOLD`.
     ``injected`` travels in the same segment behind the reply to STARTTLS. ``extensions_tls`` are those inside TLS
-    (``None``: the same). ``users`` may sign in with PLAIN or LOGIN; an empty map takes anybody.
+    (``None``: the same). ``users`` may sign in with PLAIN, LOGIN or CRAM-MD5; an empty map takes anybody. ``tokens``
+    are the access tokens of users; another one is told by ``token_refusal``. ``auth PLAIN`` and
+    the like in ``replies`` are the verdict after one mechanism. ``refused`` are the replies to single recipients,
+    ``unless`` those to a MAIL that holds certain words.
     """
 
     greeting: bytes = b"220 mail.test ESMTP ready"
@@ -37,6 +50,10 @@ class SmtpScript:
     injected: bytes = b""
     replies: Mapping[str, bytes] = field(default_factory=_nothing)
     users: Mapping[str, str] = field(default_factory=lambda: {"ana@example.com": "correcto-Caballo.9"})
+    tokens: Mapping[str, str] = field(default_factory=_nothing_yet)
+    refused: Mapping[str, bytes] = field(default_factory=_nothing)
+    unless: Mapping[bytes, bytes] = field(default_factory=_no_words)
+    token_refusal: bytes = b'{"status":"401","schemes":"Bearer","scope":"https://mail.test/"}'
 
     def __call__(self, wire: Wire) -> None:
         """Play the script to one client."""
@@ -95,16 +112,42 @@ class _Session:
 
     def _on_auth(self) -> None:
         words = self._line.split(b" ")
-        mechanism = words[1].upper() if len(words) > 1 else b""
-        given = self._plain(words) if mechanism == b"PLAIN" else self._login(words) if mechanism == b"LOGIN" else None
-        if given is None and mechanism == b"XOAUTH2":
-            self._stage("auth", b"235 2.7.0 Accepted")
-        elif given is None:
+        mechanism = words[1].upper().decode("latin-1") if len(words) > 1 else ""
+        play = {"PLAIN": self._plain, "LOGIN": self._login, "CRAM-MD5": self._cram_md5}.get(mechanism)
+        if mechanism in ("XOAUTH2", "OAUTHBEARER"):
+            self._judge(mechanism, self._token(words))
+        elif play is None:
             self._stage("auth", b"504 5.5.4 Unrecognised mechanism")
-        elif not self._script.users or given in self._script.users.items():
-            self._stage("auth", b"235 2.7.0 Authentication successful")
         else:
-            self._stage("auth", b"535 5.7.8 Authentication credentials invalid")
+            self._judge(mechanism, play(words))
+
+    def _judge(self, mechanism: str, given: tuple[str, str] | None) -> None:
+        script = self._script
+        known = script.tokens if mechanism in ("XOAUTH2", "OAUTHBEARER") else script.users
+        right = given is not None and (not known or given in known.items())
+        friendly = b"235 2.7.0 Authentication successful" if right else b"535 5.7.8 Authentication credentials invalid"
+        self._stage(f"auth {mechanism}" if f"auth {mechanism}" in script.replies else "auth", friendly)
+
+    def _token(self, words: list[bytes]) -> tuple[str, str] | None:
+        """Return user and token; a token that is not known is told by a challenge, which wants an answer."""
+        said = base64.b64decode((words[2] if len(words) > 2 else self._ask(b"334 ")) + b"==").decode()
+        user = re.search(r"(?:user|a)=([^\x01,]*)", said)
+        token = re.search(r"auth=Bearer ([^\x01]*)", said)
+        given = (user[1] if user else "", token[1] if token else "")
+        if given in self._script.tokens.items():
+            return given
+        answer = self._ask(b"334 " + base64.b64encode(self._script.token_refusal))
+        if answer == b"*":
+            self._answer(b"501 5.7.0 Authentication aborted")
+            raise Closed
+        return None
+
+    def _cram_md5(self, words: list[bytes]) -> tuple[str, str] | None:
+        del words
+        challenge = b"<1896.697170952@mail.test>"
+        name, _, digest = base64.b64decode(self._ask(b"334 " + base64.b64encode(challenge))).decode().rpartition(" ")
+        right = hmac.new(self._script.users.get(name, "").encode(), challenge, "md5").hexdigest()
+        return (name, self._script.users.get(name, "")) if digest == right else None
 
     def _plain(self, words: list[bytes]) -> tuple[str, str]:
         token = words[2] if len(words) > 2 else self._ask(b"334 ")
@@ -120,10 +163,13 @@ class _Session:
         return self._wire.read_line()
 
     def _on_mail(self) -> None:
-        self._stage("mail_from", b"250 2.1.0 Ok")
+        refusal = next((reply for words, reply in self._script.unless.items() if words in self._line), b"")
+        self._stage("mail_from", refusal or b"250 2.1.0 Ok")
 
     def _on_rcpt(self) -> None:
-        self._stage("rcpt_to", b"250 2.1.5 Ok")
+        found = re.search(rb"<(.*?)>", self._line)
+        address = found[1].decode() if found else ""
+        self._stage("rcpt_to", self._script.refused.get(address, b"250 2.1.5 Ok"))
 
     def _on_data(self) -> None:
         if not self._stage("data", b"354 End data with <CR><LF>.<CR><LF>"):

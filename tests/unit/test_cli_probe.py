@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from cgcore.mail.request import ProbeEnvironment, ProbeRequest
 from cgcore.mail.steps import Step
 from tests.servers.asking import PASSWORD, USER
 from tests.servers.certificates import Certificates
-from tests.servers.scripted import imap_server, smtp_server
+from tests.servers.scripted import SMTP_CASES, imap_server, smtp_server
 
 
 def run(*arguments: str, password: str = PASSWORD, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -77,6 +78,21 @@ def test_a_failure_exits_1_and_names_its_key(certificates: Certificates) -> None
     assert verdict["title"]
     assert "{" not in verdict["title"] + verdict["fix"]
     assert "S3cr3t" not in done.stdout + done.stderr
+
+
+def test_an_access_token_comes_by_standard_input_too(certificates: Certificates) -> None:
+    """``--token-stdin`` signs in with a token, and it is nowhere; the two kinds of secret exclude each other."""
+    script = replace(SMTP_CASES["friendly"], extensions=("AUTH PLAIN XOAUTH2",), tokens={USER: "ya29.S3cr3t"})
+    with smtp_server(script, certificates.trusted) as server:
+        given = ["--token-stdin" if word == "--password-stdin" else word for word in ask(server.port, "--json")]
+        done = run(*given, password="ya29.S3cr3t", **trusting(certificates))
+        both = run(*given, "--password-stdin", password="ya29.S3cr3t", **trusting(certificates))
+    (auth,) = [step for step in lines(done) if step.get("stage") == "auth"]
+
+    assert done.returncode == 0
+    assert auth["details"]["mechanism"] == "XOAUTH2"
+    assert "ya29.S3cr3t" not in done.stdout + done.stderr
+    assert (both.returncode, both.stdout) == (2, "")
 
 
 def test_a_warning_is_the_verdict_and_still_proven(certificates: Certificates) -> None:

@@ -108,4 +108,4 @@ def test_what_was_looked_at_is_read_again() -> None:
         theirs.sendall(b"220 hello\r\n250 more\r\n")
         channel.unread(channel.recv(5))
 
-        assert channel.makefile().readline() == b"220 hello\r\n"
+        assert channel.read_line() == b"220 hello\r\n"

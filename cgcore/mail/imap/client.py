@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import Any
 
 from cgcore.mail.imap.folders import quote_string
-from cgcore.mail.network.sockets import MAX_LINE, Channel, FloodError
+from cgcore.mail.network.sockets import Channel, FloodError
+from cgcore.mail.sign_in import Exchange, decode_challenge
 from cgcore.mail.steps import Step
 from cgcore.mail.transcript import OpenStage
 
@@ -23,7 +24,6 @@ __all__ = [
     "Row",
     "capability_names",
     "numbers",
-    "refused",
     "response_code",
     "without_referral",
 ]
@@ -31,6 +31,8 @@ __all__ = [
 _TAGGED = re.compile(rb"[A-P]+\d+ ((?:OK|NO|BAD)\b.*)", re.DOTALL)
 _STATUS_ROW = re.compile(rb"\* (?:NO|BAD|BYE)\b", re.IGNORECASE)
 _MAX_LITERAL = 1024 * 1024
+_OPENING = 8192  # of base64 in one line; Dovecot hangs up without a word on 12,500
+_ROUNDS = 4  # challenges of one exchange: no mechanism of ours has more than two
 _PARSING = (ValueError, LookupError, TypeError)  # what imaplib trips over in lines that no honest server sends
 _REFERRAL = re.compile(rb"\[REFERRAL [^\]]*\]?", re.IGNORECASE)
 
@@ -71,22 +73,48 @@ class ImapReply:
         """Whether the command was carried out."""
         return self.outcome is Outcome.OK
 
+    @property
+    def accepted(self) -> bool:
+        """Whether it ends a sign-in well."""
+        return self.ok
+
+    @property
+    def mechanism_refused(self) -> bool:
+        """Whether the server did not understand the way of signing in: it has judged nothing (RFC 9051 §7.1.3)."""
+        return self.outcome is Outcome.BAD
+
+    @property
+    def credential_refused(self) -> bool:
+        """Whether it is the plain no to a credential."""
+        return self.outcome is Outcome.NO
+
+    def refusal(self, stage: OpenStage, **details: Any) -> Step:
+        """Return the step of a command that was not carried out: by the words, or by what cut them short."""
+        if self.outcome is Outcome.NONSENSE:
+            return stage.fail("protocol_error", **details)
+        if self.error is not None:
+            return stage.broken(self.error, **details)
+        return stage.refused(self.words, **details)
+
     def lines(self, name: str) -> Sequence[bytes]:
         """Return the untagged rows of that name which hold no literal."""
         return [row for row in self.rows.get(name, ()) if isinstance(row, bytes)]
 
 
 class ImapClient:
-    """One connection to an IMAP server, over imaplib. Nothing here raises for what a server does."""
+    """One connection to an IMAP server, over imaplib. Nothing here raises for what a server does.
+
+    ``capabilities`` are the last ones told, in capitals.
+    """
 
     def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+        self.capabilities: frozenset[str] = frozenset()
         self.greeting = ImapReply(Outcome.LOST)
         self.preauthenticated = False
         try:
             self._wire = _Wire(channel)
         except imaplib.IMAP4.error as error:
-            self.greeting = _farewell(error)
+            self.greeting = _refused_greeting(error)
         except OSError as error:
             self.greeting = ImapReply(Outcome.LOST, error=error)
         except _PARSING:
@@ -102,19 +130,45 @@ class ImapClient:
         reply = self._exchange(lambda: self._wire.xatom(name, *arguments))  # pyright: ignore[reportArgumentType]
         if reply.ok and name in ("SELECT", "EXAMINE"):
             self._wire.state = "SELECTED"
-        elif reply.ok and name in ("AUTHENTICATE", "LOGIN"):
-            self._wire.state = "AUTH"
         return reply
 
-    def authenticate(self, mechanism: str, message: bytes, *, at_once: bool) -> ImapReply:
-        """Sign in with one SASL message; ``at_once`` sends it with the command (SASL-IR, RFC 4959)."""
-        if at_once:
-            return self.command("AUTHENTICATE", mechanism.encode(), base64.b64encode(message))
-        answers = iter([message])
-        # A second challenge is answered by «*»: the password goes out once (RFC 9051 §6.2.2).
-        return self._exchange(
-            lambda: self._wire.authenticate(mechanism, lambda _: next(answers, None)), may_continue=True
-        )
+    @property
+    def mechanisms(self) -> Sequence[str]:
+        """The SASL mechanisms that the server announces, in capitals."""
+        return [name.removeprefix("AUTH=") for name in sorted(self.capabilities) if name.startswith("AUTH=")]
+
+    @property
+    def login_command(self) -> bool:
+        """Whether LOGIN may be sent: it needs no announcement, but can be forbidden (RFC 9051 §6.2.3)."""
+        return "LOGINDISABLED" not in self.capabilities
+
+    @property
+    def sign_in_needs_tls(self) -> bool:
+        """Whether the server takes no password in clear."""
+        return not self.login_command
+
+    def authenticate(self, exchange: Exchange) -> ImapReply:
+        """Carry one SASL exchange out, LOGIN by the command of that name where it may be sent.
+
+        The opening goes out with the command where the server takes it so (SASL-IR, RFC 4959) and it is no longer than
+        what servers read in one line.
+        """
+        if exchange.mechanism == "LOGIN" and self.login_command:
+            user, password = exchange.answer(b""), exchange.answer(b"")
+            return self._signed_in(self.command("LOGIN", quote_string(user or b""), quote_string(password or b"")))
+        arguments: list[Any] = [exchange.mechanism.encode()]
+        opening = base64.b64encode(exchange.opening) if exchange.opening is not None else b""
+        if opening and "SASL-IR" in self.capabilities and len(opening) <= _OPENING:
+            exchange.opened()
+            arguments.append(opening)
+        self._wire.answer_with(exchange.answer)
+        return self._signed_in(self._exchange(lambda: self._wire.xatom("AUTHENTICATE", *arguments), may_continue=True))
+
+    def _signed_in(self, reply: ImapReply) -> ImapReply:
+        if reply.ok:
+            self._wire.state = "AUTH"
+            self.capabilities = capability_names(reply.lines("CAPABILITY")) or self.capabilities
+        return reply
 
     def append(self, folder: bytes, message: bytes, *, when: datetime, at_once: bool) -> ImapReply:
         """Store a message as read; ``at_once`` sends it without waiting to be asked (LITERAL+, RFC 7888)."""
@@ -125,10 +179,6 @@ class ImapClient:
             return self._exchange(lambda: self._wire.xatom("APPEND", *arguments))
         self._wire.literal = message  # pyright: ignore[reportAttributeAccessIssue]
         return self._exchange(lambda: self._wire.xatom("APPEND", *arguments), may_continue=True)
-
-    def restart(self) -> None:
-        """Forget everything that was received: the connection has just been encrypted."""
-        self._wire.reader = self._channel.makefile()
 
     def _exchange(self, run: Callable[[], object], *, may_continue: bool = False) -> ImapReply:
         wire = self._wire
@@ -181,15 +231,6 @@ def without_referral(words: bytes) -> bytes:
     return _REFERRAL.sub(b"[REFERRAL]", words)
 
 
-def refused(stage: OpenStage, reply: ImapReply, **details: Any) -> Step:
-    """Return the step of a command that was not carried out: by the server's words, or by what cut them short."""
-    if reply.outcome is Outcome.NONSENSE:
-        return stage.fail("protocol_error", **details)
-    if reply.error is not None:
-        return stage.broken(reply.error, **details)
-    return stage.refused(reply.words, **details)
-
-
 class _Wire(imaplib.IMAP4):
     """imaplib on a channel of ours: one deadline, bounded lines and literals, the greeting alone, errors as they are.
 
@@ -199,7 +240,6 @@ class _Wire(imaplib.IMAP4):
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self.reader = channel.makefile()
         self.status_rows: list[bytes] = []
         self.tagged = b""
         self.may_continue = False
@@ -215,12 +255,10 @@ class _Wire(imaplib.IMAP4):
     def read(self, size: int) -> bytes:
         if size > _MAX_LITERAL:
             raise FloodError("a literal without end")
-        return self.reader.read(size)
+        return self.channel.read_exactly(size)
 
     def readline(self) -> bytes:
-        line = self.reader.readline(MAX_LINE + 1)
-        if len(line) > MAX_LINE:
-            raise FloodError("a line without end")
+        line = self.channel.read_line()
         if not line.endswith(b"\n"):  # half a line says nothing
             raise ConnectionResetError("the server closed the connection")
         if line.startswith(b"+") and not self.may_continue:
@@ -230,7 +268,13 @@ class _Wire(imaplib.IMAP4):
         found = _TAGGED.match(line.rstrip(b"\r\n"))
         if found is not None:
             self.tagged = found[1]
-        return line
+        # GNU mailutils ends some of its lines with a bare LF; imaplib takes that for the end of the connection.
+        return line[:-1].removesuffix(b"\r") + b"\r\n"
+
+    def answer_with(self, answer: Callable[[bytes], bytes | None]) -> None:
+        """Let ``answer`` reply to the challenges of the next command; ``None`` cancels it (RFC 9051 §6.2.2)."""
+
+        self.literal = _Answers(answer).reply  # type: ignore[assignment]
 
     def send(self, data: bytes) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Send everything before the deadline."""
@@ -240,7 +284,20 @@ class _Wire(imaplib.IMAP4):
         """Leave the channel to its owner."""
 
 
-def _farewell(error: imaplib.IMAP4.error) -> ImapReply:
+class _Answers:
+    """What imaplib takes for an answer to continuation requests: only a bound method is asked again each time."""
+
+    def __init__(self, answer: Callable[[bytes], bytes | None]) -> None:
+        self._answer = answer
+        self._left = _ROUNDS
+
+    def reply(self, challenge: bytes | None) -> bytes:
+        self._left -= 1
+        said = self._answer(decode_challenge((challenge or b"").strip())) if self._left >= 0 else None
+        return b"*" if said is None else base64.b64encode(said)
+
+
+def _refused_greeting(error: imaplib.IMAP4.error) -> ImapReply:
     """Return the reply for a greeting that is none: imaplib puts a BYE into its error as bytes."""
     words: object = error.args[0] if error.args else b""
     if isinstance(words, bytes) and _STATUS_ROW.match(words):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from typing import Any
 
 from cgcore.mail.diagnosis.catalogue import build_diagnosis
 from cgcore.mail.diagnosis.texts import trial_message
-from cgcore.mail.imap.client import ImapReply, Outcome, numbers, refused, response_code
+from cgcore.mail.imap.client import ImapReply, Outcome, response_code
 from cgcore.mail.imap.folders import (
     Folder,
     choose_sent,
@@ -29,7 +28,7 @@ from cgcore.mail.providers import find_provider
 from cgcore.mail.steps import Stage, Status, Step
 from cgcore.mail.transcript import OpenStage
 
-__all__ = ["MailboxTrial", "store_copy", "try_folder"]
+__all__ = ["MailboxTrial", "try_folder"]
 
 _SHOWN_FOLDERS = 500
 
@@ -62,7 +61,7 @@ class MailboxTrial:
             yield self._begin(Stage.APPEND).skipped()
 
     def _begin(self, stage: Stage) -> OpenStage:
-        return self._session.trace.begin(stage)
+        return self._session.connection.begin(stage)
 
     def _namespace(self) -> Step:
         stage = self._begin(Stage.NAMESPACE)
@@ -71,7 +70,7 @@ class MailboxTrial:
         reply = self._client.command("NAMESPACE")
         if not reply.ok:
             # Good to know, but LIST tells as much: no reason to stop, unless the connection is gone.
-            return refused(stage, reply) if reply.outcome in (Outcome.LOST, Outcome.BYE) else stage.note(reply.words)
+            return reply.refusal(stage) if reply.outcome in (Outcome.LOST, Outcome.BYE) else stage.note(reply.words)
         self._prefix, self._delimiter = parse_namespace(reply.lines("NAMESPACE"))
         return stage.ok(reply.words, prefix=self._prefix, delimiter=self._delimiter)
 
@@ -87,7 +86,7 @@ class MailboxTrial:
             command = "XLIST" if "XLIST" in self._session.capabilities else "LIST"
             reply = self._client.command(command, *everything)
         if not reply.ok:
-            return refused(stage, reply)
+            return reply.refusal(stage)
         self._folders = parse_folders(reply.rows.get(command, ()))
         return stage.ok(reply.words, **self._offer())
 
@@ -116,7 +115,7 @@ class MailboxTrial:
         reply = self._open(folder or unlisted(typed))
         if reply.ok:
             return self._opened(stage, folder or unlisted(typed), reply)
-        step = refused(stage, reply, folder=typed)
+        step = reply.refusal(stage, folder=typed)
         gone = step.key == "folder_missing" or (reply.outcome is Outcome.NO and step.key == "unclassified")
         return self._missing(stage, reply) if gone and folder is None else step
 
@@ -151,24 +150,14 @@ class MailboxTrial:
         folder = find_folder(self._folders, name) or unlisted(name)
         reply = self._client.command("CREATE", quote_string(folder.wire))
         if not reply.ok and response_code(reply.words, "ALREADYEXISTS") is None:
-            return refused(stage, reply, folder=name)
+            return reply.refusal(stage, folder=name)
         subscribed = self._client.command("SUBSCRIBE", quote_string(folder.wire)).ok
         selected = self._open(folder)
         if not selected.ok:
-            return refused(stage, selected, folder=name)
+            return selected.refusal(stage, folder=name)
         self._folder = folder
         patch = {"folder": name} if name != self._request.folder else {}
         return replace(stage.ok(reply.words, folder=name, subscribed=subscribed), patch=patch)
-
-
-_LINE_END = re.compile(rb"\r\n|\r|\n")
-_SMALL = 4096  # what LITERAL- lets go out unasked (RFC 7888 §5); more is sent only once the server has said yes
-
-
-def store_copy(session: ImapSession, raw_message: bytes) -> Step:
-    """Store the copy of a sent message in the folder of the request and return the append step."""
-    message = _LINE_END.sub(b"\r\n", raw_message)
-    return _store(session, unlisted(session.request.folder), message, datetime.now(UTC))
 
 
 def try_folder(session: ImapSession, folder: Folder) -> Iterator[Step]:
@@ -179,27 +168,10 @@ def try_folder(session: ImapSession, folder: Folder) -> Iterator[Step]:
     """
     now = datetime.now(UTC)
     message_id = make_msgid(domain="cloud-gestion.invalid")
-    step = _warned(session, _store(session, folder, _trial(session.request.user, message_id, now), now))
+    step = _warned(session, session.append(_trial(session.request.user, message_id, now), folder, now))
     yield step
     if step.status is not Status.ERROR:
-        yield _remove(session, step.details.get("uid") or _find(session, message_id), message_id)
-
-
-def _store(session: ImapSession, folder: Folder, message: bytes, when: datetime) -> Step:
-    stage = session.trace.begin(Stage.APPEND)
-    limit = _append_limit(session)
-    if limit and len(message) > limit:
-        return stage.fail("message_too_big", folder=folder.name, limit_mb=limit / 1_000_000)
-    small = len(message) <= _SMALL
-    at_once = small and bool(session.capabilities & {"LITERAL+", "LITERAL-"})
-    reply = session.client.append(folder.wire, message, when=when, at_once=at_once)
-    if not reply.ok:
-        if response_code(reply.words, "TRYCREATE") is not None:
-            return refused(stage, reply, folder=folder.name, can_create=folder.name)
-        return refused(stage, reply, folder=folder.name)
-    place = numbers(response_code(reply.words, "APPENDUID") or b"")
-    known = {"uidvalidity": place[0], "uid": place[1]} if len(place) == 2 else {}
-    return stage.ok(reply.words, folder=folder.name, **known)
+        yield _remove(session, step.details.get("uid") or session.find_message(message_id), message_id)
 
 
 def _warned(session: ImapSession, step: Step) -> Step:
@@ -218,12 +190,6 @@ def _warned(session: ImapSession, step: Step) -> Step:
         patch={"folder": ""},
         details={**step.details, "provider": provider.name},
     )
-
-
-def _append_limit(session: ImapSession) -> int:
-    """Return what one message may weigh in bytes (RFC 7889), 0 when the server does not say."""
-    told = [name.removeprefix("APPENDLIMIT=") for name in session.capabilities if name.startswith("APPENDLIMIT=")]
-    return next(iter(numbers(told[0].encode())), 0) if told else 0
 
 
 def _trial(user: str, message_id: str, now: datetime) -> bytes:
@@ -247,7 +213,7 @@ def _trial(user: str, message_id: str, now: datetime) -> bytes:
 
 
 def _remove(session: ImapSession, uid: int, message_id: str) -> Step:
-    stage = session.trace.begin(Stage.CLEANUP)
+    stage = session.connection.begin(Stage.CLEANUP)
     if not uid:
         return stage.note(removed=False, message_id=message_id)
     number = str(uid).encode()
@@ -258,10 +224,3 @@ def _remove(session: ImapSession, uid: int, message_id: str) -> Step:
     if not reply.ok:
         return stage.note(reply.words, removed=False, marked=True, uid=uid, message_id=message_id)
     return stage.ok(reply.words, removed=True, uid=uid)
-
-
-def _find(session: ImapSession, message_id: str) -> int:
-    """Return the UID of the message with this Message-ID in the selected folder, 0 unless there is exactly one."""
-    reply = session.client.command("UID", b"SEARCH", b"HEADER", b"Message-ID", quote_string(message_id.encode()))
-    found = [uid for line in reply.lines("SEARCH") for uid in numbers(line)]
-    return found[0] if len(found) == 1 else 0

@@ -1,4 +1,4 @@
-"""Host names to addresses, within a deadline: the system's resolver, or one DNS server."""
+"""Names to addresses and to the records about mail, within a deadline: the system's resolver, or one DNS server."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
 from cgcore.mail.network.sockets import Deadline
 
-__all__ = ["Resolver", "dns_resolver", "system_resolver"]
+__all__ = ["MailExchanger", "Records", "Resolver", "Service", "dns_resolver", "system_resolver"]
 
 #: Takes an ASCII host name and a deadline; returns its addresses, IPv4 and IPv6, in the order to try them.
 #: Raises ``socket.gaierror`` (EAI_NONAME, EAI_NODATA: no such name; EAI_AGAIN: not now) or ``TimeoutError``.
@@ -74,21 +75,107 @@ def dns_resolver(server: str) -> Resolver:
 
     ``localhost`` never leaves the machine (RFC 6761 §6.3). A server that cannot be asked is EAI_AGAIN.
     """
-    name, _, port = server.rpartition(":") if server.count(":") == 1 or "]:" in server else (server, "", "53")
 
     def resolve(host: str, deadline: Deadline) -> Sequence[str]:
         if _literal(host) or _is_localhost(host):
             return system_resolver(host, deadline)
-        import dns.resolver
-
-        resolver = dns.resolver.Resolver(configure=False)
-        try:
-            resolver.nameservers, resolver.port = list(system_resolver(name.strip("[]"), deadline)), int(port)
-        except (OSError, ValueError) as error:
-            raise _unanswered() from error
-        return _ask(resolver, host, deadline.shorter(_PATIENCE))
+        return _ask(_questioner(server, deadline), host, deadline.shorter(_PATIENCE))
 
     return resolve
+
+
+def _questioner(server: str | None, deadline: Deadline) -> Any:
+    """Return dnspython's resolver for ``server``, or with ``None`` for those of the system."""
+    import dns.resolver
+
+    if server is None:
+        try:
+            return dns.resolver.Resolver()
+        except (dns.resolver.NoResolverConfiguration, OSError) as error:
+            raise _unanswered() from error
+    name, _, port = server.rpartition(":") if server.count(":") == 1 or "]:" in server else (server, "", "53")
+    resolver = dns.resolver.Resolver(configure=False)
+    try:
+        resolver.nameservers, resolver.port = list(system_resolver(name.strip("[]"), deadline)), int(port)
+    except (OSError, ValueError) as error:
+        raise _unanswered() from error
+    return resolver
+
+
+@dataclass(frozen=True, slots=True)
+class MailExchanger:
+    """One MX record (RFC 5321 §5). ``host`` is empty where the domain takes no mail (RFC 7505)."""
+
+    preference: int
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One SRV record (RFC 2782, RFC 6186). ``host`` is empty where the service is decidedly not offered."""
+
+    priority: int
+    weight: int
+    host: str
+    port: int
+
+
+class Records:
+    """The records of a domain about its mail, asked of ``server`` (see :func:`dns_resolver`) or of the system.
+
+    Each method takes an ASCII name and a deadline, and returns what there is, nothing where the name has no such
+    record. Raises ``socket.gaierror`` (EAI_NONAME: no such name; EAI_AGAIN: not now) or ``TimeoutError``. The answers
+    are unsigned: what they name has to be proven.
+    """
+
+    def __init__(self, server: str = "") -> None:
+        self._server = server
+
+    def mx(self, domain: str, deadline: Deadline) -> Sequence[MailExchanger]:
+        """Return the mail exchangers, best first."""
+        found = [
+            MailExchanger(int(row.preference), _target(row.exchange)) for row in self._rows(domain, "MX", deadline)
+        ]
+        return sorted(found, key=lambda record: record.preference)
+
+    def srv(self, name: str, deadline: Deadline) -> Sequence[Service]:
+        """Return the services under a name like ``_imaps._tcp.example.com``, best first."""
+        found = [
+            Service(int(row.priority), int(row.weight), _target(row.target), int(row.port))
+            for row in self._rows(name, "SRV", deadline)
+        ]
+        return sorted(found, key=lambda record: (record.priority, -record.weight))
+
+    def txt(self, name: str, deadline: Deadline) -> Sequence[str]:
+        """Return the texts, each joined from its pieces."""
+        rows = self._rows(name, "TXT", deadline)
+        return [b"".join(row.strings).decode("utf-8", "replace") for row in rows]
+
+    def cname(self, name: str, deadline: Deadline) -> str:
+        """Return the name that this one stands for, ``""`` when it stands for itself."""
+        return next((_target(row.target) for row in self._rows(name, "CNAME", deadline)), "")
+
+    def _rows(self, name: str, kind: str, deadline: Deadline) -> Sequence[Any]:
+        import dns.exception
+        import dns.resolver
+
+        limit = deadline.shorter(_PATIENCE)
+        limit.timeout()
+        try:
+            resolver = _questioner(self._server or None, limit)
+            return list(resolver.resolve(name + ".", kind, lifetime=limit.timeout(), search=False))
+        except dns.resolver.NoAnswer:
+            return ()
+        except dns.resolver.NXDOMAIN:
+            raise socket.gaierror(socket.EAI_NONAME, "no such name") from None
+        except dns.exception.Timeout:
+            raise TimeoutError("the DNS server does not answer") from None
+        except dns.exception.DNSException as error:
+            raise _unanswered() from error
+
+
+def _target(name: Any) -> str:
+    return str(name).removesuffix(".").lower()
 
 
 def _ask(resolver: Any, host: str, deadline: Deadline) -> Sequence[str]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from io import BufferedReader
 
-from cgcore.mail.network.sockets import MAX_LINE, Channel, FloodError
+from cgcore.mail.network.sockets import Channel, FloodError
 from cgcore.mail.steps import Leg
 
-__all__ = ["STRANGERS", "Kind", "ask_for_tls", "first_line", "first_words", "kind_of", "read_line"]
+__all__ = ["STRANGERS", "Kind", "ask_for_tls", "first_line", "first_words", "kind_of"]
 
 #: What a greeting may weigh: RFC 5321 allows 512 bytes a line.
 GREETING_BYTES = 64 * 1024
@@ -89,44 +88,39 @@ def first_words(channel: Channel) -> bytes:
     return data
 
 
-def read_line(reader: BufferedReader) -> bytes:
-    """Return one line; raise ``EOFError`` at the end and :class:`FloodError` for a line without end."""
-    line = reader.readline(MAX_LINE + 1)
-    if not line:
-        raise EOFError("the server closed the connection")
-    if len(line) > MAX_LINE:
-        raise FloodError("a line without end")
-    return line
-
-
 def ask_for_tls(channel: Channel, leg: Leg, ehlo_name: str) -> bool:
     """Read the greeting, ask for STARTTLS and return whether the server agrees; TLS itself is left to the caller.
 
     Raises ``OSError`` or ``EOFError``.
     """
-    reader = channel.makefile()
     if leg is Leg.IMAP:
-        greeting = read_line(reader)
-        return greeting.upper().startswith(b"* OK") and _tagged(channel, reader)
-    if not _reply(reader).startswith(b"220"):
+        return _line(channel).upper().startswith(b"* OK") and _tagged(channel)
+    if not _reply(channel).startswith(b"220"):
         return False
     channel.sendall(f"EHLO {ehlo_name}\r\n".encode())
-    if b"STARTTLS" not in _reply(reader).upper():
+    if b"STARTTLS" not in _reply(channel).upper():
         return False
     channel.sendall(b"STARTTLS\r\n")
-    return _reply(reader).startswith(b"220")
+    return _reply(channel).startswith(b"220")
 
 
-def _tagged(channel: Channel, reader: BufferedReader) -> bool:
+def _line(channel: Channel) -> bytes:
+    line = channel.read_line()
+    if not line:
+        raise EOFError("the server closed the connection")
+    return line
+
+
+def _tagged(channel: Channel) -> bool:
     channel.sendall(b"a1 STARTTLS\r\n")
     while True:
-        line = read_line(reader).upper()
+        line = _line(channel).upper()
         if line.startswith((b"A1 ", b"+")):
             return line.startswith(b"A1 OK")
 
 
-def _reply(reader: BufferedReader) -> bytes:
-    lines = [read_line(reader)]
+def _reply(channel: Channel) -> bytes:
+    lines = [_line(channel)]
     while lines[-1][3:4] == b"-":
-        lines.append(read_line(reader))
+        lines.append(_line(channel))
     return b"".join(lines)

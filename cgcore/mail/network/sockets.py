@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import selectors
 import socket
@@ -34,6 +33,7 @@ MAX_BYTES = 8 * 1024 * 1024
 
 _GOODBYE = 2.0  # seconds
 _TOLERANCE = 0.05  # seconds by which one operation may outlast the deadline
+_PIECE = 16_384  # one TLS record
 _QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux
 
 SocketLike = socket.socket
@@ -43,23 +43,8 @@ class FloodError(ConnectionError):
     """The server sent more than any mail server has to say: a line without end, or too many of them."""
 
 
-class _Reader(io.RawIOBase):
-    """The raw half of :meth:`Channel.makefile`: every read asks the deadline first."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        data = self._channel.recv(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-
 class Channel:
-    """What smtplib and imaplib get as their socket: ``sendall``, ``recv``, ``makefile``, ``shutdown``, ``close``.
+    """A connected socket, read by lines and counted bytes.
 
     A timeout of a socket counts per operation, so a server that drips one byte a second holds it for ever; here each
     operation gets what is left of ``deadline``, which may be exchanged for a shorter one while waiting for a greeting.
@@ -87,6 +72,7 @@ class Channel:
     def recv(self, size: int) -> bytes:
         """Return up to ``size`` bytes, ``b""`` at the end; raise ``TimeoutError`` or :class:`FloodError`."""
         if self._unread:
+            self.deadline.timeout()  # time that has passed has passed, whatever came in meanwhile
             data, self._unread = self._unread[:size], self._unread[size:]
             return data
         if self.allowance <= 0:
@@ -117,6 +103,48 @@ class Channel:
         """Put back what was looked at; the next read starts with it."""
         self._unread = data + self._unread
 
+    def read_line(self) -> bytes:
+        """Return the next line with its end; only what there was of it when the connection ended before that.
+
+        Raises :class:`FloodError` for a line longer than :data:`MAX_LINE`, and what :meth:`recv` raises.
+        """
+        pieces = [self.recv(_PIECE)]
+        length = len(pieces[0])
+        while pieces[-1] and b"\n" not in pieces[-1]:
+            if length > MAX_LINE:
+                raise FloodError("a line without end")
+            pieces.append(self.recv(_PIECE))
+            length += len(pieces[-1])
+        line, end, rest = b"".join(pieces).partition(b"\n")
+        self.unread(rest)
+        if len(line) > MAX_LINE:
+            raise FloodError("a line without end")
+        return line + end
+
+    def read_exactly(self, size: int) -> bytes:
+        """Return ``size`` bytes, fewer when the connection ended before that."""
+        pieces: list[bytes] = []
+        while size > 0 and (piece := self.recv(size)):
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing has come in that nobody has read: neither words out of turn nor the end of the connection."""
+        if self._unread:
+            return False
+        self._socket.settimeout(0)
+        self._wait = -1.0
+        try:
+            # Read, not asked by select: what makes a TLS socket readable may be a session ticket.
+            self._unread = self._socket.recv(_PIECE)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except OSError:
+            return False
+        return False
+
     def sendall(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything, piece by piece, so that a peer that hardly reads cannot stretch the deadline."""
         rest = memoryview(data)
@@ -124,16 +152,11 @@ class Channel:
             self._limit_wait()
             rest = rest[self._socket.send(rest) :]
 
-    def makefile(self, mode: str = "rb", buffering: int = -1) -> io.BufferedReader:
-        """Return a buffered reader over this channel (always binary, always reading)."""
-        del mode, buffering
-        return io.BufferedReader(_Reader(self))
-
     def start_tls(self, context: ssl.SSLContext, server_hostname: str) -> None:
         """Shake hands; raise ``ssl.SSLError``, ``TimeoutError`` or another ``OSError``.
 
-        What was put back is dropped, and every reader made before must be dropped by its owner: nothing that came in
-        clear may be read after the upgrade (NO STARTTLS, response injection).
+        What has come in and was not read is dropped: nothing that came in clear may be read after the upgrade
+        (NO STARTTLS, response injection).
         """
         self._unread = b""
         self._limit_wait()
@@ -162,17 +185,9 @@ class Channel:
     def settimeout(self, value: float | None) -> None:
         """Do nothing: the deadline rules (smtplib and imaplib call this)."""
 
-    def gettimeout(self) -> float:
-        """Return the seconds left."""
-        return self.deadline.remaining
-
     def fileno(self) -> int:
         """Return the descriptor of the socket, -1 once closed."""
         return self._socket.fileno()
-
-    def shutdown(self, how: int) -> None:
-        """Shut one or both directions down."""
-        self._socket.shutdown(how)
 
     def close(self) -> None:
         """Close at once, without waiting for anybody."""

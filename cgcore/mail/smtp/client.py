@@ -5,14 +5,25 @@ from __future__ import annotations
 import base64
 import re
 import smtplib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from cgcore.mail.network.sockets import MAX_LINE, Channel, FloodError
+from cgcore.mail.message import with_crlf
+from cgcore.mail.network.sockets import Channel
+from cgcore.mail.sign_in import Exchange, decode_challenge
+from cgcore.mail.steps import Step
 
-__all__ = ["SMTP_ERRORS", "SmtpClient", "SmtpReply", "queue_id"]
+if TYPE_CHECKING:
+    from cgcore.mail.transcript import OpenStage
+
+__all__ = ["SMTP_ERRORS", "SmtpClient", "SmtpReply", "queue_id", "wire_body"]
 
 #: What a method of :class:`SmtpClient` may raise for what a server does; none of it holds what was sent.
 SMTP_ERRORS = (smtplib.SMTPException, OSError, EOFError, UnicodeError, ValueError)
+
+
+_LINE = 512  # octets of a command line, RFC 5321 §4.5.3.1.4
+_ROUNDS = 4  # challenges of one exchange: no mechanism of ours has more than two
 
 
 class SmtpReply:
@@ -30,6 +41,32 @@ class SmtpReply:
         match = re.match(rb"\d{3}(?:[ -]+[245]\.\d{1,3}\.\d{1,3}(?![\d.]))?", self.text)
         return match[0].decode().replace("-", " ") if match else ""
 
+    @property
+    def words(self) -> bytes:
+        """The whole reply, as it may be shown once the connection is encrypted."""
+        return self.text
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it ends a sign-in well (RFC 4954 §4)."""
+        return self.code == 235
+
+    @property
+    def mechanism_refused(self) -> bool:
+        """Whether it is about the mechanism and not about the credential (RFC 4954 §6, RFC 5248)."""
+        return self.code == 504
+
+    @property
+    def credential_refused(self) -> bool:
+        """Whether it is the plain no to a credential."""
+        return self.code == 535
+
+    def refusal(self, stage: OpenStage, **details: Any) -> Step:
+        """Return the step of a reply that says no: by its words, or that it is no reply at all (RFC 5321 §4.2)."""
+        if self.code in (-1, 334):
+            return stage.fail("protocol_error", self.text, **details)
+        return stage.refused(self.text, **details)
+
     def __repr__(self) -> str:
         return f"SmtpReply({self.code})"
 
@@ -44,18 +81,14 @@ class SmtpClient(smtplib.SMTP):
         super().__init__(local_hostname=ehlo_name)
         self._channel = channel
         self._lines: list[bytes] = []
+        self.last_code = 0  # of the last reply that was complete
         self.sock = channel  # pyright: ignore[reportAttributeAccessIssue]
-        self.file = None
 
     def getreply(self) -> tuple[int, bytes]:
-        """Read one reply; raise ``EOFError``, ``TimeoutError``, :class:`FloodError` or another ``OSError``."""
-        if self.file is None:
-            self.file = self._channel.makefile()
+        """Read one reply; raise ``EOFError``, ``TimeoutError``, ``FloodError`` or another ``OSError``."""
         self._lines = []
         while True:
-            line: bytes = self.file.readline(MAX_LINE + 1)
-            if len(line) > MAX_LINE:
-                raise FloodError("a line without end")
+            line = self._channel.read_line()
             if not line.endswith(b"\n"):  # half a line says nothing: «250» may be all that came of «250-» or of more
                 raise EOFError("the server closed the connection")
             self._lines.append(line.rstrip(b"\r\n"))
@@ -68,8 +101,8 @@ class SmtpClient(smtplib.SMTP):
         """Send one command; the encoding is ASCII, or UTF-8 after a MAIL with SMTPUTF8."""
         self._channel.sendall(s.encode(self.command_encoding) if isinstance(s, str) else s)
 
-    def greeting(self) -> SmtpReply:
-        """Read the greeting."""
+    def read_reply(self) -> SmtpReply:
+        """Read a reply that no command of ours is waiting for: the greeting, the verdict after the dot."""
         return self._reply(self.getreply()[0])
 
     def hello(self, name: str) -> SmtpReply:
@@ -83,45 +116,71 @@ class SmtpClient(smtplib.SMTP):
         """Send one command and read its reply; CR or LF in it is a ``ValueError``."""
         return self._reply(self.docmd(verb, argument)[0])
 
-    def mail_from(self, sender: str, *, utf8: bool = False) -> SmtpReply:
-        """Send MAIL FROM with a checked address, with SMTPUTF8 when it is needed (RFC 6531)."""
-        options = ("SMTPUTF8", "BODY=8BITMIME") if utf8 else ()
+    def mail_from(self, sender: str, *, utf8: bool = False, size: int = 0, notice_id: str = "") -> SmtpReply:
+        """Send MAIL FROM with a checked address, and with what the server has announced to take.
+
+        SMTPUTF8 when an address needs it (RFC 6531); the size, so that a refusal comes before the upload (RFC 1870);
+        ``notice_id``, which notices about the message will name (RFC 3461 §4.4), with headers only.
+        """
+        options = ["SMTPUTF8", "BODY=8BITMIME"] if utf8 else []
+        if size and self.has_extn("size"):
+            options.append(f"SIZE={size}")
+        if notice_id and self.has_extn("dsn"):
+            options += ["RET=HDRS", f"ENVID={_xtext(notice_id)}"]
         return self._reply(self.mail(sender, options)[0])
 
-    def rcpt_to(self, recipient: str) -> SmtpReply:
-        """Send RCPT TO with a checked address."""
-        return self._reply(self.rcpt(recipient)[0])
+    def rcpt_to(self, recipient: str, *, notices: bool = False) -> SmtpReply:
+        """Send RCPT TO with a checked address; ``notices`` asks for those of failure and delay (RFC 3461 §4.1)."""
+        options = ["NOTIFY=FAILURE,DELAY"] if notices and self.has_extn("dsn") else []
+        if options and recipient.isascii():
+            options.append(f"ORCPT=rfc822;{_xtext(recipient)}")
+        return self._reply(self.rcpt(recipient, options)[0])
+
+    def forget_code(self) -> None:
+        """Forget the last code, so that :attr:`last_code` tells whether the next command gets a reply."""
+        self.last_code = 0
 
     def after_tls(self) -> None:
-        """Forget all that was said in clear: capabilities, replies, and bytes read ahead (RFC 3207 §4.2)."""
-        self.file = None
+        """Forget what was said in clear: capabilities and replies (RFC 3207 §4.2)."""
         self.ehlo_resp = None
         self.helo_resp = None
         self.esmtp_features = {}
         self.does_esmtp = False
         self._lines = []
 
-    def sign_in_plain(self, user: str, password: str) -> SmtpReply:
-        """AUTH PLAIN in UTF-8 with the initial response (RFC 4616, RFC 4954)."""
-        first = _base64(f"\0{user}\0{password}".encode())
-        reply = self.command("AUTH", f"PLAIN {first}")
-        return self.command(first) if reply.code == 334 else reply
+    def authenticate(self, exchange: Exchange) -> SmtpReply:
+        """Carry one SASL exchange out (RFC 4954).
 
-    def sign_in_login(self, user: str, password: str) -> SmtpReply:
-        """AUTH LOGIN in UTF-8, the user name as initial response, as smtplib does it."""
-        reply = self.command("AUTH", f"LOGIN {_base64(user.encode())}")
-        return self.command(_base64(password.encode())) if reply.code == 334 else reply
+        The opening goes out with the command where the line has room for it (§4: 512 octets), and never a token: what
+        is cut from the line reads to the server like a bad one.
+        """
+        line = exchange.mechanism
+        opening = _base64(exchange.opening) if exchange.opening is not None else ""
+        if opening and not exchange.bearer and len(opening) + len(line) <= _LINE - len("AUTH  \r\n"):
+            exchange.opened()
+            line += f" {opening}"
+        reply = self.command("AUTH", line)
+        rounds = 0
+        while reply.code == 334 and rounds < _ROUNDS:
+            answer = exchange.answer(decode_challenge(reply.text[4:].strip()))
+            reply = self.command("*" if answer is None else _base64(answer))
+            rounds += 1
+        return reply
 
-    def send_body(self, message: bytes) -> None:
-        """Send the lines of a message after DATA, dots doubled, all line ends CRLF (RFC 5321 §2.3.8, §4.5.2)."""
-        self._channel.sendall(re.sub(rb"(?m)^\.", b"..", _crlf(message)))
+    def send_piece(self, piece: bytes) -> None:
+        """Send a piece of :func:`wire_body`."""
+        self._channel.sendall(piece)
 
-    def end_of_body(self) -> SmtpReply:
-        """Send the final dot and read what became of the message."""
+    def send_dot(self) -> None:
+        """Send what ends a message. Where this raises, the last byte of it has not left."""
         self._channel.sendall(b".\r\n")
-        return self._reply(self.getreply()[0])
 
-    def farewell(self) -> None:
+    @property
+    def in_step(self) -> bool:
+        """Whether the server has said nothing that it was not asked for: then its next words answer our next ones."""
+        return self._channel.quiet
+
+    def send_quit(self) -> None:
         """Say QUIT without waiting for an answer; nothing is raised."""
         try:
             self._channel.sendall(b"QUIT\r\n")
@@ -132,6 +191,16 @@ class SmtpClient(smtplib.SMTP):
     def mechanisms(self) -> Sequence[str]:
         """The SASL mechanisms that the server offers, in capitals."""
         return str(self.esmtp_features.get("auth", "")).upper().split()
+
+    @property
+    def login_command(self) -> bool:
+        """SMTP has none beside AUTH."""
+        return False
+
+    @property
+    def sign_in_needs_tls(self) -> bool:
+        """Whether signing in is offered only after STARTTLS."""
+        return not self.mechanisms and self.has_extn("starttls")
 
     @property
     def size_limit(self) -> int:
@@ -145,6 +214,7 @@ class SmtpClient(smtplib.SMTP):
         return [" ".join(f"{name} {argument}".upper().split()) for name, argument in self.esmtp_features.items()]
 
     def _reply(self, code: int) -> SmtpReply:
+        self.last_code = code
         return SmtpReply(code, b"\n".join(self._lines))
 
 
@@ -152,9 +222,28 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
-def _crlf(message: bytes) -> bytes:
-    lines = re.sub(rb"\r\n|\r|\n", b"\r\n", message)
-    return lines if lines.endswith(b"\r\n") else lines + b"\r\n"
+def _xtext(text: str) -> str:
+    """Return text as the parameters of RFC 3461 §4 take it."""
+    return "".join(sign if "!" <= sign <= "~" and sign not in "+=" else f"+{ord(sign):02X}" for sign in text)
+
+
+def wire_body(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a message as it travels after DATA: line ends CRLF, dots doubled, a line end at the end.
+
+    RFC 5321 §2.3.8 and §4.5.2. A line may begin in one piece and end in another, and so may a line end.
+    """
+    begins, held = True, b""
+    for piece in pieces:
+        data = held + piece
+        held = b"\r" if data.endswith(b"\r") else b""
+        lines = with_crlf(data.removesuffix(b"\r") if held else data)
+        if not lines:
+            continue
+        stuffed = lines.replace(b"\n.", b"\n..")
+        yield b"." + stuffed if begins and lines.startswith(b".") else stuffed
+        begins = lines.endswith(b"\n")
+    if held or not begins:
+        yield b"\r\n"
 
 
 # Wire samples: Postfix «queued as 4XyZ», Exim «OK id=1rX2ab-0007Qk-2A», Gmail «OK 1700000000 ab12 - gsmtp»,
