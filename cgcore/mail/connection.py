@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
@@ -23,7 +25,8 @@ from cgcore.mail.transcript import OpenStage, Trace
 
 __all__ = ["Connection", "Handshake", "Timeouts"]
 
-_GREETING_PATIENCE = 3.0  # seconds of silence after which a ClientHello is tried (facts §a)
+_GREETING_PATIENCE = 3.0  # seconds of silence after which a ClientHello is tried beside the waiting
+_SLICE = 0.2  # seconds between two looks whether that has been answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +161,11 @@ class Connection:
         if self.channel is None:
             raise RuntimeError("not connected")
         channel = self.channel
-        patience = min(_GREETING_PATIENCE, self.deadline.remaining / 2)
-        channel.deadline, channel.allowance = self.deadline.shorter(patience), GREETING_BYTES
+        channel.allowance = GREETING_BYTES
         try:
-            kind = kind_of(first_line(channel))
+            kind = self._first_kind(channel)
         except TimeoutError:
-            return self._failed(self._silent(stage))
+            return self._failed(stage.fail("server_silent"))
         except FloodError as error:
             return self._failed(stage.broken(error))
         except OSError:
@@ -172,15 +174,33 @@ class Connection:
         step = None if kind == self.request.leg.value else self._stranger(kind, stage)
         return step if step is None else self._failed(step)
 
+    def _first_kind(self, channel: Channel) -> Kind:
+        """Return who speaks first, however late: some servers let everybody wait. Silence is a ``TimeoutError``."""
+        channel.deadline = self.deadline.shorter(min(_GREETING_PATIENCE, self.deadline.remaining / 2))
+        try:
+            return kind_of(first_line(channel))
+        except TimeoutError:
+            kind = None if self.request.security.implicit else self._ask_beside(channel)
+        channel.deadline = self.deadline
+        return kind or kind_of(first_line(channel))
+
+    def _ask_beside(self, channel: Channel) -> Kind | None:
+        """Ask on other connections who this is, while this one waits on: the first answer counts."""
+        pool = ThreadPoolExecutor(1, thread_name_prefix="beside")
+        try:
+            asking = pool.submit(self.proof.kinds)
+            while not asking.done():
+                channel.deadline = self.deadline.shorter(_SLICE)
+                with suppress(TimeoutError):
+                    return kind_of(first_line(channel))
+            kinds = asking.result()
+        finally:
+            pool.shutdown(wait=False)
+        return next((kind for kind in (Kind.TLS, Kind.WEB) if kind in kinds), None)
+
     def _failed(self, step: Step) -> Step:
         self.close()
         return step
-
-    def _silent(self, stage: OpenStage) -> Step:
-        kinds = self.proof.kinds() if not self.request.security.implicit else ()
-        if Kind.TLS in kinds:
-            return self._tls_port(stage)
-        return stage.fail("host_is_website" if Kind.WEB in kinds else "server_silent")
 
     def _tls_port(self, stage: OpenStage) -> Step:
         patch = self.proof.patch_for(same_port=[Security.SSL], neighbours=False) or self.proof.patch_for()

@@ -187,3 +187,14 @@ def test_a_reply_that_is_none_is_an_error_and_no_exception(certificates: Certifi
 
     assert answer.last.stage in ("mail_from", "quit")
     assert (answer.key == "ok") == (answer.last.stage == "quit")
+
+
+@pytest.mark.parametrize("security", [Security.NONE, Security.STARTTLS, Security.SSL])
+def test_a_server_that_greets_late_is_proven_all_the_same(certificates: Certificates, security: Security) -> None:
+    """It is waited for as long as the deadline allows; the question who this is goes out beside the waiting."""
+    script = SmtpScript(greeting_after=2.0)
+    with smtp_server(script, certificates.trusted, implicit_tls=security is Security.SSL) as server:
+        answer = ask_smtp(smtp_request(server.port, security, timeout=3.6), loopback(certificates))
+
+    assert answer.key == "ok"
+    assert "tls" not in answer.stages[:3] or security is Security.SSL

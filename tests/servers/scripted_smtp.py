@@ -44,6 +44,7 @@ class SmtpScript:
     """
 
     greeting: bytes = b"220 mail.test ESMTP ready"
+    greeting_after: float = 0.0
     extensions: tuple[str, ...] = ("SIZE 10485760", "8BITMIME", "ENHANCEDSTATUSCODES", "AUTH PLAIN LOGIN")
     extensions_tls: tuple[str, ...] | None = None
     starttls: bool = True
@@ -66,6 +67,7 @@ class _Session:
         self._line = b""
 
     def run(self) -> None:
+        self._wire.pause(self._script.greeting_after)
         if not self._answer(self._script.replies.get("greeting", self._script.greeting)):
             return
         while True:

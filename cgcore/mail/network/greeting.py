@@ -53,19 +53,21 @@ def first_line(channel: Channel) -> bytes:
     """Return the first line that the server sends and put it back, so that it can be read again.
 
     ``b""`` when the connection ends before a byte; a part of a line when it ends in the middle. Raises
-    ``TimeoutError``, :class:`FloodError` or another ``OSError``.
+    ``TimeoutError``, and may be asked again then; :class:`FloodError` or another ``OSError``.
     """
     data = b""
-    while b"\n" not in data:
-        if len(data) > GREETING_BYTES:
-            raise FloodError("a greeting without end")
-        piece = channel.recv(4096)
-        if not piece:
-            break
-        data += piece
-        if kind_of(data) is Kind.TLS:
-            break
-    channel.unread(data)
+    try:
+        while b"\n" not in data:
+            if len(data) > GREETING_BYTES:
+                raise FloodError("a greeting without end")
+            piece = channel.recv(4096)
+            if not piece:
+                break
+            data += piece
+            if kind_of(data) is Kind.TLS:
+                break
+    finally:
+        channel.unread(data)
     return data.partition(b"\n")[0] + b"\n" if b"\n" in data else data
 
 
