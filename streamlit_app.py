@@ -7,12 +7,12 @@ from pathlib import Path
 import streamlit as st
 
 from cgcore.logs import install_line_log
-from cgcore.settings import load_settings
 from cgcore.web.app_page import AppPage
-from cgcore.web.assembly import Assembly, NoDelay
+from cgcore.web.assembly import Assembly, NoDelay, start_descriptors, start_settings
 from cgcore.web.assets import AssetFolder
+from cgcore.web.connections import ConnectionLimits, Connections
 from cgcore.web.origins import Perimeter
-from cgcore.web.paths import AFTER_END
+from cgcore.web.paths import AFTER_END, CROWDED
 from cgcore.workbench import get_workbench
 from pages.ui.server import (
     ADMIN_PAGES,
@@ -28,7 +28,7 @@ from pages.ui.server import (
 )
 
 install_line_log()
-settings = load_settings()
+settings = start_settings()
 perimeter = Perimeter.of(settings)
 admit_hosts(perimeter.allowed_hosts())
 assembly = Assembly(
@@ -46,8 +46,13 @@ page = AppPage(static / "index.html", AssetFolder(static / "static", WANTED_MODU
 app = st.App(
     Path(__file__).parent / "pages" / "workbench.py",
     routes=assembly.routes(),
-    middleware=assembly.middleware(page=page, component_pages=find_framed_pages(), farewell=build_farewell(AFTER_END)),
+    middleware=assembly.middleware(
+        page=page,
+        component_pages=find_framed_pages(),
+        farewell=build_farewell(AFTER_END),
+        crowded=build_farewell(CROWDED),
+    ),
     lifespan=assembly.lifespan,
 )
 # Around all of it: only here is the server's own way to the connection still in sight.
-app = NoDelay(app)
+app = Connections(NoDelay(app), perimeter.trusted_proxies, ConnectionLimits.within(start_descriptors()))

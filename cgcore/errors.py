@@ -11,6 +11,7 @@
     ├── VaultError            a secret cannot be kept or read
     ├── StorageError          the database cannot be opened or migrated, or fails
     │   └── StorageBusy       it is taken by others: ``retry_after`` seconds
+    ├── InvalidSettings       variables that cannot be understood: ``problems``
     ├── UnsafeStart           production refuses to start
     └── SendError             a message did not leave: ``step``, ``retry_helps``
 
@@ -32,6 +33,7 @@ __all__ = [
     "CloudGestionError",
     "FieldProblem",
     "InvalidInput",
+    "InvalidSettings",
     "NotAllowed",
     "NotFound",
     "SendError",
@@ -92,6 +94,16 @@ class InvalidInput(CloudGestionError, ValueError):
 
     def __init__(self, *problems: FieldProblem) -> None:
         super().__init__(", ".join(f"{problem.field}: {problem.code}" for problem in problems))
+        self.problems = problems
+
+
+class InvalidSettings(CloudGestionError, ValueError):
+    """Settings that cannot be understood: the code of what is wrong, by variable."""
+
+    code = "invalid_settings"
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__(", ".join(f"{name}: {code}" for name, code in problems.items()))
         self.problems = problems
 
 

@@ -1,13 +1,16 @@
-"""The log: one line an event, whoever writes it, and nothing from outside can look like another line."""
+"""The log: one line an event, whoever writes it; nothing from outside looks like another line, none floods it."""
 
 from __future__ import annotations
 
 import logging
 import re
+import time
 import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["LineRecord", "install_line_log", "one_line"]
+__all__ = ["LineRecord", "RepeatLimit", "install_line_log", "limit_repeats", "one_line"]
 
 _MAX_MESSAGE = 4000
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
@@ -16,6 +19,10 @@ _ACTIVE = re.compile(
     "[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 _BESIDE = "  | "
+_EVERY_S = 60.0
+# Of one wording, and of all that one place says.
+_OF_A_KIND, _OF_A_PLACE = 5, 200
+_MOST_KINDS = 1000
 
 
 def install_line_log() -> None:
@@ -46,3 +53,48 @@ class LineRecord(logging.LogRecord):
     def getMessage(self) -> str:
         """Return the message with its arguments, on one line."""
         return one_line(super().getMessage())
+
+
+@dataclass(slots=True)
+class _Seen:
+    began: float
+    count: int = 0
+
+
+class RepeatLimit(logging.Filter):
+    """A filter of log handlers: of lines of one kind, those of a place with the same wording, few in a minute pass."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seen: dict[tuple[str, int, str], _Seen] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the line is written. The first one after a pause says how many were not."""
+        wording = str(record.msg)[:200]
+        of_the_place, _ = self._count(record.name, record.levelno, "")
+        count, left_out = self._count(record.name, record.levelno, wording)
+        if left_out:
+            record.msg = f"{record.msg} [{left_out} more like this were left out]"
+        return count <= _OF_A_KIND and of_the_place <= _OF_A_PLACE
+
+    def _count(self, *kind: *tuple[str, int, str]) -> tuple[int, int]:
+        """Return how many of the kind there were in this minute, and how many the last one left out."""
+        now, seen = self._clock(), self._seen.get(kind)
+        left_out = 0
+        if seen is None or now - seen.began > _EVERY_S:
+            if len(self._seen) >= _MOST_KINDS:
+                self._seen.clear()
+            left_out = max(0, seen.count - _OF_A_KIND) if seen else 0
+            seen = self._seen[kind] = _Seen(now)
+        seen.count += 1
+        return seen.count, left_out
+
+
+def limit_repeats() -> None:
+    """Put one such filter before every handler that is set up in this process now."""
+    loggers = [logging.getLogger(), *(logging.getLogger(name) for name in list(logging.root.manager.loggerDict))]
+    handlers: list[logging.Handler] = [handler for logger in loggers for handler in logger.handlers]
+    for handler in (*handlers, *([logging.lastResort] if logging.lastResort else [])):
+        if not any(isinstance(each, RepeatLimit) for each in handler.filters):
+            handler.addFilter(RepeatLimit())

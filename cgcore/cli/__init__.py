@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from io import TextIOWrapper
 
-from cgcore.errors import StorageError
+from cgcore.errors import InvalidSettings, StorageError
 from cgcore.logs import install_line_log
 from cgcore.texts import sentence
 
@@ -24,6 +24,8 @@ _COMMANDS = {
     "vault": "vault",
     "demo": "demo",
 }
+# «check» and «probe» tell it in their own form; «explain» needs none.
+_WITH_SETTINGS = frozenset(_COMMANDS) - {"check", "probe", "explain"}
 _USAGE = "usage: python -m cgcore " + "|".join(_COMMANDS) + " …   (each takes --help)"
 
 
@@ -46,7 +48,17 @@ def main(arguments: list[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     install_line_log()
     try:
+        if name in _WITH_SETTINGS:
+            # Before a command tells of its own troubles.
+            from cgcore.settings import load_settings
+
+            load_settings()
         module.app(args=given, prog_name="python -m cgcore")
+    except InvalidSettings as refused:
+        from cgcore.settings import describe_problems
+
+        print("\n".join(describe_problems(refused)), file=sys.stderr)
+        raise SystemExit(2) from None
     except StorageError as failure:
         print(sentence("cgcore.storage", failure.code), file=sys.stderr)
         raise SystemExit(1) from None

@@ -57,15 +57,13 @@ def check_command(
 
 def run_checks() -> list[CheckResult]:
     """Return the result of each check; with settings that cannot be read, that is the only one."""
-    from pydantic import ValidationError
-
-    from cgcore.settings import load_settings
+    from cgcore.errors import InvalidSettings
+    from cgcore.settings import describe_problems, load_settings
 
     try:
         settings = load_settings()
-    except ValidationError as error:
-        names = ", ".join(sorted({str(part["loc"][0]).upper() for part in error.errors()}))
-        return [_result("settings", False, "settings_wrong", names=names)]
+    except InvalidSettings as error:
+        return [CheckResult("settings", False, " ".join(describe_problems(error)))]
     checks: list[Callable[[Settings], CheckResult]] = [
         _check_database,
         _check_vault,
@@ -169,11 +167,14 @@ def _check_sandbox(settings: Settings) -> CheckResult:
 
 def _check_settings(settings: Settings) -> CheckResult:
     from cgcore.mail.network.tls import verifying_context
+    from cgcore.settings import find_unsafe
 
     try:
         verifying_context(settings.ssl_cert_file)
     except OSError:  # no such file, or nothing in it that could be trusted
         return _result("settings", False, "ca_file_unreadable", path=settings.ssl_cert_file)
+    if unsafe := find_unsafe(settings):
+        return CheckResult("settings", False, " ".join(sentence("cgcore", f"settings.{code}") for code in unsafe))
     production = sentence(_PACKAGE, "yes" if settings.production else "no")
     public_url = settings.public_url or sentence(_PACKAGE, "none")
     return _result("settings", True, "settings_ready", production=production, public_url=public_url)

@@ -110,17 +110,13 @@ def _run(request: ProbeRequest, *, as_json: bool) -> int:
 
 
 def _settings() -> Settings:
-    from pydantic import ValidationError
-
-    from cgcore.settings import load_settings
-    from cgcore.texts import sentence
+    from cgcore.errors import InvalidSettings
+    from cgcore.settings import describe_problems, load_settings
 
     try:
         return load_settings()
-    except ValidationError as error:
-        # Its own text shows the values, which may be secrets.
-        names = sorted({str(part["loc"][0]).upper() for part in error.errors()})
-        _refuse(sentence("cgcore.cli", "settings_wrong", names=", ".join(names)))
+    except InvalidSettings as error:
+        _refuse(" ".join(describe_problems(error)))
 
 
 def _known(request: ProbeRequest) -> dict[str, object]:

@@ -16,7 +16,7 @@ from cgcore.mail.addresses import address_literal, encode_host
 from cgcore.mail.alternatives import Candidate, CounterProof, Server, prove
 from cgcore.mail.network.greeting import GREETING_BYTES, STRANGERS, Kind, first_line, kind_of
 from cgcore.mail.network.policy import may_connect
-from cgcore.mail.network.sockets import MAX_BYTES, Attempt, Channel, Deadline, FloodError, connect_any
+from cgcore.mail.network.sockets import MAX_BYTES, Attempt, Channel, Deadline, FloodError, connect_any, few_addresses
 from cgcore.mail.network.tls import CertificateCard, certificate_card, handshake_key, looking_context, verifying_context
 from cgcore.mail.providers import similar_host
 from cgcore.mail.request import ProbeEnvironment, ProbeRequest, input_step
@@ -231,6 +231,7 @@ class Connection:
             return self._unknown_name(error, stage)
         if not may_connect(self._addresses, self.request.host, self.request.port, self.env):
             return stage.fail("forbidden_target")
+        self._addresses = few_addresses(self._addresses)
         return stage.ok(
             a=[address for address in self._addresses if ":" not in address],
             aaaa=[address for address in self._addresses if ":" in address],

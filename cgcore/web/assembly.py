@@ -15,19 +15,20 @@ from anyio import Lock, to_thread
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
 
-from cgcore.errors import InvalidInput, StorageError, UnsafeStart
+from cgcore.errors import InvalidInput, InvalidSettings, StorageError, UnsafeStart
 from cgcore.server_facts import ServerFacts
-from cgcore.settings import Settings
+from cgcore.settings import Settings, describe_problems, load_settings
 from cgcore.texts import sentence
 from cgcore.vault.secret import Secret
 from cgcore.web.app_page import AppPage, AppPages
 from cgcore.web.assets import Assets
+from cgcore.web.connections import raise_descriptor_limit
 from cgcore.web.gate import Gate
 from cgcore.web.headers import SecurityHeaders
 from cgcore.web.health import HealthPage
-from cgcore.web.login_pages import FirstUsePages, LoginPages, NewPasswordPages
+from cgcore.web.login_pages import FirstUsePages, LoginPages, NewPasswordPages, show_crowded
 from cgcore.web.origins import Perimeter
-from cgcore.web.paths import ENTER, FIRST_USE, HEALTH, LEAVE, NEW_PASSWORD
+from cgcore.web.paths import CROWDED, ENTER, FIRST_USE, HEALTH, LEAVE, NEW_PASSWORD
 from cgcore.web.startup import find_refusals
 from cgcore.web.tabs import Tabs
 from cgcore.web.texts import text
@@ -37,7 +38,35 @@ from cgcore.workbench.start import require_past, sole_server
 if TYPE_CHECKING:
     from cgcore.workbench import Workbench
 
-__all__ = ["Assembly", "LazyApi", "NoDelay", "announce_code", "open_first_use", "say"]
+__all__ = [
+    "Assembly",
+    "LazyApi",
+    "NoDelay",
+    "announce_code",
+    "open_first_use",
+    "say",
+    "start_descriptors",
+    "start_settings",
+]
+
+_FEW_DESCRIPTORS = 512
+
+
+def start_descriptors() -> int:
+    """Return how many files and connections this process may open, once it may open as many as the system lets it."""
+    count = raise_descriptor_limit()
+    if count < _FEW_DESCRIPTORS:
+        say(text("console_few_descriptors", count=count))
+    return count
+
+
+def start_settings() -> Settings:
+    """Return the settings of a server that starts, or say what is wrong with them and end the process."""
+    try:
+        return load_settings()
+    except InvalidSettings as refused:
+        say(text("console_settings", reasons="\n".join(f"  - {each}" for each in describe_problems(refused))))
+        raise SystemExit(1) from None
 
 
 def open_first_use(workbench: Workbench, address: str) -> None:
@@ -119,6 +148,7 @@ class Assembly:
             Route(ENTER, login.enter, methods=["POST"]),
             Route(LEAVE, login.show_leave, methods=["GET"]),
             Route(LEAVE, login.leave, methods=["POST"]),
+            Route(CROWDED, show_crowded, methods=["GET"]),
             Route(FIRST_USE, first_use.show_form, methods=["GET"]),
             Route(FIRST_USE, first_use.create, methods=["POST"]),
             Route(NEW_PASSWORD + "{token}", new_password.show_form, methods=["GET"]),
@@ -127,13 +157,21 @@ class Assembly:
             Mount("/api/v1", LazyApi(self._get_workbench)),
         ]
 
-    def middleware(self, *, page: AppPage, component_pages: Sequence[Path], farewell: bytes) -> list[Middleware]:
+    def middleware(
+        self, *, page: AppPage, component_pages: Sequence[Path], farewell: bytes, crowded: bytes = b""
+    ) -> list[Middleware]:
         """Return what every request passes, the outermost first; the arguments are those of the classes."""
         return [
             Middleware(
                 SecurityHeaders, perimeter=self._perimeter, app_page=page.source, component_pages=component_pages
             ),
-            Middleware(Gate, get_workbench=self._get_workbench, perimeter=self._perimeter, farewell=farewell),
+            Middleware(
+                Gate,
+                get_workbench=self._get_workbench,
+                perimeter=self._perimeter,
+                farewell=farewell,
+                crowded=crowded,
+            ),
             Middleware(Uploads, tabs=self._tabs),
             Middleware(Assets, assets=page.assets),
             Middleware(AppPages, page=page, routes=self.routes),

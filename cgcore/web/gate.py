@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from cgcore.texts import sentence
 from cgcore.web.login_pages import read_cookie
 from cgcore.web.origins import Perimeter, read_headers
 from cgcore.web.paths import ENTER, build_enter_link, is_api, is_public
-from cgcore.web.tabs import Requester, with_requester
+from cgcore.web.tabs import TABS_PER_USER, Requester, with_requester
 from cgcore.web.texts import text
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cgcore.workbench.identity import IdentitySection
 
 __all__ = ["IDENTITY_HEADER", "Gate", "LiveSockets", "Socket"]
+
 
 _POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 
@@ -62,22 +63,32 @@ class Socket:
 class LiveSockets:
     """The open websockets of this process. Added and removed on the event loop, ended from any thread."""
 
-    def __init__(self, farewell: bytes = b"") -> None:
+    def __init__(self, farewell: bytes = b"", per_user: int = TABS_PER_USER) -> None:
         self._farewell = farewell
+        self._per_user = per_user
+        self._by_user: Counter[int] = Counter()
         self._sockets: defaultdict[str, set[Socket]] = defaultdict(set)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def add(self, session_hash: str, socket: Socket) -> None:
+    def add(self, requester: Requester, socket: Socket) -> None:
         """Note an open socket of this log-in."""
         self._loop = asyncio.get_running_loop()
-        self._sockets[session_hash].add(socket)
+        self._sockets[requester.session_hash].add(socket)
+        self._by_user[requester.user_id] += 1
 
-    def remove(self, session_hash: str, socket: Socket) -> None:
+    def remove(self, requester: Requester, socket: Socket) -> None:
         """Forget a socket that has closed."""
-        self._sockets[session_hash].discard(socket)
-        if not self._sockets[session_hash]:
-            del self._sockets[session_hash]
+        self._sockets[requester.session_hash].discard(socket)
+        if not self._sockets[requester.session_hash]:
+            del self._sockets[requester.session_hash]
+        self._by_user[requester.user_id] -= 1
+        if not self._by_user[requester.user_id]:
+            del self._by_user[requester.user_id]
+
+    def is_crowded(self, requester: Requester) -> bool:
+        """Return whether this user has as many sockets open as one may, over all log-ins."""
+        return self._by_user[requester.user_id] >= self._per_user
 
     def end(self, session_hashes: Iterable[str]) -> None:
         """End every open socket of these log-ins."""
@@ -104,15 +115,22 @@ class Gate:
     The app also learns in ``x-cg-place`` which socket was asked. What a client sends by these names is dropped.
 
     ``get_workbench`` is called at the first request. ``farewell`` is the last websocket message of a log-in that
-    ended elsewhere: it takes the tab to the log-in page.
+    ended elsewhere: it takes the tab to the log-in page; ``crowded`` is the only one of a tab too many.
     """
 
     def __init__(
-        self, app: Any, *, get_workbench: Callable[[], Workbench], perimeter: Perimeter, farewell: bytes = b""
+        self,
+        app: Any,
+        *,
+        get_workbench: Callable[[], Workbench],
+        perimeter: Perimeter,
+        farewell: bytes = b"",
+        crowded: bytes = b"",
     ) -> None:
         self._app = app
         self._get_workbench = get_workbench
         self._perimeter = perimeter
+        self._crowded = crowded
         self._live = LiveSockets(farewell)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -156,12 +174,15 @@ class Gate:
             # Before accept: the client sees 403 (ASGI, websocket close).
             await send({"type": "websocket.close", "code": 1008})
             return
+        if self._live.is_crowded(known.requester):
+            await _turn_away(scope, receive, send, self._crowded)
+            return
         socket = Socket(send)
-        self._live.add(known.requester.session_hash, socket)
+        self._live.add(known.requester, socket)
         try:
             await self._app(_with_one_host(_with_identity(scope, known)), receive, socket.send)
         finally:
-            self._live.remove(known.requester.session_hash, socket)
+            self._live.remove(known.requester, socket)
 
     async def _identify_socket(self, scope: Any, headers: dict[str, str]) -> _Known | None:
         if not self._perimeter.is_host_allowed(headers.get("host", "")):
@@ -225,6 +246,16 @@ def _place(scope: Any) -> list[tuple[bytes, bytes]]:
 def _without_identity(scope: Any) -> Any:
     kept = [header for header in scope["headers"] if header[0].lower() not in (IDENTITY_HEADER, _PLACE_HEADER)]
     return {**scope, "headers": kept}
+
+
+async def _turn_away(scope: Any, receive: Any, send: Any, farewell: bytes) -> None:
+    """Accept a websocket, so that its page can be told, say ``farewell`` and close."""
+    await receive()
+    # A browser that offers protocols goes away without one of them (RFC 6455, 4.1).
+    await send({"type": "websocket.accept", "subprotocol": next(iter(scope.get("subprotocols", ())), None)})
+    if farewell:
+        await send({"type": "websocket.send", "bytes": farewell})
+    await send({"type": "websocket.close", "code": 1008})
 
 
 def _with_one_host(scope: Any) -> Any:

@@ -19,6 +19,7 @@ from cgcore.vault.secret import Secret
 from cgcore.web.html import Field, Page, render_page
 from cgcore.web.origins import Perimeter, read_headers
 from cgcore.web.paths import AFTER_END, ENTER, FIRST_USE, LEAVE, NEW_PASSWORD, safe_next
+from cgcore.web.tabs import TABS_PER_USER
 from cgcore.web.texts import text
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "say_wait",
     "show",
     "show_away",
+    "show_crowded",
     "show_throttled",
 ]
 
@@ -217,6 +219,12 @@ class LoginPages(FormPages):
         await self._call(lambda: self._identity.log_out(hash_token(token)))
         # The open tabs, this one among them, are sent to the same address: whichever comes first, it says the same.
         return self._show_out(request, AFTER_END)
+
+
+async def show_crowded(_request: Request) -> Response:
+    """Say that this tab is one too many; the others go on."""
+    link = ("/", text("crowded_back"))
+    return show(Page(text("crowded_title"), text("crowded_intro", count=TABS_PER_USER), link=link), 429)
 
 
 def _enter_page(

@@ -7,6 +7,7 @@ from urllib.parse import quote, urlsplit
 
 __all__ = [
     "AFTER_END",
+    "CROWDED",
     "ENTER",
     "FIRST_USE",
     "HEALTH",
@@ -21,6 +22,9 @@ __all__ = [
 AFTER_END = "/entrar?aviso=fin"
 """Where a browser goes whose log-in has ended: the log-in page, which says so."""
 
+CROWDED = "/demasiadas-pestanas"
+"""Where a tab goes that is one too many."""
+
 ENTER, LEAVE, FIRST_USE, HEALTH, NEW_PASSWORD = "/entrar", "/salir", "/primer-uso", "/salud", "/nueva-contrasena/"
 
 _API = "/api/v1/"
@@ -31,7 +35,19 @@ _API_BEHIND_GATE = ("docs", "redoc", "assets")
 _RESET_LINK = re.compile(re.escape(NEW_PASSWORD) + r"[0-9A-Za-z-]{1,64}")
 _NEXT_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\]")
 # What a browser asks for on behalf of a page is no place to go to.
-_NOT_PLACES = (ENTER, LEAVE, FIRST_USE, HEALTH, NEW_PASSWORD, "/_stcore", "/static/", "/media/", "/component/", "/api/")
+_NOT_PLACES = (
+    CROWDED,
+    ENTER,
+    LEAVE,
+    FIRST_USE,
+    HEALTH,
+    NEW_PASSWORD,
+    "/_stcore",
+    "/static/",
+    "/media/",
+    "/component/",
+    "/api/",
+)
 # As it stands in a header, where all of them together have to stay below 3 kB.
 _MAX_NEXT = 1500
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from cgcore.errors import VaultError
 from cgcore.server_facts import ServerFacts
-from cgcore.settings import Settings
+from cgcore.settings import Settings, find_unsafe
+from cgcore.texts import sentence
 from cgcore.vault.texts import problem_text
 from cgcore.web.texts import text
 
@@ -21,7 +22,8 @@ def find_refusals(workbench: Workbench, facts: ServerFacts) -> list[str]:
     """Return the Spanish sentences for which production does not start; none outside production."""
     if not workbench.settings.production:
         return []
-    refusals = [text(f"unsafe_{code}") for code in list_server_problems(workbench.settings, facts)]
+    refusals = [sentence("cgcore", f"settings.{code}") for code in find_unsafe(workbench.settings)]
+    refusals += [text(f"unsafe_{code}") for code in list_server_problems(workbench.settings, facts)]
     try:
         # The key that signs identities: without the right master key nobody would get past the gate.
         workbench.vault.derive_key("gate")
@@ -37,7 +39,6 @@ def list_server_problems(settings: Settings, facts: ServerFacts) -> list[str]:
     More than one process is refused because pages, uploads and open websockets live in the memory of one.
     """
     found = {
-        "no_public_url": not settings.public_url,
         "no_tls": not (settings.secure or facts.tls) and not _is_loopback(facts.address),
         "cors_off": not facts.cors,
         "xsrf_off": not facts.xsrf,

@@ -6,7 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["Requester", "Tabs", "find_requester", "with_requester"]
+__all__ = ["TABS_PER_USER", "Requester", "Tabs", "find_requester", "with_requester"]
+
+TABS_PER_USER = 30
+"""How many tabs of one person may be open: each holds a connection, and what its page has drawn."""
 
 _KEY = "cg.requester"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import socket
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -18,8 +20,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from cgcore.identity.actor import Actor, Role
+from cgcore.vault.secret import Secret
 from cgcore.workbench import get_workbench
+from cgcore.workbench.identity import NewUser
 from tests.servers.daemon import free_ports
+from tests.servers.house import open_beside
 from tests.servers.product import ADMIN, PASSWORD, ROOT, Product, product_environment, run_product
 
 ROUTER = ROOT / "pages" / "workbench.py"
@@ -99,6 +105,49 @@ def test_somebodys_session_id_is_worth_nothing(product: Product, victim: httpx.C
     assert stranger.value.response.status_code == 403
     assert stolen_id not in ("", session_id)
     assert resumed_id == session_id != ""
+
+
+def test_one_tab_too_many_is_told_so_and_harms_nobody(product: Product, victim: httpx.Client) -> None:
+    """It is sent to a page that says it; the others go on, a colleague gets in, and one that is closed makes room."""
+    with open_beside(product) as workbench:
+        workbench.identity.add_user(
+            Actor(0, "", role=Role.ADMIN), NewUser("colega", Secret(PASSWORD), "", "", Role.USER)
+        )
+    with ExitStack() as stack, _log_in(product) as again:
+        tabs = [stack.enter_context(_connect(product, client)) for client in (victim, again) for _ in range(15)]
+        with _connect(product, again) as crowded:
+            told = _read_to_the_end(crowded)
+        page = victim.get(told.auth_redirect.url)
+        first, _ = _run_script(tabs[0])
+        with _log_in(product, "colega") as colleague, _connect(product, colleague) as other:
+            theirs, _ = _run_script(other)
+        tabs[0].close()
+        with _connect(product, again) as fits:
+            mine, _ = _run_script(fits)
+
+    assert told.auth_redirect.url == "/demasiadas-pestanas"
+    assert page.status_code == 429
+    assert "Demasiadas pestañas abiertas" in page.text
+    assert "" not in (first, theirs, mine)
+
+
+def test_a_thousand_silent_connections_stop_nobody_and_fill_no_log(product: Product, victim: httpx.Client) -> None:
+    """Requests are answered, the page is drawn, and the log says next to nothing of it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    before = product.log.stat().st_size
+    with ExitStack() as stack:
+        for _ in range(1100):
+            stack.enter_context(socket.create_connection(("127.0.0.1", product.port), timeout=20))
+        with httpx.Client(base_url=product.url, timeout=20) as stranger:
+            health = stranger.get("/salud")
+        with _connect(product, victim) as tab:
+            drawn, _ = _run_script(tab)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert health.status_code == 200
+    assert drawn
+    assert product.log.stat().st_size - before < 20_000
 
 
 def _put(client: httpx.Client, tab: str, file: str, size: int) -> int:

@@ -14,7 +14,7 @@ import dns.rrset
 import pytest
 
 from cgcore.mail.network.dns import dns_resolver, system_resolver
-from cgcore.mail.network.sockets import Deadline
+from cgcore.mail.network.sockets import Deadline, connect_any, few_addresses
 
 
 @contextmanager
@@ -151,3 +151,23 @@ def test_a_server_that_drops_one_kind_of_question_holds_nobody_up(silent: str) -
 
     assert list(found) == [address for kind, address in addresses.items() if kind != silent]
     assert deadline.remaining > 27
+
+
+def test_of_many_addresses_a_few_of_both_kinds_are_tried() -> None:
+    """In their order, each once; a host with few keeps all."""
+    many = [*(f"192.0.2.{number % 250}" for number in range(3000)), "2001:db8::1", "2001:db8::2"]
+
+    assert few_addresses(many) == [*(f"192.0.2.{number}" for number in range(6)), "2001:db8::1", "2001:db8::2"]
+    assert few_addresses(["192.0.2.1", "192.0.2.1", "2001:db8::1"]) == ["192.0.2.1", "2001:db8::1"]
+
+
+def test_a_name_with_three_thousand_addresses_opens_eight() -> None:
+    """Whoever owns the name decides how many there are, not how many descriptors they cost."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+    many = [f"127.{number >> 8}.{number & 255}.1" for number in range(3000)]
+
+    connected, attempts = connect_any(many, port, Deadline.after(5))
+
+    assert connected is None
+    assert [attempt.to_json()["result"] for attempt in attempts] == ["refused"] * 8

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from cgcore.server_facts import ServerFacts
+from cgcore.settings import find_unsafe
 from cgcore.storage.database import open_database
 from cgcore.web.assembly import Assembly
 from cgcore.web.origins import Perimeter
@@ -24,9 +25,10 @@ PUBLIC, PLAIN = "https://config.example.es", "http://config.example.es"
     ("public_url", "facts", "problems"),
     [
         (PUBLIC, ServerFacts("192.0.2.2"), []),
-        (PLAIN, ServerFacts("127.0.0.1"), []),
-        (PLAIN, ServerFacts("192.0.2.2"), ["no_tls"]),
-        (PLAIN, ServerFacts("192.0.2.2", tls=True), []),
+        (PLAIN, ServerFacts("127.0.0.1"), ["plain_public_url"]),
+        (PLAIN, ServerFacts("192.0.2.2"), ["plain_public_url", "no_tls"]),
+        (PLAIN, ServerFacts("192.0.2.2", tls=True), ["plain_public_url"]),
+        ("http://localhost:8501", ServerFacts("127.0.0.1"), []),
         ("", ServerFacts("::1"), ["no_public_url"]),
         (PUBLIC, ServerFacts("localhost", cors=False, xsrf=False, workers=2), ["cors_off", "xsrf_off", "workers"]),
     ],
@@ -35,7 +37,9 @@ def test_production_wants_tls_a_public_address_and_its_guards(
     tmp_path: Path, public_url: str, facts: ServerFacts, problems: list[str]
 ) -> None:
     """Each unsafe fact is named; a safe start has none."""
-    assert list_server_problems(make_settings(tmp_path, public_url=public_url), facts) == problems
+    settings = make_settings(tmp_path, public_url=public_url, production=True)
+
+    assert find_unsafe(settings) + list_server_problems(settings, facts) == problems
 
 
 def test_each_refusal_is_a_spanish_sentence_and_only_production_refuses(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import zip_longest
 from typing import Any
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "SocketLike",
     "connect",
     "connect_any",
+    "few_addresses",
 ]
 
 #: The longest line that is read: far above RFC 5321 §4.5.3.1.5 (512) and RFC 9051's advice, far below a flood.
@@ -232,6 +234,7 @@ class Deadline:
         return Deadline(min(self.ends, self.clock() + seconds), self.clock)
 
 
+_MOST_ADDRESSES = 8
 _GRACE = 0.25  # seconds that the other addresses get once one has answered
 _CAP = 5.0  # seconds for one connection: what is left goes to the counter-proof
 
@@ -318,15 +321,29 @@ class _Race:
         return [self._results[ip] for ip in self._order]
 
 
+def few_addresses(addresses: Sequence[str]) -> list[str]:
+    """Return the addresses of a host that are tried: each once, of both kinds, and never more than a few.
+
+    Each costs a descriptor while it is tried, and whoever owns the name says how many there are (RFC 8305, section 9.2
+    leaves the number open).
+    """
+    known = list(dict.fromkeys(addresses))
+    if len(known) <= _MOST_ADDRESSES:
+        return known
+    kinds = ([each for each in known if ":" in each], [each for each in known if ":" not in each])
+    taken = [each for pair in zip_longest(*kinds) for each in pair if each][:_MOST_ADDRESSES]
+    return [each for each in known if each in taken]
+
+
 def connect_any(
     addresses: Sequence[str], port: int, deadline: Deadline
 ) -> tuple[socket.socket | None, Sequence[Attempt]]:
-    """Connect to every address side by side; return the first that answered, and what became of each.
+    """Connect to a few addresses of a host side by side; return the first that answered, and what became of each.
 
     The socket is non-blocking until a timeout is set, has Nagle's algorithm off, and its peer is the address that was
     asked for. ``None`` when no address answered before the deadline (at most 5 s).
     """
-    race = _Race(list(dict.fromkeys(addresses)), port)
+    race = _Race(few_addresses(addresses), port)
     attempts = race.run(deadline.shorter(_CAP))
     if race.winner is not None:
         race.winner.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
