@@ -10,6 +10,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from cgcore.documents import DocumentType
+from cgcore.templates.budget import COMPILING
 from cgcore.templates.checks import (
     CHECKS_AT_MOST,
     Check,
@@ -22,7 +23,7 @@ from cgcore.templates.checks import (
     sort_checks,
 )
 from cgcore.templates.document import Block, Document, Format, Image, Inline, Run, is_blank
-from cgcore.templates.images import ImageParts, InlineImage
+from cgcore.templates.image_parts import ImageParts, InlineImage
 from cgcore.templates.links import JudgedLink, LinkState, decode_braces, judge_link
 from cgcore.templates.parse import parse_html
 from cgcore.templates.sanitise import replace_unprintable
@@ -267,6 +268,15 @@ def _one_line(subject: str) -> str:
 
 def compile_template(document_type: DocumentType, source: TemplateSource) -> CompiledTemplate:
     """Compile a template. Pure: the same source gives the same result, and any text is accepted."""
+    # Trees and blocks take some hundred times what the text does.
+    with COMPILING.hold(_TREE_SHARE * (len(source.body) + len(source.signature))):
+        return _compile(document_type, source)
+
+
+_TREE_SHARE = 100
+
+
+def _compile(document_type: DocumentType, source: TemplateSource) -> CompiledTemplate:
     names = values_for(document_type, {})
     slots = Slots()
     images = ImageParts()

@@ -8,23 +8,19 @@ import hashlib
 import io
 import re
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
-from typing import Any
+from functools import cache, lru_cache
 from urllib.parse import unquote_to_bytes
 
-from PIL import Image, ImageOps
+from PIL import Image
 
-from cgcore.templates.checks import Code
-from cgcore.templates.document import Image as PlacedImage
+from cgcore.templates.budget import DECODING
 
 __all__ = [
     "HEAVY",
     "ImageFault",
-    "ImageParts",
-    "InlineImage",
     "OpenedImage",
     "PreparedImage",
     "SourceKind",
@@ -38,24 +34,58 @@ __all__ = [
 HEAVY = 500_000  # bytes
 
 
-def encode(image: Image.Image, size: tuple[int, int], *, was_photo: bool, heavy: bool) -> tuple[str, bytes]:
-    """Return media type and bytes of ``image`` at ``size`` pixels, without metadata.
+def encode(
+    image: Image.Image, size: tuple[int, int], *, was_photo: bool, heavy: bool, orientation: int = 1
+) -> tuple[str, bytes]:
+    """Return media type and bytes of ``image``, shrunk to ``size`` pixels and then turned, without metadata.
 
-    With transparency it is PNG; a photo, or what is much lighter as one, JPEG; anything else PNG.
+    With transparency it is PNG; a photo, or what is much lighter as one, JPEG; anything else PNG. ``orientation`` is
+    the one of EXIF, 1 to 8.
     """
-    if image.mode.startswith("I"):  # 16 bits a pixel: Pillow cuts them off at white instead of dividing them
-        image = image.convert("I").point(lambda level: level * (1 / 256)).convert("L")
-    alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-    flat = image.convert("RGBA" if alpha else "RGB")
-    if flat.size != size:
-        flat = flat.resize(size, Image.Resampling.LANCZOS)
-    if alpha:
+    flat = _shrink(image, size)
+    if orientation != 1:
+        flat = flat.transpose(_TURNS[orientation])
+    if flat.mode == "RGBA":
         return "image/png", _save(flat, "PNG", optimize=True)
     if was_photo:
         return "image/jpeg", _save(flat, "JPEG", quality=85, optimize=True)
     drawn = _save(flat, "PNG", optimize=True)
     photo = _save(flat, "JPEG", quality=88, optimize=True) if heavy or len(drawn) > HEAVY // 4 else b""
     return ("image/jpeg", photo) if photo and len(photo) * 2 < len(drawn) else ("image/png", drawn)
+
+
+# EXIF 2.32, tag 0x0112: what brings the stored picture upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_STRIP = 1_000_000  # pixels converted at a time
+
+
+def _shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return ``image`` at ``size`` in RGB or RGBA, converted strip by strip: only its own form is in memory whole.
+
+    A palette of one byte a pixel would take four, and with the steps of a good reduction sixteen.
+    """
+    mode = "RGBA" if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info else "RGB"
+    factor = max(1, min(image.width // size[0], image.height // size[1]))
+    rows = max(1, _STRIP // (image.width * factor)) * factor
+    small = Image.new(mode, (-(-image.width // factor), -(-image.height // factor)))
+    for top in range(0, image.height, rows):
+        strip = _flatten(image.crop((0, top, image.width, min(image.height, top + rows))), mode)
+        small.paste(strip.reduce(factor) if factor > 1 else strip, (0, top // factor))
+    return small if small.size == size else small.resize(size, Image.Resampling.LANCZOS)
+
+
+def _flatten(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits a pixel: Pillow cuts them off at white instead of dividing them
+        image = image.convert("I").point(lambda level: level * (1 / 256)).convert("L")
+    return image.convert(mode)
 
 
 def _save(image: Image.Image, form: str, **options: int | bool) -> bytes:
@@ -69,7 +99,12 @@ _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "ICO")
 _MAIL_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif"}
 _DATA_URI = re.compile(r"data:image/([a-z0-9.+\-]+)(?:;[^,;]*)*;base64,", re.I)
 _JPEG_SCALES = (8, 4, 2, 1)  # libjpeg can decode at a fraction of the size, for less work and memory
-_DECODED_AT_MOST = 30_000_000  # pixels of one image
+_DECODED_AT_MOST = 30_000_000  # pixels of one image that libjpeg decodes at a fraction of its size
+_DECODED_WHOLE_AT_MOST = 20_000_000  # pixels of one image that can only be decoded whole
+_SENT_AT_MOST = 4_000_000  # pixels
+# Bytes a pixel that Pillow keeps; WebP has a canvas of its own before and after each frame.
+_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2}
+_WEBP_BYTES, _PROGRESSIVE_BYTES = 12, 6
 _ORIENTATION, _GPS = 0x0112, 0x8825
 
 
@@ -90,11 +125,15 @@ class ImageFault(Enum):
 
 @dataclass(frozen=True, slots=True)
 class OpenedImage:
-    """An image whose header was read: its natural size, turned as it is seen, and the work to decode it."""
+    """An image whose header was read: its natural size, turned as it is seen, and what it takes to decode it.
+
+    ``cost`` is the work, in pixels; ``memory`` in bytes.
+    """
 
     width: int
     height: int
     cost: int
+    memory: int
 
     def shown(self, width: int, height: int) -> tuple[int, int]:
         """Return the size in CSS pixels for the attributes given (0: absent), never wider than the mail's text."""
@@ -149,31 +188,49 @@ def open_image(data: bytes) -> OpenedImage | ImageFault:
     """Read the header of an image; the pixels stay where they are."""
     try:
         with _open(data) as image:
-            width, height = image.size
+            width, height = _size(image, data)
             turned = _exif(image)[0] >= 5
-            cost = _cost(image)
+            cost, memory = _cost(image, width, height)
+            whole = image.format not in _SCALABLE
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return ImageFault.TOO_MANY_PIXELS
     except Exception:  # Pillow's readers raise whatever a broken file makes them stumble over
         return ImageFault.UNREADABLE
     if not width or not height:
         return ImageFault.UNREADABLE
-    if cost > _DECODED_AT_MOST:
+    if cost > (_DECODED_WHOLE_AT_MOST if whole else _DECODED_AT_MOST) or memory > DECODING.total:
         return ImageFault.TOO_MANY_PIXELS
-    return OpenedImage(*((height, width) if turned else (width, height)), cost)
+    return OpenedImage(*((height, width) if turned else (width, height)), cost, memory)
 
 
-def _cost(image: Image.Image) -> int:
-    """Return the work and memory that decoding takes, in pixels."""
+_SCALABLE = ("JPEG", "MPO")
+
+
+def _size(image: Image.Image, data: bytes) -> tuple[int, int]:
+    """Return the size in pixels; an icon's directory says 256 at most, whatever the picture inside really is."""
     width, height = image.size
+    if image.format != "ICO":
+        return width, height
+    for match in re.finditer(rb"\x89PNG\r\n\x1a\n.{4}IHDR(.{4})(.{4})", data, re.S):
+        width, height = (
+            max(old, int.from_bytes(new)) for old, new in zip((width, height), match.groups(), strict=True)
+        )
+    return width, height
+
+
+def _cost(image: Image.Image, width: int, height: int) -> tuple[int, int]:
+    """Return the work (pixels) and the memory (bytes) that decoding takes."""
     pixels = width * height
-    if image.format not in ("JPEG", "MPO"):
-        return pixels
+    if image.format == "WEBP":
+        return pixels, pixels * _WEBP_BYTES
+    if image.format not in _SCALABLE:
+        return pixels, pixels * _BYTES.get(image.mode, 4)
     if image.info.get("progressive"):
-        return pixels // 2  # its coefficients are in memory as a whole, at whatever scale
+        # Its coefficients are in memory as a whole, at whatever scale.
+        return pixels // 2, pixels * _PROGRESSIVE_BYTES
     needed = 2 * min(1.0, SHOWN_AT_MOST / width) * max(width, height)
     scale = next((scale for scale in _JPEG_SCALES if scale * needed <= min(width, height)), 1)
-    return pixels // 8 + pixels // scale**2
+    return pixels // 8 + pixels // scale**2, 4 * pixels // scale**2
 
 
 def _open(data: bytes) -> Image.Image:
@@ -190,8 +247,21 @@ def prepare(data: bytes, width: int, height: int) -> PreparedImage | ImageFault:
     pixels is resampled (mail clients on fine screens use the double), a turned photo is turned, and where it was
     taken is removed.
     """
+    opened = open_image(data)
+    if isinstance(opened, ImageFault):
+        return opened
+    return _workers().submit(_read_pixels, data, opened.memory, width, height).result()
+
+
+@cache
+def _workers() -> ThreadPoolExecutor:
+    # Two threads decode for all others: the C library keeps memory for each thread that ever held pixels.
+    return ThreadPoolExecutor(2, thread_name_prefix="pixels")
+
+
+def _read_pixels(data: bytes, memory: int, width: int, height: int) -> PreparedImage | ImageFault:
     try:
-        with _open(data) as image:
+        with DECODING.hold(memory), _open(data) as image:
             return _prepare(image, data, width, height)
     except Exception:  # as above: a broken file, found out while its pixels are read
         return ImageFault.UNREADABLE
@@ -200,22 +270,27 @@ def prepare(data: bytes, width: int, height: int) -> PreparedImage | ImageFault:
 def _prepare(image: Image.Image, data: bytes, width: int, height: int) -> PreparedImage:
     form = "JPEG" if image.format == "MPO" else image.format or ""
     orientation, placed = _exif(image)
-    turned = orientation >= 5
-    natural = (image.size[1], image.size[0]) if turned else image.size
-    target = min(natural[0], 2 * width), min(natural[1], 2 * height)
+    shown = (height, width) if orientation >= 5 else (width, height)  # as the file has it, before it is turned
+    natural = image.size
+    target = _bounded((min(natural[0], 2 * shown[0]), min(natural[1], 2 * shown[1])))
     if form == "JPEG" and target != natural:
-        image.draft("RGB", (max(target), max(target)))
+        image.draft("RGB", target)
     image.load()
     reduced = target != natural
     animated = getattr(image, "n_frames", 1) > 1
     keep = form in _MAIL_TYPES and not reduced and orientation == 1 and not placed
     if keep and (len(data) <= HEAVY or animated) and image.mode != "CMYK":
         return PreparedImage(_MAIL_TYPES[form], data, reduced=False)
-    image = ImageOps.exif_transpose(image) if orientation != 1 else image
-    kind, written = encode(image, target, was_photo=form == "JPEG", heavy=len(data) > HEAVY)
+    kind, written = encode(image, target, was_photo=form == "JPEG", heavy=len(data) > HEAVY, orientation=orientation)
     if keep and len(written) >= len(data):
         return PreparedImage(_MAIL_TYPES[form], data, reduced=False)
     return PreparedImage(kind, written, reduced=reduced or len(data) > HEAVY)
+
+
+def _bounded(size: tuple[int, int]) -> tuple[int, int]:
+    """Return ``size``, or the largest of the same shape that a mail needs: a very tall picture is coarser."""
+    share = (_SENT_AT_MOST / (size[0] * size[1])) ** 0.5
+    return size if share >= 1 else (max(1, int(size[0] * share)), max(1, int(size[1] * share)))
 
 
 def _exif(image: Image.Image) -> tuple[int, bool]:
@@ -228,98 +303,3 @@ def _exif(image: Image.Image) -> tuple[int, bool]:
     except Exception:  # broken metadata, of which Pillow raises whatever it stumbles over, is no reason to lose a photo
         return 1, True
     return orientation if orientation in range(1, 9) else 1, _GPS in exif
-
-
-_inline_images_DECODED_AT_MOST = 60_000_000  # pixels of all images of a message together
-
-
-@dataclass(frozen=True, slots=True)
-class InlineImage:
-    """A part of the message: ``cid`` without angle brackets, media type, shown size in CSS pixels, bytes."""
-
-    cid: str
-    type: str
-    width: int
-    height: int
-    data: bytes
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the image as API and command line write it: with the number of its bytes."""
-        return {
-            "cid": self.cid,
-            "type": self.type,
-            "width": self.width,
-            "height": self.height,
-            "bytes": len(self.data),
-        }
-
-
-@dataclass(slots=True)
-class _Source:
-    data: bytes
-    opened: OpenedImage | ImageFault
-    digest: str
-    width: int = 0
-    height: int = 0
-    prepared: PreparedImage | ImageFault | None = None
-
-
-@dataclass(slots=True)
-class ImageParts:
-    """Collects the images of body and signature. :meth:`survey` all of them first: the largest place decides."""
-
-    by_source: dict[str, _Source | ImageFault] = field(default_factory=dict[str, "_Source | ImageFault"])
-    by_digest: dict[str, _Source] = field(default_factory=dict[str, _Source])
-    parts: dict[str, InlineImage] = field(default_factory=dict[str, InlineImage])
-    budget: int = _inline_images_DECODED_AT_MOST
-
-    def survey(self, images: Iterable[PlacedImage]) -> None:
-        """Read the headers of the embedded images, and note the largest size at which each is shown."""
-        for image in images:
-            if classify(image.src) is not SourceKind.EMBEDDED:
-                continue
-            source = self.by_source.get(image.src) or self._read(image.src)
-            self.by_source[image.src] = source
-            if isinstance(source, _Source) and isinstance(source.opened, OpenedImage):
-                width, height = source.opened.shown(image.width, image.height)
-                source.width, source.height = max(source.width, width), max(source.height, height)
-
-    def _read(self, src: str) -> _Source | ImageFault:
-        data = decode(src)
-        if data is None:
-            return ImageFault.UNREADABLE
-        digest = hashlib.sha256(data).hexdigest()
-        if digest not in self.by_digest:
-            self.by_digest[digest] = _Source(data, open_image(data), digest)
-        return self.by_digest[digest]
-
-    def take(self, image: PlacedImage) -> tuple[InlineImage | None, Code | None]:
-        """Return the part for an image at its own shown size, or None, and what there is to say about it."""
-        kind = classify(image.src)
-        if kind is SourceKind.REMOTE:
-            return None, Code.REMOTE_IMAGE
-        source = self.by_source.get(image.src)
-        if not isinstance(source, _Source):
-            return None, Code.UNREADABLE_IMAGE
-        prepared = self._prepare(source)
-        if isinstance(prepared, ImageFault) or isinstance(source.opened, ImageFault):
-            fault = prepared if isinstance(prepared, ImageFault) else source.opened
-            return None, Code.IMAGE_TOO_LARGE if fault is ImageFault.TOO_MANY_PIXELS else Code.UNREADABLE_IMAGE
-        cid = f"imagen-{source.digest[:20]}@cloud-gestion"
-        width, height = source.opened.shown(image.width, image.height)
-        here = InlineImage(cid, prepared.type, width, height, prepared.data)
-        self.parts.setdefault(cid, here)
-        return here, Code.IMAGE_TOO_LARGE if prepared.reduced else None
-
-    def _prepare(self, source: _Source) -> PreparedImage | ImageFault:
-        if source.prepared is None:
-            source.prepared = self._decode(source)
-        return source.prepared
-
-    def _decode(self, source: _Source) -> PreparedImage | ImageFault:
-        if isinstance(source.opened, ImageFault):
-            return source.opened
-        if source.opened.cost > self.budget:
-            return ImageFault.TOO_MANY_PIXELS
-        self.budget -= source.opened.cost
-        return prepare(source.data, source.width, source.height)
