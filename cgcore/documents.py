@@ -5,15 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["DOCUMENT_TYPES", "DocumentType", "DocumentTypeInfo", "SeriesGroup", "info", "types_with_template"]
+from cgcore.texts import Text, sentence, text
+
+__all__ = [
+    "DOCUMENT_TYPES",
+    "DocumentType",
+    "DocumentTypeInfo",
+    "SeriesGroup",
+    "info",
+    "type_label",
+    "type_text",
+    "types_with_template",
+]
 
 
 class SeriesGroup(StrEnum):
-    """The groups of «Series por defecto», in the order of the page; the value is the label on screen."""
+    """The groups of «Series por defecto», in the order of the page."""
 
-    SALES = "Ventas"
-    PURCHASES = "Compras"
-    OTHER = "Otros"
+    SALES = "sales"
+    PURCHASES = "purchases"
+    OTHER = "other"
+
+    @property
+    def label(self) -> str:
+        """What it is called on the screen."""
+        return sentence("cgcore", f"groups.{self.value}")
 
 
 class DocumentType(StrEnum):
@@ -32,109 +48,57 @@ class DocumentType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DocumentTypeInfo:
-    """What the product knows of one document type.
-
-    ``tab`` is its tab in «Valores por defecto» and is empty for a type without template; ``series_label`` its label
-    inside its group on «Series por defecto»; ``noun`` and ``noun_with_article`` are the values of ``{documento}``
-    and ``{el_documento}``.
-    """
+    """What the product knows of one document type. Its names are in the language of the person."""
 
     code: DocumentType
-    tab: str
     group: SeriesGroup
-    series_label: str
-    noun: str
-    noun_with_article: str
+    has_template: bool = True
+    """Whether documents of this type are sent by mail."""
     is_invoice: bool = False
     has_due_date: bool = False
 
     @property
-    def has_template(self) -> bool:
-        """Whether documents of this type are sent by mail."""
-        return bool(self.tab)
+    def tab(self) -> str:
+        """Its tab in «Valores por defecto»; empty for a type without template."""
+        return self._name("tab") if self.has_template else ""
+
+    @property
+    def series_label(self) -> str:
+        """Its label inside its group on «Series por defecto»."""
+        return self._name("series")
+
+    @property
+    def noun(self) -> str:
+        """The value of ``{documento}``."""
+        return self._name("noun")
+
+    @property
+    def noun_with_article(self) -> str:
+        """The value of ``{el_documento}``."""
+        return self._name("article")
+
+    @property
+    def noun_of(self) -> str:
+        """The value of ``{del_documento}``."""
+        return self._name("of")
+
+    def _name(self, which: str) -> str:
+        return sentence("cgcore", f"documents.{self.code}.{which}")
 
 
 _T, _G = DocumentType, SeriesGroup
 
 # In the order of the tabs of «Valores por defecto para envío».
 DOCUMENT_TYPES: tuple[DocumentTypeInfo, ...] = (
-    DocumentTypeInfo(
-        _T.QUOTE,
-        tab="Presupuestos",
-        group=_G.SALES,
-        series_label="Presupuestos",
-        noun="Presupuesto",
-        noun_with_article="el presupuesto",
-        has_due_date=True,
-    ),
-    DocumentTypeInfo(
-        _T.SALES_ORDER,
-        tab="Pedidos",
-        group=_G.SALES,
-        series_label="Pedidos",
-        noun="Pedido",
-        noun_with_article="el pedido",
-    ),
-    DocumentTypeInfo(
-        _T.WORK_REPORT,
-        tab="Partes de trabajo",
-        group=_G.OTHER,
-        series_label="Partes de trabajo",
-        noun="Parte de trabajo",
-        noun_with_article="el parte de trabajo",
-    ),
-    DocumentTypeInfo(
-        _T.DELIVERY_NOTE,
-        tab="Albaranes",
-        group=_G.SALES,
-        series_label="Albaranes",
-        noun="Albarán",
-        noun_with_article="el albarán",
-    ),
-    DocumentTypeInfo(
-        _T.SALES_INVOICE,
-        tab="Facturas ventas",
-        group=_G.SALES,
-        series_label="Facturas",
-        noun="Factura",
-        noun_with_article="la factura",
-        is_invoice=True,
-        has_due_date=True,
-    ),
-    DocumentTypeInfo(
-        _T.PROFORMA_INVOICE,
-        tab="Facturas proforma",
-        group=_G.SALES,
-        series_label="Facturas proforma",
-        noun="Factura proforma",
-        noun_with_article="la factura proforma",
-        has_due_date=True,
-    ),
-    DocumentTypeInfo(
-        _T.PURCHASE_ORDER,
-        tab="Pedidos compras",
-        group=_G.PURCHASES,
-        series_label="Pedidos",
-        noun="Pedido de compra",
-        noun_with_article="el pedido de compra",
-    ),
-    DocumentTypeInfo(
-        _T.PURCHASE_DELIVERY_NOTE,
-        tab="",
-        group=_G.PURCHASES,
-        series_label="Albaranes",
-        noun="Albarán de compra",
-        noun_with_article="el albarán de compra",
-    ),
-    DocumentTypeInfo(
-        _T.PURCHASE_INVOICE,
-        tab="",
-        group=_G.PURCHASES,
-        series_label="Facturas",
-        noun="Factura de compra",
-        noun_with_article="la factura de compra",
-        is_invoice=True,
-    ),
+    DocumentTypeInfo(_T.QUOTE, _G.SALES, has_due_date=True),
+    DocumentTypeInfo(_T.SALES_ORDER, _G.SALES),
+    DocumentTypeInfo(_T.WORK_REPORT, _G.OTHER),
+    DocumentTypeInfo(_T.DELIVERY_NOTE, _G.SALES),
+    DocumentTypeInfo(_T.SALES_INVOICE, _G.SALES, is_invoice=True, has_due_date=True),
+    DocumentTypeInfo(_T.PROFORMA_INVOICE, _G.SALES, has_due_date=True),
+    DocumentTypeInfo(_T.PURCHASE_ORDER, _G.PURCHASES),
+    DocumentTypeInfo(_T.PURCHASE_DELIVERY_NOTE, _G.PURCHASES, has_template=False),
+    DocumentTypeInfo(_T.PURCHASE_INVOICE, _G.PURCHASES, has_template=False, is_invoice=True),
 )
 
 _BY_CODE = {entry.code: entry for entry in DOCUMENT_TYPES}
@@ -148,3 +112,13 @@ def info(document_type: DocumentType) -> DocumentTypeInfo:
 def types_with_template() -> tuple[DocumentTypeInfo, ...]:
     """Return the types that have a mail template, in the order of the tabs."""
     return tuple(entry for entry in DOCUMENT_TYPES if entry.has_template)
+
+
+def type_text(document_type: DocumentType) -> Text:
+    """Return the type's label where its group is not in sight, as a value that travels."""
+    return text("cgcore", f"documents.{document_type}.label")
+
+
+def type_label(document_type: DocumentType) -> str:
+    """Return the type's label where its group is not in sight: «Facturas», «Facturas de compra»."""
+    return str(type_text(document_type))

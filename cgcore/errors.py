@@ -21,10 +21,11 @@ Screen texts are looked up by ``code``; an exception's own text is English and h
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from cgcore.texts import Text
 
 if TYPE_CHECKING:
     from cgcore.runs import Step
@@ -69,22 +70,24 @@ class NotFound(CloudGestionError, LookupError):
     code = "not_found"
 
 
-def _no_values() -> dict[str, Any]:
-    return {}
-
-
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """What is wrong with one field: its name, a stable code, the Spanish sentence, and whether it blocks.
-
-    ``values`` are what the sentence names.
-    """
+    """What is wrong with one field: its name, a stable code, the sentence to be made, and whether it blocks."""
 
     field: str
     code: str
-    message: str
+    text: Text
     blocking: bool = True
-    values: Mapping[str, Any] = dataclasses.field(default_factory=_no_values, compare=False)
+
+    @property
+    def message(self) -> str:
+        """The sentence, in the language of the person."""
+        return str(self.text)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the sentence names, as plain values and codes."""
+        return self.text.codes()
 
 
 class InvalidInput(CloudGestionError, ValueError):

@@ -107,13 +107,13 @@ def write_value(value: object, style: str, language: str, formats: Formats) -> s
     return STYLES["number"](value, language, formats) if isinstance(value, float) else str(value)
 
 
-def write_list(parts: Sequence[str], language: str) -> str:
-    """Return ``parts`` as a list in words: «a, b y c»."""
+def write_list(parts: Sequence[str], language: str, *, either: bool = False) -> str:
+    """Return ``parts`` as a list in words: «a, b y c», or «a, b o c»."""
     if len(parts) < 2:
         return "".join(parts)
     from babel.lists import format_list
 
-    return format_list(parts, locale=_locale(language))
+    return format_list(parts, "or" if either else "standard", locale=_locale(language))
 
 
 def plural_form(number: float, language: str) -> str:
@@ -186,7 +186,10 @@ STYLES: Mapping[str, _Style] = MappingProxyType(
         "days": _unit("duration-day", "long"),
     }
 )
-"""How ``{name:style}`` writes a value; ``bytes`` takes bytes, ``duration`` milliseconds, dates a date or ISO text."""
+"""How ``{name:style}`` writes a value: ``bytes`` takes bytes, ``duration`` milliseconds, dates a date or ISO text.
+
+Besides, a list may be written ``either``: «a, b o c».
+"""
 
 
 def _locale(language: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from cgcore.errors import FieldProblem, InvalidInput
-from cgcore.texts import sentence
+from cgcore.texts import Text
 
 __all__ = [
     "MAX_ADDRESS",
@@ -55,7 +55,7 @@ def find_text_problem(text: str, limit: int, *, lines: bool = False) -> str:
 def text_problem(field: str, text: str, limit: int, *, lines: bool = False) -> FieldProblem | None:
     """Return what is wrong with the text of ``field``, with its sentence; None where it may be stored."""
     code = find_text_problem(text, limit, lines=lines)
-    return FieldProblem(field, code, sentence("cgcore", f"text_rules.{code}", limit=limit)) if code else None
+    return FieldProblem(field, code, Text("cgcore", f"text_rules.{code}", (("limit", limit),))) if code else None
 
 
 def is_storable(text: str) -> bool:
@@ -72,4 +72,4 @@ def refuse_unstorable(text: str) -> None:
     """Raise :class:`InvalidInput` for what no database takes: the net below every edge, should one forget the rule."""
     if not is_storable(text):
         code = "text_unprintable"
-        raise InvalidInput(FieldProblem("", code, sentence("cgcore", f"text_rules.{code}")))
+        raise InvalidInput(FieldProblem("", code, Text("cgcore", f"text_rules.{code}")))

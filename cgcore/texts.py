@@ -26,9 +26,9 @@ __all__ = [
     "Wording",
     "fill",
     "join",
-    "load_texts",
     "lookup",
     "names_in",
+    "read_text",
     "sentence",
     "text",
     "wordings",
@@ -54,14 +54,41 @@ class Text:
         """Return the sentence in the language of the person."""
         return sentence(self.file, self.key, **dict(self.values))
 
+    def codes(self) -> dict[str, Any]:
+        """Return its values by name; a value that is a sentence itself is told by the last part of its key."""
+        return {name: _code(value) for name, value in self.values}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is stored of it; :func:`read_text` reads it back."""
+        return {"file": self.file, "key": self.key, "values": {name: _stored(value) for name, value in self.values}}
+
 
 def text(file: str, key: str, /, **values: object) -> Text:
     """Return the sentence ``key`` of ``file`` as it travels: nothing is looked up yet."""
     return Text(file, key, tuple((name, _frozen(value)) for name, value in values.items()))
 
 
+def _stored(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_stored(item) for item in cast("Iterable[object]", value)]
+    return value.as_json() if isinstance(value, Text) else value
+
+
+def _code(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_code(item) for item in cast("Iterable[object]", value)]
+    return value.key.rpartition(".")[2] if isinstance(value, Text) else value
+
+
+def read_text(stored: Mapping[str, Any]) -> Text:
+    """Return the sentence that :meth:`Text.as_json` has stored."""
+    return text(stored["file"], stored["key"], **stored["values"])
+
+
 def _frozen(value: object) -> object:
-    return tuple(cast("list[object]", value)) if isinstance(value, list) else value
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(item) for item in cast("Iterable[object]", value))
+    return read_text(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else value
 
 
 # ---- Where it is shown
@@ -99,11 +126,6 @@ def lookup(file: str, key: str) -> Any:
     for name in key.split(".") if key else ():
         found = found[name]
     return found
-
-
-def load_texts(package: str) -> Mapping[str, str]:
-    """Return the entries of a package by their key."""
-    return lookup(package, "")
 
 
 def wordings(file: str, table: str = "") -> Mapping[str, Wording]:
@@ -193,12 +215,12 @@ def _filled(wording: str, values: Mapping[str, object], language: str) -> str:
 
 
 def _written(value: object, style: str, language: str) -> str:
-    if isinstance(value, list | tuple | set | frozenset) and not style:
+    if isinstance(value, list | tuple | set | frozenset):
         items = cast("Iterable[object]", value)
-        return write_list([_written(item, "", language) for item in items if _is_known(item)], language)
-    return write_value(
-        cast("object", value), style, language, lambda name: _merged("cgcore", language)["formats"][name]
-    )
+        parts = [_written(item, "", language) for item in items if _is_known(item)]
+        return write_list(parts, language, either=style == "either")
+    formats: Mapping[str, str] = _merged("cgcore", language)["formats"]
+    return write_value(value, style, language, formats.__getitem__)
 
 
 # ---- The files

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from cgcore.api_keys.form import KeyParts
 from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.identity.actor import Actor, Role, Scope
-from cgcore.texts import sentence
+from cgcore.texts import text
 from cgcore.vault.secret import Secret
 
 __all__ = [
@@ -180,13 +180,13 @@ def refuse_too_many(keys: Iterable[KeyRecord], now: datetime) -> None:
 
 
 def problem(name: str, code: str, **values: object) -> FieldProblem:
-    """Return the problem of one field with its Spanish sentence."""
-    return FieldProblem(name, code, sentence("cgcore.api_keys", code, **values))
+    """Return the problem of one field and the values of its sentence."""
+    return FieldProblem(name, code, text("cgcore.api_keys", code, **values))
 
 
-def _one_line(text: str) -> str:
+def _one_line(words: str) -> str:
     # Categories C* are control, format and unassigned characters: none belongs in a name.
-    kept = "".join(" " if unicodedata.category(character).startswith("C") else character for character in text)
+    kept = "".join(" " if unicodedata.category(character).startswith("C") else character for character in words)
     return " ".join(unicodedata.normalize("NFC", kept).split())
 
 

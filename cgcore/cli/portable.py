@@ -65,10 +65,10 @@ def _operator() -> Actor:
 
 
 def _print_plan(plan: ImportPlan) -> None:
-    from cgcore.portable.reading import portable_sentence
+    from cgcore.portable.reading import portable_text
 
     if not plan.changes:
-        print(portable_sentence("nothing_changes"))
+        print(portable_text("nothing_changes"))
     for change in plan.changes:
         print(f"{change.object}: {change.field}: {change.before or '∅'} → {change.after or '∅'}")
     for note in plan.notes:

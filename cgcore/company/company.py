@@ -10,7 +10,7 @@ from typing import Any
 from cgcore.company.tax_id import check_tax_id, normalise_tax_id
 from cgcore.errors import FieldProblem
 from cgcore.text_rules import MAX_ADDRESS, MAX_NAME, find_text_problem
-from cgcore.texts import sentence
+from cgcore.texts import text
 
 __all__ = ["MAX_LOGO_BYTES", "Company", "CompanyDraft", "Logo", "check_company", "company_problem"]
 
@@ -70,8 +70,8 @@ class Company:
 
 
 def company_problem(field: str, code: str, **values: object) -> FieldProblem:
-    """Return the problem ``code`` of one field with its Spanish sentence."""
-    return FieldProblem(field, code, sentence("cgcore.company", code, **values))
+    """Return the problem ``code`` of one field and the values of its sentence."""
+    return FieldProblem(field, code, text("cgcore.company", code, **values))
 
 
 def check_company(draft: CompanyDraft) -> tuple[FieldProblem, ...]:

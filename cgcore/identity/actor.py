@@ -30,7 +30,8 @@ class Actor:
     """The person who acts, and through what.
 
     ``session_hash`` is the key of the log-in session row for a browser, ``key_id`` the public id of the API key for
-    an application; both are empty on the command line. ``ip`` is the source address, for the trail only.
+    an application; both are empty on the command line. ``ip`` is the source address, for the trail only;
+    ``locale`` the language that the person is spoken to in.
     """
 
     user_id: int
@@ -42,6 +43,7 @@ class Actor:
     key_id: str = ""
     scopes: frozenset[Scope] = frozenset(Scope)
     ip: str = ""
+    locale: str = ""
 
     @property
     def is_admin(self) -> bool:

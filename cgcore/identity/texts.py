@@ -14,5 +14,5 @@ def sentence(code: str) -> str:
 
 
 def invalid(field: str, code: str) -> InvalidInput:
-    """Return the error that says in Spanish what is wrong with one field."""
-    return InvalidInput(FieldProblem(field, code, sentence(code)))
+    """Return the error that says what is wrong with one field."""
+    return InvalidInput(FieldProblem(field, code, cgcore.texts.text("cgcore.identity", code)))

@@ -13,7 +13,7 @@ from cgcore.mail import account_texts
 from cgcore.mail.addresses import check_host, is_address
 from cgcore.mail.steps import Leg
 from cgcore.text_rules import MAX_FOLDER, MAX_LOGIN, MAX_PIN, find_text_problem, is_storable
-from cgcore.texts import sentence
+from cgcore.texts import text
 from cgcore.vault.secret import Secret
 
 __all__ = [
@@ -171,7 +171,7 @@ def check_folder(folder: str, *, name: str = "folder") -> Iterator[FieldProblem]
 def _text_problem(name: str, code: str, limit: int) -> FieldProblem:
     if code == "text_unprintable":
         return account_texts.problem(name, "control_characters")
-    return FieldProblem(name, code, sentence("cgcore", f"text_rules.{code}", limit=limit))
+    return FieldProblem(name, code, text("cgcore", f"text_rules.{code}", limit=limit))
 
 
 def _hides_something(text: str) -> bool:

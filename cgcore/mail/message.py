@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 import secrets
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage, MIMEPart
 from email.policy import SMTP, SMTPUTF8, EmailPolicy
-from functools import cache
 from html import escape
-from importlib.resources import files
 from typing import Any, cast
 
 from cgcore.mail.addresses import domain_of, needs_smtputf8, wire_address
 from cgcore.mail.headers import attachment_name, header_registry, header_text
+from cgcore.texts import lookup
 
 __all__ = [
     "Attachment",
@@ -193,10 +191,9 @@ class ProofTexts:
     read_receipt: str
 
 
-@cache
 def load_test_mail() -> ProofTexts:
     """Return the texts of the test mail."""
-    values = tomllib.loads(files("cgcore.mail").joinpath("message_texts_es.toml").read_text("utf-8"))["test_mail"]
+    values = lookup("cgcore.mail", "test_mail")
     return ProofTexts(
         subject=values["subject"],
         greeting=values["greeting"],

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cgcore.texts import Text
+
 __all__ = ["Change", "ImportPlan", "compare"]
 
 _SHOWN = 80
@@ -28,7 +30,12 @@ class ImportPlan:
     """Every change of an import, and what to know about it; ``fingerprint`` stands for exactly these changes."""
 
     changes: tuple[Change, ...]
-    notes: tuple[str, ...] = ()
+    noted: tuple[Text, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know, in the language of the person."""
+        return tuple(str(note) for note in self.noted)
 
     @property
     def fingerprint(self) -> str:

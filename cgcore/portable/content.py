@@ -8,7 +8,7 @@ from typing import Any
 
 from cgcore.documents import DocumentType
 from cgcore.mail.account import MailAccountDraft, Security, account_from_json
-from cgcore.portable.reading import portable_sentence, read_json, refuse
+from cgcore.portable.reading import portable_text, read_json, refuse
 from cgcore.series.series import SeriesDraft, SeriesKind, code_key, code_problem
 from cgcore.text_rules import find_text_problem
 
@@ -84,7 +84,7 @@ class Fields:
 
 
 def _wrong_type(place: str, word: str) -> Exception:
-    return refuse(place, "wrong_type", clase=portable_sentence(word))
+    return refuse(place, "wrong_type", clase=portable_text(word))
 
 
 _Defaults = Mapping[DocumentType, str]
@@ -219,7 +219,7 @@ def read_account(value: Any, place: str) -> MailAccountDraft:
     try:
         return account_from_json(fields.values)
     except ValueError:
-        raise refuse(place, "wrong_type", clase="") from None
+        raise refuse(place, "wrong_type", clase=portable_text("object")) from None
 
 
 def _check_server(fields: Fields, leg: str) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any, NoReturn, cast
 
 from cgcore.errors import FieldProblem, InvalidInput
-from cgcore.texts import sentence
+from cgcore.texts import Text, text
 
-__all__ = ["FORMAT", "VERSION", "Refused", "portable_sentence", "read_json", "refuse", "refuse_with"]
+__all__ = ["FORMAT", "VERSION", "Refused", "portable_text", "read_json", "refuse", "refuse_with"]
 
 _SHOWN = 60  # of a foreign value, so that a hostile file cannot flood a screen
 
@@ -20,24 +20,24 @@ class Refused(InvalidInput):
     code = "import_refused"
 
 
-def portable_sentence(key: str, **values: object) -> str:
-    """Return a sentence of this package; values are shortened."""
-    short = {name: _short(str(value)) for name, value in values.items()}
-    return sentence("cgcore.portable", key, **short)
+def portable_text(key: str, **values: object) -> Text:
+    """Return a sentence of this package to be made; foreign values are shortened."""
+    short = {name: value if isinstance(value, int | Text) else _short(str(value)) for name, value in values.items()}
+    return text("cgcore.portable", key, **short)
 
 
 def refuse(place: str, key: str, **values: object) -> Refused:
     """Return the error that names ``place`` in the file and says what is wrong there."""
-    return Refused(FieldProblem(place or "file", key, portable_sentence(key, lugar=place, **values)))
+    return Refused(FieldProblem(place or "file", key, portable_text(key, lugar=place, **values)))
 
 
-def refuse_with(place: str, reason: str) -> Refused:
-    """Return the refusal of ``place`` for a reason that is a sentence already."""
-    return Refused(FieldProblem(place, "refused", sentence("cgcore.portable", "refused", lugar=place, motivo=reason)))
+def refuse_with(place: str, reason: Text) -> Refused:
+    """Return the refusal of ``place`` for a reason that another package has given."""
+    return Refused(FieldProblem(place, "refused", text("cgcore.portable", "refused", lugar=place, motivo=reason)))
 
 
-def _short(text: str) -> str:
-    line = "".join(char if char.isprintable() else "·" for char in text)
+def _short(words: str) -> str:
+    line = "".join(char if char.isprintable() else "·" for char in words)
     return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
 
 

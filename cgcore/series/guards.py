@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cgcore.activity import Action
-from cgcore.documents import DocumentType
+from cgcore.documents import DocumentType, type_label
 from cgcore.series.series import (
     Counter,
     Finding,
@@ -21,7 +21,6 @@ from cgcore.series.series import (
     find,
     foreign_characters,
     past_year,
-    type_label,
 )
 from cgcore.texts import sentence
 

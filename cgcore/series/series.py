@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from cgcore.documents import DOCUMENT_TYPES, DocumentType, SeriesGroup, info
+from cgcore.documents import DOCUMENT_TYPES, DocumentType, SeriesGroup, info, type_text
 from cgcore.errors import FieldProblem
 from cgcore.text_rules import find_text_problem
-from cgcore.texts import names_in, sentence
+from cgcore.texts import Text, names_in, text
 
 __all__ = [
     "MAX_CODE",
@@ -35,7 +35,6 @@ __all__ = [
     "preview_numbers",
     "series_problem",
     "sign_words",
-    "type_label",
 ]
 
 
@@ -101,12 +100,6 @@ class Series:
         }
 
 
-def type_label(document_type: DocumentType) -> str:
-    """Return the type's label where its group is not in sight: «Facturas», «Facturas de compra»."""
-    entry = info(document_type)
-    return f"{entry.series_label} de compra" if entry.group is SeriesGroup.PURCHASES else entry.series_label
-
-
 MAX_CODE = 10
 
 # What the tax agency advises for the number of an invoice: no lower case, no ñ, no accents.
@@ -136,15 +129,15 @@ def foreign_characters(code: str) -> list[str]:
     return [*found, " "] if code.count(" ") > 1 else found
 
 
-def sign_words(signs: Sequence[str]) -> str:
-    """Return the signs of :func:`foreign_characters` as a sentence shows them."""
-    return ", ".join(sentence("cgcore.series", "several_spaces") if sign == " " else f"«{sign}»" for sign in signs)
+def sign_words(signs: Sequence[str]) -> tuple[str | Text, ...]:
+    """Return the signs of :func:`foreign_characters` as a sentence lists them."""
+    return tuple(text("cgcore.series", "several_spaces") if sign == " " else f"«{sign}»" for sign in signs)
 
 
 def past_year(code: str, name: str, *, year: int) -> str:
     """Return the past year a series is named after, ``""`` for none: four digits anywhere, two only in the code."""
-    for text in (code, name):
-        for digits in re.findall(r"(?<!\d)(?:19|20)\d\d(?!\d)", text):
+    for words in (code, name):
+        for digits in re.findall(r"(?<!\d)(?:19|20)\d\d(?!\d)", words):
             if int(digits) < year:
                 return digits
     for digits in re.findall(r"(?<!\d)\d\d(?!\d)", code):
@@ -178,7 +171,17 @@ class Finding:
     def message(self) -> str:
         """One sentence that says what and why, made for whoever reads it now."""
         # ``told``: a sentence of an earlier version, in which the values could not be recognised.
-        return str(self.values.get("told", "")) or sentence("cgcore.series", self.code, **self._words())
+        return str(self.values.get("told", "")) or str(self.text)
+
+    @property
+    def text(self) -> Text:
+        """The sentence that is still to be made."""
+        words = dict(self.values)
+        if self.document_type is not None:
+            words["tipo"] = type_text(self.document_type)
+        if "signos" in words:
+            words["signos"] = sign_words(words["signos"])
+        return text("cgcore.series", self.code, **words)
 
     @property
     def blocks(self) -> bool:
@@ -205,14 +208,6 @@ class Finding:
         """Return the finding that :meth:`to_json` wrote."""
         kind = DocumentType(value["type"]) if value["type"] else None
         return cls(value["rule"], value["code"], Severity(value["severity"]), kind, value["values"])
-
-    def _words(self) -> dict[str, object]:
-        words = dict(self.values)
-        if self.document_type is not None:
-            words["tipo"] = type_label(self.document_type)
-        if "signos" in words:
-            words["signos"] = sign_words(words["signos"])
-        return words
 
 
 def find(
@@ -284,8 +279,8 @@ class SeriesDraft:
 
 
 def series_problem(name: str, code: str, *, blocking: bool = True, **values: object) -> FieldProblem:
-    """Return the problem ``code`` of one field with its Spanish sentence."""
-    return FieldProblem(name, code, sentence("cgcore.series", code, **values), blocking)
+    """Return the problem ``code`` of one field and the values of its sentence."""
+    return FieldProblem(name, code, text("cgcore.series", code, **values), blocking)
 
 
 def check_draft(draft: SeriesDraft, counters: Mapping[DocumentType, Counter], *, year: int) -> tuple[FieldProblem, ...]:
@@ -332,8 +327,8 @@ def _check_numbers(draft: SeriesDraft, counters: Mapping[DocumentType, Counter],
     for document_type, number in draft.next_numbers.items():
         place = f"next_number.{document_type.value}"
         if not 1 <= number <= MAX_NUMBER:
-            yield series_problem(place, "number_invalid", tipo=type_label(document_type), maximo=MAX_NUMBER)
+            yield series_problem(place, "number_invalid", tipo=type_text(document_type), maximo=MAX_NUMBER)
             continue
         finding = check_counter(draft.code, document_type, number, counters.get(document_type, Counter()), year=year)
         if finding:
-            yield FieldProblem(place, finding.code, finding.message, finding.blocks)
+            yield FieldProblem(place, finding.code, finding.text, finding.blocks)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from cgcore.templates.scan import Found, Kind
-from cgcore.templates.texts import check_text
 from cgcore.templates.variables import is_known, suggest_variable
+from cgcore.texts import Text, text
 
 __all__ = [
     "CHECKS_AT_MOST",
@@ -82,7 +82,12 @@ class Check:
     position: int | None
     variable: str | None
     suggestion: str | None
-    message: str
+    text: Text
+
+    @property
+    def message(self) -> str:
+        """The sentence, in the language of the person."""
+        return str(self.text)
 
     @property
     def blocks(self) -> bool:
@@ -91,7 +96,8 @@ class Check:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the check as API and command line write it."""
-        return asdict(self)
+        shown = ("code", "severity", "field", "position", "variable", "suggestion", "message")
+        return {name: getattr(self, name) for name in shown}
 
 
 def build_check(
@@ -102,17 +108,17 @@ def build_check(
     variable: str | None = None,
     suggestion: str | None = None,
     shown: str = "",
-    text: str = "",
+    key: str = "",
     severity: Severity | None = None,
     **values: str,
 ) -> Check:
-    """Return the check ``code`` with its sentence (``text`` names another than the code's own) and severity."""
-    key = text or code.value
+    """Return the check ``code`` with its severity; ``key`` names another sentence than the code's own."""
+    key = key or code.value
     if code is Code.UNKNOWN_VARIABLE and suggestion:
         key = "unknown_variable_suggestion"
     short = shown if len(shown) <= _LONGEST_SHOWN else shown[:_LONGEST_SHOWN] + "…"
-    message = check_text(key, shown=short, suggestion=suggestion or "", **values)
-    return Check(code, severity or SEVERITY[code], field, position, variable, suggestion, message)
+    said = text("cgcore.templates", f"checks.{key}", shown=short, suggestion=suggestion or "", **values)
+    return Check(code, severity or SEVERITY[code], field, position, variable, suggestion, said)
 
 
 def sort_checks(checks: Iterable[Check]) -> tuple[Check, ...]:
@@ -175,8 +181,8 @@ class Findings:
             self.uses.append(Use(self.where, position, found.name, found.written))
             return True
         elif is_known(found.name):
-            text = "variable_not_for_every_type" if self.where is Field.SIGNATURE else ""
-            self.add(Code.VARIABLE_NOT_FOR_TYPE, position=position, variable=found.name, shown=found.written, text=text)
+            key = "variable_not_for_every_type" if self.where is Field.SIGNATURE else ""
+            self.add(Code.VARIABLE_NOT_FOR_TYPE, position=position, variable=found.name, shown=found.written, key=key)
         else:
             meant = suggest_variable(found.written) if len(self.checks) < CHECKS_AT_MOST else None
             self.add(
@@ -184,13 +190,13 @@ class Findings:
             )
         return False
 
-    def wrong_braces(self, found: Found, position: int, *, text: str = "") -> None:
-        """Note a variable written with the wrong marks; ``text`` names another sentence than the usual one."""
+    def wrong_braces(self, found: Found, position: int, *, key: str = "") -> None:
+        """Note a variable written with the wrong marks; ``key`` names another sentence than the usual one."""
         self.add(
             Code.WRONG_BRACES,
             position=position,
             variable=" ".join(found.name.split()),
             suggestion=found.suggestion,
             shown=" ".join(found.written.split()),
-            text=text,
+            key=key,
         )

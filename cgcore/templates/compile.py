@@ -91,7 +91,7 @@ class FieldCompiler:
         for offset, block in document.offsets():
             found = split_across(before[1].text, block.text) if before else None
             if found and before:
-                self.findings.wrong_braces(found, before[0] + found.start, text="wrong_braces_across")
+                self.findings.wrong_braces(found, before[0] + found.start, key="wrong_braces_across")
                 inside |= {before[0] + found.start + 1, offset + block.text.index("}")}
             before = offset, block
         return inside
@@ -133,7 +133,7 @@ class FieldCompiler:
     def _image(self, image: Image, offset: int, formats: tuple[Format, ...]) -> Image | None:
         part, code = self.images.take(image)
         if code is Code.IMAGE_TOO_LARGE and part is None:
-            self.findings.add(code, position=offset, severity=Severity.ERROR, text="image_undecodable")
+            self.findings.add(code, position=offset, severity=Severity.ERROR, key="image_undecodable")
         elif code:
             self.findings.add(code, position=offset)
         if part is None:
@@ -152,7 +152,7 @@ def note_link(findings: Findings, judged: JudgedLink, href: str, position: int) 
     elif judged.state is LinkState.REPAIRED:
         findings.add(Code.LINK_WITHOUT_SCHEME, position=position, shown=href)
     elif judged.state is LinkState.POINTLESS:
-        findings.add(Code.LINK_WITHOUT_SCHEME, position=position, shown=href, text="link_without_target")
+        findings.add(Code.LINK_WITHOUT_SCHEME, position=position, shown=href, key="link_without_target")
 
 
 def _is_half(item: Found, offset: int, said: set[int]) -> bool:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from cgcore.documents import DocumentType, info
-from cgcore.errors import FieldProblem, InvalidInput
+from cgcore.errors import InvalidInput
 from cgcore.templates.compile import Rendered, TemplateSource, compile_template
-from cgcore.templates.texts import problem_text
+from cgcore.templates.texts import problem
 
 __all__ = ["RenderRequest", "parse_document_type", "parse_request", "render"]
 
@@ -75,4 +75,4 @@ def _require_texts(value: object) -> None:
 
 
 def _invalid(field_name: str, code: str, **values: str) -> InvalidInput:
-    return InvalidInput(FieldProblem(field_name, code, problem_text(code, **values)))
+    return InvalidInput(problem(field_name, code, **values))

@@ -1,30 +1,20 @@
-"""The Spanish sentences of the templates, read once from ``texts_es.toml``."""
+"""The sentences of the templates: problems of a request, and what the editor offers."""
 
 from __future__ import annotations
 
-import tomllib
-from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
-__all__ = ["check_text", "problem_text", "section"]
+from cgcore.errors import FieldProblem
+from cgcore.texts import lookup, text
 
-
-@lru_cache(maxsize=1)
-def _texts() -> dict[str, Any]:
-    return tomllib.loads(files("cgcore.templates").joinpath("texts_es.toml").read_text("utf-8"))
+__all__ = ["problem", "section"]
 
 
 def section(name: str) -> Any:
-    """Return a top-level table of the file; callers must not change it."""
-    return _texts()[name]
+    """Return a top-level table of the file in the language of the person; callers must not change it."""
+    return lookup("cgcore.templates", name)
 
 
-def check_text(key: str, **values: str) -> str:
-    """Return the sentence of a check with ``values`` put in."""
-    return str(section("checks")[key]).format(**values)
-
-
-def problem_text(key: str, **values: str) -> str:
-    """Return the sentence of a refused request or file with ``values`` put in."""
-    return str(section("problems")[key]).format(**values)
+def problem(field: str, code: str, **values: object) -> FieldProblem:
+    """Return the blocking problem ``code`` of a request or file and the values of its sentence."""
+    return FieldProblem(field, code, text("cgcore.templates", f"problems.{code}", **values))

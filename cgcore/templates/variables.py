@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from functools import cache, lru_cache
 
 from cgcore.documents import DocumentType, info
+from cgcore.language import current_language
 from cgcore.templates.document import is_blank
 from cgcore.templates.texts import section
 
@@ -66,20 +67,15 @@ def is_for_type(name: str, document_type: DocumentType) -> bool:
 
 def list_variables(document_type: DocumentType) -> tuple[Variable, ...]:
     """Return the variables of a type with its samples, in the order of the palette."""
-    samples = _samples(document_type)
+    samples = _samples(document_type, current_language())
     texts = section("variables")
     return tuple(Variable(name, samples[name], texts[name]["help"]) for name in samples)
 
 
 @cache
-def _samples(document_type: DocumentType) -> dict[str, str]:
+def _samples(document_type: DocumentType, _language: str) -> dict[str, str]:
     entry = info(document_type)
-    article = entry.noun_with_article
-    own: dict[str, str] = {
-        "documento": entry.noun,
-        "el_documento": article,
-        "del_documento": "d" + article if article.startswith("el ") else f"de {article}",
-    }
+    own = {"documento": entry.noun, "el_documento": entry.noun_with_article, "del_documento": entry.noun_of}
     texts = section("variables")
     return {
         name: own[name] if name in own else str(texts[name]["sample"])
@@ -99,7 +95,7 @@ def values_for(document_type: DocumentType, given: Mapping[str, str]) -> dict[st
 
     Names of ``given`` are read as in a template (case does not count); unknown ones are left out.
     """
-    values = dict(_samples(document_type))
+    values = dict(_samples(document_type, current_language()))
     for written, value in given.items():
         name = normalise_name(written)
         if name in values:

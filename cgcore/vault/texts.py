@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cgcore.settings import Settings
-from cgcore.texts import load_texts, sentence
+from cgcore.texts import lookup, sentence
 from cgcore.vault.master_key import find_key_path
 from cgcore.vault.selection import PlaceKind, VaultPlace
 
@@ -36,13 +36,13 @@ def place_text(place: VaultPlace, settings: Settings) -> VaultText:
     if place.kind is PlaceKind.BLOCKED:
         problem = problem_text(place.reason)
         return VaultText(title, f"{detail} {problem.title}", problem.fix)
-    why = load_texts(_PACKAGE).get(f"why_{place.reason}", "")
+    why = lookup(_PACKAGE, "").get(f"why_{place.reason}", "")
     return VaultText(title, f"{detail} {why}".rstrip())
 
 
 def problem_text(code: str) -> VaultText:
     """Return what a :class:`cgcore.errors.VaultError` with this code means, and what to do where something is."""
-    texts = load_texts(_PACKAGE)
+    texts = lookup(_PACKAGE, "")
     if f"why_{code}" in texts and f"{code}_title" not in texts:
         return VaultText(texts[f"why_{code}"])
     known = code if f"{code}_title" in texts else "vault"

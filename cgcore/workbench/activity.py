@@ -12,6 +12,7 @@ from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.identity.actor import Actor
 from cgcore.storage import activity as store
 from cgcore.storage.tables import ActivityRow
+from cgcore.texts import text
 
 if TYPE_CHECKING:
     from cgcore.workbench.core import Workbench
@@ -116,5 +117,5 @@ def _parse_cursor(cursor: str | None) -> int | None:
     if not cursor:
         return None
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
-        raise InvalidInput(FieldProblem("cursor", "invalid_cursor", "El cursor no es de esta lista."))
+        raise InvalidInput(FieldProblem("cursor", "invalid_cursor", text("cgcore.workbench", "invalid_cursor")))
     return int(cursor)

@@ -75,7 +75,7 @@ def require_complete(draft: MailAccountDraft, leg: Leg) -> None:
     found = [found for found in check_account(draft) if not found.field.startswith(other)]
     blocking = [found for found in found if found.blocking or found.code == "empty"]
     if blocking:
-        raise InvalidInput(*(FieldProblem(found.field, found.code, found.message) for found in blocking))
+        raise InvalidInput(*(FieldProblem(found.field, found.code, found.text) for found in blocking))
 
 
 def sentence_values(request: ProbeRequest, draft: MailAccountDraft) -> dict[str, object]:

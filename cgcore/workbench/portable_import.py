@@ -16,7 +16,7 @@ from cgcore.identity.actor import Actor
 from cgcore.identity.tokens import normalise_username, username_key
 from cgcore.mail.account import StoredAccount, account_to_json, changed_targets, check_account
 from cgcore.portable.content import Content, Fields, UserContent, read_account
-from cgcore.portable.reading import portable_sentence, refuse, refuse_with
+from cgcore.portable.reading import portable_text, refuse, refuse_with
 from cgcore.series.guards import check_default
 from cgcore.series.series import SeriesDraft, check_draft
 from cgcore.storage import company as company_store
@@ -26,6 +26,7 @@ from cgcore.storage import series as series_store
 from cgcore.storage import templates as store
 from cgcore.storage.mail_accounts import find_account, put_account
 from cgcore.storage.tables import UserRow
+from cgcore.texts import Text
 from cgcore.workbench.company import prepare_logo
 from cgcore.workbench.identity import NewUser
 from cgcore.workbench.templates import clean_subject, clean_text
@@ -61,7 +62,7 @@ def list_changes(
 
 def note_orphans(
     session: Session, changed: Mapping[DocumentType, str | None], place: str, *, year: int
-) -> Iterable[str]:
+) -> Iterable[Text]:
     """Yield a sentence for each new default that comes as an orphan, or raise the refusal of a forbidden one.
 
     ``place`` is that of the defaults in the file.
@@ -72,9 +73,9 @@ def note_orphans(
         series = series_store.load_series(session, [code]).get(code)
         for finding in check_default(kind, code, series, year=year):
             if finding.blocks and finding.rule != _ORPHANED:
-                raise refuse_with(f"{place}.{kind.value}", finding.message)
+                raise refuse_with(f"{place}.{kind.value}", finding.text)
             if finding.blocks:
-                yield portable_sentence("orphan_kept", lugar=f"{place}.{kind.value}", motivo=finding.message)
+                yield portable_text("orphan_kept", lugar=f"{place}.{kind.value}", motivo=finding.text)
 
 
 _TYPES = {entry.code.value: entry.code for entry in types_with_template()}
@@ -128,7 +129,7 @@ def _read_templates(templates: Mapping[str, Any], place: str) -> dict[DocumentTy
         try:
             subject = clean_subject(typed)
         except InvalidInput as refused:
-            raise refuse_with(f"{at}.subject", refused.problems[0].message) from None
+            raise refuse_with(f"{at}.subject", refused.problems[0].text) from None
         parts[_TYPES[name]] = (subject, _cleaned("body", fields.long_text("body"), f"{at}.body"))
     return parts
 
@@ -137,7 +138,7 @@ def _cleaned(field: str, html: str, place: str) -> str:
     try:
         return clean_text(field, html)
     except InvalidInput as refused:
-        raise refuse_with(place, refused.problems[0].message) from None
+        raise refuse_with(place, refused.problems[0].text) from None
 
 
 def _replace_templates(
@@ -181,7 +182,7 @@ class UserImport:
 
     def __init__(self, workbench: Workbench, session: Session, actor: Actor) -> None:
         self._workbench, self._session, self._actor = workbench, session, actor
-        self.notes: list[str] = []
+        self.notes: list[Text] = []
         self.dropped: list[int] = []
         """Users whose stored mail password has to go, once the transaction stands."""
         self.ended: list[str] = []
@@ -206,7 +207,7 @@ class UserImport:
             self._session.add(row)
             self._session.flush()
         if is_new:
-            self.notes.append(portable_sentence("password_needed", nombre=row.username))
+            self.notes.append(portable_text("password_needed", nombre=row.username))
             self._workbench.activity.record(self._actor, Action.USER_ADDED, row.username, session=self._session)
         if content.active is not None and content.active != row.active:
             self.ended += self._workbench.identity.switch_account(
@@ -241,7 +242,7 @@ class UserImport:
         draft = read_account(value, at)
         for problem in check_account(draft):
             if problem.blocking:
-                raise refuse_with(f"{at}.{problem.field}", problem.message)
+                raise refuse_with(f"{at}.{problem.field}", problem.text)
         stored = find_account(self._session, user_id, lock=True) or StoredAccount()
         if stored.version and account_to_json(stored.draft) == account_to_json(draft):
             return
@@ -249,7 +250,7 @@ class UserImport:
         drops = stored.password_set and bool(changed_targets(stored.draft, draft))
         if drops:
             self.dropped.append(user_id)
-            self.notes.append(portable_sentence("password_dropped", nombre=row.username))
+            self.notes.append(portable_text("password_dropped", nombre=row.username))
         account = StoredAccount(
             draft=draft,
             password_set=stored.password_set and not drops,
@@ -263,7 +264,7 @@ class UserImport:
 def _refuse_problems(place: str, user: NewUser) -> None:
     problems = user.list_problems()
     if problems:
-        raise InvalidInput(*problems) if not place else refuse_with(f"{place}.{problems[0].field}", problems[0].message)
+        raise InvalidInput(*problems) if not place else refuse_with(f"{place}.{problems[0].field}", problems[0].text)
 
 
 _BATCH = 1000
@@ -301,7 +302,7 @@ def import_series(workbench: Workbench, session: Session, drafts: tuple[SeriesDr
         for problem in check_draft(draft, series_store.load_counters(session, draft.code), year=year):
             # A series without types can be stored (all taken away), so it can be brought back as well.
             if problem.blocking and problem.code != "no_types":
-                raise refuse_with(f"series[{index}].{problem.field}", problem.message)
+                raise refuse_with(f"series[{index}].{problem.field}", problem.text)
         if stored is None:
             series_store.add_series(session, draft)
         elif _differs(draft, stored.as_json()):
@@ -317,11 +318,11 @@ def import_company(session: Session, value: Mapping[str, Any]) -> None:
         # An installation whose company has no name yet exports it so, and takes it back.
         problems = check_company(draft) if any((draft.name, draft.tax_id, draft.address, value["logo"])) else ()
         if problems:
-            raise refuse_with(f"company.{problems[0].field}", problems[0].message)
+            raise refuse_with(f"company.{problems[0].field}", problems[0].text)
         company_store.save_company(session, draft, _logo(value["logo"]), keep_logo=False)
 
 
-def import_company_series(workbench: Workbench, session: Session, content: Content) -> list[str]:
+def import_company_series(workbench: Workbench, session: Session, content: Content) -> list[Text]:
     """Replace the company's default series; each new one is judged by the guards. Return what to know about them."""
     if content.company_series is None:
         return []
@@ -353,4 +354,4 @@ def _logo(uri: str) -> Any:
     try:
         return prepare_logo(data)
     except InvalidInput as refused:
-        raise refuse_with("company.logo", refused.problems[0].message) from None
+        raise refuse_with("company.logo", refused.problems[0].text) from None

@@ -9,21 +9,13 @@ from typing import TYPE_CHECKING, NoReturn, TypedDict
 from sqlmodel import Session
 
 from cgcore.activity import Action
-from cgcore.documents import DocumentType
+from cgcore.documents import DocumentType, type_label
 from cgcore.errors import FieldProblem, InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor
 from cgcore.once import once
 from cgcore.series.defaults import OwnChoice
 from cgcore.series.guards import change_action, describe_change, forbids_anew
-from cgcore.series.series import (
-    Series,
-    SeriesDraft,
-    check_draft,
-    check_kind,
-    preview_numbers,
-    series_problem,
-    type_label,
-)
+from cgcore.series.series import Series, SeriesDraft, check_draft, check_kind, preview_numbers, series_problem
 from cgcore.series.starters import STARTER_SETS, StarterLayout
 from cgcore.storage import series as defaults_store
 from cgcore.storage import series as store

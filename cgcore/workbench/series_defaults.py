@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlmodel import Session
 
 from cgcore.activity import Action
-from cgcore.documents import DOCUMENT_TYPES, DocumentType
+from cgcore.documents import DOCUMENT_TYPES, DocumentType, type_label
 from cgcore.errors import FieldProblem, InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor
 from cgcore.runs import Cell, Run, Step, Verdict
@@ -24,12 +24,11 @@ from cgcore.series.defaults import (
     judge_defaults,
 )
 from cgcore.series.guards import check_default
-from cgcore.series.series import Finding, type_label
+from cgcore.series.series import Finding, series_problem
 from cgcore.storage import series as series_store
 from cgcore.storage import series as store
 from cgcore.storage.database import take_change_lock
 from cgcore.storage.tables import UserRow
-from cgcore.texts import sentence
 from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 from cgcore.workbench.runs import Job
 
@@ -141,7 +140,7 @@ class SeriesDefaultsSection:
     def _judged(self, session: Session, choices: Choices, stored: Mapping[DocumentType, str]) -> Choices:
         changed = {kind: code for kind, code in choices.items() if code != stored.get(kind)}
         problems = [
-            FieldProblem(kind.value, finding.code, finding.message)
+            FieldProblem(kind.value, finding.code, finding.text)
             for kind, code in changed.items()
             if code is not None
             for finding in self._findings(session, kind, code)
@@ -179,13 +178,12 @@ class SeriesDefaultsSection:
         self._workbench.activity.record(actor, action, whose, detail=detail, session=session)
 
 
-def parse_document_type(text: str) -> DocumentType:
-    """Return the type with code ``text``, or raise :class:`InvalidInput` (rule 4)."""
+def parse_document_type(code: str) -> DocumentType:
+    """Return the type with code ``code``, or raise :class:`InvalidInput` (rule 4)."""
     try:
-        return DocumentType(text)
+        return DocumentType(code)
     except ValueError:
-        message = sentence("cgcore.series", "unknown_document_type", tipo=text)
-        raise InvalidInput(FieldProblem(text, "unknown_document_type", message)) from None
+        raise InvalidInput(series_problem(code, "unknown_document_type", tipo=code)) from None
 
 
 def _narrowed(session: Session, row: DefaultRow, search: str) -> DefaultRow:

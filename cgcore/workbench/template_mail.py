@@ -109,7 +109,7 @@ def require_sendable(rendered: Rendered) -> None:
 
 
 def _problem(check: Check) -> FieldProblem:
-    return FieldProblem(check.field.value, check.code.value, check.message)
+    return FieldProblem(check.field.value, check.code.value, check.text)
 
 
 def _part(cid: str, media_type: str, data: bytes) -> InlineImage:

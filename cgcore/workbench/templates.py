@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cgcore.activity import Action
-from cgcore.documents import DocumentType, info, types_with_template
-from cgcore.errors import FieldProblem, InvalidInput, NotFound, StaleVersion
+from cgcore.documents import DocumentType, types_with_template
+from cgcore.errors import InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor
 from cgcore.identity.tokens import username_key
 from cgcore.once import once
@@ -18,8 +18,9 @@ from cgcore.templates.canonical import canonical_html
 from cgcore.templates.compile import CompiledTemplate, Rendered, TemplateSource, compile_template
 from cgcore.templates.render import RenderRequest
 from cgcore.templates.stored import StoredSignature, StoredTemplate, TemplateVersion, default_signature, default_source
-from cgcore.templates.texts import problem_text
+from cgcore.templates.texts import problem
 from cgcore.templates.variables import clean_value
+from cgcore.texts import text
 from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 
 if TYPE_CHECKING:
@@ -56,14 +57,14 @@ def clean_subject(subject: str) -> str:
     """Return a subject on one line. Raises :class:`InvalidInput` for one that is too long."""
     subject = clean_value(subject).strip()
     if len(subject) > _MAX_SUBJECT:
-        raise InvalidInput(FieldProblem("subject", "subject_too_long", problem_text("subject_too_long")))
+        raise InvalidInput(problem("subject", "subject_too_long"))
     return subject
 
 
 def clean_text(field: str, html: str) -> str:
     """Return the canonical form of editor HTML. Raises :class:`InvalidInput` for one that is too long."""
     if len(html) > _MAX_HTML:
-        raise InvalidInput(FieldProblem(field, "too_long", problem_text("too_long")))
+        raise InvalidInput(problem(field, "too_long"))
     return canonical_html(html)
 
 
@@ -176,7 +177,7 @@ class TemplatesSection:
         own = [stored for stored in (*templates, signature) if not stored.is_default]
         at = max((stored.updated for stored in own if stored.updated), default=None)
         if broken:
-            values = {"count": len(broken), "first": info(broken[0].document_type).tab}
+            values = {"count": len(broken), "first": text("cgcore", f"documents.{broken[0].document_type}.tab")}
             return OverviewLine(SectionName.TEMPLATES, SectionState.ERROR, "templates_errors", values, at=at)
         count = len(own) - (signature in own)
         code = "templates_own" if count else "templates_signature" if own else "templates_default"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from cgcore.documents import DocumentType
+from cgcore.documents import DocumentType, type_label
 from cgcore.errors import InvalidInput, StaleVersion
 from cgcore.identity.actor import Actor
 from cgcore.portable.changes import ImportPlan
-from cgcore.series.series import type_label
 from cgcore.workbench import Workbench
 from pages.ui.cells import cell
 from pages.ui.editing import forget_forms

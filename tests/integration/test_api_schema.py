@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
-from cgcore.errors import FieldProblem
 from cgcore.settings import Settings
 from cgcore.storage.database import open_database
-from cgcore.web.api.problems import ApiProblem, ProblemCode, api_texts
+from cgcore.texts import lookup
+from cgcore.web.api.problems import TEXTS, ApiProblem, ProblemCode, field_problem
 from cgcore.web.api.scopes import Allowance
 from cgcore.workbench import Workbench
 from tests.conftest import make_settings
@@ -167,7 +167,7 @@ def test_a_code_never_changes() -> None:
 def test_a_problem_is_a_document_of_rfc_9457(code: ProblemCode) -> None:
     """Its type leads to the documentation's line of that code, its status is the answer's, its detail a sentence."""
     values = {"scope": "read", "limit": 1, "position": 1, "seconds": 1}
-    answer = ApiProblem(code, errors=[FieldProblem("smtp.host", "missing", "Falta este dato.")], **values).to_response()
+    answer = ApiProblem(code, errors=[field_problem("smtp.host", "missing", {})], **values).to_response()
     document = json.loads(bytes(answer.body))
 
     assert answer.media_type == "application/problem+json"
@@ -184,7 +184,7 @@ def test_every_code_and_every_route_has_its_words(api: tuple[ApiServer, str]) ->
     server, _ = api
     with server.client() as client:
         walk = GeneratedClient(client)
-    texts = api_texts()
+    texts = lookup(TEXTS, "")
 
     assert set(texts["titles"]) == set(texts["details"]) == {code.value for code in ProblemCode}
     assert set(texts["routes"]) == walk.names()

@@ -26,7 +26,7 @@ from cgcore.storage.api_keys import ApiKeyReader
 from cgcore.storage.database import Database, open_database
 from cgcore.storage.identity import add_user
 from cgcore.storage.tables import ThrottleRow, UserRow
-from cgcore.texts import load_texts
+from cgcore.texts import lookup
 from cgcore.web.api.handlers import problem_of
 from cgcore.workbench import Workbench
 from tests.servers.house import Furnished, furnish
@@ -187,7 +187,7 @@ def test_an_address_that_is_none_is_told_without_it(change: str, code: str) -> N
 
     assert caught.value.code == code
     assert "S3cr3t" not in "".join(traceback.format_exception(caught.value))
-    assert code in load_texts("cgcore.storage")
+    assert code in lookup("cgcore.storage", "")
 
 
 def test_a_server_that_says_nothing_ends_the_start() -> None:
@@ -312,7 +312,7 @@ def test_a_page_tells_of_a_database_that_is_away_and_comes_back(
     monkeypatch.setattr(workbench.database, "read", read)
     back = away.button("page_storage_again").click().run()
 
-    assert load_texts("cgcore.storage")["storage_away"] in told
+    assert lookup("cgcore.storage", "")["storage_away"] in told
     assert (exceptions, "S3cr3t" in told) == ([], False)
     assert words(back) == healthy
 
@@ -346,7 +346,7 @@ def test_a_log_in_that_cannot_be_stored_is_told_so_and_health_answers(furnished:
         inside = client.post("/entrar", data=form, timeout=60)
 
     assert (busy.status_code, int(busy.headers["retry-after"]) > 0) == (503, True)
-    assert load_texts("cgcore.storage")["storage_busy"] in busy.text
+    assert lookup("cgcore.storage", "")["storage_busy"] in busy.text
     assert 'value="ana"' in busy.text
     assert health.status_code == 200
     assert (inside.status_code, inside.headers["location"]) == (303, "/")
@@ -374,7 +374,7 @@ def test_the_product_outlives_a_frozen_server(tmp_path: Path, postgres_server: P
         back = [client.get("/").status_code, client.post("/entrar", data=form).status_code]
 
     assert [answer.status_code for answer in away][:4] == [503] * 4
-    assert all(load_texts("cgcore.storage")["storage_away"] in answer.text for answer in away[1:4])
+    assert all(lookup("cgcore.storage", "")["storage_away"] in answer.text for answer in away[1:4])
     assert away[4].status_code in (401, 503)
     assert back == [200, 303]
 
@@ -409,4 +409,4 @@ def test_every_command_ends_with_a_sentence(tmp_path: Path, command: list[str], 
     assert done.returncode == 1
     assert "Traceback" not in said
     assert "S3cr3t" not in said
-    assert command[0] == "check" or done.stderr.strip() == load_texts("cgcore.storage")[code]
+    assert command[0] == "check" or done.stderr.strip() == lookup("cgcore.storage", "")[code]

@@ -10,7 +10,7 @@ from cgcore.documents import DOCUMENT_TYPES, DocumentType
 from cgcore.errors import InvalidInput
 from cgcore.series.guards import GUARDS, allows, check_coverage, check_default
 from cgcore.series.series import Counter, Series, SeriesKind, Severity, check_counter, preview_numbers
-from cgcore.texts import load_texts
+from cgcore.texts import lookup
 from cgcore.workbench.series_defaults import parse_document_type
 
 YEAR = 2026
@@ -163,7 +163,7 @@ def test_previews_show_three_numbers_and_consume_none() -> None:
 
 def test_every_guard_has_one_sentence_that_says_what_and_why() -> None:
     """A sentence a guard, filled in whole, ended by one full stop, and longer than a slogan."""
-    texts = load_texts("cgcore.series")
+    texts = lookup("cgcore.series", "")
     for guard in GUARDS:
         assert texts[guard.code].endswith("."), guard.code
         assert len(texts[guard.code]) > 60, guard.code

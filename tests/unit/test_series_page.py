@@ -80,7 +80,7 @@ def test_every_type_has_one_row_in_its_group(
 
     assert not page.exception
     assert page.button[0].label == "Guardar"
-    assert [group.value for group in page.subheader] == [group.value for group in SeriesGroup]
+    assert [group.value for group in page.subheader] == [group.label for group in SeriesGroup]
     assert [box.label for box in page.selectbox] == [
         entry.series_label for group in SeriesGroup for entry in DOCUMENT_TYPES if entry.group is group
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from cgcore.language import current_language
 from cgcore.web.api.handlers import add_handlers
 from cgcore.web.api.middleware import DOCS_PATH, PUBLIC_PATHS, SPECIFICATION_PATH, FrontDoor
 from cgcore.web.api.openapi import build_docs_page, build_specification
@@ -48,15 +50,18 @@ def _require_scopes(app: FastAPI) -> None:
 
 
 def _add_descriptions(app: FastAPI) -> None:
-    document = build_specification(app)
-    specification = json.dumps(document, ensure_ascii=False).encode()
-    page = build_docs_page(document)
+    @cache
+    def build(_language: str) -> tuple[bytes, str]:
+        document = build_specification(app)
+        return json.dumps(document, ensure_ascii=False).encode(), build_docs_page(document)
+
+    build(current_language())  # a route without words stops the start
 
     async def show_specification(_request: Request) -> Response:
-        return Response(specification, media_type="application/json")
+        return Response(build(current_language())[0], media_type="application/json")
 
     async def show_docs(_request: Request) -> Response:
-        return HTMLResponse(page)
+        return HTMLResponse(build(current_language())[1])
 
     add: Any = app.router.add_route
     add(SPECIFICATION_PATH, show_specification, methods=["GET"], include_in_schema=False)

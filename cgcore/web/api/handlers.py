@@ -26,7 +26,7 @@ from cgcore.errors import (
     Throttled,
     VaultError,
 )
-from cgcore.web.api.problems import ApiProblem, ProblemCode, field_sentence
+from cgcore.web.api.problems import ApiProblem, ProblemCode, field_problem
 from cgcore.web.api.requests import path_below
 
 __all__ = ["add_handlers", "problem_of", "too_many_requests"]
@@ -133,4 +133,4 @@ def _field_problem(entry: Mapping[str, Any]) -> FieldProblem:
     # The first part of a place is where it was looked for (body, query, path, header), not a field.
     place = [str(part) for part in entry["loc"]]
     name = ".".join(part for part in place[1:] if part != "[key]") or place[0]
-    return FieldProblem(name, entry["type"], field_sentence(entry["type"], entry.get("ctx") or {}))
+    return field_problem(name, entry["type"], entry.get("ctx") or {})

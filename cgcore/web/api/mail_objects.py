@@ -132,7 +132,7 @@ def in_api_words(error: InvalidInput) -> InvalidInput:
     legs = tuple(f"{leg.value}_" for leg in Leg)
     return InvalidInput(
         *(
-            FieldProblem(found.field.replace("_", ".", 1), found.code, found.message, found.blocking)
+            FieldProblem(found.field.replace("_", ".", 1), found.code, found.text, found.blocking)
             if found.field.startswith(legs)
             else found
             for found in error.problems

@@ -10,9 +10,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from cgcore.language import current_language
+from cgcore.texts import lookup, sentence
 from cgcore.web.api.middleware import PUBLIC_PATHS
 from cgcore.web.api.objects import Problem
-from cgcore.web.api.problems import PROBLEM_MEDIA_TYPE, ProblemCode, api_texts, problem_title
+from cgcore.web.api.problems import PROBLEM_MEDIA_TYPE, TEXTS, ProblemCode, problem_title
 from cgcore.web.api.scopes import declared_scope
 
 __all__ = ["SERVER_PATH", "build_docs_page", "build_specification"]
@@ -26,8 +28,8 @@ _SECURITY = {
 
 
 def build_specification(app: FastAPI) -> dict[str, Any]:
-    """Return the description of ``app``."""
-    texts = api_texts()["docs"]
+    """Return the description of ``app`` in the language of the reader."""
+    texts = lookup(TEXTS, "docs")
     document = get_openapi(
         title=texts["title"],
         version="1",
@@ -55,7 +57,7 @@ def _lift_definitions(schemas: dict[str, Any]) -> None:
 
 
 def _describe(operation: dict[str, Any], route: APIRoute) -> None:
-    operation["summary"] = api_texts()["routes"][route.name]
+    operation["summary"] = sentence(TEXTS, f"routes.{route.name}")
     operation.pop("description", None)
     if route.path in PUBLIC_PATHS:
         operation["security"] = []
@@ -65,7 +67,7 @@ def _describe(operation: dict[str, Any], route: APIRoute) -> None:
         operation["x-scope"] = scope.value if scope else None
     for parameter in operation.get("parameters", ()):
         if parameter["name"] == "If-Match":
-            parameter.update(required=True, schema={"type": "string"}, description=api_texts()["docs"]["if_match"])
+            parameter.update(required=True, schema={"type": "string"}, description=sentence(TEXTS, "docs.if_match"))
     for status, answer in operation["responses"].items():
         if PROBLEM_MEDIA_TYPE in answer.get("content", {}):
             answer["description"] = "Problem"
@@ -95,7 +97,7 @@ a { color: var(--accent); }
 
 def build_docs_page(document: Node) -> str:
     """Return the page for the OpenAPI ``document``."""
-    texts = api_texts()["docs"]
+    texts = lookup(TEXTS, "docs")
     parts = [
         f"<h1>{escape(texts['title'])}</h1>",
         *(f"<p>{escape(texts[name])}</p>" for name in ("intro", "versions", "limits")),
@@ -109,9 +111,8 @@ def build_docs_page(document: Node) -> str:
     ]
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     head = f"{meta}<title>{escape(texts['title'])}</title>"
-    return (
-        f'<!doctype html><html lang="es"><head>{head}<style>{_STYLE}</style></head><body>{"".join(parts)}</body></html>'
-    )
+    top = f'<!doctype html><html lang="{current_language()}"><head>{head}<style>{_STYLE}</style></head>'
+    return f"{top}<body>{''.join(parts)}</body></html>"
 
 
 def _operations(document: Node) -> Iterator[str]:
@@ -121,9 +122,9 @@ def _operations(document: Node) -> Iterator[str]:
 
 
 def _operation(method: str, path: str, operation: Node) -> str:
-    texts = api_texts()["docs"]
+    texts = lookup(TEXTS, "docs")
     scope = operation.get("x-scope")
-    access = texts["scope"].format(scope=scope) if scope else texts["no_key"]
+    access = sentence(TEXTS, "docs.scope", scope=scope) if scope else texts["no_key"]
     parts = [f"<h3>{method} {escape(path)}</h3><p>{escape(operation['summary'])} <code>{escape(access)}</code></p>"]
     rows = [
         (
@@ -149,7 +150,7 @@ def _answers(responses: Node) -> list[tuple[str, str]]:
 
 
 def _object(name: str, schema: Node) -> str:
-    texts = api_texts()["docs"]
+    texts = lookup(TEXTS, "docs")
     required = schema.get("required", ())
     rows = [
         (f"<code>{escape(field)}</code>", _type(entry), texts["required"] if field in required else "")
@@ -160,7 +161,7 @@ def _object(name: str, schema: Node) -> str:
 
 
 def _problems() -> str:
-    texts = api_texts()["docs"]
+    texts = lookup(TEXTS, "docs")
     rows = [
         (f"{code.status}", f'<code id="{code.value}">{code.value}</code>', escape(problem_title(code)))
         for code in sorted(ProblemCode, key=lambda code: code.status)

@@ -1,30 +1,29 @@
-"""Problem documents (RFC 9457): every refusal of the API is one, with a stable code and a Spanish sentence."""
+"""Problem documents (RFC 9457): every refusal of the API is one, with a stable code and a sentence."""
 
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 from starlette.responses import Response
 
 from cgcore.errors import FieldProblem
+from cgcore.texts import lookup, sentence, text
 
 __all__ = [
     "PROBLEM_MEDIA_TYPE",
+    "TEXTS",
     "ApiProblem",
     "ProblemCode",
-    "api_texts",
-    "field_sentence",
+    "field_problem",
     "problem_document",
     "problem_title",
 ]
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+TEXTS = "cgcore.web.api"
 
 
 class ProblemCode(StrEnum):
@@ -114,7 +113,7 @@ def problem_document(problem: ApiProblem) -> dict[str, Any]:
         "title": problem_title(problem.code),
         "status": problem.code.status,
         "code": problem.code.value,
-        "detail": api_texts()["details"][problem.code].format(**problem.values),
+        "detail": sentence(TEXTS, f"details.{problem.code}", **problem.values),
         **problem.extra,
     }
     if problem.errors:
@@ -125,17 +124,11 @@ def problem_document(problem: ApiProblem) -> dict[str, Any]:
 
 
 def problem_title(code: ProblemCode) -> str:
-    """Return the short Spanish title of a code."""
-    return api_texts()["titles"][code]
+    """Return the short title of a code."""
+    return sentence(TEXTS, f"titles.{code}")
 
 
-def field_sentence(code: str, values: Mapping[str, Any]) -> str:
+def field_problem(field: str, code: str, values: Mapping[str, Any]) -> FieldProblem:
     """Return why a field was refused, by the validator's own ``code``; a code without sentence gets a general one."""
-    sentences = api_texts()["fields"]
-    return sentences.get(code, sentences["other"]).format(**values)
-
-
-@lru_cache(maxsize=1)
-def api_texts() -> dict[str, dict[str, str]]:
-    """Return what the API says, by table and key."""
-    return tomllib.loads(files("cgcore.web.api").joinpath("texts_es.toml").read_text("utf-8"))
+    known = code if code in lookup(TEXTS, "fields") else "other"
+    return FieldProblem(field, code, text(TEXTS, f"fields.{known}", **values))

@@ -12,13 +12,14 @@ from cgcore.activity import Action
 from cgcore.errors import FieldProblem, InvalidInput, NotFound
 from cgcore.identity.actor import Actor, Role
 from cgcore.identity.passwords import find_password_problem
-from cgcore.identity.texts import invalid, sentence
+from cgcore.identity.texts import invalid
 from cgcore.identity.tokens import find_username_problem, normalise_username, username_key
 from cgcore.storage import identity
 from cgcore.storage.database import take_change_lock
 from cgcore.storage.identity import revoke_sessions_of
 from cgcore.storage.tables import UserRow
 from cgcore.text_rules import MAX_MAIL, MAX_NAME, find_text_problem
+from cgcore.texts import text
 from cgcore.vault.secret import Secret
 from cgcore.workbench.identity.part import IdentityPart
 
@@ -46,7 +47,7 @@ class NewUser:
             "full_name": "full_name_wrong" if find_text_problem(self.full_name, MAX_NAME) else "",
             "mail": "mail_syntax" if self.mail and not _is_mail(self.mail) else "",
         }
-        return [FieldProblem(field, code, sentence(code)) for field, code in codes.items() if code]
+        return [FieldProblem(field, code, text("cgcore.identity", code)) for field, code in codes.items() if code]
 
 
 def _is_mail(text: str) -> bool:

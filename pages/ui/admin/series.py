@@ -7,11 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from cgcore.documents import DOCUMENT_TYPES, DocumentType, DocumentTypeInfo, SeriesGroup
+from cgcore.documents import DOCUMENT_TYPES, DocumentType, DocumentTypeInfo, SeriesGroup, type_label
 from cgcore.errors import InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor
 from cgcore.series.defaults import OwnChoice
-from cgcore.series.series import Series, SeriesDraft, SeriesKind, format_number, type_label
+from cgcore.series.series import Series, SeriesDraft, SeriesKind, format_number
 from cgcore.series.starters import STARTER_SETS, StarterLayout
 from cgcore.workbench import Workbench
 from pages.ui.cells import cell
@@ -175,7 +175,7 @@ def draw_editor(workbench: Workbench, actor: Actor, form: SeriesForm) -> None:
         st.caption(texts.TYPES_EXPLANATION)
         form.problems_under("document_types", widget="code")
         for group in SeriesGroup:
-            st.caption(group.value)
+            st.caption(group.label)
             for entry in DOCUMENT_TYPES:
                 if entry.group is group:
                     _draw_type(form, entry)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from cgcore.documents import DocumentType
+from cgcore.documents import DocumentType, type_label
 from cgcore.identity.actor import Actor
 from cgcore.runs import Run, Status
 from cgcore.series.defaults import Defaults, defaults_fingerprint
-from cgcore.series.series import Finding, type_label
+from cgcore.series.series import Finding
 from cgcore.workbench import Workbench
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellState, cell, draw_badge

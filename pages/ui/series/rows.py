@@ -8,10 +8,9 @@ from typing import Any
 
 import streamlit as st
 
-from cgcore.documents import DOCUMENT_TYPES, DocumentType, DocumentTypeInfo, SeriesGroup, info
+from cgcore.documents import DOCUMENT_TYPES, DocumentType, DocumentTypeInfo, SeriesGroup, info, type_label
 from cgcore.identity.actor import Actor
 from cgcore.series.defaults import DefaultRow, Defaults, Reason
-from cgcore.series.series import type_label
 from cgcore.workbench import Workbench
 from pages.ui.editing import Form
 from pages.ui.runs import escape
@@ -46,7 +45,7 @@ def draw_groups(
 ) -> None:
     """Draw Ventas, Compras and Otros, each type once; ``quiet`` leaves out what the page has said for all of them."""
     for group in SeriesGroup:
-        st.subheader(group.value, anchor=False)
+        st.subheader(group.label, anchor=False)
         entries = [entry for entry in DOCUMENT_TYPES if entry.group is group]
         with st.container(border=True, key=f"series_defaults_group_{group.name.lower()}"):
             for entry in entries:

@@ -8,10 +8,9 @@ from enum import Enum
 
 import streamlit as st
 
-from cgcore.documents import DocumentType
+from cgcore.documents import DocumentType, type_label
 from cgcore.identity.actor import Actor
 from cgcore.series.defaults import Defaults
-from cgcore.series.series import type_label
 from cgcore.workbench import Workbench
 from cgcore.workbench.series_defaults import Choices
 from pages.ui.identity import while_logged_in

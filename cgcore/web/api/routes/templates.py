@@ -39,7 +39,7 @@ TypeInPath = Annotated[str, Path(alias="type", json_schema_extra={"enum": list(_
 def list_document_types() -> list[DocumentTypeObject]:
     """Every document type."""
     return [
-        DocumentTypeObject(code=entry.code.value, name=entry.noun, group=entry.group.value, template=entry.has_template)
+        DocumentTypeObject(code=entry.code.value, name=entry.noun, group=entry.group.label, template=entry.has_template)
         for entry in DOCUMENT_TYPES
     ]
 
