@@ -9,7 +9,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Cell", "Run", "Status", "Step", "Verdict", "deciding_step"]
+__all__ = ["BROKEN", "INTERRUPTED", "Cell", "Run", "Status", "Step", "Verdict", "deciding_step"]
+
+
+#: The verdict of a run whose process ended before it.
+INTERRUPTED = "interrupted"
+#: The verdict of a run that we failed in.
+BROKEN = "broken"
 
 
 class Cell(StrEnum):
@@ -123,8 +129,8 @@ class Run:
     """A run as it stands: its steps so far, and its verdict once it has ended.
 
     ``fingerprint`` stands for the settings that were tested, ``result`` for what only this cell knows (the queue id,
-    where the copy went). ``number`` counts the runs of this user and cell. A run whose process died has an end and
-    no verdict.
+    where the copy went). ``number`` counts the runs of this user and cell. ``owner`` is the process that drives it,
+    ``beats`` how often that one was heard of.
     """
 
     id: int
@@ -137,6 +143,8 @@ class Run:
     result: dict[str, Any] | None = None
     finished: datetime | None = None
     duration_ms: int = 0
+    owner: str = ""
+    beats: int = dataclasses.field(default=0, compare=False)
 
     @property
     def is_running(self) -> bool:
@@ -144,9 +152,14 @@ class Run:
         return self.finished is None
 
     @property
+    def proves_nothing(self) -> bool:
+        """Whether it has come to no verdict of its own: it goes on, its process ended first, or we failed."""
+        return self.verdict is None or self.verdict.key in (INTERRUPTED, BROKEN)
+
+    @property
     def failed(self) -> bool:
         """Whether it ended badly: no verdict, a step that is an error, or without steps a verdict that is not ok."""
-        if self.verdict is None:
+        if self.verdict is None or self.proves_nothing:
             return True
         if not self.steps:
             return self.verdict.key != "ok"

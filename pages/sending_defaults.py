@@ -13,7 +13,7 @@ from pages.ui.editing import draw_stale, wants_save
 from pages.ui.editor import rich_text
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
-from pages.ui.runs import draw_run, draw_sent
+from pages.ui.runs import draw_run, draw_sent, follow_run
 from pages.ui.templates.drafts import PAGE, load_drafts
 from pages.ui.templates.portable import draw_portable
 from pages.ui.templates.type_tab import draw_checks, draw_signature_actions, draw_type
@@ -55,5 +55,8 @@ run = workbench.runs.find_last(actor, Cell.TEMPLATE_MAIL)
 if run is not None:
     with cell("template_mail", texts.CELL_SENDING) as badge:
         draw_badge(state_of(run), badge)
+        if run.is_running:
+            follow_run(workbench, actor, run)
+            st.rerun()
         draw_run(run, state_of(run), key=f"{PAGE}_mail", after_verdict=draw_sent)
 draw_portable(page)

@@ -59,6 +59,17 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     database.close()
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without any table; the test runs once on SQLite and once on PostgreSQL."""
+    url = f"sqlite:///{tmp_path / 'empty.db'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_server").create_database("t_" + secrets.token_hex(6))
+    database = Database(url)
+    yield database
+    database.close()
+
+
 @pytest.fixture
 def workbench(settings: Settings) -> Iterator[Workbench]:
     """A workbench over SQLite in a temporary folder."""

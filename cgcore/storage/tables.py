@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, Index, LargeBinary
+from sqlalchemy import JSON, Column, DateTime, Index, LargeBinary, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import declared_attr
 from sqlalchemy.types import TypeDecorator
@@ -260,7 +260,22 @@ class MailAccountRow(Row, table=True):
 
 
 class ProbeRunRow(Row, table=True):
-    """One run of one cell: its steps as they were stored, and its verdict once there is one."""
+    """One run of one cell: its steps as they were stored, and its verdict once there is one.
+
+    ``owner`` is the process that drives it, and ``beats`` grows while that one lives. One run of a user and cell goes
+    on at a time, whichever process it is in.
+    """
+
+    __table_args__ = (
+        Index(
+            "ux_probe_run_running",
+            "user_id",
+            "cell",
+            unique=True,
+            sqlite_where=text("finished IS NULL"),
+            postgresql_where=text("finished IS NULL"),
+        ),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     user_id: int = Field(foreign_key="user.id", index=True, ondelete="CASCADE")
@@ -273,6 +288,8 @@ class ProbeRunRow(Row, table=True):
     started: datetime = Field(sa_type=UtcDateTime)
     finished: datetime | None = Field(default=None, sa_type=UtcDateTime)
     duration_ms: int = 0
+    owner: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    beats: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class OutboundMessageRow(Row, table=True):

@@ -233,9 +233,10 @@ class MailRuns:
             raise InvalidInput(problem("recipient", "recipient_empty"))
         if not is_address(recipient):
             raise InvalidInput(problem("recipient", "address_syntax", address=recipient))
-        since = self._workbench.clock() - timedelta(hours=1)
+        now = self._workbench.clock()
+        since = now - timedelta(hours=1)
         store = ProbeRunStore(self._workbench.database)
-        sent = sum(store.count_since(actor.user_id, cell, since) for cell in (Cell.TEST_MAIL, Cell.TEMPLATE_MAIL))
+        sent = sum(store.count_since(actor.user_id, cell, since, now) for cell in (Cell.TEST_MAIL, Cell.TEMPLATE_MAIL))
         if sent >= TEST_MAILS_PER_HOUR:
             raise InvalidInput(problem("recipient", "test_mail_limit", limit=TEST_MAILS_PER_HOUR))
 

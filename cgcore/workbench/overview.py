@@ -107,14 +107,14 @@ class OverviewSection:
             values = {"host": stored.draft.smtp.host}
             return OverviewLine(name, SectionState.WARNING, "mail_changed", values, at=max(outdated))
         for cell, run in runs.items():
-            if run is not None and run.verdict is not None and run.failed:
+            if run is not None and not run.proves_nothing and run.failed:
                 code = "mail_smtp_failed" if cell is Cell.SMTP else "mail_imap_failed"
                 return OverviewLine(name, SectionState.ERROR, code, about=run, at=run.started)
         smtp, imap = runs[Cell.SMTP], runs[Cell.IMAP]
-        if smtp is None or smtp.verdict is None:
+        if smtp is None or smtp.proves_nothing:
             return OverviewLine(name, SectionState.UNTESTED, "mail_unproven", {"host": stored.draft.smtp.host})
         code = "mail_smtp_proven"
-        if imap is not None and imap.verdict is not None:
+        if imap is not None and not imap.proves_nothing:
             code = "mail_proven" if stored.draft.sent_folder else "mail_without_copy"
         values = {"smtp": stored.draft.smtp.host, "folder": stored.draft.sent_folder}
         return OverviewLine(name, SectionState.OK, code, values, at=smtp.started)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cgcore.runs import Cell, Verdict
+from cgcore.runs import BROKEN, INTERRUPTED, Cell, Verdict
 from cgcore.texts import sentence
 
 __all__ = ["verdict_texts"]
@@ -16,6 +16,8 @@ def verdict_texts(cell: str, verdict: Verdict) -> tuple[str, str]:
         # The sentences of an earlier version, where their values could not be told.
         title, fix = verdict.values["told"]
         return str(title), str(fix)
+    if verdict.key in (INTERRUPTED, BROKEN):
+        return _of_no_end(cell, verdict.key)
     try:
         return _texts_of(cell)(verdict)
     except (KeyError, ValueError):
@@ -33,6 +35,12 @@ def _texts_of(cell: str) -> Callable[[Verdict], tuple[str, str]]:
     from cgcore.mail.diagnosis.texts import verdict_texts as of_mail
 
     return of_mail
+
+
+def _of_no_end(cell: str, key: str) -> tuple[str, str]:
+    # Of a mail that was on its way nobody knows whether it has left.
+    kind = "sending_fix" if cell in (Cell.TEST_MAIL, Cell.TEMPLATE_MAIL) else "fix"
+    return sentence("cgcore.workbench", f"{key}_title"), sentence("cgcore.workbench", f"{key}_{kind}")
 
 
 def _of_key_check(verdict: Verdict) -> tuple[str, str]:

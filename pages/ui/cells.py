@@ -10,7 +10,7 @@ from typing import Literal
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from cgcore.runs import Run
+from cgcore.runs import INTERRUPTED, Run
 from pages.ui.texts import common as texts
 
 __all__ = ["CellState", "cell", "draw_badge", "state_of"]
@@ -25,6 +25,7 @@ class CellState(Enum):
     RUNNING = (texts.STATE_RUNNING, "blue", "progress_activity")
     PASSED = (texts.STATE_PASSED, "green", "check_circle")
     FAILED = (texts.STATE_FAILED, "red", "error")
+    INTERRUPTED = (texts.STATE_INTERRUPTED, "orange", "stop_circle")
     STALE = (texts.STATE_STALE, "orange", "sync_problem")
     UNSAVED = (texts.STATE_UNSAVED, "violet", "edit")
     BLOCKED = (texts.STATE_BLOCKED, "gray", "block")
@@ -43,6 +44,8 @@ def state_of(run: Run | None, fingerprint: str | None = None) -> CellState:
         return CellState.RUNNING
     if fingerprint is not None and run.fingerprint != fingerprint:
         return CellState.STALE
+    if run.verdict is not None and run.verdict.key == INTERRUPTED:
+        return CellState.INTERRUPTED
     return CellState.FAILED if run.failed else CellState.PASSED
 
 

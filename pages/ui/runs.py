@@ -13,7 +13,7 @@ from cgcore.identity.actor import Actor
 from cgcore.mail.diagnosis.texts import leg_label, stage_label
 from cgcore.mail.steps import Stage
 from cgcore.mail.transcript import format_transcript
-from cgcore.runs import Run, Status, Step
+from cgcore.runs import INTERRUPTED, Run, Status, Step
 from cgcore.workbench import Workbench
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellState
@@ -200,10 +200,11 @@ def draw_run(
 def draw_verdict(run: Run) -> None:
     """Draw what the run means and what to do; a success says so in one quiet line."""
     if run.verdict is None:
-        st.error(texts.INTERRUPTED_FIX, title=texts.INTERRUPTED_TITLE, icon=":material/error:")
         return
     title, fix = (escape(text) for text in verdict_texts(run.cell, run.verdict))
-    if run.failed:
+    if run.verdict.key == INTERRUPTED:
+        st.warning(fix, title=title, icon=CellState.INTERRUPTED.icon)
+    elif run.failed:
         st.error(fix or title, title=title if fix else None, icon=":material/error:")
     elif run.verdict.key != "ok":
         st.warning(fix or title, title=title if fix else None, icon=":material/warning:")
@@ -246,7 +247,9 @@ def is_sent(run: Run) -> bool:
 
 
 def sent_sentence(run: Run) -> str:
-    """Return, as Markdown, that the server has taken the message and for whom, or that it has not."""
+    """Return, as Markdown, for whom the server has taken the message, that it has not, or what cut it short."""
+    if run.verdict is not None and run.proves_nothing:
+        return f":orange[:material/help: {escape(verdict_texts(run.cell, run.verdict)[0])}]"
     if not is_sent(run):
         return f":red[:material/error: {texts.MAIL_NOT_SENT}]"
     recipient = escape(str((run.result or {})["recipient"]))

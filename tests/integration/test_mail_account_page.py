@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -16,7 +17,9 @@ from streamlit.testing.v1.element_tree import Block
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.steps import Leg, Stage
-from cgcore.runs import Cell, Status, Step, Verdict
+from cgcore.process import new_owner
+from cgcore.runs import Cell, Run, Status, Step, Verdict
+from cgcore.storage.runs import ProbeRunStore
 from cgcore.vault import open_vault
 from cgcore.vault.memory import MemoryKeyring
 from cgcore.vault.secret import Secret
@@ -617,3 +620,31 @@ def test_the_dialog_of_a_mail_that_has_not_left_promises_nothing(
     assert verdict_texts(run.cell, run.verdict)[1] in said
     for promised in ("ha aceptado", "Identificador", "Copia guardada", "Lo que esto no prueba"):
         assert promised not in said
+
+
+def test_an_open_tab_waits_for_a_run_elsewhere_and_runs_once(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """A run of another process that says nothing is followed to its end in one go: no run of the page in between."""
+    workbench.mail_account.save(ana, account(), version=0)
+    elsewhere = ":".join([new_owner().partition(":")[0], "another-space", "1", "1", "abc"])
+    fingerprint = workbench.mail_account.runs.fingerprint(ana, Cell.SMTP, workbench.mail_account.get(ana).draft)
+    store, seen, follow = ProbeRunStore(workbench.database), list[bool](), workbench.runs.follow
+    left = store.create(ana.user_id, Cell.SMTP, fingerprint, workbench.clock(), elsewhere)
+    assert left is not None
+
+    def follow_to_its_end(*given: Any, **named: Any) -> Iterator[Run]:
+        for now in follow(*given, **named):
+            seen.append(now.is_running)
+            if now.is_running:
+                store.finish(replace(left, finished=workbench.clock(), verdict=Verdict("interrupted")))
+            yield now
+
+    monkeypatch.setattr(workbench.runs, "follow", follow_to_its_end)
+    app = open_with(monkeypatch, workbench, ana)
+
+    assert not app.exception
+    assert seen == [True, False]
+    assert ":orange-badge[:material/stop_circle: Interrumpido]" in [element.value for element in app.markdown]
+    assert [warning.proto.title for warning in app.warning] == ["La prueba se interrumpió"]
+    assert not app.error

@@ -6,7 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from cgcore.storage.database import Database, open_database
-from cgcore.storage.migrations import script_directory
+from cgcore.storage.migrations import script_directory, upgrade_to_head
 from cgcore.storage.revision import HEAD_REVISION
 from cgcore.storage.tables import metadata
 
@@ -25,17 +25,18 @@ def test_the_program_knows_its_newest_migration() -> None:
     assert script_directory().get_heads() == [HEAD_REVISION]
 
 
-def test_an_older_database_is_brought_up_to_date(database: Database) -> None:
+def test_an_older_database_is_brought_up_to_date(empty_database: Database) -> None:
     """One that stands at the first revision gets what came since, and keeps what it holds."""
-    drop = "DROP TRIGGER activity_no_replace" if database.is_sqlite else "DROP TRIGGER activity_no_truncate ON activity"
-    with database.engine.begin() as connection:
-        connection.exec_driver_sql(drop)
-        connection.exec_driver_sql("DROP TABLE draft")
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+    upgrade_to_head(empty_database, until="0001")
+    trigger = "activity_no_replace" if empty_database.is_sqlite else "activity_no_truncate ON activity"
+    with empty_database.engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO company_series (document_type, series_code) VALUES ('quote', 'P')")
 
-    again = open_database(database.url.render_as_string(hide_password=False))
+    again = open_database(empty_database.url.render_as_string(hide_password=False))
 
     assert again.stored_revision() == HEAD_REVISION
     with again.engine.begin() as connection:
-        connection.exec_driver_sql(drop)  # it is there again
+        connection.exec_driver_sql(f"DROP TRIGGER {trigger}")  # it came with the second one
+        kept = connection.exec_driver_sql("SELECT series_code FROM company_series").scalars().all()
+    assert kept == ["P"]
     again.close()

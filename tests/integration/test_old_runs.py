@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,23 +29,18 @@ _RUNS = sa.table(
 )
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def old_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+@pytest.fixture
+def old_database(empty_database: Database) -> Database:
     """A database of the version that stored sentences, with one user."""
-    url = f"sqlite:///{tmp_path / 'old.db'}"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_server").create_database("t_" + secrets.token_hex(6))
-    database = Database(url)
-    upgrade_to_head(database, until="0002")
-    with database.engine.begin() as connection:
+    upgrade_to_head(empty_database, until="0002")
+    with empty_database.engine.begin() as connection:
         columns = {column["name"]: column for column in sa.inspect(connection).get_columns("user")}
         filled = {name: "" for name, column in columns.items() if not column["nullable"]}
         values = {**filled, "id": 1, "username": "ana", "username_key": "ana", "active": True, "version": 1}
         moments = {name: _NOON for name, column in columns.items() if isinstance(column["type"], sa.DateTime)}
         table = sa.Table("user", sa.MetaData(), autoload_with=connection)
         connection.execute(table.insert().values({**values, **{n: m for n, m in moments.items() if n in filled}}))
-    yield database
-    database.close()
+    return empty_database
 
 
 def _store(database: Database, cell: str, verdict: dict[str, Any], steps: list[Any] = [], result: Any = None) -> None:  # noqa: B006

@@ -89,7 +89,7 @@ def test_users_do_not_see_each_others_runs(workbench_on_each: Workbench) -> None
     assert workbench_on_each.runs.find_last(berta, Cell.SMTP) is None
 
 
-def test_a_broken_job_ends_without_a_verdict(workbench: Workbench) -> None:
+def test_a_broken_job_ends_with_a_verdict_that_says_so(workbench: Workbench) -> None:
     """Our own fault ends the run, keeps its steps, and frees the cell for the next start."""
     actor = _add_user(workbench, "ana")
 
@@ -102,8 +102,8 @@ def test_a_broken_job_ends_without_a_verdict(workbench: Workbench) -> None:
     again = workbench.runs.start(actor, Cell.SMTP, "f", Job(steps=lambda: iter([_STEP]), judge=_judge))
     *_, ended = workbench.runs.follow(actor, again)
 
-    assert last.verdict is None
-    assert not last.is_running
+    assert last.verdict is not None
+    assert (last.verdict.key, last.failed, last.is_running) == ("broken", True, False)
     assert len(last.steps) == 1
     assert ended.number == 2
 
@@ -129,8 +129,12 @@ def test_stored_runs_are_counted_and_read_by_their_owner_only(workbench_on_each:
     """Those of one cell that began after a moment; steps are there before the end, and nobody else gets at them."""
     ana, berta = _add_user(workbench_on_each, "ana"), _add_user(workbench_on_each, "berta")
     store, noon = ProbeRunStore(workbench_on_each.database), datetime(2026, 11, 24, 12, tzinfo=UTC)
-    store.create(ana.user_id, Cell.SMTP, "f", noon)
+    first = store.create(ana.user_id, Cell.SMTP, "f", noon)
+    assert first is not None
+    assert store.create(ana.user_id, Cell.SMTP, "f", noon) is None
+    store.finish(replace(first, finished=noon))
     run = store.create(ana.user_id, Cell.SMTP, "f", noon + timedelta(seconds=1))
+    assert run is not None
     store.keep_steps(replace(run, steps=(_STEP,)))
 
     assert (run.number, store.get(ana.user_id, run.id).steps) == (2, (_STEP,))
@@ -158,6 +162,6 @@ def test_the_end_of_a_run_and_its_line_in_the_trail_stand_together(workbench_on_
         done.set()
     broken, whole = ended
 
-    assert (broken.is_running, broken.verdict, broken.result) == (False, None, None)
+    assert (broken.is_running, broken.verdict and broken.verdict.key, broken.result) == (False, "broken", None)
     assert (whole.verdict is not None, whole.result) == (True, {"whole": True})
     assert [entry.action for entry in activity.list(actor)["items"]] == [Action.PROBE_RUN]

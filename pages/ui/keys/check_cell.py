@@ -62,6 +62,8 @@ def _take_key() -> None:
 
 
 def _draw_answer(run: Run) -> None:
+    if run.proves_nothing:
+        return
     result = run.result or {}
     if not result.get("status"):
         st.markdown(f":red[:material/error: {escape(texts.CHECK_NO_ANSWER.format(path=CHECKED_PATH))}]")

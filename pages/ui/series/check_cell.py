@@ -11,10 +11,10 @@ from cgcore.series.defaults import Defaults, defaults_fingerprint
 from cgcore.series.series import Finding
 from cgcore.workbench import Workbench
 from cgcore.workbench.verdicts import verdict_texts
-from pages.ui.cells import CellState, cell, draw_badge
+from pages.ui.cells import CellState, cell, draw_badge, state_of
 from pages.ui.identity import while_logged_in
 from pages.ui.moments import duration, when
-from pages.ui.runs import escape, follow, step_line
+from pages.ui.runs import draw_verdict, escape, follow, step_line
 from pages.ui.texts import common
 from pages.ui.texts import series_defaults as texts
 
@@ -27,10 +27,11 @@ def draw(workbench: Workbench, actor: Actor, stored: Defaults) -> None:
     """Draw the cell over the ``stored`` defaults of ``actor``."""
     with cell("series_check", texts.CHECK_TITLE) as badge:
         st.caption(texts.CHECK_EXPLANATION)
-        if st.button(texts.CHECK_RUN, icon=":material/play_arrow:", key="series_defaults_check"):
-            for _news in follow(workbench, actor, workbench.series.checks.start(actor)):
-                pass
         run = workbench.series.checks.find_last(actor)
+        if st.button(texts.CHECK_RUN, icon=":material/play_arrow:", key="series_defaults_check"):
+            run = workbench.series.checks.start(actor)
+        if run is not None and run.is_running:
+            *_, run = follow(workbench, actor, run)
         state = _state(run, defaults_fingerprint(stored))
         draw_badge(state, badge)
         _draw_run(run, state)
@@ -39,11 +40,9 @@ def draw(workbench: Workbench, actor: Actor, stored: Defaults) -> None:
 def _state(run: Run | None, fingerprint: str) -> CellState:
     if run is None:
         return CellState.IDLE
-    if run.is_running:
-        return CellState.RUNNING
-    if run.fingerprint != fingerprint:
-        return CellState.STALE
-    return CellState.FAILED if run.verdict is None or run.verdict.key == "check_errors" else CellState.PASSED
+    if run.is_running or run.proves_nothing or run.fingerprint != fingerprint:
+        return state_of(run, fingerprint)
+    return CellState.FAILED if run.verdict and run.verdict.key == "check_errors" else CellState.PASSED
 
 
 def _draw_run(run: Run | None, state: CellState) -> None:
@@ -53,6 +52,9 @@ def _draw_run(run: Run | None, state: CellState) -> None:
     st.caption(" · ".join([duration(run.duration_ms), when(run.started), common.RUN_NUMBER.format(number=run.number)]))
     if state is CellState.STALE:
         st.warning(common.STALE_RESULT, icon=":material/sync_problem:")
+    if run.proves_nothing:
+        draw_verdict(run)
+        return
     st.markdown(f"**{escape(verdict_texts(run.cell, run.verdict)[0])}**")
     for entry in (run.result or {}).get("types", []):
         kind = type_label(DocumentType(entry["type"]))
