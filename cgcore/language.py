@@ -188,7 +188,7 @@ STYLES: Mapping[str, _Style] = MappingProxyType(
 )
 """How ``{name:style}`` writes a value: ``bytes`` takes bytes, ``duration`` milliseconds, dates a date or ISO text.
 
-Besides, a list may be written ``either``: «a, b o c».
+Besides, a list may be written ``either``: with an "or" before its last part.
 """
 
 
