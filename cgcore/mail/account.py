@@ -38,7 +38,7 @@ __all__ = [
 
 
 class Security(StrEnum):
-    """How a connection is encrypted; the values are those of command line, API and database (DESIGN §6)."""
+    """How a connection is encrypted; the values are those of command line, API."""
 
     NONE = "none"
     SSL = "ssl"
@@ -145,7 +145,7 @@ def check_port(leg: Leg, port: int | None, security: Security, *, name: str = "p
 
 
 def check_password(password: Secret | None) -> Iterator[FieldProblem]:
-    """Yield what is wrong with a password: control characters always; ``&`` by a rule of the suite (DESIGN §7)."""
+    """Yield what is wrong with a password: control characters always; ``&`` by a rule of the suite."""
     text = password.reveal() if password is not None else ""
     if any(character in "\r\n\0" for character in text) or not is_storable(text):
         yield account_texts.problem("password", "control_characters")
@@ -271,7 +271,7 @@ def password_bond(draft: MailAccountDraft) -> dict[str, str]:
 
 
 def account_to_json(draft: MailAccountDraft) -> dict[str, Any]:
-    """Return the account as API and export show it, without password and version (DESIGN §9, API objects)."""
+    """Return the account as API and export show it, without password and version."""
     return {
         "user": draft.user,
         "smtp": _server_to_json(draft.smtp),

@@ -39,7 +39,7 @@ def _text(code: str, leg: Leg | str, values: dict[str, Any]) -> Text:
 
 
 def security_label(leg: Leg | str, security: str) -> str:
-    """Return the name of a security mode as the page shows it: STARTTLS is called «TLS» at SMTP (DESIGN §6)."""
+    """Return the name of a security mode as the page shows it: STARTTLS is called «TLS» at SMTP."""
     return texts.sentence(_FILE, f"security.{leg}.{security}")
 
 

@@ -172,7 +172,7 @@ def _flat(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-#: Diagnoses of the other side's moment, not of the account: it works (facts §a).
+#: Diagnoses of the other side's moment, not of the account: it works (docs/facts/mail.md, 1).
 WARNING_KEYS = frozenset({"greylisted", "recipient_full", "option_not_supported", "microsoft_password_deadline"})
 
 

@@ -53,7 +53,7 @@ _MAX_NEXT = 1500
 
 
 def is_public(path: str) -> bool:
-    """Return whether ``path`` is answered without a log-in (DESIGN §2): the list is exact."""
+    """Return whether ``path`` is answered without a log-in: the list is exact."""
     if path in (ENTER, FIRST_USE, HEALTH, _API_SPECIFICATION):
         return True
     return is_api(path) or _RESET_LINK.fullmatch(path) is not None

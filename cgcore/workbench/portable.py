@@ -39,7 +39,7 @@ class PortableSection:
         self._workbench = workbench
 
     def export_all(self, actor: Actor, *, only_templates: bool = False) -> str:
-        """Return the whole installation's configuration as JSON (DESIGN §9). Administrators only."""
+        """Return the whole installation's configuration as JSON. Administrators only."""
         actor.require_admin()
         with self._workbench.database.read() as session:
             rows = user_store.list_users(session)
