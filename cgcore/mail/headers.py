@@ -144,7 +144,8 @@ def header_text(text: str) -> str:
 def attachment_name(name: str) -> str:
     """Return a file name in ASCII without path characters, at most 78 characters, its ending kept.
 
-    Gmail shows «noname» for raw letters beyond ASCII and old Outlook «untitled» for the encoded form (docs/facts/mail.md, 3).
+    Gmail shows «noname» for raw letters beyond ASCII and old Outlook «untitled» for the encoded form
+    (docs/facts/mail.md, 3).
     """
     plain = unicodedata.normalize("NFKD", header_text(name))
     ascii_name = plain.encode("ascii", "ignore").decode("ascii")

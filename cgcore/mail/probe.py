@@ -52,7 +52,8 @@ def probe_smtp(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
 def probe_imap(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
     """Prove the incoming server, step by step, and the folder for copies when one is named.
 
-    Yields the stages of docs/facts/mail.md, 1, up to the first error, and always logs out and closes. A remote failure is a step.
+    Yields the stages of docs/facts/mail.md, 1, up to the first error, and always logs out and closes. A remote
+    failure is a step.
     In the folder one small message is stored and removed again by its own UID (RFC 4315); nothing else is touched.
     The ``list`` step offers the folders in its ``details`` (``folders``, ``recommended``, ``reason``, ``prefix``).
     """
