@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from cgcore.errors import VaultError
 from cgcore.sandbox.state import AUTHORITY_SECRET, CA_FILE, HOST
 from cgcore.vault import Secret, Vault
 from cgcore.vault.records import make_private_folder, write_atomically
@@ -54,7 +55,7 @@ def make_server_context(folder: Path, vault: Vault) -> ssl.SSLContext:
 
 
 def _load_authority(folder: Path, vault: Vault) -> tuple[x509.Certificate, _Key] | None:
-    kept = vault.get(AUTHORITY_SECRET)
+    kept = _find_key(vault)
     try:
         certificate = x509.load_pem_x509_certificate((folder / CA_FILE).read_bytes())
     except (OSError, ValueError):
@@ -65,6 +66,15 @@ def _load_authority(folder: Path, vault: Vault) -> tuple[x509.Certificate, _Key]
     if not isinstance(key, _Key) or key.public_key() != certificate.public_key():
         return None
     return certificate, key
+
+
+def _find_key(vault: Vault) -> Secret | None:
+    try:
+        return vault.get(AUTHORITY_SECRET)
+    except VaultError as error:
+        if error.code != "record_unreadable":
+            raise
+        return None  # made by us, so another one may take its place
 
 
 def _make_authority(folder: Path, vault: Vault) -> tuple[x509.Certificate, _Key]:

@@ -106,16 +106,19 @@ class Sandbox:
                 os.close(self._running.lock)
                 self._running = None
 
-    def account_for(self, user_id: int, address: str) -> SandboxAccount:
+    def account_for(self, user_id: int, address: str, *, owner: str = "") -> SandboxAccount:
         """Return the account of a user, made at the first call; the log-in name is their ``address`` where possible.
 
-        An earlier address of the same user goes on working, with the same password and folders.
+        An earlier address of the same user goes on working, with the same password and folders. ``owner`` is who has
+        that number: of somebody who had it before a database was restored no log-in works any more.
         """
         with self._lock:
             running = self._start()
             state = load_state(self._folder)
             login = choose_login(state.logins, user_id, address)
-            password = self._password(user_id)
+            password = self._password(user_id, owner)
+            for earlier in [name for name, number in state.logins.items() if number == user_id and name != login]:
+                running.thread.call(_add_login(running.sides, user_id, earlier, password))
             if state.logins.get(login) != user_id:
                 save_state(self._folder, replace(state, logins={**state.logins, login: user_id}))
             running.thread.call(_add_login(running.sides, user_id, login, password))
@@ -168,12 +171,20 @@ class Sandbox:
             thread.call(_add_login(sides, user_id, login, passwords[login]))
         return _Running(thread, sides, ports, lock)
 
-    def _password(self, user_id: int) -> Secret:
-        name = sandbox_secret(user_id)
-        kept = self._vault.get(name)
+    def _password(self, user_id: int, owner: str = "") -> Secret:
+        name, bond = sandbox_secret(user_id), {"owner": owner} if owner else None
+        try:
+            kept = self._vault.get(name, bond=bond)
+        except VaultError as error:
+            if error.code not in {"secret_unbound", "secret_misplaced", "record_unreadable"}:
+                raise
+            # Made by us, so another one may take its place; one that nobody owns yet becomes this owner's.
+            kept = self._vault.get(name) if error.code == "secret_unbound" else None
+            if kept is not None:
+                self._vault.set(name, kept, bond=bond)
         if kept is None:
             kept = Secret(secrets.token_urlsafe(_PASSWORD_BYTES))
-            self._vault.set(name, kept)
+            self._vault.set(name, kept, bond=bond)
         return kept
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cgcore.errors import NotAllowed, NotFound, VaultError
 from cgcore.identity.actor import Actor
+from cgcore.identity.tokens import username_key
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.request import TrustedTarget
 from cgcore.mail.steps import Leg
@@ -50,7 +51,7 @@ class SandboxSection:
         Raises :class:`NotAllowed` when the test mailbox is switched off, :class:`VaultError` when it cannot start.
         """
         self._require_available()
-        account = self._sandbox.account_for(actor.user_id, actor.mail)
+        account = self._sandbox.account_for(actor.user_id, actor.mail, owner=username_key(actor.username))
         return MailAccountDraft(
             user=account.user,
             password=account.password,

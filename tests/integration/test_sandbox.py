@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -256,6 +257,29 @@ def test_a_new_address_leads_to_the_same_inbox(sandbox: Sandbox) -> None:
 
     assert new.user == "marta.nueva@tosma.example"
     assert len(sandbox.messages(1)) == 2
+
+
+def test_a_number_that_goes_to_somebody_else_takes_no_login_along(sandbox: Sandbox, vault: Vault) -> None:
+    """After a restored database its next user has the number of a lost one: the lost one's password opens nothing."""
+    lost = sandbox.account_for(7, ADDRESS, owner="marta")
+    same = sandbox.account_for(7, ADDRESS, owner="marta")
+    new = sandbox.account_for(7, "luis@tosma.example", owner="luis")
+
+    assert same.password == lost.password
+    assert new.password != lost.password
+    for account in (lost, replace(new, password=lost.password)):
+        with pytest.raises(smtplib.SMTPAuthenticationError), _smtp(account) as client:
+            client.login(account.user, account.password.reveal())
+    assert vault.get("sandbox/7", bond={"owner": "luis"}) == new.password
+
+
+def test_a_password_that_nobody_owned_yet_stays(sandbox: Sandbox, vault: Vault) -> None:
+    """One of an earlier version is its user's from the next use on."""
+    before = sandbox.account_for(7, ADDRESS)
+    after = sandbox.account_for(7, ADDRESS, owner="marta")
+
+    assert after.password == before.password
+    assert vault.get("sandbox/7", bond={"owner": "marta"}) == before.password
 
 
 def test_the_newest_is_first_and_the_oldest_dropped(settings: Settings, vault: Vault) -> None:
