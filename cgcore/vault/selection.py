@@ -92,11 +92,13 @@ def load_proven_key(settings: Settings, records: RecordStore) -> MasterKey:
 
     Raises :class:`VaultError` as :func:`load_master_key` does, and ``master_key_wrong`` for another key than then.
     """
-    is_new = records.read(_KEY_CHECK_RECORD) is None and not records.names()
+    standing = records.read(_KEY_CHECK_RECORD)
+    is_new = standing is None and not records.names()
     key = load_master_key(settings, may_create=is_new)
     # Derived one way: it tells keys apart and says nothing about them.
     mine = key.derive(_KEY_CHECK_LABEL).hex().encode()
-    if records.add(_KEY_CHECK_RECORD, mine) != mine:
+    # Written once: who only reads needs no store that can be written.
+    if (records.add(_KEY_CHECK_RECORD, mine) if standing is None else standing) != mine:
         raise VaultError("the master key does not open this vault", code="master_key_wrong")
     return key
 

@@ -30,6 +30,8 @@ from cgcore.web.api.handlers import problem_of
 from cgcore.workbench import Workbench, open_workbench
 from cgcore.workbench.start import WriteWatch, require_past, set_aside_vault, sole_server
 from tests.conftest import make_settings
+from tests.servers.api_server import serve_api
+from tests.servers.api_users import add_person, issue_key
 from tests.servers.house import add_user, furnish
 from tests.servers.identity import HandClock
 from tests.servers.leftout import leave_out
@@ -483,11 +485,14 @@ def test_a_database_that_only_reads_keeps_nobody_from_reading(workbench_on_each:
     workbench, clock = workbench_on_each, HandClock()
     workbench.clock = clock
     ana = sign_in(workbench, "ana", Role.ADMIN)
+    workbench.vault.derive_key("gate")
     deny = _deny_sqlite if workbench.database.is_sqlite else _deny_postgres
     allow = deny(workbench.database)
     clock.move(minutes=2)
     seen = workbench.identity.find_actor(ana.session_hash)
     exported = workbench.portable.export_user(ana, "ana")
+    later = Workbench(workbench.settings, workbench.database, clock=clock)
+    pages_open = later.identity.sign_identity(ana.session_hash)
     clock.move(minutes=60)
     idle = workbench.identity.find_actor(ana.session_hash)
     trouble = workbench.find_database_trouble()
@@ -498,12 +503,32 @@ def test_a_database_that_only_reads_keeps_nobody_from_reading(workbench_on_each:
     allow()
 
     assert seen is not None
+    assert pages_open
     assert '"ana"' in exported
     assert idle is None
     assert (trouble, change.value.code, entering.value.code) == ("storage_readonly",) * 3
     answer = problem_of(change.value).to_response()
     assert (answer.status_code, b'"code": "store_read_only"' in bytes(answer.body)) == (503, True)
     assert WriteWatch(workbench).find_trouble() == ""
+
+
+def test_the_api_reads_on_a_database_that_only_reads(workbench_on_each: Workbench) -> None:
+    """A key that was never used reads; a change is a problem document with its code, and is stored once it can be."""
+    workbench = workbench_on_each
+    key = issue_key(workbench, add_person(workbench, "ana")).key.reveal()
+    account = {"user": "ana@tosma.example", "smtp": {"host": "smtp.tosma.example"}}
+    with serve_api(workbench) as api, api.client(key) as client:
+        deny = _deny_sqlite if workbench.database.is_sqlite else _deny_postgres
+        allow = deny(workbench.database)
+        read = [client.get("/mail-account") for _ in range(2)]
+        refused = client.patch("/mail-account", json=account, headers={"If-Match": read[0].headers["etag"]})
+        allow()
+        stored = client.patch("/mail-account", json=account, headers={"If-Match": read[0].headers["etag"]})
+
+    assert [answer.status_code for answer in read] == [200, 200]
+    assert (refused.status_code, refused.json()["code"]) == (503, "store_read_only")
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert (stored.status_code, stored.json()["version"]) == (200, 1)
 
 
 def test_health_writes_no_more_often_than_once_a_second(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
