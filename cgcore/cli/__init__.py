@@ -23,6 +23,7 @@ _COMMANDS = {
     "check": "check",
     "vault": "vault",
     "demo": "demo",
+    "run": "run",
 }
 # «check» and «probe» tell it in their own form; «explain» needs none.
 _WITH_SETTINGS = frozenset(_COMMANDS) - {"check", "probe", "explain"}

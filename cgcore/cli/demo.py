@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from platformdirs import user_data_path
 
+from cgcore.cli.run import start_server
 from cgcore.texts import sentence
 
 __all__ = ["app"]
@@ -44,8 +44,7 @@ def demo(
     print(f"Contraseña: {password}", flush=True)
     if prepare_only:
         return
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
-    os.execv(sys.executable, command)  # noqa: S606  the same interpreter, no shell
+    start_server(port)
 
 
 def _take(folder: Path) -> None:

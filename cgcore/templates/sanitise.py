@@ -7,7 +7,7 @@ from html import unescape
 
 import nh3
 
-__all__ = ["INLINE_CLASSES", "clean_html", "replace_unprintable", "restore_marks"]
+__all__ = ["INLINE_CLASSES", "clean_html", "inert_document", "replace_unprintable", "restore_marks"]
 
 _SIZES = {"ql-size-small", "ql-size-large", "ql-size-huge"}
 _FONTS = {"ql-font-serif", "ql-font-monospace"}
@@ -50,6 +50,19 @@ _CLEANER = nh3.Cleaner(
     attribute_filter=lambda tag, name, value: _filter_attribute(tag, name, value),
     link_rel=None,
 )
+
+# What fetches, navigates or runs, whatever a frame forbids; and names that only other parsers see as such.
+_ACTIVE_TAGS = frozenset(
+    {"link", "base", "meta", "object", "embed", "applet", "iframe", "frame", "frameset", "portal", "noscript"}
+    | {"template", "svg", "math", "audio", "video", "source", "track", "dialog", "fencedframe"}
+)
+_ACTIVE_ATTRIBUTES = frozenset(
+    {"href", "action", "formaction", "ping", "target", "srcset", "imagesrcset", "background", "cite", "longdesc"}
+    | {"usemap", "manifest", "data", "srcdoc", "lowsrc", "dynsrc", "poster", "attributionsrc", "profile", "codebase"}
+    | {"popovertarget", "is", "slot", "autofocus"}
+)
+_LINK_LOOK = "color:#0b6bcb;text-decoration:underline;"
+_UNPARSEABLE = {0: None, **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")}
 
 # HTML holds no NUL, no lone surrogate; noncharacters are kept for our own marks.
 _CONTROLS = re.compile("[\x01-\x08\x0b\x0e-\x1f\x7f-\x9f]")
@@ -116,3 +129,39 @@ def _flatten(html: str) -> str:
         return match.group() if level <= _DEEPEST else ""
 
     return _TAG.sub(keep, html)
+
+
+def inert_document(document: str) -> str:
+    """Return an HTML document that leads nowhere: it looks the same, and nothing in it can be followed or sent.
+
+    A frame without rights still follows its links, and a browser looks their hosts up before that. What a link led to
+    stands in its title. Only embedded pictures keep their source.
+    """
+    from lxml import etree, html
+
+    # As bytes: a text that names its own encoding is not parsed.
+    content = document.translate(_UNPARSEABLE).encode()
+    try:
+        root = html.document_fromstring(content, parser=html.HTMLParser(encoding="utf-8", huge_tree=True))
+    except etree.ParserError:  # nothing but space or comments
+        return ""
+    for element in list(root.iter()):
+        if element.getparent() is not None and (not isinstance(element.tag, str) or element.tag == "script"):
+            element.drop_tree()
+            continue
+        if element.getparent() is not None and element.tag in _ACTIVE_TAGS:
+            # What it holds stays: to this parser a tag without an end may hold the rest of the page.
+            element.drop_tag()
+            continue
+        address = element.get("href", "")
+        for name in list(element.attrib):
+            if name in _ACTIVE_ATTRIBUTES or name.startswith("on") or ":" in name:
+                del element.attrib[name]
+            elif name == "src" and not element.attrib[name].strip().lower().startswith("data:image/"):
+                element.attrib[name] = ""
+        if element.tag in ("a", "area") and address:
+            element.set("title", address)
+            element.set("style", _LINK_LOOK + element.get("style", ""))
+        elif element.tag == "form":
+            element.tag = "div"
+    return html.tostring(root, encoding="unicode", doctype="<!doctype html>")

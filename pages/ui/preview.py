@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import streamlit as st
 
+from cgcore.templates.sanitise import inert_document
 from pages.ui.runs import escape
 from pages.ui.texts import sending_defaults as texts
 
@@ -22,15 +23,16 @@ __all__ = ["View", "build_frame", "draw_inbox_row", "draw_message_view", "parse_
 # The application's own policy is inherited as well; this one also holds where that one is missing.
 _POLICY = (
     '<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-    'img-src data:; style-src \'unsafe-inline\'; font-src data:"><meta name="referrer" content="no-referrer">'
+    "img-src data:; style-src 'unsafe-inline'; font-src data:; form-action 'none'; base-uri 'none'\">"
+    '<meta http-equiv="x-dns-prefetch-control" content="off"><meta name="referrer" content="no-referrer">'
 )
 # White, whatever the theme: what is shown was written for a white sheet.
 _STYLE = "width:100%;height:100vh;border:0;background:#fff"
 
 
 def build_frame(document: str, title: str) -> str:
-    """Return a frame that shows ``document``: no script, no form, no pop-up, no origin, nothing fetched."""
-    inner = html.escape(_POLICY + document, quote=True)
+    """Return a frame that shows ``document``: no script, no form, no pop-up, no origin, nothing fetched or followed."""
+    inner = html.escape(_POLICY + inert_document(document), quote=True)
     return (
         f'<body style="margin:0"><iframe sandbox="" srcdoc="{inner}" title="{html.escape(title, quote=True)}" '
         f'style="{_STYLE}"></iframe></body>'

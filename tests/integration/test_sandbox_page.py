@@ -203,7 +203,7 @@ def test_switched_off_it_says_who_can_switch_it_on(
 
 def test_the_frame_has_no_rights_and_its_document_cannot_leave_it() -> None:
     """Whatever the document holds, the outer page has one frame, with an empty ``sandbox`` and a policy first."""
-    document = '"></iframe><script>parent.document.title="x"</script><iframe src="https://evil.example">'
+    document = '"></iframe><p>Texto</p><script>parent.document.title="x"</script><iframe src="https://evil.example">'
     frame = build_frame(document, 'título " onload="x')
     attributes = re.findall(r'srcdoc="([^"]*)"', frame)
 
@@ -211,5 +211,7 @@ def test_the_frame_has_no_rights_and_its_document_cannot_leave_it() -> None:
     assert "<script" not in frame
     assert 'sandbox=""' in frame
     assert " onload=" not in frame.replace("&quot; onload=", "")
-    assert html.unescape(attributes[0]).endswith(document)
-    assert html.unescape(attributes[0]).index("default-src 'none'") < html.unescape(attributes[0]).index(document)
+    inner = html.unescape(attributes[0])
+    assert "evil.example" not in inner
+    assert "parent.document" not in inner
+    assert -1 < inner.index("default-src 'none'") < inner.index("<p>Texto</p>")
