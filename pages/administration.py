@@ -8,6 +8,7 @@ from cgcore.workbench import get_workbench
 from pages.ui.admin.company_panel import CompanyPanel
 from pages.ui.admin.series import SeriesPanel
 from pages.ui.admin.users import UsersPanel
+from pages.ui.drafts import draw_draft
 from pages.ui.editing import draw_notices, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
@@ -28,6 +29,8 @@ if not actor.is_admin:
     st.error(texts.ADMINS_ONLY, icon=":material/block:")
     st.stop()
 workbench = get_workbench()
+if st.session_state.get(PANEL) not in PANELS:
+    st.session_state.pop(PANEL, None)
 name: str = st.session_state.setdefault(PANEL, texts.PANEL_COMPANY)
 panel = PANELS[name](workbench, actor)
 
@@ -39,6 +42,7 @@ if (asked or panel.wants_save) and panel.save():
 if panel.can_save:
     bar.show(panel.changed())
 
+draw_draft(bar, workbench, actor)
 draw_notices(bar, *panel.forms)
 page_title(texts.TITLE, texts.SUBTITLE)
 st.segmented_control(

@@ -7,6 +7,7 @@ import streamlit as st
 from cgcore.errors import VaultError
 from cgcore.vault.texts import problem_text
 from cgcore.workbench import get_workbench
+from pages.ui.drafts import draw_draft
 from pages.ui.editing import draw_notices, store, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
@@ -34,6 +35,7 @@ if wants_save(bar, form):
 bar.show(form.count_changed())
 bar.remember(form.draft())
 
+draw_draft(bar, workbench, actor)
 draw_notices(bar, form)
 if TROUBLE in st.session_state:
     trouble = problem_text(st.session_state[TROUBLE])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+
 import streamlit as st
 
 from cgcore.errors import InvalidInput
@@ -11,6 +14,7 @@ from cgcore.workbench import get_workbench
 from cgcore.workbench.overview import OverviewLine, SectionState
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellState, draw_badge
+from pages.ui.drafts import moment_of
 from pages.ui.heads import page_title
 from pages.ui.identity import require_actor
 from pages.ui.moments import when
@@ -18,6 +22,7 @@ from pages.ui.problems import draw_problems
 from pages.ui.runs import draw_step, escape, follow
 from pages.ui.texts import common
 from pages.ui.texts import overview as texts
+from pages.ui.texts.drafts import OVERVIEW_LINE
 
 _STATES = {
     SectionState.UNTESTED: CellState.IDLE,
@@ -27,7 +32,7 @@ _STATES = {
 }
 
 
-def _draw_line(line: OverviewLine) -> None:
+def _draw_line(line: OverviewLine, drafts: Mapping[str, datetime]) -> None:
     page, label = texts.SECTIONS[line.section]
     with st.container(border=True, key=f"overview_{line.section}"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -41,6 +46,8 @@ def _draw_line(line: OverviewLine) -> None:
         values = {name: escape(str(value)) for name, value in line.values.items()}
         fact = texts.FACTS[line.code].format(sentence=escape(_sentence(line.about)), **values)
         st.caption(f"{fact.removesuffix('.')} · {when(line.at)}" if line.at else fact)
+        if typed := drafts.get(page.removesuffix(".py")):
+            st.caption(f":violet[:material/edit: {OVERVIEW_LINE.format(moment=moment_of(typed))}]")
 
 
 def _sentence(about: Run | Finding | None) -> str:
@@ -58,8 +65,9 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(texts.RUN_ALL_EXPLANATION)
 lines = st.empty()
 with lines.container():
+    drafts = workbench.drafts.marks(actor)
     for line in workbench.overview.lines(actor):
-        _draw_line(line)
+        _draw_line(line, drafts)
 if clicked:
     try:
         runs = workbench.overview.start_all(actor)

@@ -7,6 +7,7 @@ import streamlit as st
 from cgcore.workbench import get_workbench
 from cgcore.workbench.users import User
 from pages.ui.cells import cell
+from pages.ui.drafts import draw_draft
 from pages.ui.editing import Form, draw_notices, store, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
@@ -35,16 +36,17 @@ if wants_save(bar, form):
         form.reset()
 bar.show(form.count_changed())
 
+draw_draft(bar, workbench, actor)
 draw_notices(bar, form)
 page_title(texts.TITLE, texts.SUBTITLE.format(name=escape(actor.username)))
 with cell("particulars", texts.CELL_PARTICULARS) as badge:
     badge.empty()
     name, mail = st.columns(2, gap="medium")
     with name:
-        st.text_input(texts.FULL_NAME, key=form.key("full_name"), persist_state="session")
+        st.text_input(texts.FULL_NAME, live=True, key=form.key("full_name"), persist_state="session")
         form.problems_under("full_name")
     with mail:
-        st.text_input(texts.MAIL, key=form.key("mail"), help=texts.MAIL_HELP, persist_state="session")
+        st.text_input(texts.MAIL, live=True, key=form.key("mail"), help=texts.MAIL_HELP, persist_state="session")
         form.problems_under("mail")
 password.draw(workbench, actor)
 sessions.draw(workbench, actor)

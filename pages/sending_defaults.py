@@ -9,6 +9,7 @@ from cgcore.runs import Cell
 from cgcore.templates.checks import Field
 from cgcore.workbench import get_workbench
 from pages.ui.cells import cell, draw_badge, state_of
+from pages.ui.drafts import draw_draft
 from pages.ui.editing import draw_stale, wants_save
 from pages.ui.editor import rich_text
 from pages.ui.heads import page_title, save_bar
@@ -27,6 +28,7 @@ drafts = load_drafts(workbench, actor)
 bar = save_bar(PAGE)
 page_title(texts.TITLE, texts.SUBTITLE)
 page = SendingPage(workbench, actor, drafts, bar, summary=st.empty())
+draw_draft(bar, workbench, actor)
 with bar.notices:
     if wants_save(bar, *drafts.forms.values()):
         page.save()

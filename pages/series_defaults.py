@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from cgcore.workbench import get_workbench
+from pages.ui.drafts import draw_draft
 from pages.ui.editing import draw_notices, store, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
@@ -38,6 +39,7 @@ elif wanted and store(form, lambda: target.save(workbench, actor, changed, store
     changed = {}
 bar.show(form.count_changed())
 
+draw_draft(bar, workbench, actor)
 draw_notices(bar, form)
 subtitles = {Whose.ME: texts.SUBTITLE, Whose.OTHER: texts.SUBTITLE_OTHER, Whose.ALL: texts.SUBTITLE_ALL}
 page_title(texts.TITLE, subtitles[target.whose].format(name=escape(target.name or texts.SOMEBODY_ELSE)))

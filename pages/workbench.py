@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import timedelta
 from pathlib import Path
 
 import streamlit as st
 
 from cgcore.identity.actor import Actor
 from cgcore.workbench import get_workbench
-from pages.ui.identity import require_actor
+from pages.ui.drafts import begin_tab, keep_drafts, keep_what_is_typed
+from pages.ui.identity import require_actor, while_logged_in
 from pages.ui.keys.dialogs import forget
+from pages.ui.log_out import leave
 from pages.ui.problems import storage_failures_told
 from pages.ui.texts import common as texts
+from pages.ui.texts import drafts as draft_texts
 from pages.ui.toasts import draw_toast
 
 _LOGO = Path(__file__).parent / "ui" / "logo.svg"
 _ICON = Path(__file__).parent / "ui" / "icon.svg"
+# The pages that edit, by address.
+_SCRIPTS = {
+    "cuenta-mail": "mail_account",
+    "valores-por-defecto": "sending_defaults",
+    "series-por-defecto": "series_defaults",
+    "administracion": "administration",
+    "mi-usuario": "profile",
+}
 
 
-def _pages(actor: Actor) -> dict[str, list[st.Page]]:
+def _pages(actor: Actor, marks: Collection[str]) -> dict[str, list[st.Page]]:
+    def _page(name: str, url_path: str, icon: str, title: str, help_text: str, *, default: bool = False) -> st.Page:
+        if name in marks:
+            title, icon = draft_texts.MARKED.format(title=title), "edit"
+        script = f"{name}.py"
+        return st.Page(
+            script, title=title, icon=f":material/{icon}:", url_path=url_path, default=default, help=help_text
+        )
+
     own = [
         _page("mail_account", "cuenta-mail", "mail", texts.PAGE_MAIL_ACCOUNT, texts.HELP_MAIL_ACCOUNT),
         _page("sending_defaults", "valores-por-defecto", "edit_note", texts.PAGE_SENDING, texts.HELP_SENDING),
@@ -37,25 +58,34 @@ def _pages(actor: Actor) -> dict[str, list[st.Page]]:
     return {"": [overview], texts.SECTION_OWN: own, texts.SECTION_WORK: work, texts.SECTION_HOUSE: house}
 
 
-def _page(name: str, url_path: str, icon: str, title: str, help_text: str, *, default: bool = False) -> st.Page:
-    return st.Page(
-        f"{name}.py", title=title, icon=f":material/{icon}:", url_path=url_path, default=default, help=help_text
-    )
+def _name(page: st.Page) -> str:
+    return _SCRIPTS.get(page.url_path, page.url_path)
+
+
+@st.fragment(run_every=timedelta(hours=12))
+@while_logged_in
+def _draw_lifeline() -> None:
+    """Draw nothing. A tab that has a fragment of this kind asks for a run as soon as it is connected again."""
 
 
 st.set_page_config(page_title=texts.PRODUCT, page_icon=str(_ICON), layout="wide")
 with storage_failures_told():
+    # Before the log-in is looked up: one that has ended takes the tab away at once, and what this run brings with it.
+    keep_what_is_typed(get_workbench())
     actor = require_actor()
     st.logo(_LOGO, size="large", icon_image=_ICON)
-    page = st.navigation(_pages(actor))
+    workbench = get_workbench()
+    begin_tab(workbench, actor)
+    page = st.navigation(_pages(actor, workbench.drafts.marks(actor)))
     with st.sidebar:
         st.caption(texts.SIGNED_IN_AS.format(name=actor.username))
-        if st.button(texts.LOG_OUT, type="tertiary", icon=":material/logout:", key="log_out"):
-            # The gate sends every tab of this log-in to the log-in page.
-            get_workbench().identity.log_out(actor.session_hash)
-            st.stop()
+        leaving = st.button(texts.LOG_OUT, type="tertiary", icon=":material/logout:", key="log_out")
+        _draw_lifeline()
     if page.url_path != "api-key":
         # A key that is shown once does not stay in the session of somebody who has left its page.
         forget()
-    page.run()
-    draw_toast()
+    with keep_drafts(workbench, _name(page)):
+        if leaving:
+            leave(workbench, actor)
+        page.run()
+        draw_toast()

@@ -10,7 +10,7 @@ from sqlmodel import Session, col, delete, func, select
 
 from cgcore.storage.tables import DraftRow
 
-__all__ = ["delete_before", "delete_draft", "latest_by_page", "list_drafts", "move_tab", "put_draft"]
+__all__ = ["delete_before", "delete_draft", "has_tab", "latest_by_page", "list_drafts", "move_tab", "put_draft"]
 
 
 def put_draft(
@@ -41,6 +41,12 @@ def list_drafts(session: Session, user_id: int, page: str) -> Sequence[DraftRow]
     """Return the drafts of a page, the newest first."""
     statement = select(DraftRow).where(DraftRow.user_id == user_id, DraftRow.page == page)
     return session.exec(statement.order_by(col(DraftRow.saved).desc(), col(DraftRow.tab))).all()
+
+
+def has_tab(session: Session, user_id: int, tab: str) -> bool:
+    """Return whether a tab has a draft of any page."""
+    found = select(DraftRow.page).where(DraftRow.user_id == user_id, DraftRow.tab == tab)
+    return session.exec(found.limit(1)).first() is not None
 
 
 def latest_by_page(session: Session, user_id: int) -> dict[str, datetime]:

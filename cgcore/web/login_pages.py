@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
@@ -165,6 +165,8 @@ class LoginPages(FormPages):
     async def show_enter(self, request: Request) -> Response:
         """Show the form; who is in already goes on, and where nobody exists yet, to the first use."""
         target = safe_next(request.query_params.get("next", ""))
+        if target == "/" and request.query_params.get("aviso") == "fin":
+            target = _page_before(request)
         token = self._find_token(request)
         if await self._call(lambda: self._identity.find_actor_by_cookie(token)) is not None:
             return RedirectResponse(target, 303)
@@ -225,6 +227,17 @@ async def show_crowded(_request: Request) -> Response:
     """Say that this tab is one too many; the others go on."""
     link = ("/", text("crowded_back"))
     return show(Page(text("crowded_title"), text("crowded_intro", count=TABS_PER_USER), link=link), 429)
+
+
+def _page_before(request: Request) -> str:
+    """Return the page of ours from which a log-in that ended has sent the browser here, ``/`` where it tells none."""
+    try:
+        before = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return "/"
+    if before.netloc != request.headers.get("host", ""):
+        return "/"
+    return safe_next(before.path + (f"?{before.query}" if before.query else ""))
 
 
 def _enter_page(

@@ -62,8 +62,8 @@ class DraftsSection:
         self._written_at: dict[_Key, float] = {}
         self._troubles: dict[_Key, DraftTrouble] = {}
         self._marks: dict[int, tuple[float, dict[str, datetime]]] = {}
+        self._hurried: set[int] = set()
         self._writer: Thread | None = None
-        self._is_writing = False
         self._is_closed = False
 
     def keep(self, actor: Actor, page: str, tab: str, content: Mapping[str, Any]) -> None:
@@ -97,11 +97,22 @@ class DraftsSection:
         """Return the actor's draft of a page in one tab."""
         return next((draft for draft in self.list_drafts(actor, page) if draft.tab == tab), None)
 
+    def has_tab(self, actor: Actor, tab: str) -> bool:
+        """Return whether the actor has a draft of any page in a tab."""
+        with self._changed:
+            if any(key[0] == actor.user_id and key[2] == tab and draft for key, draft in self._waiting.items()):
+                return True
+        with self._workbench.database.read() as session:
+            return store.has_tab(session, actor.user_id, tab)
+
     def move_tab(self, actor: Actor, old: str, new: str) -> None:
         """Give what was typed in a tab to the one that goes on in its place."""
         self.flush(actor)
-        with self._workbench.database.session() as session:
-            store.move_tab(session, actor.user_id, old, new)
+        try:
+            with self._workbench.database.session() as session:
+                store.move_tab(session, actor.user_id, old, new)
+        except Exception as error:
+            _log.warning("drafts could not be taken over (%s)", type(error).__name__)
         self._marks.pop(actor.user_id, None)
 
     def marks(self, actor: Actor) -> dict[str, datetime]:
@@ -124,11 +135,10 @@ class DraftsSection:
     def flush(self, actor: Actor) -> None:
         """Return when everything that waits of the actor has been written, or could not be."""
         with self._changed:
-            for key in self._waiting:
-                if key[0] == actor.user_id:
-                    self._written_at.pop(key, None)
+            self._hurried.add(actor.user_id)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._is_closed or not self._busy_with(actor.user_id), _CLOSING_S)
+            self._changed.wait_for(lambda: not self._busy_with(actor.user_id), _CLOSING_S)
+            self._hurried.discard(actor.user_id)
 
     def close(self) -> None:
         """Write what waits, and stop."""
@@ -140,7 +150,7 @@ class DraftsSection:
             writer.join(_CLOSING_S)
 
     def _busy_with(self, user_id: int) -> bool:
-        return self._is_writing or any(key[0] == user_id for key in self._waiting)
+        return any(key[0] == user_id for key in self._waiting)
 
     def _put(self, key: _Key, draft: Draft | None) -> None:
         with self._changed:
@@ -157,20 +167,20 @@ class DraftsSection:
                     if self._is_closed and not self._waiting:
                         return
                     self._changed.wait(_EVERY_S / 10 if self._waiting else None)
-                draft = self._waiting.pop(key)
-                self._is_writing = True
-            try:
-                self._write(key, draft)
-            finally:
-                with self._changed:
-                    self._is_writing = False
-                    self._changed.notify_all()
+                draft = self._waiting[key]
+            self._write(key, draft)
+            with self._changed:
+                # Until now it was found here: what is being written is in the database a little later.
+                if self._waiting.get(key) is draft:
+                    del self._waiting[key]
+                self._changed.notify_all()
 
     def _find_due(self) -> _Key | None:
         now = time.monotonic()
         last = self._written_at
         for key, draft in self._waiting.items():
-            if draft is None or self._is_closed or now - last.get(key, float("-inf")) >= _EVERY_S:
+            hurried = draft is None or self._is_closed or key[0] in self._hurried
+            if hurried or now - last.get(key, float("-inf")) >= _EVERY_S:
                 return key
         return None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Generic, TypeVar
 
 import streamlit as st
@@ -16,12 +17,24 @@ from cgcore.errors import FieldProblem, InvalidInput, StaleVersion, StorageError
 from cgcore.texts import sentence
 from pages.ui.heads import SaveBar
 from pages.ui.problems import draw_problems
+from pages.ui.tab import is_held, is_settling
 from pages.ui.texts import common as texts
 from pages.ui.toasts import announce
 
-__all__ = ["Form", "SessionValue", "draw_notices", "draw_stale", "forget_forms", "list_forms", "store", "wants_save"]
+__all__ = [
+    "KEPT",
+    "Form",
+    "SessionValue",
+    "draw_notices",
+    "draw_stale",
+    "forget_forms",
+    "list_forms",
+    "store",
+    "wants_save",
+]
 
 _Value = TypeVar("_Value")
+_UNKNOWN = -1  # no stored version has this number
 _STALE_COLUMNS = (texts.STALE_FIELD, texts.STALE_YOURS, texts.STALE_STORED)
 
 
@@ -59,6 +72,7 @@ class _Edit:
     stale: StaleVersion | None = None
     save_again: bool = False
     failure: str = ""
+    is_restored: bool = False
     seeds: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -66,7 +80,13 @@ def _no_edits() -> dict[str, _Edit]:
     return {}
 
 
+def _nothing_kept() -> dict[str, dict[str, Any]]:
+    return {}
+
+
 _EDITS = SessionValue("edits", _no_edits)
+# By page and form: what a draft of another session holds, until the form begins and takes it.
+KEPT = SessionValue("edits_kept", _nothing_kept)
 
 
 class Form:
@@ -88,6 +108,8 @@ class Form:
         else:
             edits[name] = _Edit(self)
             self.reset()
+            if kept := KEPT.get().get(page, {}).pop(name, None):
+                self.restore(kept)
         for field_name, value in stored.items():
             self._show(field_name, value)
 
@@ -102,11 +124,14 @@ class Form:
 
     def value(self, name: str) -> Any:
         """Return what a field holds now."""
-        return st.session_state.get(self.key(name), self.stored_values.get(name))
+        key = self.key(name)
+        return st.session_state[key] if key in st.session_state else self._edit.seeds.get(name)
 
     def put(self, name: str, value: Any) -> None:
         """Let a field hold another value; only before its widget is drawn."""
-        st.session_state[self.key(name)] = value
+        self._edit.seeds[name] = value
+        if not is_held(self.key(name)):
+            st.session_state[self.key(name)] = value
 
     def values(self) -> dict[str, Any]:
         """Return what every field holds now."""
@@ -122,9 +147,32 @@ class Form:
 
     def reset(self) -> None:
         """Take what is stored; only before the widgets are drawn."""
+        _EDITS.get()[self.name] = _Edit(self, self._stored_version)
         for name, value in self.stored_values.items():
             self.put(name, value)
-        _EDITS.get()[self.name] = _Edit(self, self._stored_version)
+
+    def kept(self) -> dict[str, Any] | None:
+        """Return what a draft keeps: the changed fields without secrets, and the version; None without a change."""
+        names = [name for name in self.changed() if name in self.stored_values]
+        values = {name: self.value(name) for name in names}
+        return {"version": self.version, "values": values} if values else None
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Take what :meth:`kept` has returned once; only before the widgets are drawn."""
+        for name, value in kept.get("values", {}).items():
+            fitting = _fit(value, self.stored_values.get(name))
+            if fitting is not None:
+                self.put(name, fitting)
+        self.accept_version(int(kept.get("version", self.version)))
+        self._edit.is_restored = True
+
+    def settle(self) -> None:
+        """Take over what the browser shows, at the end of the first run of a tab that has come back.
+
+        Where no draft tells at which version it was read, a save of it meets the stored one: the person chooses.
+        """
+        if not self._edit.is_restored and self.changed():
+            self.accept_version(_UNKNOWN)
 
     def accept_version(self, version: int) -> None:
         """Keep the draft, based on ``version`` from now on."""
@@ -201,7 +249,8 @@ class Form:
 
     def _show(self, name: str, value: Any) -> None:
         """Give a widget that the session does not know what it starts with."""
-        st.session_state.setdefault(self.key(name), value)
+        if not is_held(self.key(name)):
+            st.session_state.setdefault(self.key(name), self._edit.seeds.get(name, value))
 
 
 def list_forms(page: str = "") -> list[Form]:
@@ -218,7 +267,7 @@ def forget_forms(page: str = "") -> None:
 def wants_save(bar: SaveBar, *forms: Form) -> bool:
     """Return whether this run is to save: by a click on Guardar, or by the answer to a stale save."""
     again = [form.take_save_again() for form in forms]
-    return bar.clicked or any(again)
+    return (bar.clicked or any(again)) and not is_settling()
 
 
 def store(form: Form, save: Callable[[], object], *, quiet: bool = False) -> bool:
@@ -270,6 +319,13 @@ def draw_stale(page: str, *forms: Form) -> None:
         with st.container(horizontal=True):
             st.button(texts.STALE_KEEP_MINE, key=f"{page}_stale_mine", on_click=form.take_mine)
             st.button(texts.STALE_TAKE_STORED, key=f"{page}_stale_stored", on_click=form.take_stored)
+
+
+def _fit(value: Any, like: Any) -> Any:
+    """Return a kept value as the field holds it, None where it cannot be one of its values."""
+    if isinstance(like, Enum):
+        return next((member for member in type(like) if member.value == value), None)
+    return value if type(value) is type(like) else None
 
 
 def _shown(value: Any) -> str:

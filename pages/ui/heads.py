@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from pages.ui.tab import is_settling
 from pages.ui.texts import common as texts
 
 __all__ = ["SaveBar", "page_title", "save_bar"]
@@ -37,13 +38,17 @@ class SaveBar:
         count = texts.UNSAVED_ONE if changed_fields == 1 else texts.UNSAVED_MANY.format(count=changed_fields)
         self.slot.markdown(f":violet[:material/edit: {texts.UNSAVED}] · {count}")
 
+        with st.bottom, st.container(horizontal=True, key=f"{self.page}_bottom_bar"):
+            # The same click as Guardar, in view wherever the page is scrolled to.
+            st.button(texts.SAVE_BOTTOM, type="primary", icon=":material/save:", key=_bottom_key(self.page))
+
     def remember(self, drawn: Hashable) -> None:
         """Remember what this run of the page is drawn from."""
         st.session_state[f"{self.page}_drawn"] = drawn
 
     def keep_up(self, now: Hashable) -> None:
         """In a fragment: run the page again where it was drawn from something else than ``now``."""
-        if st.session_state[f"{self.page}_drawn"] != now:
+        if st.session_state[f"{self.page}_drawn"] != now and not is_settling():
             st.rerun()
 
 
@@ -57,7 +62,12 @@ def save_bar(page: str, *, disabled: bool = False) -> SaveBar:
             texts.SAVE, type="primary", icon=":material/save:", key=f"{page}_save", disabled=disabled, width=130
         )
         slot = st.empty()
-    return SaveBar(page, clicked, slot, st.container())
+    clicked = clicked or bool(st.session_state.get(_bottom_key(page)))
+    return SaveBar(page, clicked and not disabled, slot, st.container())
+
+
+def _bottom_key(page: str) -> str:
+    return f"{page}_save_bottom"
 
 
 def page_title(title: str, subtitle: str = "") -> None:

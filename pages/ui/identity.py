@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import NoReturn, ParamSpec
+from urllib.parse import quote, urlsplit
 
 import streamlit as st
 
 from cgcore.identity.actor import Actor
 from cgcore.workbench import get_workbench
+from pages.ui.drafts import keep_what_is_typed
 from pages.ui.problems import storage_failures_told
+from pages.ui.tab import is_fragment_run
 from pages.ui.texts import identity as texts
 
 __all__ = ["require_actor", "while_logged_in"]
@@ -39,6 +42,9 @@ def while_logged_in(draw: Callable[_Arguments, None]) -> Callable[_Arguments, No
     @wraps(draw)
     def checked(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> None:
         with storage_failures_told(draw.__qualname__):
+            if is_fragment_run():
+                # First: a log-in that has ended takes the tab away at once, and what this run brings with it.
+                keep_what_is_typed(get_workbench())
             require_actor()
             draw(*arguments, **named)
 
@@ -48,5 +54,7 @@ def while_logged_in(draw: Callable[_Arguments, None]) -> Callable[_Arguments, No
 def _refuse() -> NoReturn:
     st.error(texts.SESSION_ENDED, icon=":material/lock:", title=texts.SESSION_ENDED_TITLE)
     # A plain link keeps the tab; Streamlit's own links open another one.
-    st.html(f'<a href="/entrar" target="_self">{texts.ENTER}</a>')
+    shown = urlsplit(st.context.url or "")
+    target = quote(shown.path + (f"?{shown.query}" if shown.query else ""), safe="")
+    st.html(f'<a href="/entrar{f"?next={target}" if target else ""}" target="_self">{texts.ENTER}</a>')
     st.stop()

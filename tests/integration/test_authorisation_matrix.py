@@ -156,6 +156,7 @@ USE_CASES: dict[str, UseCase] = {
     "drafts.list_drafts": personal(lambda w, a: w.drafts.list_drafts(a, "profile")),
     "drafts.find": personal(lambda w, a: w.drafts.find(a, "profile", "tab")),
     "drafts.move_tab": personal(lambda w, a: w.drafts.move_tab(a, "tab", "new")),
+    "drafts.has_tab": personal(lambda w, a: w.drafts.has_tab(a, "tab")),
     "drafts.marks": personal(lambda w, a: w.drafts.marks(a)),
     "drafts.find_trouble": personal(lambda w, a: w.drafts.find_trouble(a, "profile", "tab")),
     "drafts.flush": personal(lambda w, a: w.drafts.flush(a)),

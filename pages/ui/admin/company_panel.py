@@ -11,6 +11,7 @@ from pages.ui.cells import cell
 from pages.ui.editing import Form, store
 from pages.ui.series.rows import DefaultsForm, draw_groups, draw_search
 from pages.ui.series.target import Target, Whose
+from pages.ui.tab import first_mount
 from pages.ui.texts import administration as texts
 
 __all__ = ["CompanyPanel"]
@@ -55,7 +56,7 @@ class CompanyPanel:
         self.form.reset()
         self._series_form.reset()
         st.session_state[_REMOVE_LOGO] = False
-        st.session_state[_UPLOADS] = st.session_state.get(_UPLOADS, 0) + 1
+        st.session_state[_UPLOADS] = st.session_state.get(_UPLOADS, first_mount()) + 1
 
     def draw(self) -> None:
         """Draw the fields, then the default series."""
@@ -78,9 +79,11 @@ class CompanyPanel:
         draw_groups(self._workbench, self._actor, self._target, self._series_form, shown, quiet=empty)
 
     def _draw_fields(self) -> None:
-        st.text_input(texts.NAME, key=self.form.key("name"), persist_state="session")
+        st.text_input(texts.NAME, live=True, key=self.form.key("name"), persist_state="session")
         self.form.problems_under("name")
-        st.text_input(texts.TAX_ID, key=self.form.key("tax_id"), persist_state="session", placeholder="B12345674")
+        st.text_input(
+            texts.TAX_ID, live=True, key=self.form.key("tax_id"), persist_state="session", placeholder="B12345674"
+        )
         self.form.problems_under("tax_id")
         st.text_area(texts.ADDRESS, key=self.form.key("address"), persist_state="session", height=110)
         self.form.problems_under("address")
@@ -120,4 +123,4 @@ class CompanyPanel:
 
 def _upload_key() -> str:
     # A new key empties the uploader, which cannot be written to.
-    return f"{PAGE}_company_logo_{st.session_state.get(_UPLOADS, 0)}"
+    return f"{PAGE}_company_logo_{st.session_state.get(_UPLOADS, first_mount())}"

@@ -195,6 +195,7 @@ def _draw_head(form: SeriesForm) -> None:
     with code:
         st.text_input(
             texts.CODE,
+            live=True,
             key=form.key("code"),
             help=texts.CODE_HELP,
             disabled=form.stored is not None,
@@ -202,7 +203,7 @@ def _draw_head(form: SeriesForm) -> None:
         )
         form.problems_under("code")
     with name:
-        st.text_input(texts.SERIES_NAME, key=form.key("name"), persist_state="session")
+        st.text_input(texts.SERIES_NAME, live=True, key=form.key("name"), persist_state="session")
         form.problems_under("name")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.segmented_control(

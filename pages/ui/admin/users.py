@@ -161,13 +161,18 @@ def _draw_fields(form: UserForm) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         st.text_input(
-            texts.USERNAME, key=form.key("username"), help=texts.USERNAME_HELP, disabled=form.stored is not None
+            texts.USERNAME,
+            live=True,
+            persist_state="session",
+            key=form.key("username"),
+            help=texts.USERNAME_HELP,
+            disabled=form.stored is not None,
         )
         form.problems_under("username")
-        st.text_input(texts.FULL_NAME, key=form.key("full_name"), persist_state="session")
+        st.text_input(texts.FULL_NAME, live=True, key=form.key("full_name"), persist_state="session")
         form.problems_under("full_name")
     with right:
-        st.text_input(texts.MAIL, key=form.key("mail"), persist_state="session")
+        st.text_input(texts.MAIL, live=True, key=form.key("mail"), persist_state="session")
         form.problems_under("mail")
         st.segmented_control(
             texts.ROLE,

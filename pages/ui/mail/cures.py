@@ -140,7 +140,7 @@ def draw_folder(page: MailPage) -> None:
     key = page.form.key("sent_folder")
     offer = _offer(page)
     names = [str(folder["name"]) for folder in offer.get("folders", ()) if folder["selectable"]]
-    chosen = st.session_state[key] or ""
+    chosen = page.form.value("sent_folder") or ""
     st.selectbox(
         texts.SENT_FOLDER,
         options=["", *names] if chosen in ("", *names) else ["", *names, chosen],

@@ -43,6 +43,7 @@ class AccountForm(Form):
     def __init__(self, stored: StoredAccount) -> None:
         self.stored = stored
         super().__init__(_PAGE, _PAGE, _values(stored.draft), stored.version, FIELD_LABELS)
+        self._edit.seeds.setdefault("password", "")
         self._show("password", "")
 
     def reset(self) -> None:
@@ -57,6 +58,24 @@ class AccountForm(Form):
             self.put(name, value)
         self._note_ports()
         self._bring(draft)
+
+    def kept(self) -> dict[str, Any] | None:
+        """Return what a draft keeps; of the password only that it is to be removed."""
+        kept = super().kept()
+        if not st.session_state.get(self.REMOVE_PASSWORD):
+            return kept
+        return {**(kept or {"version": self.version, "values": {}}), "remove_password": True}
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Take what :meth:`kept` has returned once."""
+        super().restore(kept)
+        self._note_ports()
+        st.session_state[self.REMOVE_PASSWORD] = bool(kept.get("remove_password")) and self.stored.password_set
+
+    def settle(self) -> None:
+        """Take over what the browser shows."""
+        super().settle()
+        self._note_ports()
 
     @property
     def brought_password(self) -> Secret | None:

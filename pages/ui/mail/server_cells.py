@@ -122,6 +122,7 @@ def _draw_button(leg: Leg, label: str) -> None:
 def _draw_host(page: MailPage, leg: Leg, label: str, placeholder: str) -> None:
     st.text_input(
         label,
+        live=True,
         key=page.form.key(f"{leg}_host"),
         persist_state="session",
         placeholder=placeholder,
@@ -133,6 +134,7 @@ def _draw_host(page: MailPage, leg: Leg, label: str, placeholder: str) -> None:
 def _draw_port(page: MailPage, leg: Leg, label: str) -> None:
     st.text_input(
         label,
+        live=True,
         key=page.form.key(f"{leg}_port"),
         persist_state="session",
         label_visibility="visible" if leg is Leg.SMTP else "collapsed",

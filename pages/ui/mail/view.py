@@ -12,6 +12,7 @@ from cgcore.errors import InvalidInput
 from cgcore.identity.actor import Actor
 from cgcore.runs import Run
 from cgcore.workbench import Workbench
+from pages.ui.drafts import keep_what_is_typed
 from pages.ui.heads import SaveBar
 from pages.ui.mail.form import AccountForm
 from pages.ui.problems import draw_problems
@@ -45,6 +46,7 @@ class MailPage:
 
     def keep_up(self) -> None:
         """In a cell: run the page again where the draft is not the one it was drawn with."""
+        keep_what_is_typed(self.workbench)
         self.bar.keep_up(self.form.draft())
 
     def problems_under(self, *fields: str) -> None:

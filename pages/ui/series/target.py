@@ -68,6 +68,9 @@ class Target:
 def read_target(actor: Actor) -> Target:
     """Return the target that the session holds, without drawing anything."""
     whose = st.session_state.get(_WHOSE) or Whose.ME
+    if isinstance(whose, str):
+        # A draft keeps the name.
+        whose = st.session_state[_WHOSE] = Whose.__members__.get(whose, Whose.ME)
     if not actor.is_admin or whose is Whose.ME:
         return Target(Whose.ME)
     if whose is Whose.ALL:

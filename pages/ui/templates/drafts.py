@@ -18,6 +18,7 @@ from cgcore.identity.actor import Actor
 from cgcore.templates.canonical import canonical_html
 from cgcore.workbench import Workbench
 from pages.ui.editing import Form, list_forms
+from pages.ui.tab import find_held_mount, first_mount, is_settling
 from pages.ui.texts import sending_defaults as texts
 
 __all__ = ["PAGE", "Drafts", "FieldDraft", "TemplateForm", "load_drafts", "readable"]
@@ -90,8 +91,12 @@ class TemplateForm(Form):
 
     def put(self, name: str, value: Any) -> None:
         """Show another text."""
-        if self.fields[name].value != value:
-            self.fields[name].put(str(value))
+        draft = self.fields[name]
+        if is_settling():
+            # Under the key that the browser shows it with: the widget brings its own value.
+            draft.value = draft.seed = str(value)
+        elif draft.value != value:
+            draft.put(str(value))
 
     def changed(self) -> list[str]:
         """Return the fields that differ from what is stored."""
@@ -116,6 +121,20 @@ class TemplateForm(Form):
             draft.stored = stored[name]
         self.stored_values, self._stored_version = dict(stored), version
         self.accept_version(version)
+
+    def kept(self) -> dict[str, Any] | None:
+        """Return what a draft keeps."""
+        for draft in self.fields.values():
+            draft.collect()
+        return super().kept()
+
+    def settle(self) -> None:
+        """Take over what the editors show, and mount them anew: then they show what is known here, whatever it was."""
+        for draft in self.fields.values():
+            draft.collect()
+            draft.mount = max(draft.mount, first_mount())
+            draft.put(draft.value)
+        super().settle()
 
     def _show(self, name: str, value: Any) -> None:
         """Leave the widget alone: it starts with the text that its field is mounted with."""
@@ -212,7 +231,7 @@ def _begin(actor: Actor, stored: Mapping[DocumentType | None, tuple[dict[str, st
     bodies = {kind: FieldDraft(f"{kind}-body", True, stored[kind][0]["body"]) for kind in kinds}
     signature = FieldDraft("signature", True, stored[None][0]["html"])
     for draft in (*subjects.values(), *bodies.values(), signature):
-        draft.mount = mount
+        draft.mount = find_held_mount(draft.name) if is_settling() else mount
     forms: dict[DocumentType | None, TemplateForm] = {
         kind: TemplateForm(kind, {"subject": subjects[kind], "body": bodies[kind]}, stored[kind][1]) for kind in kinds
     }

@@ -15,6 +15,7 @@ from cgcore.templates.variables import list_variables
 from pages.ui.editor import rich_text
 from pages.ui.identity import while_logged_in
 from pages.ui.runs import escape
+from pages.ui.tab import is_held
 from pages.ui.templates.drafts import Drafts, FieldDraft
 from pages.ui.templates.history import ask_history
 from pages.ui.templates.message import draw_message
@@ -205,7 +206,8 @@ def draw_type(page: SendingPage, kind: DocumentType) -> None:
         checks = draw_message(page, kind)
     with left:
         badge = st.empty()
-        st.session_state.setdefault(subject.key, subject.value)
+        if not is_held(subject.key):
+            st.session_state.setdefault(subject.key, subject.value)
         st.text_input(texts.SUBJECT, key=subject.key, live=True)
         draw_checks(checks, subject, Field.SUBJECT)
         draw_palette(page.drafts, kind, page.workbench.company.get(page.actor).logo)

@@ -15,6 +15,7 @@ from cgcore.templates.checks import Check, sort_checks
 from cgcore.templates.compile import TemplateSource
 from cgcore.templates.stored import default_source
 from cgcore.workbench import Workbench
+from pages.ui.drafts import keep_what_is_typed
 from pages.ui.editing import store
 from pages.ui.heads import SaveBar
 from pages.ui.runs import escape
@@ -96,6 +97,7 @@ def draw_head(page: SendingPage) -> None:
 
 def keep_up(page: SendingPage) -> None:
     """In a tab: run the page again where its head is no longer true."""
+    keep_what_is_typed(page.workbench)
     page.bar.keep_up(_head(page))
 
 

@@ -31,6 +31,7 @@ SIGNED_IN_AS = "Has entrado como {name}"
 
 # Guardar and what stands beside it.
 SAVE = "Guardar"
+SAVE_BOTTOM = "Guardar cambios"
 UNSAVED = "Hay cambios sin guardar"
 UNSAVED_ONE = "1 campo"
 UNSAVED_MANY = "{count} campos"
