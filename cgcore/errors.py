@@ -12,8 +12,7 @@
     ├── StorageError          the database cannot be opened or migrated, or fails
     │   └── StorageBusy       it is taken by others: ``retry_after`` seconds
     ├── InvalidSettings       variables that cannot be understood: ``problems``
-    ├── UnsafeStart           production refuses to start
-    └── SendError             a message did not leave: ``step``, ``retry_helps``
+    └── UnsafeStart           production refuses to start
 
 A remote mail server that refuses is none of these: it is a step with a diagnosis.
 Screen texts are looked up by ``code``; an exception's own text is English and holds no user data.
@@ -23,12 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cgcore.texts import Text
-
-if TYPE_CHECKING:
-    from cgcore.runs import Step
 
 __all__ = [
     "CloudGestionError",
@@ -37,7 +33,6 @@ __all__ = [
     "InvalidSettings",
     "NotAllowed",
     "NotFound",
-    "SendError",
     "StaleVersion",
     "StorageBusy",
     "StorageError",
@@ -157,14 +152,3 @@ class UnsafeStart(CloudGestionError):
     """Production mode found a setting that it will not start with."""
 
     code = "unsafe_start"
-
-
-class SendError(CloudGestionError):
-    """A message did not leave. ``step`` holds the diagnosis; ``retry_helps`` whether the same try may work later."""
-
-    code = "send"
-
-    def __init__(self, step: Step, *, retry_helps: bool) -> None:
-        super().__init__(step.key)
-        self.step = step
-        self.retry_helps = retry_helps

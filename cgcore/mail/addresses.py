@@ -16,6 +16,7 @@ __all__ = [
     "clean_host",
     "domain_of",
     "encode_host",
+    "encode_name",
     "is_address",
     "is_disguised_address",
     "needs_smtputf8",
@@ -58,14 +59,31 @@ def clean_host(text: str) -> str:
 
 
 def encode_host(host: str) -> str:
-    """Return the ASCII form of a host name (IDNA, RFC 3490) or the plain form of an IP address.
+    """Return the ASCII form of a host name (:func:`encode_name`) or the plain form of an IP address.
 
     Raises ``UnicodeError`` for a name that has none: a label that is empty or longer than 63 characters.
     """
-    address = _plain_address(host)
-    if address:
-        return address
-    return host.removesuffix(".").encode("idna").decode("ascii").lower()
+    return _plain_address(host) or encode_name(host.removesuffix("."))
+
+
+def encode_name(name: str) -> str:
+    """Return the ASCII form of a domain name in small letters: IDNA of 2008 with the mapping of UTS 46.
+
+    So ``faß.de`` is ``xn--fa-hia.de``, as browsers and registries have it; Python's own codec is the one of 2003 and
+    leads to ``fass.de``. Labels in ASCII stay as they are, with ``_`` too. Raises ``UnicodeError``.
+    """
+    if name.isascii():
+        labels = name.lower().split(".")
+    else:
+        import idna
+
+        mapped = idna.uts46_remap(name, std3_rules=False)
+        labels = [
+            label if label.isascii() else idna.encode(label, uts46=True).decode("ascii") for label in mapped.split(".")
+        ]
+    if not all(0 < len(label) < 64 for label in labels):
+        raise UnicodeError("a label that is empty or too long")
+    return ".".join(labels)
 
 
 def check_host(text: str, leg: Leg, *, name: str = "host") -> Iterator[FieldProblem]:
@@ -156,7 +174,7 @@ def _is_label(label: str) -> bool:
 
 
 def _encoded_domain(domain: str) -> str:
-    return domain if domain.isascii() else domain.encode("idna").decode("ascii")
+    return domain if domain.isascii() else encode_name(domain)
 
 
 def wire_address(address: str) -> str:

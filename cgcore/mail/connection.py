@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +18,15 @@ from cgcore.mail.alternatives import Candidate, CounterProof, Server, prove
 from cgcore.mail.network.greeting import GREETING_BYTES, STRANGERS, Kind, first_line, kind_of
 from cgcore.mail.network.policy import may_connect
 from cgcore.mail.network.sockets import MAX_BYTES, Attempt, Channel, Deadline, FloodError, connect_any, few_addresses
-from cgcore.mail.network.tls import CertificateCard, certificate_card, handshake_key, looking_context, verifying_context
+from cgcore.mail.network.tls import (
+    CertificateCard,
+    alert_words,
+    certificate_card,
+    handshake_key,
+    looking_context,
+    validity_facts,
+    verifying_context,
+)
 from cgcore.mail.providers import similar_host
 from cgcore.mail.request import ProbeEnvironment, ProbeRequest, input_step
 from cgcore.mail.steps import Leg, Stage, Status, Step
@@ -168,7 +177,9 @@ class Connection:
             return self._failed(stage.fail("server_silent"))
         except FloodError as error:
             return self._failed(stage.broken(error))
-        except OSError:
+        except OSError as error:
+            if alert_words(error):  # in TLS 1.3 a refusal of ours comes only after the handshake
+                return self._failed(stage.broken(error))
             kind = Kind.GONE
         channel.deadline, channel.allowance = self.deadline, MAX_BYTES
         step = None if kind == self.request.leg.value else self._stranger(kind, stage)
@@ -343,16 +354,16 @@ class Handshake:
             suggestion = self._proof.name_of(card.names)
             details |= {"cert_names": list(card.names[:3]), "suggestion": suggestion}
             patch = {"host": suggestion} if suggestion else {}
-        if card is not None and key == "cert_expired":
-            details["date"] = card.not_after[:10]
+        if card is not None and key in ("cert_expired", "cert_not_yet_valid", "clock_wrong"):
+            details |= validity_facts(card, key, datetime.now(UTC))
         if card is not None and key == "tls_intercepted":
             details["issuer"] = card.issuer
         return stage.fail(key, patch=patch, **details)
 
     def _failed(self, error: OSError | ValueError, stage: OpenStage) -> Step:
         key = handshake_key(error) if isinstance(error, ssl.SSLError) else ""
-        if key == "tls_obsolete" or not self._request.security.implicit:
-            return stage.fail(key) if key == "tls_obsolete" else stage.broken(error)
+        if key == "tls_obsolete" or alert_words(error) or not self._request.security.implicit:
+            return stage.fail(key, alert_words(error)) if key == "tls_obsolete" else stage.broken(error)
         kinds = self._proof.kinds()
         if Kind(self._request.leg.value) in kinds:
             return self._plain_port(stage)

@@ -6,6 +6,7 @@ import base64
 import json
 import quopri
 import re
+import ssl
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from urllib.parse import quote, quote_plus
 
 from cgcore.mail.diagnosis.diagnose import Diagnosis, build_diagnosis, diagnose_exception, diagnose_reply
 from cgcore.mail.network.sockets import FloodError
+from cgcore.mail.network.tls import alert_words, handshake_key
 from cgcore.mail.steps import Leg, Stage, Status, Step
 from cgcore.vault.secret import Secret
 
@@ -220,13 +222,20 @@ class OpenStage:
         return self.fail(diagnosis, reply, **details)
 
     def broken(self, error: BaseException, **details: Any) -> Step:
-        """Return the step of an exception. Its text is never shown: it may hold what was sent."""
-        return self.fail(self.diagnose(error), **details)
+        """Return the step of an exception. Its text is never shown: it may hold what was sent.
+
+        A TLS alert is the other side's word, and is told: what it means is for a person to read.
+        """
+        return self.fail(self.diagnose(error), alert_words(error), **details)
 
     def diagnose(self, error: BaseException) -> Diagnosis:
         """Return what an exception means at this stage."""
         if isinstance(error, FloodError):
             return build_diagnosis("protocol_error", self.stage)
+        if alert_words(error) and (key := handshake_key(cast(ssl.SSLError, error))):
+            return build_diagnosis(key, self.stage)
+        if alert_words(error):
+            return build_diagnosis("unclassified", self.stage)
         if isinstance(error, TimeoutError) and self.stage not in (Stage.DNS, Stage.TCP):
             return build_diagnosis("server_silent", self.stage)
         return diagnose_exception(error, self._trace.leg, self.stage, provider=self._trace.provider)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import imaplib
 import ssl
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -26,6 +27,7 @@ from tests.servers.scripted import (
     obsolete_tls_context,
     rude_server,
 )
+from tests.servers.wire import Wire
 
 FRIENDLY = IMAP_CASES["friendly"]
 PASSWORD = USERS[ANA]
@@ -412,6 +414,67 @@ class TestFolder:
         assert stages(steps)[-2:] == ["append", "logout"]
         assert "UID STORE" not in commands(server)
 
+    @pytest.mark.parametrize("typed", ["Sent", "Facturas"])
+    @pytest.mark.parametrize(
+        "words",
+        [
+            b"NO Unable to open this mailbox.",
+            b"NO [CANNOT] Character not allowed in mailbox name: '.'",
+            b"NO Mailbox does not exist, or access denied",
+            b"NO Permission denied",
+        ],
+    )
+    def test_words_about_a_folder_are_read_against_what_list_showed(
+        self, certificates: Certificates, words: bytes, typed: str
+    ) -> None:
+        """Courier says the same of a folder that is there and of one that is not: the first is forbidden."""
+        with imap_server(replace(FRIENDLY, replies={"SELECT": words}), certificates.trusted) as server:
+            steps = probe(server, certificates, folder=typed)
+
+        assert deciding(steps) == ("select", "folder_not_writable" if typed == "Sent" else "folder_missing")
+        assert step_of(steps, Stage.SELECT).patch == {}
+
+    @pytest.mark.parametrize(
+        ("words", "key"),
+        [(b"NO [NOPERM] Permission denied", "folder_not_writable"), (b"NO [NONEXISTENT] Gone", "folder_missing")],
+    )
+    @pytest.mark.parametrize("typed", ["Sent", "Facturas"])
+    def test_a_code_about_a_folder_needs_no_reading(
+        self, certificates: Certificates, words: bytes, key: str, typed: str
+    ) -> None:
+        """RFC 5530: the server says which of the two it is."""
+        with imap_server(replace(FRIENDLY, replies={"SELECT": words}), certificates.trusted) as server:
+            steps = probe(server, certificates, folder=typed)
+
+        assert deciding(steps) == ("select", key)
+
+    def test_a_folder_of_another_person_is_never_the_cure(self, certificates: Certificates) -> None:
+        """«Enviados» typed, and only a colleague has one: nothing is proposed, and nothing recommended."""
+        script = replace(
+            FRIENDLY,
+            namespace=b'(("INBOX." ".")) (("user." ".")) (("" "."))',
+            listing=(rb'() "." INBOX', rb'(\Sent) "." user.berta.Enviados', rb'() "." Enviados'),
+            replies={"SELECT": b"NO [NONEXISTENT] Unknown Mailbox"},
+        )
+        with imap_server(script, certificates.trusted) as server:
+            steps = probe(server, certificates, folder="Sent")
+        offer = step_of(steps, Stage.LIST).details
+
+        assert deciding(steps) == ("select", "folder_missing")
+        assert step_of(steps, Stage.SELECT).details["suggestion"] == ""
+        assert step_of(steps, Stage.SELECT).details["can_create"] == "INBOX.Sent"
+        assert (offer["recommended"], offer["candidates"], offer["reason"]) == ("", [], "none")
+        assert not server.heard('SELECT "user.berta')
+
+    def test_lines_that_end_without_a_carriage_return_are_read(self) -> None:
+        """GNU mailutils ends its answer to AUTHENTICATE so."""
+        script = replace(FRIENDLY, greeting=b"* OK mail.test ready")
+        with ScriptedServer(_bare(script)) as server:
+            steps = list(probe_imap(imap_request(server.port, Security.NONE, folder="Sent"), loopback_environment()))
+
+        assert deciding(steps) == ("", "")
+        assert len(server.messages) == 1
+
     def test_a_read_only_folder_is_not_written_to(self, certificates: Certificates) -> None:
         """SELECT says so."""
         with imap_server(
@@ -624,3 +687,14 @@ class TestRudeServers:
             steps.close()  # type: ignore[attr-defined]
 
             assert server.wait_for_goodbye()
+
+
+def _bare(script: ImapScript) -> Callable[[Wire], None]:
+    """Return the script with every line end a bare LF."""
+
+    def play(wire: Wire) -> None:
+        say = wire.send
+        wire.send = lambda data: say(data.replace(b"\r\n", b"\n"))
+        script(wire)
+
+    return play

@@ -207,14 +207,35 @@ def test_greylisting_is_a_warning_because_the_account_works(certificates: Certif
     assert answer.last.stage == "quit"
 
 
-def test_ehlo_unknown_falls_back_to_helo(certificates: Certificates) -> None:
-    """An old server without extensions can still be talked to, just not signed in at."""
-    script = SmtpScript(replies={"ehlo": b"502 5.5.1 not implemented"})
+@pytest.mark.parametrize("code", [b"500", b"501", b"502 5.5.1", b"503 5.5.1", b"504", b"550 5.7.1", b"554"])
+def test_ehlo_refused_falls_back_to_helo(certificates: Certificates, code: bytes) -> None:
+    """A server without extensions can still be talked to, just not signed in at."""
+    script = SmtpScript(replies={"ehlo": code + b" no EHLO here"})
     with smtp_server(script) as server:
         answer = ask_smtp(smtp_request(server.port, Security.NONE, user="", credential=None), loopback(certificates))
 
     assert answer.key == "ok"
     assert server.heard("helo")
+
+
+def test_helo_is_no_way_round_a_sign_in(certificates: Certificates) -> None:
+    """Where somebody has to sign in the refusal of EHLO is the end."""
+    with smtp_server(SmtpScript(replies={"ehlo": b"503 5.5.1 no EHLO here"})) as server:
+        answer = ask_smtp(smtp_request(server.port, Security.NONE), loopback(certificates))
+
+    assert answer.last.stage == "ehlo"
+    assert not server.heard("helo")
+
+
+def test_a_limit_below_any_mail_is_told_in_bytes(certificates: Certificates) -> None:
+    """«1e-06 MB» is no size."""
+    script = SmtpScript(extensions=("SIZE 1", "AUTH PLAIN"), replies={"mail_from": b"552 5.3.4 Message too big"})
+    with smtp_server(script, certificates.trusted) as server:
+        answer = ask_smtp(smtp_request(server.port, Security.STARTTLS), loopback(certificates))
+    title = verdict_texts(build_verdict(answer.steps, total_ms=0))[0]
+
+    assert answer.key == "message_too_big"
+    assert title == "El mensaje es demasiado grande (máximo 1 byte)"
 
 
 def test_an_address_with_spanish_letters_needs_the_servers_consent(certificates: Certificates) -> None:

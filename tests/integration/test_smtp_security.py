@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
+from datetime import UTC, datetime
+
 import pytest
 
 from cgcore.mail.account import Security
 from cgcore.mail.connection import Connection
+from cgcore.mail.diagnosis.texts import build_verdict, verdict_texts
 from cgcore.mail.network.sockets import Deadline
+from cgcore.mail.network.tls import handshake_key
 from cgcore.mail.request import Choice, TrustedTarget
 from cgcore.mail.steps import Leg
 from tests.servers.asking import PASSWORD, USER, ask_smtp, loopback, smtp_request
@@ -136,6 +141,8 @@ def test_no_word_spoken_before_tls_is_shown(certificates: Certificates) -> None:
         ("wrong_name", "cert_wrong_name"),
         ("unknown_root", "cert_untrusted_chain"),
         ("missing_intermediate", "cert_untrusted_chain"),
+        ("expired_issuer", "cert_expired"),
+        ("not_yet_valid", "cert_not_yet_valid"),
     ],
 )
 def test_a_bad_certificate_stops_before_any_credential_and_is_shown(
@@ -262,3 +269,47 @@ def test_a_tls_port_of_the_other_leg_leads_to_the_port_that_works(certificates: 
     assert answer.key == "starttls_on_ssl_port"
     assert answer.patch == {"port": right.port, "security": "ssl"}
     assert not wrong.heard(USER)
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "wrong"),
+    [
+        ("expired", "El certificado de 127.0.0.1 caducó el ", "firma"),
+        (
+            "expired_issuer",
+            "Ha caducado el certificado de «Issuer of the past», que firma el de 127.0.0.1",
+            "caducó el",
+        ),
+        ("not_yet_valid", "El certificado de 127.0.0.1 no vale hasta el ", "caduc"),
+    ],
+)
+def test_each_wrong_date_has_its_own_sentence(certificates: Certificates, name: str, title: str, wrong: str) -> None:
+    """Its own end, the end of the one that signs it, and a beginning that lies ahead; a date is never another one's."""
+    with smtp_server("friendly", getattr(certificates, name), implicit_tls=True) as server:
+        answer = ask_smtp(smtp_request(server.port, Security.SSL), loopback(certificates))
+    told = verdict_texts(build_verdict(answer.steps, total_ms=0, host="127.0.0.1"))[0]
+
+    assert told.startswith(title)
+    assert wrong not in told
+
+
+@pytest.mark.parametrize(("year", "key"), [(2026, "cert_expired"), (1999, "clock_wrong"), (2090, "clock_wrong")])
+def test_a_clock_that_cannot_be_right_is_blamed_before_the_certificate(year: int, key: str) -> None:
+    """A machine without a battery begins in 1970."""
+    error = ssl.SSLCertVerificationError()
+    error.verify_code = 10
+
+    assert handshake_key(error, now=datetime(year, 12, 1, tzinfo=UTC)) == key
+
+
+def test_an_alert_is_told_in_the_words_of_the_server(certificates: Certificates) -> None:
+    """A server that wants a certificate of ours says so; that is no silence, and no fault of its own certificate."""
+    context = certificates.trusted.server_context()
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(certificates.ca_file)
+    with ScriptedServer(SmtpScript(), context=context, implicit_tls=True) as server:
+        answer = ask_smtp(smtp_request(server.port, Security.SSL), loopback(certificates))
+
+    assert answer.key == "unclassified"
+    assert answer.last.reply == "TLS alert: certificate required"
+    assert not server.heard("AUTH")

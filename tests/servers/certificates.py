@@ -39,8 +39,8 @@ class Certificate:
 class Certificates:
     """All of them, for ``localhost``, ``mail.test`` and loopback addresses unless their name says otherwise.
 
-    ``ca_file`` is what ``SSL_CERT_FILE`` must name for ``trusted``, ``expired``, ``wrong_name`` and
-    ``missing_intermediate`` to chain up; the last one leaves its intermediate certificate out.
+    ``ca_file`` is what ``SSL_CERT_FILE`` must name for all but the self-signed ones and ``unknown_root`` to chain up;
+    ``missing_intermediate`` leaves its intermediate certificate out, that of ``expired_issuer`` has expired.
     """
 
     ca_file: Path
@@ -52,6 +52,8 @@ class Certificates:
     wrong_name: Certificate
     unknown_root: Certificate
     missing_intermediate: Certificate
+    expired_issuer: Certificate
+    not_yet_valid: Certificate
 
     @property
     def bad(self) -> tuple[Certificate, ...]:
@@ -87,6 +89,8 @@ def make_certificates(folder: Path) -> Certificates:
         wrong_name=issued("wrong_name", authority, "server7.hoster.example", "*.hoster.example"),
         unknown_root=issued("unknown_root", stranger, *NAMES),
         missing_intermediate=issued("missing_intermediate", intermediate, *NAMES, chain=False),
+        expired_issuer=_under_an_expired_issuer(folder, authority),
+        not_yet_valid=_self_issued(folder, "not_yet_valid", authority, begins=datetime.now(UTC) + timedelta(days=40)),
     )
 
 
@@ -109,6 +113,70 @@ def _self_signed(folder: Path, name: str, *, expires: datetime | None = None) ->
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return _written(folder, name, certificate.public_bytes(serialization.Encoding.PEM), key_pem)
+
+
+def _under_an_expired_issuer(folder: Path, authority: trustme.CA) -> Certificate:
+    key = ec.generate_private_key(ec.SECP256R1())
+    past = datetime.now(UTC) - timedelta(days=2)
+    issuer = _signed(authority, "Issuer of the past", key, begins=past - timedelta(days=300), ends=past, is_issuer=True)
+    own = ec.generate_private_key(ec.SECP256R1())
+    leaf = _signed((issuer.subject, key), NAMES[0], own)
+    pems = b"".join(each.public_bytes(serialization.Encoding.PEM) for each in (leaf, issuer))
+    return _written(folder, "expired_issuer", pems, _key_pem(own))
+
+
+def _self_issued(folder: Path, name: str, authority: trustme.CA, *, begins: datetime) -> Certificate:
+    key = ec.generate_private_key(ec.SECP256R1())
+    leaf = _signed(authority, NAMES[0], key, begins=begins)
+    return _written(folder, name, leaf.public_bytes(serialization.Encoding.PEM), _key_pem(key))
+
+
+def _signed(
+    by: trustme.CA | tuple[x509.Name, ec.EllipticCurvePrivateKey],
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    *,
+    begins: datetime | None = None,
+    ends: datetime | None = None,
+    is_issuer: bool = False,
+) -> x509.Certificate:
+    if isinstance(by, trustme.CA):
+        root = x509.load_pem_x509_certificate(by.cert_pem.bytes())
+        signer = serialization.load_pem_private_key(by.private_key_pem.bytes(), None)
+        issuer = root.subject
+    else:
+        issuer, signer = by
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    now = datetime.now(UTC)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begins or now - timedelta(days=30))
+        .not_valid_after(ends or now + timedelta(days=365))
+        .add_extension(x509.BasicConstraints(ca=is_issuer, path_length=None), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    if not is_issuer:
+        names = x509.SubjectAlternativeName([_general_name(host) for host in NAMES])
+        builder = builder.add_extension(names, critical=False)
+    else:
+        usage = x509.KeyUsage(
+            digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
+            data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+        )  # fmt: skip
+        builder = builder.add_extension(usage, critical=True)
+    return builder.sign(signer, hashes.SHA256())
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def _general_name(host: str) -> x509.GeneralName:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from cgcore.mail.imap.folders import (
     full_name,
     is_sent_name,
     parse_folders,
-    parse_namespace,
+    parse_namespaces,
     quote_string,
     rank_folders,
     suggest_folder,
@@ -123,7 +125,9 @@ class TestListRows:
     def test_the_personal_namespace_is_read(self, row: bytes, expected: tuple[str, str]) -> None:
         """Prefix and delimiter (RFC 2342)."""
 
-        assert parse_namespace([row]) == expected
+        found = parse_namespaces([row])
+
+        assert (found.prefix, found.delimiter) == expected
 
     @pytest.mark.parametrize(
         ("typed", "expected"),
@@ -140,6 +144,29 @@ class TestListRows:
         """Courier and Cyrus refuse folders outside ``INBOX.``."""
 
         assert full_name(typed, "INBOX.", ".") == expected
+
+    @pytest.mark.parametrize(
+        ("row", "ours", "foreign"),
+        [
+            (
+                b'(("INBOX." ".")) (("user." ".")) (("" "."))',
+                ["INBOX", "INBOX.Sent", "inbox.x"],
+                ["user.berta.Sent", "Sent"],
+            ),
+            (b'(("" "/")) (("user/" "/")) NIL', ["Sent", "users/x"], ["user/berta/Sent", "user"]),
+            (b'(("" "/")) NIL (("#shared/" "/")("Public Folders/" "/"))', ["Sent"], ["#shared/a", "Public Folders/b"]),
+            (b'(("" ".")("#mh/" "/")) (("~" "/" "X-PARAM" ("a)" "b"))) NIL', ["Sent", "#mh/x"], ["~berta/Sent"]),
+            (b"NIL NIL NIL", ["Sent"], []),
+            (b"garbage ((", ["Sent"], []),
+        ],
+    )
+    def test_a_folder_outside_the_personal_namespace_is_foreign(
+        self, row: bytes, ours: list[str], foreign: list[str]
+    ) -> None:
+        """The longest prefix decides; INBOX is always one's own."""
+        found = parse_namespaces([row])
+
+        assert [name for name in [*ours, *foreign] if found.is_foreign(name)] == foreign
 
     def test_without_a_prefix_a_name_stays_as_it_is(self) -> None:
         """Nothing to add."""
@@ -222,6 +249,42 @@ class TestSentFolder:
 
         assert proposal is not None
         assert proposal.name == expected
+
+    def test_what_belongs_to_others_is_never_proposed_and_makes_nothing_ambiguous(self) -> None:
+        """A colleague's folder of the same name is none of ours."""
+        others = tuple(
+            replace(folder, foreign=True)
+            for folder in folders("user.berta.Enviados", delimiter=".", sent="user.berta.Enviados")
+        )
+        alone = (*folders("INBOX", delimiter="."), *others)
+        mine = (*folders("INBOX", "INBOX.Enviados", delimiter="."), *others)
+        found = suggest_folder("Enviados", mine, "INBOX.")
+
+        assert suggest_folder("Enviados", alone, "INBOX.") is None
+        assert choose_sent(alone).reason == "none"
+        assert found is not None
+        assert found.name == "INBOX.Enviados"
+        assert choose_sent(mine).folder == found
+        assert rank_folders(mine)[-1] == others[0]
+
+    @pytest.mark.parametrize(
+        ("typed", "known", "expected"),
+        [
+            ("Enviados/2026", folders("Clientes.2026", delimiter="."), ""),
+            (
+                "Enviados/2026",
+                folders("INBOX.Enviados.2026", "INBOX.Clientes.2026", delimiter="."),
+                "INBOX.Enviados.2026",
+            ),
+            ("INBOX.Enviados", folders("Enviados", "Clientes/Enviados"), "Enviados"),
+            ("INBOX/2026/Enviados", folders("2026/Enviados", "2025/Enviados"), "2026/Enviados"),
+        ],
+    )
+    def test_a_path_is_compared_whole(self, typed: str, known: tuple[Folder, ...], expected: str) -> None:
+        """Not by its last element; the personal prefix and INBOX stand for each other."""
+        proposal = suggest_folder(typed, known, "INBOX." if known[0].name.startswith("INBOX") else "")
+
+        assert (proposal.name if proposal else "") == expected
 
     def test_between_two_equal_places_nothing_is_proposed(self) -> None:
         """Two folders with the same last element are a question for a person."""

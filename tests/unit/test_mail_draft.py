@@ -118,6 +118,13 @@ def test_a_host_with_spanish_letters_is_encoded() -> None:
     """IDNA gives the name that the resolver understands."""
     assert encode_host("correo.peña.es") == "correo.xn--pea-8ma.es"
     assert encode_host("[2001:db8::1]") == "2001:db8::1"
+    assert encode_host("Faß.de") == "xn--fa-hia.de"
+    assert encode_host("_dmarc.Ejemplo.es") == "_dmarc.ejemplo.es"
+    assert encode_host("a_b.peña.es") == "a_b.xn--pea-8ma.es"
+    assert encode_host("mail。ejemplo．es") == "mail.ejemplo.es"
+    for wrong in ("mail..es", "a" * 64 + ".es", "ñ_b.es", "☃.es", ""):
+        with pytest.raises(UnicodeError):
+            encode_host(wrong)
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0177.0.0.1", "0x7f.1", "127.1", "0x7f000001", "1.2.3.4.5", "127.1."])

@@ -14,7 +14,8 @@ __all__ = ["Found", "key_of_exception"]
 
 _VERIFY_CODES: dict[int, str] = {
     **dict.fromkeys((18,), "cert_self_signed"),
-    **dict.fromkeys((9, 10, 13, 14), "cert_expired"),
+    **dict.fromkeys((10, 14), "cert_expired"),
+    **dict.fromkeys((9, 13), "cert_not_yet_valid"),
     **dict.fromkeys((62, 64), "cert_wrong_name"),
     **dict.fromkeys((66, 67, 68), "tls_obsolete"),
 }

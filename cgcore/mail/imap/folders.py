@@ -13,6 +13,7 @@ from typing import Any
 
 __all__ = [
     "Folder",
+    "Namespaces",
     "SentChoice",
     "choose_sent",
     "decode_folder",
@@ -21,7 +22,7 @@ __all__ = [
     "full_name",
     "is_sent_name",
     "parse_folders",
-    "parse_namespace",
+    "parse_namespaces",
     "quote_string",
     "rank_folders",
     "suggest_folder",
@@ -40,12 +41,16 @@ _USES = frozenset({"\\sent", "\\drafts", "\\trash", "\\junk", "\\archive", "\\al
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One folder. ``name`` is for people, ``wire`` the very bytes the server used, ``delimiter`` may be empty."""
+    """One folder. ``name`` is for people, ``wire`` the very bytes the server used, ``delimiter`` may be empty.
+
+    ``foreign`` lies outside the personal namespace: another person's, or shared. It is never proposed.
+    """
 
     name: str
     wire: bytes
     delimiter: str = ""
     flags: frozenset[str] = frozenset()
+    foreign: bool = False
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -93,14 +98,62 @@ def parse_folders(rows: Iterable[bytes | tuple[bytes, bytes]]) -> tuple[Folder, 
     return tuple(folders.values())
 
 
-def parse_namespace(rows: Sequence[bytes]) -> tuple[str, str]:
-    r"""Return prefix and delimiter of the personal namespace (RFC 2342): ``(("INBOX." ".")) NIL NIL``."""
-    found = re.match(
-        rb'\s*\(\(\s*"((?:[^"\\]|\\.)*)"\s+("(?:[^"\\]|\\.)*"|NIL)', rows[0] if rows else b"", re.IGNORECASE
+@dataclass(frozen=True, slots=True)
+class Namespaces:
+    """What NAMESPACE tells (RFC 2342): prefix and delimiter of the first personal one, and all prefixes by owner."""
+
+    prefix: str = ""
+    delimiter: str = ""
+    personal: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+
+    def is_foreign(self, name: str) -> bool:
+        """Whether a folder is another person's or shared: the longest prefix that it begins with decides."""
+        upper = name.upper()
+        if upper == "INBOX":
+            return False
+        whole = {prefix: foreign for foreign in (True, False) for prefix in (self.personal, self.foreign)[foreign]}
+        fitting = [prefix for prefix in whole if _begins_with(name, prefix)]
+        return whole[max(fitting, key=len)] if fitting else False
+
+
+def _begins_with(name: str, prefix: str) -> bool:
+    if prefix[:5].upper() == "INBOX":  # in any case, RFC 9051 §5.1
+        return name.upper().startswith(prefix.upper())
+    return name.startswith(prefix) or name == prefix[:-1]
+
+
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[()]|NIL', re.IGNORECASE)
+
+
+def parse_namespaces(rows: Sequence[bytes]) -> Namespaces:
+    r"""Return the namespaces of a row: ``(("INBOX." ".")) (("user." ".")) (("" "."))``; each may be NIL."""
+    personal, *foreign = _namespace_entries(rows[0] if rows else b"")
+    first = personal[0] if personal else (b'""', b"NIL")
+    return Namespaces(
+        decode_folder(_string(first[0])),
+        _delimiter(first[1]),
+        tuple(decode_folder(_string(prefix)) for prefix, _ in personal),
+        tuple(decode_folder(_string(prefix)) for kind in foreign for prefix, _ in kind),
     )
-    if found is None:
-        return "", ""
-    return decode_folder(_ESCAPE.sub(rb"\1", found[1])), _delimiter(found[2])
+
+
+def _namespace_entries(row: bytes) -> list[list[tuple[bytes, bytes]]]:
+    """Return prefix and delimiter of each entry, by the three kinds; extensions behind them are passed over."""
+    kinds: list[list[tuple[bytes, bytes]]] = []
+    depth, entry = 0, list[bytes]()
+    for token in _TOKEN.findall(row):
+        depth += (token == b"(") - (token == b")")
+        if depth == 0 and token != b")":
+            kinds.append([])  # NIL
+        elif token == b"(" and depth < 3:
+            kinds += [[]] if depth == 1 else []
+            entry = []
+        elif token == b")" and depth == 1 and len(entry) > 1 and kinds:
+            kinds[-1].append((entry[0], entry[1]))
+        elif depth == 2:
+            entry.append(token)
+    return kinds or [[]]
 
 
 def find_folder(folders: Iterable[Folder], name: str) -> Folder | None:
@@ -190,12 +243,12 @@ def is_sent_name(leaf: str) -> bool:
 
 
 def _is_candidate(folder: Folder) -> bool:
-    return folder.selectable and folder.use not in _OTHER_USES and is_sent_name(folder.path[-1])
+    return folder.selectable and not folder.foreign and folder.use not in _OTHER_USES and is_sent_name(folder.path[-1])
 
 
 def choose_sent(folders: Sequence[Folder]) -> SentChoice:
     r"""Return the folder for copies: the one flagged ``\Sent`` (RFC 6154), else the only one with a known name."""
-    flagged = tuple(folder for folder in folders if folder.use == "sent" and folder.selectable)
+    flagged = tuple(folder for folder in folders if folder.use == "sent" and folder.selectable and not folder.foreign)
     named = tuple(folder for folder in folders if _is_candidate(folder) and folder not in flagged)
     for found, reason in ((flagged, "flag"), (named, "name")):
         if len(found) == 1:
@@ -210,6 +263,8 @@ def rank_folders(folders: Sequence[Folder]) -> tuple[Folder, ...]:
 
     def rank(folder: Folder) -> tuple[int, str]:
         leaf = _plain(folder.path[-1])
+        if folder.foreign:
+            return 4, _plain(folder.name)
         if folder.use == "sent":
             return 0, ""
         if _is_candidate(folder):
@@ -220,22 +275,33 @@ def rank_folders(folders: Sequence[Folder]) -> tuple[Folder, ...]:
     return tuple(sorted(folders, key=rank))
 
 
-def suggest_folder(typed: str, folders: Iterable[Folder]) -> Folder | None:
+def suggest_folder(typed: str, folders: Iterable[Folder], prefix: str = "") -> Folder | None:
     """Return what was probably meant by a name that is not there, or ``None`` when that would be a guess.
 
-    The same path but for case, accents and delimiter; else the only folder with the same last element (``Sent`` and
-    ``INBOX.Sent``); else the folder for sent mail.
+    The same path, whole, but for case, accents, delimiter and the personal ``prefix``; for a name without a path the
+    only folder that ends in it (``Sent`` and ``INBOX.Sent``); else the folder for sent mail. Never another person's.
     """
-    kept = [folder for folder in folders if folder.selectable]
+    kept = [folder for folder in folders if folder.selectable and not folder.foreign]
     if encoded := find_folder(kept, decode_folder(typed.encode())):
         return encoded  # typed as it stands on the wire, in modified UTF-7
-    elements = tuple(_plain(part) for part in re.split(r"[/.\\]", typed) if part)
-    for depth in (0, -1):
-        wanted = elements[depth:]
-        found = [folder for folder in kept if tuple(_plain(part) for part in folder.path)[depth:] == wanted]
-        if len(found) == 1:
-            return found[0]
-    return choose_sent(kept).folder
+    root = _elements(re.split(r"[/.\\]", prefix))
+    wanted = _without_root(_elements(re.split(r"[/.\\]", typed)), root)
+    same = [folder for folder in kept if _without_root(_elements(folder.path), root) == wanted]
+    if not same and len(wanted) == 1:
+        same = [folder for folder in kept if _elements(folder.path)[-1:] == wanted]
+    return same[0] if len(same) == 1 else choose_sent(kept).folder
+
+
+def _elements(parts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(_plain(part) for part in parts if part)
+
+
+def _without_root(elements: tuple[str, ...], root: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a path without the personal prefix, or the INBOX that stands for it."""
+    for beginning in (root, ("inbox",)):
+        if beginning and len(elements) > len(beginning) and elements[: len(beginning)] == beginning:
+            return elements[len(beginning) :]
+    return elements
 
 
 _BEYOND_ASCII = re.compile(r"[^\x20-\x7e]+")

@@ -13,11 +13,12 @@ from cgcore.mail.diagnosis.texts import trial_message
 from cgcore.mail.imap.client import ImapReply, Outcome, response_code
 from cgcore.mail.imap.folders import (
     Folder,
+    Namespaces,
     choose_sent,
     find_folder,
     full_name,
     parse_folders,
-    parse_namespace,
+    parse_namespaces,
     quote_string,
     rank_folders,
     suggest_folder,
@@ -31,6 +32,8 @@ from cgcore.mail.transcript import OpenStage
 __all__ = ["MailboxTrial", "try_folder"]
 
 _SHOWN_FOLDERS = 500
+# What a refusal to open a folder may be read as before LIST is asked which of them it is.
+_ABOUT_THE_FOLDER = frozenset({"folder_missing", "folder_not_writable", "mailbox_not_connected", "unclassified"})
 
 
 class MailboxTrial:
@@ -40,7 +43,7 @@ class MailboxTrial:
         self._session = session
         self._request = session.request
         self._client = session.client
-        self._prefix = self._delimiter = ""
+        self._namespaces = Namespaces()
         self._folders: tuple[Folder, ...] = ()
         self._folder: Folder | None = None
 
@@ -71,8 +74,8 @@ class MailboxTrial:
         if not reply.ok:
             # Good to know, but LIST tells as much: no reason to stop, unless the connection is gone.
             return reply.refusal(stage) if reply.outcome in (Outcome.LOST, Outcome.BYE) else stage.note(reply.words)
-        self._prefix, self._delimiter = parse_namespace(reply.lines("NAMESPACE"))
-        return stage.ok(reply.words, prefix=self._prefix, delimiter=self._delimiter)
+        self._namespaces = parse_namespaces(reply.lines("NAMESPACE"))
+        return stage.ok(reply.words, prefix=self._namespaces.prefix, delimiter=self._namespaces.delimiter)
 
     def _list(self) -> Step:
         stage = self._begin(Stage.LIST)
@@ -87,7 +90,10 @@ class MailboxTrial:
             reply = self._client.command(command, *everything)
         if not reply.ok:
             return reply.refusal(stage)
-        self._folders = parse_folders(reply.rows.get(command, ()))
+        self._folders = tuple(
+            replace(folder, foreign=self._namespaces.is_foreign(folder.name))
+            for folder in parse_folders(reply.rows.get(command, ()))
+        )
         return stage.ok(reply.words, **self._offer())
 
     def _offer(self) -> Mapping[str, Any]:
@@ -100,8 +106,8 @@ class MailboxTrial:
             "reason": choice.reason,
             "candidates": [folder.name for folder in choice.candidates],
             "server_saves_copy": bool(provider and provider.saves_sent_copy),
-            "prefix": self._prefix,
-            "delimiter": self._delimiter,
+            "prefix": self._namespaces.prefix,
+            "delimiter": self._namespaces.delimiter,
         }
 
     def _select(self) -> Step:
@@ -116,8 +122,14 @@ class MailboxTrial:
         if reply.ok:
             return self._opened(stage, folder or unlisted(typed), reply)
         step = reply.refusal(stage, folder=typed)
-        gone = step.key == "folder_missing" or (reply.outcome is Outcome.NO and step.key == "unclassified")
-        return self._missing(stage, reply) if gone and folder is None else step
+        if reply.outcome is not Outcome.NO or step.key not in _ABOUT_THE_FOLDER:
+            return step
+        if any(response_code(reply.words, code) is not None for code in ("NOPERM", "NONEXISTENT", "TRYCREATE")):
+            listed = step.key != "folder_missing"  # the server's own code says which
+        else:
+            # Words alone say little: Courier's «Unable to open this mailbox» is said of either. LIST tells.
+            listed = folder is not None
+        return stage.fail("folder_not_writable", reply.words, folder=typed) if listed else self._missing(stage, reply)
 
     def _open(self, folder: Folder) -> ImapReply:
         return self._client.command("SELECT", quote_string(folder.wire))
@@ -131,7 +143,7 @@ class MailboxTrial:
     def _missing(self, stage: OpenStage, reply: ImapReply) -> Step:
         """Return the step of a folder that is not there, with a proven proposal where there is a good one."""
         typed = self._request.folder
-        suggestion = suggest_folder(typed, self._folders)
+        suggestion = suggest_folder(typed, self._folders, self._namespaces.prefix)
         proven = suggestion is not None and self._open(suggestion).ok
         return stage.fail(
             "folder_missing",
@@ -139,14 +151,14 @@ class MailboxTrial:
             patch={"folder": suggestion.name} if suggestion and proven else {},
             folder=typed,
             suggestion=suggestion.name if suggestion else "",
-            can_create=full_name(typed, self._prefix, self._delimiter),
+            can_create=full_name(typed, self._namespaces.prefix, self._namespaces.delimiter),
         )
 
     def _create(self) -> Step | None:
         if self._folder is not None:
             return None
         stage = self._begin(Stage.CREATE)
-        name = full_name(self._request.folder, self._prefix, self._delimiter)
+        name = full_name(self._request.folder, self._namespaces.prefix, self._namespaces.delimiter)
         folder = find_folder(self._folders, name) or unlisted(name)
         reply = self._client.command("CREATE", quote_string(folder.wire))
         if not reply.ok and response_code(reply.words, "ALREADYEXISTS") is None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 __all__ = [
     "CertificateCard",
+    "alert_words",
     "certificate_card",
     "client_hello",
     "fingerprint",
     "handshake_key",
     "looking_context",
+    "validity_facts",
     "verifying_context",
 ]
 
@@ -139,6 +143,7 @@ def _issuer(certificate: Any) -> str:
 
 # OpenSSL's X509_V_ERR_* numbers, as SSLCertVerificationError.verify_code gives them.
 _VERIFY_KEYS: Mapping[int, str] = {
+    9: "cert_not_yet_valid",
     10: "cert_expired",
     18: "cert_self_signed",
     62: "cert_wrong_name",
@@ -166,7 +171,34 @@ _PLAIN_REASONS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PRO
                             "RECORD_LAYER_FAILURE", "UNEXPECTED_MESSAGE", "BAD_RECORD_TYPE"})  # fmt: skip
 
 
-def handshake_key(error: ssl.SSLError, card: CertificateCard | None = None) -> str:
+# What our clock can show while this program is in use; outside it is the clock that is wrong, and no certificate.
+_CLOCK = (datetime(2026, 9, 1, tzinfo=UTC), datetime(2056, 1, 1, tzinfo=UTC))
+
+
+def validity_facts(card: CertificateCard, key: str, now: datetime) -> dict[str, str]:
+    """Return what the sentences say of a chain that is not valid now.
+
+    ``date`` where the server's own certificate is the one: its end, or its beginning; else ``issuer``, since one of
+    those that sign it must be.
+    """
+    if key == "clock_wrong":
+        return {"date": now.date().isoformat()}
+    moment = card.not_after if key == "cert_expired" else card.not_before
+    if not moment:
+        return {}
+    own = datetime.fromisoformat(moment)
+    blamed = own <= now if key == "cert_expired" else own > now
+    return {"date": moment[:10]} if blamed else {"issuer": card.issuer}
+
+
+def alert_words(error: BaseException) -> str:
+    """Return in words the alert with which the other side ended the encryption (RFC 8446 §6), else ``""``."""
+    reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
+    found = re.search(r"ALERT_(\w+)$|^TLSV1_(UNRECOGNIZED_NAME|UNSUPPORTED_EXTENSION)$", reason)
+    return f"TLS alert: {(found[1] or found[2]).lower().replace('_', ' ')}" if found else ""
+
+
+def handshake_key(error: ssl.SSLError, card: CertificateCard | None = None, *, now: datetime | None = None) -> str:
     """Return the diagnosis key of a failed handshake; ``""`` when it says nothing special (a drop, a timeout).
 
     ``card`` is the certificate that was refused, when it could be read.
@@ -174,7 +206,9 @@ def handshake_key(error: ssl.SSLError, card: CertificateCard | None = None) -> s
     if isinstance(error, ssl.SSLCertVerificationError):
         if card is not None and any(name in card.issuer.lower() for name in _INTERCEPTORS):
             return "tls_intercepted"
-        return _VERIFY_KEYS.get(error.verify_code, "cert_untrusted_chain")
+        key = _VERIFY_KEYS.get(error.verify_code, "cert_untrusted_chain")
+        dated = key in ("cert_expired", "cert_not_yet_valid")
+        return "clock_wrong" if dated and not _CLOCK[0] <= (now or datetime.now(UTC)) <= _CLOCK[1] else key
     reason = error.reason or ""
     if reason in _PLAIN_REASONS:
         return "ssl_on_starttls_port"

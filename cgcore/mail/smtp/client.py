@@ -112,6 +112,10 @@ class SmtpClient(smtplib.SMTP):
             code = self.helo(name)[0]
         return self._reply(code)
 
+    def plain_hello(self, name: str) -> SmtpReply:
+        """Send HELO: no capabilities, so neither TLS nor sign-in."""
+        return self._reply(self.helo(name)[0])
+
     def command(self, verb: str, argument: str = "") -> SmtpReply:
         """Send one command and read its reply; CR or LF in it is a ``ValueError``."""
         return self._reply(self.docmd(verb, argument)[0])

@@ -269,8 +269,14 @@ class SmtpSession:
         if step.key == "helo_rejected" and (name := self._other_name()):
             self._ehlo_name = name
             reply = self._client.hello(name)
-            return self._welcomed(stage, reply) if reply.code == 250 else self._refused(stage, reply, name=name)
-        return step
+            if reply.code == 250:
+                return self._welcomed(stage, reply)
+            step = self._refused(stage, reply, name=name)
+        if reply.code < 500 or self._request.security.upgrade or self._request.user:
+            return step
+        # Whatever it has against EHLO: where neither TLS nor sign-in is wanted, HELO does as well.
+        reply = self._client.plain_hello(self._ehlo_name)
+        return self._welcomed(stage, reply) if reply.code == 250 else step
 
     def _welcomed(self, stage: OpenStage, reply: SmtpReply) -> Step:
         if stage.stage is Stage.EHLO and self._request.security.upgrade:
