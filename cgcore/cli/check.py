@@ -81,7 +81,7 @@ def _check_database(settings: Settings) -> CheckResult:
     from cgcore.errors import StorageError
     from cgcore.storage.database import Database
     from cgcore.storage.revision import HEAD_REVISION, find_damage, sqlite_path
-    from cgcore.workbench.start import has_vault_records
+    from cgcore.workbench.start import has_vault_records, misses_users
 
     try:
         database = Database(settings.resolved_database_url())
@@ -92,7 +92,7 @@ def _check_database(settings: Settings) -> CheckResult:
             raise StorageError("the file is damaged", code="storage_damaged")
         revision = database.stored_revision() if is_there else ""
         database.close()
-        if not revision and has_vault_records(settings):
+        if (not revision and has_vault_records(settings)) or misses_users(settings):
             raise StorageError("an earlier database is missing", code="storage_lost")
         if not is_there:
             return _result("database", True, "database_new", place=file)

@@ -82,6 +82,11 @@ class Database:
             yield session
 
     @property
+    def path(self) -> Path | None:
+        """The file of SQLite, None for any other database."""
+        return Path(self.url.database) if self.is_sqlite and self.url.database else None
+
+    @property
     def is_writing(self) -> bool:
         """Whether this thread is inside :meth:`session`."""
         return getattr(self._mine, "writing", False)
@@ -146,7 +151,7 @@ def open_database(url: str, *, has_past: Callable[[], bool] = lambda: False) -> 
     a newer program, is damaged, or has a past (``storage_lost``; then nothing is made).
     """
     database = Database(url)
-    path = Path(database.url.database) if database.is_sqlite and database.url.database else None
+    path = database.path
     if path is not None:
         if not (path.exists() and path.stat().st_size) and has_past():
             raise StorageError("an earlier database is missing", code="storage_lost")

@@ -17,9 +17,19 @@ from cgcore.storage.revision import find_damage, has_users, sqlite_path, try_hea
 if TYPE_CHECKING:
     from cgcore.workbench.core import Workbench
 
-__all__ = ["WriteWatch", "has_vault_records", "require_past", "require_sound", "set_aside_vault", "sole_server"]
+__all__ = [
+    "WriteWatch",
+    "has_vault_records",
+    "misses_users",
+    "require_past",
+    "require_sound",
+    "set_aside_vault",
+    "sole_server",
+]
 
 _LOCK_NAME = "server.lock"
+# A server that is told to stop may still be closing its connections while the next one starts.
+_LEAVING_S = 2.0
 # For so long a try is good: anybody may ask for the health, and each try writes.
 _GOOD_S = 1.0
 _VAULT_FOLDER = "vault"
@@ -51,21 +61,25 @@ def require_past(workbench: Workbench) -> None:
     Nobody can have kept one: it is another database, made in place of the lost one or restored from too early.
     """
     settings = workbench.settings
-    path = sqlite_path(settings.resolved_database_url())
-    if path is not None:
-        names = (
-            []
-            if has_users(path, unknown=True)
-            else [found.stem for found in (settings.data_dir / _VAULT_FOLDER).glob(_RECORDS)]
-        )
-    elif workbench.identity.first_use_needed():
+    lost = misses_users(settings)
+    if sqlite_path(settings.resolved_database_url()) is None and workbench.identity.first_use_needed():
         from cgcore.vault.records import open_records
 
-        names = open_records(settings, workbench.database).names()
-    else:
-        return
-    if any(len(name) == _DIGEST for name in names):
+        lost = _names_secret(open_records(settings, workbench.database).names())
+    if lost:
         raise StorageError("the vault holds secrets of users, and there is none", code="storage_lost")
+
+
+def misses_users(settings: Settings) -> bool:
+    """Return whether a SQLite database has no user while the vault beside it keeps secrets of some."""
+    path = sqlite_path(settings.resolved_database_url())
+    if path is None or not path.exists() or has_users(path, unknown=True):
+        return False
+    return _names_secret([found.stem for found in (settings.data_dir / _VAULT_FOLDER).glob(_RECORDS)])
+
+
+def _names_secret(names: list[str]) -> bool:
+    return any(len(name) == _DIGEST for name in names)
 
 
 def set_aside_vault(settings: Settings) -> str:
@@ -118,7 +132,9 @@ def sole_server(settings: Settings) -> Generator[None]:
         for folder in dict.fromkeys((settings.data_dir.absolute(), path.parent.absolute())):
             try:
                 make_private_folder(folder)
-                lock = take_lock(folder / _LOCK_NAME)
+                until = time.monotonic() + _LEAVING_S
+                while (lock := take_lock(folder / _LOCK_NAME)) is None and time.monotonic() < until:
+                    time.sleep(0.1)
             except OSError:
                 continue  # a folder that takes no file is told of when the database is opened
             if lock is None:
@@ -138,6 +154,7 @@ class WriteWatch:
         self._clock = clock
         self._lock = threading.Lock()
         self._trouble, self._until = "", 0.0
+        self._file: tuple[int, int] | None = None
 
     def find_trouble(self) -> str:
         """Return the code of what is in the way, ``""`` where nothing is."""
@@ -151,7 +168,19 @@ class WriteWatch:
 
     def _try(self) -> str:
         workbench = self._workbench
-        url = workbench.settings.resolved_database_url()
-        path = sqlite_path(url)
-        trouble = workbench.database.try_writing() if workbench.is_open("database") else try_writing(url)
-        return trouble or (try_headroom(path.parent) if path is not None and path.exists() else "")
+        if workbench.is_open("database"):
+            path, trouble = workbench.database.path, workbench.database.try_writing()
+        else:
+            url = workbench.settings.resolved_database_url()
+            path, trouble = sqlite_path(url), try_writing(url)
+        if trouble or path is None:
+            return trouble
+        try:
+            found = path.stat()
+        except OSError:
+            return "storage_away"
+        # Removed, or replaced by a copy: what is open goes on taking changes that nobody will find.
+        self._file = self._file or (found.st_dev, found.st_ino)
+        if self._file != (found.st_dev, found.st_ino):
+            return "storage_away"
+        return try_headroom(path.parent)

@@ -24,7 +24,7 @@ from cgcore.identity.actor import Role
 from cgcore.settings import Settings
 from cgcore.storage.database import Database, open_database
 from cgcore.storage.revision import try_headroom
-from cgcore.texts import load_texts
+from cgcore.texts import sentence
 from cgcore.vault import Secret
 from cgcore.web.api.handlers import problem_of
 from cgcore.workbench import Workbench, open_workbench
@@ -39,10 +39,10 @@ from tests.servers.pages import PASSWORD as PAGE_PASSWORD
 from tests.servers.pages import open_page, save, sign_in, words
 from tests.servers.product import PASSWORD, ROOT, product_environment, run_product
 
-LOST = load_texts("cgcore.storage")["storage_lost"]
-DAMAGED = load_texts("cgcore.storage")["storage_damaged"]
-TAKEN = load_texts("cgcore.storage")["storage_taken"]
-FULL = load_texts("cgcore.storage")["storage_full"]
+LOST = sentence("cgcore.storage", "storage_lost")
+DAMAGED = sentence("cgcore.storage", "storage_damaged")
+TAKEN = sentence("cgcore.storage", "storage_taken")
+FULL = sentence("cgcore.storage", "storage_full")
 
 
 @pytest.fixture
@@ -169,6 +169,8 @@ def test_a_database_without_users_beside_their_secrets_is_another_one(house: Set
 
     assert caught.value.code == "storage_lost"
     assert LOST in refused_start(house)
+    checked = command(house, "check")
+    assert (checked.returncode, LOST in checked.stdout) == (1, True)
 
 
 def test_before_the_first_user_a_start_may_be_repeated(settings: Settings) -> None:
@@ -210,7 +212,7 @@ def test_the_vault_of_people_who_are_there_is_not_set_aside(house: Settings) -> 
     done = command(house, "vault", "set-aside")
 
     assert done.returncode == 1
-    assert done.stderr.strip() == load_texts("cgcore.storage")["storage_has_users"]
+    assert done.stderr.strip() == sentence("cgcore.storage", "storage_has_users")
     assert (house.data_dir / "vault").exists()
 
 
@@ -571,6 +573,25 @@ def test_notes_that_cannot_be_stored_are_logged_once_a_minute(
     assert stored == [False] * 20
     assert [record.getMessage() for record in caplog.records] == ["not noted: last use of a log-in (storage_full)"]
     assert database.note("last use of a log-in", lambda session: session.connection())
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_file_that_is_taken_away_under_the_product_is_told_by_health(settings: Settings, replaced: bool) -> None:
+    """Removed, or replaced by a restored copy: what is open would go on taking changes that nobody finds again."""
+    workbench = open_workbench(settings)
+    add_user(workbench, "ana")
+    seconds = [100.0]
+    watch = WriteWatch(workbench, clock=lambda: seconds[0])
+    assert watch.find_trouble() == ""
+    path, copy = database_file(settings), settings.data_dir / "copy"
+    copy.write_bytes(path.read_bytes())
+    path.unlink()
+    if replaced:
+        copy.rename(path)
+    seconds[0] += 2
+
+    assert watch.find_trouble() == "storage_away"
+    workbench.close()
 
 
 def test_a_try_of_the_disk_leaves_no_file(settings: Settings) -> None:
