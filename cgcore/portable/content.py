@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cgcore.documents import DocumentType
+from cgcore.identity.tokens import username_key
 from cgcore.mail.account import MailAccountDraft, Security, account_from_json
 from cgcore.portable.reading import portable_text, read_json, refuse
 from cgcore.series.series import SeriesDraft, SeriesKind, code_key, code_problem
@@ -89,6 +90,9 @@ def _wrong_type(place: str, word: str) -> Exception:
 
 _Defaults = Mapping[DocumentType, str]
 
+# More than any house has, and what an import brings in within the time that others wait for their turn.
+_MAX_SERIES, _MAX_USERS = 20_000, 20_000
+
 
 @dataclass(frozen=True, slots=True)
 class UserContent:
@@ -125,10 +129,13 @@ def read_content(data: bytes) -> Content:
     """Return what a file holds. Raises :class:`cgcore.portable.reading.Refused` with the place of the first fault."""
     top = Fields(read_json(data), "", ("format", "version", "company", "series", "users"))
     company, company_series = _company(top) if top.has("company") else (None, None)
+    for name, most in (("series", _MAX_SERIES), ("users", _MAX_USERS)):
+        if len(top.items(name)) > most:
+            raise refuse(name, "too_many", maximo=most)
     series = tuple(_series(value, f"series[{index}]") for index, value in enumerate(top.items("series")))
     users = tuple(_user(value, f"users[{index}]") for index, value in enumerate(top.items("users")))
     _refuse_repeated("series", "repeated_series", [(draft.code, code_key(draft.code)) for draft in series])
-    _refuse_repeated("users", "repeated_user", [(user.name, user.name.strip().casefold()) for user in users])
+    _refuse_repeated("users", "repeated_user", [(user.name, username_key(user.name)) for user in users])
     return Content(company, company_series, series, users)
 
 

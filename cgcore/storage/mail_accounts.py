@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft, StoredAccount
 from cgcore.storage.tables import MailAccountRow, UserRow
 
-__all__ = ["find_account", "put_account"]
+__all__ = ["find_account", "put_account", "to_account"]
 
 
 def find_account(session: Session, user_id: int, *, lock: bool = False) -> StoredAccount | None:
@@ -18,7 +18,7 @@ def find_account(session: Session, user_id: int, *, lock: bool = False) -> Store
         # The user's row, not the account's: two first saves have no account row to wait at.
         session.exec(select(UserRow.id).where(col(UserRow.id) == user_id).with_for_update()).first()
     row = session.get(MailAccountRow, user_id)
-    return _to_account(row) if row else None
+    return to_account(row) if row else None
 
 
 def put_account(session: Session, user_id: int, account: StoredAccount, moment: datetime) -> None:
@@ -39,7 +39,8 @@ def _columns(server: ServerDraft) -> tuple[str, int | None, str]:
     return server.host, int(text) if text else None, server.security.value
 
 
-def _to_account(row: MailAccountRow) -> StoredAccount:
+def to_account(row: MailAccountRow) -> StoredAccount:
+    """Return the account that a row holds."""
     return StoredAccount(
         draft=MailAccountDraft(
             user=row.user,

@@ -25,6 +25,7 @@ __all__ = [
     "list_allowed",
     "list_choices_of_series",
     "list_choices_of_types",
+    "list_every_counter",
     "list_series",
     "load_company_defaults",
     "load_counters",
@@ -100,6 +101,14 @@ def load_counters(session: Session, code: str) -> dict[DocumentType, Counter]:
         return {}
     rows = session.exec(select(SeriesNumberRow).where(SeriesNumberRow.series_code == code)).all()
     return {DocumentType(row.document_type): _counter(row) for row in rows}
+
+
+def list_every_counter(session: Session) -> dict[str, dict[DocumentType, Counter]]:
+    """Return every counter kept, by series, as :func:`load_counters`."""
+    found: dict[str, dict[DocumentType, Counter]] = {}
+    for row in session.exec(select(SeriesNumberRow)):
+        found.setdefault(row.series_code, {})[DocumentType(row.document_type)] = _counter(row)
+    return found
 
 
 def add_series(session: Session, draft: SeriesDraft) -> None:

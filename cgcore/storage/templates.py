@@ -15,8 +15,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from cgcore.documents import DocumentType
 from cgcore.storage.tables import MailTemplateRow, SignatureRow, TemplateImageRow, TemplateVersionRow
-from cgcore.templates.images import ImageFault, open_image
-from cgcore.templates.stored import StoredImage, TemplateVersion, attach_images, detach_images
+from cgcore.templates.stored import DetachedText, StoredImage, TemplateVersion, attach_images
 
 __all__ = [
     "find_signature",
@@ -53,7 +52,7 @@ def save_template(
     document_type: DocumentType,
     *,
     subject: str,
-    body: str,
+    body: DetachedText,
     now: datetime,
     amends: bool = False,
 ) -> MailTemplateRow:
@@ -62,19 +61,21 @@ def save_template(
     if row is None:
         version = _newest(session, user_id, document_type.value)
         row = MailTemplateRow(user_id=user_id, document_type=document_type.value, version=version)
-    row.subject, row.body, row.updated = subject, body, now
+    row.subject, row.body, row.updated = subject, body.html, now
     row.version += 1
     session.add(row)
     _add_version(session, user_id, document_type.value, subject, body, row.version, now, amends=amends)
     return row
 
 
-def save_signature(session: Session, user_id: int, *, html: str, now: datetime, amends: bool = False) -> SignatureRow:
+def save_signature(
+    session: Session, user_id: int, *, html: DetachedText, now: datetime, amends: bool = False
+) -> SignatureRow:
     """Store a signature under the next version; ``amends`` as in :func:`save_template`."""
     row = find_signature(session, user_id)
     if row is None:
         row = SignatureRow(user_id=user_id, version=_newest(session, user_id, _SIGNATURE))
-    row.html, row.updated = html, now
+    row.html, row.updated = html.html, now
     row.version += 1
     session.add(row)
     _add_version(session, user_id, _SIGNATURE, "", html, row.version, now, amends=amends)
@@ -104,14 +105,21 @@ def _newest(session: Session, user_id: int, code: str) -> int:
 
 
 def _add_version(
-    session: Session, user_id: int, code: str, subject: str, body: str, version: int, now: datetime, *, amends: bool
+    session: Session,
+    user_id: int,
+    code: str,
+    subject: str,
+    body: DetachedText,
+    version: int,
+    now: datetime,
+    *,
+    amends: bool,
 ) -> None:
-    detached, images = detach_images(body)
-    for digest, image in images.items():
+    for digest, image in body.images.items():
         _put_image(session, digest, image)
     row = session.exec(_versions(user_id, code).limit(1)).first() if amends else None
     row = row or TemplateVersionRow(user_id=user_id, document_type=code)
-    row.subject, row.body, row.version, row.saved = subject, detached, version, now
+    row.subject, row.body, row.version, row.saved = subject, body.detached, version, now
     session.add(row)
     session.flush()
     _drop_old(session, user_id, code)
@@ -127,9 +135,8 @@ def _drop_old(session: Session, user_id: int, code: str) -> None:
 def _put_image(session: Session, digest: str, image: StoredImage) -> None:
     if session.get(TemplateImageRow, digest) is not None:
         return
-    opened = open_image(image.data)
-    width, height = (0, 0) if isinstance(opened, ImageFault) else (opened.width, opened.height)
-    session.add(TemplateImageRow(sha256=digest, type=image.type, width=width, height=height, data=image.data))
+    row = TemplateImageRow(sha256=digest, type=image.type, width=image.width, height=image.height, data=image.data)
+    session.add(row)
     session.flush()
 
 

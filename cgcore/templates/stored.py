@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cgcore.documents import DocumentType
 from cgcore.templates.compile import TemplateSource
+from cgcore.templates.images import ImageFault, open_image
 from cgcore.templates.texts import section
 
 __all__ = [
+    "DetachedText",
     "StoredImage",
     "StoredSignature",
     "StoredTemplate",
@@ -21,6 +23,7 @@ __all__ = [
     "attach_images",
     "default_signature",
     "default_source",
+    "detach",
     "detach_images",
 ]
 
@@ -62,10 +65,21 @@ class TemplateVersion:
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """An image by its content."""
+    """An image by its content; the size in pixels where it was looked for."""
 
     type: str
     data: bytes
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DetachedText:
+    """A body or signature ready to be stored: whole, and once more with its images apart. Made before a transaction."""
+
+    html: str
+    detached: str
+    images: Mapping[str, StoredImage]
 
 
 def detach_images(html: str) -> tuple[str, dict[str, StoredImage]]:
@@ -87,6 +101,17 @@ def detach_images(html: str) -> tuple[str, dict[str, StoredImage]]:
         return f'src="stored:{digest}"'
 
     return _EMBEDDED.sub(detach, html), images
+
+
+def detach(html: str) -> DetachedText:
+    """Return canonical ``html`` with what its storing needs: images by their digest, each with its size."""
+    detached, found = detach_images(html)
+    return DetachedText(html, detached, {digest: _measured(image) for digest, image in found.items()})
+
+
+def _measured(image: StoredImage) -> StoredImage:
+    opened = open_image(image.data)
+    return image if isinstance(opened, ImageFault) else replace(image, width=opened.width, height=opened.height)
 
 
 def attach_images(html: str, find: Callable[[str], StoredImage | None]) -> str:

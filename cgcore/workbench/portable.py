@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlmodel import Session
-
 from cgcore.activity import Action
-from cgcore.errors import NotFound, StaleVersion
+from cgcore.errors import NotFound, StaleVersion, StorageBusy
 from cgcore.identity.actor import Actor
 from cgcore.identity.tokens import username_key
-from cgcore.portable.changes import Change, ImportPlan, compare
+from cgcore.portable.changes import Change, ImportPlan
 from cgcore.portable.content import Content, UserContent, read_content
 from cgcore.portable.reading import FORMAT, VERSION, refuse
-from cgcore.storage import identity as user_store
 from cgcore.storage.database import take_change_lock
+from cgcore.storage.snapshot import Snapshot, UserState, load_snapshot, load_stamp, load_users
 from cgcore.storage.tables import UserRow
-from cgcore.workbench import portable_import as house
-from cgcore.workbench.portable_import import UserImport, export_user
+from cgcore.workbench.portable_import import (
+    Decision,
+    Writing,
+    decide,
+    decide_for,
+    export_company,
+    export_series,
+    export_user,
+)
 
 if TYPE_CHECKING:
     from cgcore.workbench.core import Workbench
 
 __all__ = ["PortableSection"]
 
-
-class _Undo(Exception):
-    """Nothing of this transaction shall stand."""
+# How often an import is decided anew because somebody saved between the deciding and the writing.
+_TRIES = 3
 
 
 class PortableSection:
@@ -42,8 +45,8 @@ class PortableSection:
         """Return the whole installation's configuration as JSON. Administrators only."""
         actor.require_admin()
         with self._workbench.database.read() as session:
-            rows = user_store.list_users(session)
-            value = self._document(session, rows, whole=not only_templates, only_templates=only_templates)
+            found = load_snapshot(session, None)
+        value = _document(found.users.values(), None if only_templates else found, only_templates=only_templates)
         self._workbench.activity.note(actor, Action.CONFIGURATION_EXPORTED, "*")
         return _to_text(value)
 
@@ -53,13 +56,12 @@ class PortableSection:
         Raises :class:`NotFound`.
         """
         with self._workbench.database.read() as session:
-            row = _visible(session, actor, username)
-            value = self._document(session, [row], whole=False, only_templates=only_templates)
-        self._workbench.activity.note(actor, Action.CONFIGURATION_EXPORTED, row.username)
-        return _to_text(value)
+            state = _visible(load_users(session, [username_key(username)]), actor, username)
+        self._workbench.activity.note(actor, Action.CONFIGURATION_EXPORTED, state.row.username)
+        return _to_text(_document([state], None, only_templates=only_templates))
 
     def plan(self, actor: Actor, data: bytes, username: str = "") -> ImportPlan:
-        """Return what :meth:`apply` would change. It is the import itself, undone: nothing stays."""
+        """Return what :meth:`apply` would change, decided over one state of the data; nobody waits for it."""
         return self._run(actor, data, username, fingerprint=None, keep=False)
 
     def apply(self, actor: Actor, data: bytes, username: str = "", *, fingerprint: str | None = None) -> ImportPlan:
@@ -77,78 +79,73 @@ class PortableSection:
         content = read_content(data)
         if not username:
             actor.require_admin()
-        plan, people = ImportPlan(()), None
-        with contextlib.suppress(_Undo), self._workbench.database.session() as session:
-            take_change_lock(session)
-            people = UserImport(self._workbench, session, actor)
-            changes = self._bring(session, actor, content, username, people)
-            plan = ImportPlan(changes, tuple(people.notes))
+        names = [username] if username else [user.name for user in content.users]
+        keys = sorted({username_key(name) for name in names})
+        for _ in range(_TRIES):
+            with self._workbench.database.read() as session:
+                found = load_snapshot(session, keys)
+                stamp = load_stamp(session, keys, _ids(found))
+            # Nothing is held here: cleaning, decoding and comparing may take as long as they take.
+            decision = self._decide(actor, found, content, username)
+            plan = ImportPlan(tuple(decision.changes), tuple(decision.notes))
             if fingerprint not in (None, plan.fingerprint):
                 raise StaleVersion(0, {})
-            if not keep:
-                raise _Undo
+            if not keep or self._write(actor, found, decision, (keys, stamp), username):
+                return plan
+        raise StorageBusy("others save all the time")
+
+    def _decide(self, actor: Actor, found: Snapshot, content: Content, username: str) -> Decision:
+        now = self._workbench.clock()
+        if not username:
+            return decide(found, content, now=now)
+        return decide_for(found, _visible(found.users, actor, username), _chosen(content, username), now=now)
+
+    def _write(
+        self, actor: Actor, found: Snapshot, decision: Decision, read_at: tuple[Sequence[str], Any], username: str
+    ) -> bool:
+        """Write what was decided; return False, and write nothing, where it was decided on what is no longer so."""
+        ended: list[str] = []
+        keys, stamp = read_at
+        with self._workbench.database.session() as session:
+            take_change_lock(session)
+            if load_stamp(session, keys, _ids(found)) != stamp:
+                return False
+
+            def record(action: Action, name: str) -> None:
+                self._workbench.activity.record(actor, action, name, session=session)
+
+            def switch(row: UserRow, active: bool) -> None:
+                stored = session.get_one(UserRow, row.id)
+                ended.extend(self._workbench.identity.switch_account(session, actor, stored, active=active))
+
+            writing = Writing(session, self._workbench.clock(), record, switch)
+            for write in decision.writes:
+                write(writing)
             self._workbench.activity.record(
-                actor, Action.CONFIGURATION_IMPORTED, username or "*", detail=_touched(changes), session=session
+                actor,
+                Action.CONFIGURATION_IMPORTED,
+                username or "*",
+                detail=_touched(decision.changes),
+                session=session,
             )
-        if keep and people is not None:
-            for user_id in people.dropped:
-                self._workbench.mail_account.delete_secret(user_id)
-            self._workbench.identity.tell_ended(people.ended)
-        return plan
+        for user_id in writing.dropped:
+            self._workbench.mail_account.delete_secret(user_id)
+        self._workbench.identity.tell_ended(ended)
+        return True
 
-    def _bring(
-        self, session: Session, actor: Actor, content: Content, username: str, people: UserImport
-    ) -> tuple[Change, ...]:
-        if username:
-            row = _visible(session, actor, username)
-            user = _chosen(content, username)
-            before = export_user(session, row)
-            people.bring_parts(row, user)
-            people.bring_defaults(row, user)
-            after = export_user(session, row)
-            return tuple(compare(row.username, before, after))
-        before = self._state(session)
-        self._bring_all(session, content, people)
-        after = self._state(session)
-        return tuple(
-            change
-            for name in [*before, *(name for name in after if name not in before)]
-            for change in compare(name, before.get(name, {}), after.get(name, {}))
-        )
 
-    def _bring_all(self, session: Session, content: Content, people: UserImport) -> None:
-        house.import_series(self._workbench, session, content.series)
-        if content.company is not None:
-            house.import_company(session, content.company)
-            people.notes += house.import_company_series(self._workbench, session, content)
-        had_admin = user_store.count_active_admins(session) > 0
-        rows = [(people.find_or_add(user), user) for user in content.users]
-        for row, user in rows:
-            people.bring_parts(row, user)
-            people.bring_defaults(row, user)
-        if had_admin and user_store.count_active_admins(session) == 0:
-            from cgcore.identity.texts import invalid
+def _ids(found: Snapshot) -> list[int]:
+    return [state.row.id or 0 for state in found.users.values()]
 
-            raise invalid("users", "last_admin")
 
-    def _document(
-        self, session: Session, rows: Sequence[UserRow], *, whole: bool, only_templates: bool
-    ) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            "company": house.export_company(session) if whole else None,
-            "series": house.export_series(session) if whole else None,
-            "users": [export_user(session, row, only_templates=only_templates) for row in rows],
-        }
-
-    def _state(self, session: Session) -> dict[str, dict[str, Any]]:
-        """Everything by name: the company, each series, each user; what a plan compares."""
-        state = {"empresa": house.export_company(session)}
-        state |= {f"serie {value['code']}": value for value in house.export_series(session)}
-        for row in user_store.list_users(session):
-            state[f"usuario {row.username}"] = export_user(session, row)
-        return state
+def _document(users: Iterable[UserState], house: Snapshot | None, *, only_templates: bool) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "company": export_company(house.company, house.company_defaults) if house else None,
+        "series": [export_series(series) for series in house.series] if house else None,
+        "users": [export_user(state, only_templates=only_templates) for state in users],
+    }
 
 
 def _chosen(content: Content, username: str) -> UserContent:
@@ -160,11 +157,11 @@ def _chosen(content: Content, username: str) -> UserContent:
     return content.users[0]
 
 
-def _visible(session: Session, actor: Actor, username: str) -> UserRow:
-    row = user_store.find_user_by_key(session, username_key(username))
-    if row is None or not (actor.is_admin or row.id == actor.user_id):
+def _visible(users: dict[str, UserState], actor: Actor, username: str) -> UserState:
+    state = users.get(username_key(username))
+    if state is None or not (actor.is_admin or state.row.id == actor.user_id):
         raise NotFound("no such user", code="username_unknown")
-    return row
+    return state
 
 
 def _touched(changes: Sequence[Change]) -> str:

@@ -17,7 +17,14 @@ from cgcore.storage.identity import find_user_by_key
 from cgcore.templates.canonical import canonical_html
 from cgcore.templates.compile import CompiledTemplate, Rendered, TemplateSource, compile_template
 from cgcore.templates.render import RenderRequest
-from cgcore.templates.stored import StoredSignature, StoredTemplate, TemplateVersion, default_signature, default_source
+from cgcore.templates.stored import (
+    StoredSignature,
+    StoredTemplate,
+    TemplateVersion,
+    default_signature,
+    default_source,
+    detach,
+)
 from cgcore.templates.texts import problem
 from cgcore.templates.variables import clean_value
 from cgcore.texts import text
@@ -122,15 +129,19 @@ class TemplatesSection:
 
     def save_signature(self, actor: Actor, html: str, *, version: int, amends: bool = False) -> StoredSignature:
         """Store the signature read at ``version``; as :meth:`save`."""
-        html = clean_text("signature", html)
+        text, now = detach(clean_text("signature", html)), self._workbench.clock()
         with self._workbench.database.session() as session:
-            stored = read_signature(store.find_signature(session, actor.user_id))
-            if stored.version != version:
-                raise StaleVersion(stored.version, {"html": stored.html})
-            row = store.save_signature(session, actor.user_id, html=html, now=self._workbench.clock(), amends=amends)
-            if not amends:
-                self._workbench.activity.record(actor, Action.SIGNATURE_SAVED, session=session)
-            return read_signature(row)
+            row = store.find_signature(session, actor.user_id)
+            is_stale = (row.version if row else 0) != version
+            if not is_stale:
+                row = store.save_signature(session, actor.user_id, html=text, now=now, amends=amends)
+                if not amends:
+                    self._workbench.activity.record(actor, Action.SIGNATURE_SAVED, session=session)
+        # Cleaning takes its time: others may write meanwhile.
+        stored = read_signature(row)
+        if is_stale:
+            raise StaleVersion(stored.version, {"html": stored.html})
+        return stored
 
     def list_versions(self, actor: Actor, document_type: DocumentType | None) -> list[TemplateVersion]:
         """Return the saved states of a template (None: of the signature), the newest first."""
@@ -206,15 +217,17 @@ class TemplatesSection:
         *,
         amends: bool = False,
     ) -> StoredTemplate:
-        subject, body = clean_subject(subject), clean_text("body", body)
+        subject, text, now = clean_subject(subject), detach(clean_text("body", body)), self._workbench.clock()
         with self._workbench.database.session() as session:
-            stored = read_template(document_type, store.find_template(session, actor.user_id, document_type))
-            if stored.version != version:
-                raise StaleVersion(stored.version, {"subject": stored.subject, "body": stored.body})
-            now = self._workbench.clock()
-            row = store.save_template(
-                session, actor.user_id, document_type, subject=subject, body=body, now=now, amends=amends
-            )
-            if not amends:
-                self._workbench.activity.record(actor, action, document_type.value, session=session)
-            return read_template(document_type, row)
+            row = store.find_template(session, actor.user_id, document_type)
+            is_stale = (row.version if row else 0) != version
+            if not is_stale:
+                row = store.save_template(
+                    session, actor.user_id, document_type, subject=subject, body=text, now=now, amends=amends
+                )
+                if not amends:
+                    self._workbench.activity.record(actor, action, document_type.value, session=session)
+        stored = read_template(document_type, row)
+        if is_stale:
+            raise StaleVersion(stored.version, {"subject": stored.subject, "body": stored.body})
+        return stored
