@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
-from cgcore.errors import InvalidInput
+from cgcore.errors import InvalidInput, StaleVersion
 from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.series.series import SeriesDraft
@@ -52,7 +53,7 @@ def store_everywhere(workbench: Workbench, text: str, more: str) -> int:
     ana = Actor(workbench.users.get(ROOT, "ana").id, "ana", role=Role.ADMIN)
     mail = f"{text.strip()}@tosma.es"
     account = MailAccountDraft(
-        user=text.strip() or "ana",
+        user="ana",
         smtp=ServerDraft("smtp.tosma.es", 587, Security.STARTTLS),
         imap=ServerDraft("imap.tosma.es", 993, Security.SSL, pin=more),
         sent_folder=text,
@@ -68,12 +69,13 @@ def store_everywhere(workbench: Workbench, text: str, more: str) -> int:
         lambda: workbench.users.add(ROOT, NewUser("eva", mail=mail)),
         lambda: workbench.users.save(ROOT, "ana", Particulars(text, "", Role.ADMIN), 1),
         lambda: workbench.mail_account.save(ana, account, version=0),
+        lambda: workbench.mail_account.save(ana, replace(account, user=text.strip()), version=1),
         lambda: workbench.templates.save(ana, DocumentType.QUOTE, text, f"<p>{more}</p>{text}", version=0),
         lambda: workbench.templates.save_signature(ana, f"<p>{text}</p>", version=0),
     ]
     stored = 0
     for write in writers:
-        with suppress(InvalidInput):
+        with suppress(InvalidInput, StaleVersion):
             write()
             stored += 1
     return stored

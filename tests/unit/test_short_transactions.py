@@ -24,6 +24,7 @@ from cgcore.errors import StorageBusy
 from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import MailAccountDraft
 from cgcore.settings import Settings
+from cgcore.templates.canonical import canonical_html
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.identity import NewUser
@@ -61,6 +62,7 @@ def entered(workbench_on_each: Workbench, monkeypatch: pytest.MonkeyPatch) -> di
 
         return watch
 
+    canonical_html.cache_clear()
     for place, names in HEAVY.items():
         module = importlib.import_module(place)
         for name in names:
