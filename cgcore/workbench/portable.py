@@ -16,15 +16,8 @@ from cgcore.portable.reading import FORMAT, VERSION, refuse
 from cgcore.storage.database import take_change_lock
 from cgcore.storage.snapshot import Snapshot, UserState, load_snapshot, load_stamp, load_users
 from cgcore.storage.tables import UserRow
-from cgcore.workbench.portable_import import (
-    Decision,
-    Writing,
-    decide,
-    decide_for,
-    export_company,
-    export_series,
-    export_user,
-)
+from cgcore.workbench.portable_export import export_company, export_series, export_user
+from cgcore.workbench.portable_import import Decision, Writing, decide, decide_for
 
 if TYPE_CHECKING:
     from cgcore.workbench.core import Workbench

@@ -14,8 +14,8 @@ from typing import Any
 from sqlmodel import Session
 
 from cgcore.activity import Action
-from cgcore.company.company import Company, CompanyDraft, Logo, check_company
-from cgcore.documents import DOCUMENT_TYPES, DocumentType, types_with_template
+from cgcore.company.company import CompanyDraft, Logo, check_company
+from cgcore.documents import DocumentType, types_with_template
 from cgcore.errors import InvalidInput
 from cgcore.identity.texts import invalid
 from cgcore.identity.tokens import normalise_username, username_key
@@ -35,62 +35,15 @@ from cgcore.templates.stored import detach
 from cgcore.texts import Text
 from cgcore.workbench.company import prepare_logo
 from cgcore.workbench.identity import NewUser
+from cgcore.workbench.portable_export import export_company, export_defaults, export_series, export_user
 from cgcore.workbench.templates import clean_subject, clean_text
 
-__all__ = ["Decision", "Writing", "decide", "decide_for", "export_company", "export_series", "export_user"]
+__all__ = ["Decision", "Writing", "decide", "decide_for"]
 
 # A default outlives a series that is switched off, loses the type or is deleted: flagged, and never replaced. So it
 # outlives an export too. Any other guard that refuses is refused here as well.
 _ORPHANED = 1
 _TYPES = {entry.code.value: entry.code for entry in types_with_template()}
-
-# ---- Out of the installation
-
-
-def export_company(company: Company, defaults: Mapping[DocumentType, str]) -> dict[str, Any]:
-    """Return the company with its default series."""
-    value = company.as_json()
-    value.pop("version")
-    return {**value, "series": _export_defaults(defaults)}
-
-
-def export_series(series: Series) -> dict[str, Any]:
-    """Return one series."""
-    value = series.as_json()
-    value.pop("version")
-    return value
-
-
-def export_user(state: UserState, *, only_templates: bool = False) -> dict[str, Any]:
-    """Return one user: particulars, mail account without password, templates, signature, defaults.
-
-    Templates that are the built-in ones are left out.
-    """
-    row, own = state.row, state.templates
-    texts: dict[str, Any] = {
-        "templates": {name: {"subject": own[name][0], "body": own[name][1]} for name in _TYPES if name in own},
-        "signature": None if state.signature is None else {"html": state.signature},
-    }
-    if only_templates:
-        return {"name": row.username, **texts}
-    return {
-        "name": row.username,
-        "full_name": row.full_name,
-        "mail": row.mail,
-        "role": row.role,
-        # Said of whom it is not so: everybody else may log in.
-        **({} if row.active else {"active": False}),
-        "mail_account": account_to_json(state.account.draft) if state.account else None,
-        **texts,
-        "series_defaults": _export_defaults(state.defaults),
-    }
-
-
-def _export_defaults(defaults: Mapping[DocumentType, str]) -> dict[str, str]:
-    return {entry.code.value: defaults[entry.code] for entry in DOCUMENT_TYPES if entry.code in defaults}
-
-
-# ---- Into it
 
 
 @dataclass(slots=True)
@@ -185,7 +138,7 @@ class _Making:
             if after != before:
                 self._add([], lambda writing: company_store.save_company(writing.session, draft, logo, keep_logo=False))
         changed = self._judged_defaults(self.found.company_defaults, wanted, "company.series")
-        after["series"] = _export_defaults(wanted)
+        after["series"] = export_defaults(wanted)
         if changed:
             self._add([], lambda writing: series_store.save_company_defaults(writing.session, changed))
         self.decision.changes[:0] = compare("empresa", before, after)
@@ -246,7 +199,7 @@ class _Making:
         if content.series_defaults is not None:
             at = f"{content.place}.series_defaults"
             changed = self._judged_defaults(state.defaults, content.series_defaults, at)
-            after["series_defaults"] = _export_defaults(content.series_defaults)
+            after["series_defaults"] = export_defaults(content.series_defaults)
             if changed:
                 self._add([], lambda writing: _save_own(writing.session, state.row, changed))
         self._add(compare(name, {} if is_new else before, after))
