@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Match
 
 from cgcore.once import once
+from cgcore.texts import lookup
 from cgcore.web.assets import AssetFolder, accepts_gzip
 from cgcore.web.html import Page, render_page
 from cgcore.web.origins import read_headers
@@ -24,6 +28,7 @@ __all__ = ["AppPage", "AppPages"]
 
 # What Streamlit answers besides its page, asked for by that page.
 _STREAMLIT = ("/_stcore/", "/static/", "/media/", "/component/", "/favicon.png", "/manifest.json")
+_COMPANION = "/companion.js"
 _READS = frozenset({"GET", "HEAD"})
 _NOSCRIPT = re.compile(r"<noscript>.*?</noscript>", re.DOTALL)
 _LICENCE = re.compile(r"\A\s*<!--.*?-->\s*", re.DOTALL)
@@ -59,7 +64,22 @@ class AppPage:
             for name in self.assets.wanted_files
             if f"./static/{name}" not in page
         )
-        return page.replace("</head>", links + "  </head>", 1).encode()
+        return page.replace("</head>", links + self._companion_tag() + "  </head>", 1).encode()
+
+    def _companion_tag(self) -> str:
+        texts = {
+            "labels": dict(lookup("cgcore.web", "browser_labels")),
+            "words": dict(lookup("cgcore.web", "browser_words")),
+            "away": text("server_away"),
+        }
+        address = f".{_COMPANION}?v={hashlib.sha256(self.companion).hexdigest()[:12]}"
+        told = escape(json.dumps(texts, ensure_ascii=False))
+        return f'    <script defer src="{address}" data-texts="{told}"></script>\n'
+
+    @once
+    def companion(self) -> bytes:
+        """The script that stands beside Streamlit's own."""
+        return files("cgcore.web").joinpath("companion.js").read_bytes()
 
     @once
     def packed(self) -> bytes:
@@ -97,6 +117,10 @@ class AppPages:
 
     def _answer(self, scope: Any) -> Response:
         name = scope["path"].removeprefix("/")
+        if scope["path"] == _COMPANION:
+            # Its address changes with it.
+            keep = {"cache-control": "private, max-age=31536000, immutable"}
+            return Response(self._page.companion, media_type="text/javascript", headers=keep)
         bare = name.rstrip("/")
         if name and bare == self._page.first:
             return RedirectResponse("/", 303)

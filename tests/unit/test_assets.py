@@ -110,7 +110,7 @@ def test_the_page_is_in_spanish_and_names_the_wanted_modules_and_what_they_impor
     assert "<title>Cloud Gestion · Configuración</title>" in html
     assert "hace falta JavaScript" in html
     assert "<script>flag = false</script>" in html
-    assert [html.count(word) for word in ("You need", "agent", "licence", "Streamlit")] == [0, 0, 0, 0]
+    assert [html.count(word) for word in ("You need", "agent", "licence", ">Streamlit<")] == [0, 0, 0, 0]
     for name in ("Deep.2.js", "Deeper.3.js", "TextInput.1.js"):
         assert html.count(f'<link rel="modulepreload" crossorigin href="./static/js/{name}">') == 1
     assert "TextInputs" not in html
@@ -126,6 +126,22 @@ def test_the_installed_page_can_be_made_ours() -> None:
     assert all(html.count(f"./static/{name}") == 1 for name in page.assets.wanted_files)
     assert len(page.assets.wanted_files) > 50
     assert [html.count(word) for word in ("You need", "agent", "<title>Streamlit", "service-desc")] == [0, 0, 0, 0]
+
+
+def test_the_script_beside_it_is_kept_by_its_content(workbench: Workbench, page: AppPage) -> None:
+    """Behind the log-in, and named in the page with a mark that changes with it."""
+    person = add_person(workbench, "ana")
+    client = open_product(workbench, page=page)
+    before = client.get("/companion.js")
+    client.post("/entrar", data={"username": "ana", "password": person.password}, headers={"origin": SITE})
+    found = re.findall(r'src="\.(/companion\.js\?v=[0-9a-f]{12})"', page.html.decode())
+    script = client.get(found[0])
+
+    assert len(found) == 1
+    assert before.status_code == 303
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert "immutable" in script.headers["cache-control"]
+    assert "MutationObserver" in script.text
 
 
 def test_each_address_is_a_page_or_none(workbench: Workbench, page: AppPage) -> None:
