@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Action", "ActivityEntry", "ActivityFilters", "build_csv", "neutral_cell", "neutral_line"]
+__all__ = [
+    "Action",
+    "ActivityEntry",
+    "ActivityFilters",
+    "Change",
+    "build_csv",
+    "neutral_cell",
+    "neutral_line",
+    "read_changes",
+    "write_changes",
+]
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # a spreadsheet reads the wide ones too
 _SEPARATOR = ";"  # what a Spanish spreadsheet opens by a double click
@@ -63,8 +74,24 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that was changed: its code (``account.smtp``, ``series.kind``, ``type.quote``), and old and new value.
+
+    Both values are ``None`` where they are not told. ``whose`` is a user name, ``"*"`` for the company.
+    """
+
+    code: str
+    old: object = None
+    new: object = None
+    whose: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ActivityEntry:
-    """One line of the trail. ``actor_name`` is the user name as it was then, ``""`` where nobody was signed in."""
+    """One line of the trail. ``actor_name`` is the user name as it was then, ``""`` where nobody was signed in.
+
+    ``detail`` is data or, in lines of earlier versions, words; ``changes`` are codes with values.
+    """
 
     id: int
     at: datetime
@@ -76,9 +103,10 @@ class ActivityEntry:
     detail: str
     ip: str
     key_id: str = ""
+    changes: tuple[Change, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the line as the API shows it; the moment in ISO 8601, UTC."""
+    def as_json(self, detail: str = "") -> dict[str, Any]:
+        """Return the line as the API shows it, with ``detail`` in words; the moment in ISO 8601, UTC."""
         return {
             "id": self.id,
             "at": self.at.isoformat(),
@@ -86,7 +114,7 @@ class ActivityEntry:
             "action": self.action,
             "object": self.object,
             "result": self.result,
-            "detail": self.detail,
+            "detail": detail or self.detail,
             "ip": self.ip,
             "key_id": self.key_id,
         }
@@ -102,6 +130,22 @@ class ActivityFilters:
     username: str = ""
     since: datetime | None = None
     until: datetime | None = None
+
+
+def write_changes(changes: Sequence[Change], limit: int) -> str:
+    """Return ``changes`` as JSON text of at most about ``limit`` characters; the last ones fall away beyond that."""
+    kept: list[str] = []
+    for change in changes:
+        text = json.dumps([change.code, change.old, change.new, change.whose], ensure_ascii=False)
+        if sum(map(len, kept)) + len(text) > limit:
+            break
+        kept.append(text)
+    return f"[{','.join(kept)}]" if kept else ""
+
+
+def read_changes(text: str) -> tuple[Change, ...]:
+    """Return what :func:`write_changes` wrote."""
+    return tuple(Change(*values) for values in json.loads(text)) if text else ()
 
 
 def neutral_line(text: str, limit: int) -> str:
@@ -120,25 +164,25 @@ def neutral_cell(text: str) -> str:
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA_STARTS) else text
 
 
-def build_csv(entries: Iterable[ActivityEntry], *, header: Sequence[str], labels: Mapping[str, str]) -> Iterator[str]:
+def build_csv(
+    entries: Iterable[ActivityEntry],
+    *,
+    header: Sequence[str],
+    labels: Mapping[str, str],
+    words: Callable[[ActivityEntry], tuple[str, str, str]] | None = None,
+) -> Iterator[str]:
     """Yield the trail as lines of CSV, opened by a UTF-8 mark and ``header``, one line an entry.
 
     ``header`` names seven columns: moment (UTC), user, action, object, result, detail, address. ``labels`` are the
-    screen words of actions and results; what has none is written as it is stored.
+    screen words of actions and results; what has none is written as it is stored. ``words`` returns object, result and
+    detail of a line as they are shown.
     """
     yield "\ufeff" + _csv_line(header)
     for entry in entries:
-        yield _csv_line(
-            [
-                f"{entry.at:%Y-%m-%d %H:%M:%S}",
-                entry.actor_name,
-                labels.get(entry.action, entry.action),
-                entry.object,
-                labels.get(entry.result, entry.result),
-                entry.detail,
-                entry.ip,
-            ]
-        )
+        plain = entry.object, labels.get(entry.result, entry.result), entry.detail
+        thing, result, detail = words(entry) if words else plain
+        moment, action = f"{entry.at:%Y-%m-%d %H:%M:%S}", labels.get(entry.action, entry.action)
+        yield _csv_line([moment, entry.actor_name, action, thing, result, detail, entry.ip])
 
 
 def _csv_line(cells: Sequence[str]) -> str:

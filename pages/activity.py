@@ -8,7 +8,7 @@ import streamlit as st
 
 from cgcore.activity import ActivityFilters
 from cgcore.workbench import get_workbench
-from pages.ui.activity_table import draw_entries
+from pages.ui.activity_table import draw_entries, words_of
 from pages.ui.heads import page_title
 from pages.ui.identity import require_actor
 from pages.ui.moments import viewer_zone
@@ -71,6 +71,7 @@ st.download_button(
             header=texts.CSV_HEADER,
             labels={**texts.ACTIONS, "ok": texts.OK, "warning": texts.WARNING},
             filters=filters,
+            words=words_of,
         )
     ).encode(),
     file_name="actividad.csv",

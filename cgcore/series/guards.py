@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from cgcore.activity import Action
-from cgcore.documents import DocumentType, type_label
+from cgcore.activity import Action, Change
+from cgcore.documents import DocumentType
 from cgcore.series.series import (
     Counter,
     Finding,
@@ -22,7 +22,6 @@ from cgcore.series.series import (
     foreign_characters,
     past_year,
 )
-from cgcore.texts import sentence
 
 __all__ = [
     "GUARDS",
@@ -32,8 +31,8 @@ __all__ = [
     "change_action",
     "check_coverage",
     "check_default",
-    "describe_change",
     "forbids_anew",
+    "list_changes",
 ]
 
 
@@ -161,14 +160,10 @@ def change_action(before: Series, after: Series) -> Action:
     return Action.SERIES_ENABLED if after.active else Action.SERIES_DISABLED
 
 
-def describe_change(before: Series, after: Series) -> str:
+def list_changes(before: Series, after: Series) -> tuple[Change, ...]:
     """Return each changed field with its old and new value."""
     old, new = before.as_json(), after.as_json()
-    return "; ".join(
-        f"{sentence('cgcore.series', f'field_{name}')}: {_words(old[name])} → {_words(new[name])}"
-        for name in _SHOWN
-        if old[name] != new[name]
-    )
+    return tuple(Change(f"series.{name}", old[name], new[name]) for name in _SHOWN if old[name] != new[name])
 
 
 def forbids_anew(before: Series, draft: SeriesDraft, document_type: DocumentType) -> bool:
@@ -176,9 +171,3 @@ def forbids_anew(before: Series, draft: SeriesDraft, document_type: DocumentType
     counters = {kind: before.counters.get(kind, Counter()) for kind in draft.next_numbers}
     after = replace(before, kind=draft.kind, active=draft.active, counters=counters)
     return allows(document_type, before) and not allows(document_type, after)
-
-
-def _words(value: str | dict[str, int]) -> str:
-    if isinstance(value, str):
-        return value or "–"
-    return ", ".join(f"{type_label(DocumentType(kind))} {number}" for kind, number in value.items()) or "–"

@@ -8,7 +8,7 @@ from sqlalchemy import false
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from cgcore.activity import ActivityEntry, ActivityFilters
+from cgcore.activity import ActivityEntry, ActivityFilters, read_changes
 from cgcore.storage.search import contains
 from cgcore.storage.tables import ActivityRow
 from cgcore.text_rules import is_searchable
@@ -58,7 +58,7 @@ def _filtered(filters: ActivityFilters, actor_id: int | None) -> SelectOfScalar[
     if filters.until is not None:
         statement = statement.where(col(ActivityRow.at) < filters.until)
     if filters.text:
-        places = (ActivityRow.object, ActivityRow.detail, ActivityRow.actor_name, ActivityRow.ip)
+        places = (ActivityRow.object, ActivityRow.detail, ActivityRow.changes, ActivityRow.actor_name, ActivityRow.ip)
         statement = statement.where(contains(filters.text, *places))
     return statement
 
@@ -75,4 +75,5 @@ def _entry(row: ActivityRow) -> ActivityEntry:
         detail=row.detail,
         ip=row.ip,
         key_id=row.key_id,
+        changes=read_changes(row.changes),
     )

@@ -77,6 +77,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 class ActivityRow(Row, table=True):
     """One line of the trail. ``actor_name`` is kept as it was then; ``detail`` never holds a secret.
 
+    ``changes`` holds codes and values as JSON text, so that a search finds the values.
+
     Both indexes end in ``id``, the order of the page, so that a first page reads only its own rows. Triggers of the
     database keep it append-only (migration 0001): no repository has an update or a delete, and neither has a mistake.
     """
@@ -96,6 +98,7 @@ class ActivityRow(Row, table=True):
     ip: str = ""
     key_id: str = ""
     detail: str = ""
+    changes: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 class VaultRecordRow(Row, table=True):

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from sqlmodel import Session
 
-from cgcore.activity import Action, ActivityEntry, ActivityFilters, build_csv, neutral_line
+from cgcore.activity import Action, ActivityEntry, ActivityFilters, Change, build_csv, neutral_line, write_changes
+from cgcore.documents import DocumentType, type_label
 from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.identity.actor import Actor
 from cgcore.storage import activity as store
 from cgcore.storage.tables import ActivityRow
-from cgcore.texts import text
+from cgcore.texts import sentence, text
 
 if TYPE_CHECKING:
     from cgcore.workbench.core import Workbench
 
-__all__ = ["ActivityPage", "ActivitySection"]
+__all__ = ["ActivityPage", "ActivitySection", "Words", "detail_words"]
 
 _MAX_OBJECT = 200
 _MAX_DETAIL = 1000
+_MAX_CHANGES = 4000
 _MAX_LIMIT = 200
+
+
+Words = Callable[[ActivityEntry], tuple[str, str, str]]
+"""Object, result and detail of a line, as they are shown."""
+
+
+_FIELDS = {
+    "account": ("cgcore.workbench", "changed_"),
+    "company": ("cgcore.company", "field_"),
+    "series": ("cgcore.series", "field_"),
+}
 
 
 class ActivityPage(TypedDict):
@@ -46,6 +59,7 @@ class ActivitySection:
         detail: str = "",
         ip: str = "",
         session: Session | None = None,
+        changes: Sequence[Change] = (),
     ) -> None:
         """Append one line. ``actor`` is None where nobody is signed in (a failed log-in).
 
@@ -60,6 +74,7 @@ class ActivitySection:
             object=neutral_line(object, _MAX_OBJECT),
             result=neutral_line(result, _MAX_OBJECT),
             detail=neutral_line(detail, _MAX_DETAIL),
+            changes=write_changes(changes, _MAX_CHANGES),
             ip=neutral_line(ip or (actor.ip if actor else ""), _MAX_OBJECT),
             key_id=actor.key_id if actor else "",
         )
@@ -95,18 +110,56 @@ class ActivitySection:
         return {"items": items, "next": str(items[-1].id) if len(found) > limit else None}
 
     def export_csv(
-        self, actor: Actor, *, header: Sequence[str], labels: Mapping[str, str], filters: ActivityFilters | None = None
+        self,
+        actor: Actor,
+        *,
+        header: Sequence[str],
+        labels: Mapping[str, str],
+        filters: ActivityFilters | None = None,
+        words: Words | None = None,
     ) -> Iterator[str]:
         """Yield the lines that ``actor`` may see as CSV (see :func:`cgcore.activity.build_csv`); records the export."""
         self.record(actor, Action.ACTIVITY_EXPORTED)
-        return self._csv_lines(actor, filters or ActivityFilters(), header, labels)
+        return self._csv_lines(actor, filters or ActivityFilters(), header, labels, words)
 
     def _csv_lines(
-        self, actor: Actor, filters: ActivityFilters, header: Sequence[str], labels: Mapping[str, str]
+        self,
+        actor: Actor,
+        filters: ActivityFilters,
+        header: Sequence[str],
+        labels: Mapping[str, str],
+        words: Words | None,
     ) -> Iterator[str]:
         with self._workbench.database.read() as session:
             entries = store.iter_entries(session, filters, actor_id=_visible_to(actor))
-            yield from build_csv(entries, header=header, labels=labels)
+            yield from build_csv(entries, header=header, labels=labels, words=words)
+
+
+def detail_words(entry: ActivityEntry) -> str:
+    """Return the detail of a line in words: what was changed, else what is stored."""
+    if not entry.changes:
+        return entry.detail
+    told = [_change_words(change) for change in entry.changes]
+    joint = "; " if any(change.old is not None for change in entry.changes) else ", "
+    return neutral_line(joint.join(told), _MAX_CHANGES)
+
+
+def _change_words(change: Change) -> str:
+    area, _, name = change.code.partition(".")
+    if area == "type":
+        word = type_label(DocumentType(name))
+    else:
+        package, key = _FIELDS[area]
+        word = sentence(package, key + name)
+    head = f"{change.whose}: {word}" if change.whose else word
+    return head if change.old is None else f"{head}: {_value_words(change.old)} → {_value_words(change.new)}"
+
+
+def _value_words(value: object) -> str:
+    if isinstance(value, dict):
+        numbers = cast("dict[str, object]", value)
+        return ", ".join(f"{type_label(DocumentType(kind))} {number}" for kind, number in numbers.items()) or "–"
+    return str(value or "–")
 
 
 def _visible_to(actor: Actor) -> int | None:

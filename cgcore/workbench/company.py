@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cgcore.activity import Action
+from cgcore.activity import Action, Change
 from cgcore.company.company import MAX_LOGO_BYTES, Company, CompanyDraft, Logo, check_company, company_problem
 from cgcore.errors import InvalidInput, StaleVersion
 from cgcore.identity.actor import Actor
 from cgcore.storage import company as store
 from cgcore.storage.database import take_change_lock
-from cgcore.texts import sentence
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -64,7 +63,7 @@ class CompanySection:
             actor,
             Action.COMPANY_SAVED,
             after.name,
-            detail=", ".join(sentence("cgcore.company", f"field_{name}") for name in changed),
+            changes=[Change(f"company.{name}") for name in changed],
             session=session,
         )
         return after

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cgcore.activity import Action
+from cgcore.activity import Action, Change
 from cgcore.errors import FieldProblem, InvalidInput, StaleVersion, VaultError
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import (
@@ -21,7 +21,6 @@ from cgcore.mail.account import (
 )
 from cgcore.once import once
 from cgcore.storage.mail_accounts import find_account, put_account
-from cgcore.texts import sentence
 from cgcore.vault.secret import Secret
 from cgcore.workbench.mail_probes import MailRuns
 from cgcore.workbench.texts import problem
@@ -185,8 +184,8 @@ class MailAccountSection:
             updated=self._workbench.clock(),
         )
         put_account(session, actor.user_id, account, self._workbench.clock())
-        changed = ", ".join(sentence("cgcore.workbench", f"changed_{name}") for name in _changed_fields(stored, draft))
-        self._workbench.activity.record(actor, Action.ACCOUNT_SAVED, detail=changed, session=session)
+        changed = [Change(f"account.{name}") for name in _changed_fields(stored, draft)]
+        self._workbench.activity.record(actor, Action.ACCOUNT_SAVED, changes=changed, session=session)
         pin = draft.imap.pin
         if pin and pin != stored.draft.imap.pin:
             host = draft.imap.host

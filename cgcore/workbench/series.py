@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NoReturn, TypedDict
 
 from sqlmodel import Session
 
-from cgcore.activity import Action
-from cgcore.documents import DocumentType, type_label
+from cgcore.activity import Action, Change
+from cgcore.documents import DocumentType
 from cgcore.errors import FieldProblem, InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor
 from cgcore.once import once
 from cgcore.series.defaults import OwnChoice
-from cgcore.series.guards import change_action, describe_change, forbids_anew
+from cgcore.series.guards import change_action, forbids_anew, list_changes
 from cgcore.series.series import Series, SeriesDraft, check_draft, check_kind, preview_numbers, series_problem
 from cgcore.series.starters import STARTER_SETS, StarterLayout
 from cgcore.storage import series as defaults_store
@@ -142,7 +142,7 @@ class SeriesSection:
                 _refuse_stale(before)
             after = _found(session, draft.code)
             self._workbench.activity.record(
-                actor, change_action(before, after), draft.code, detail=describe_change(before, after), session=session
+                actor, change_action(before, after), draft.code, changes=list_changes(before, after), session=session
             )
             self._record_orphans(actor, session, draft.code, orphans)
             return after
@@ -193,9 +193,9 @@ class SeriesSection:
 
     def _record_orphans(self, actor: Actor, session: Session, code: str, orphans: Sequence[OwnChoice]) -> None:
         if orphans:
-            pairs = ", ".join(f"{choice.username or '*'}: {type_label(choice.document_type)}" for choice in orphans)
+            changes = [Change(f"type.{choice.document_type}", whose=choice.username or "*") for choice in orphans]
             self._workbench.activity.record(
-                actor, Action.DEFAULTS_ORPHANED, code, result="warning", detail=pairs, session=session
+                actor, Action.DEFAULTS_ORPHANED, code, result="warning", changes=changes, session=session
             )
 
 

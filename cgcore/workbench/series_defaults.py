@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlmodel import Session
 
-from cgcore.activity import Action
-from cgcore.documents import DOCUMENT_TYPES, DocumentType, type_label
+from cgcore.activity import Action, Change
+from cgcore.documents import DOCUMENT_TYPES, DocumentType
 from cgcore.errors import FieldProblem, InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor
 from cgcore.runs import Cell, Run, Step, Verdict
@@ -156,9 +156,9 @@ class SeriesDefaultsSection:
 
     def _clear_own(self, actor: Actor, session: Session, types: Sequence[DocumentType]) -> None:
         for choice in store.list_choices_of_types(session, types):
-            detail = f"{type_label(choice.document_type)}: {choice.series_code} → –"
+            changes = [Change(f"type.{choice.document_type}", choice.series_code, "")]
             self._workbench.activity.record(
-                actor, Action.DEFAULTS_SAVED, choice.username, "ok", detail, session=session
+                actor, Action.DEFAULTS_SAVED, choice.username, changes=changes, session=session
             )
         store.delete_own_defaults(session, types)
 
@@ -172,10 +172,8 @@ class SeriesDefaultsSection:
         *,
         action: Action = Action.DEFAULTS_SAVED,
     ) -> None:
-        detail = "; ".join(
-            f"{type_label(kind)}: {stored.get(kind, '–')} → {code or '–'}" for kind, code in changed.items()
-        )
-        self._workbench.activity.record(actor, action, whose, detail=detail, session=session)
+        changes = [Change(f"type.{kind}", stored.get(kind, ""), code or "") for kind, code in changed.items()]
+        self._workbench.activity.record(actor, action, whose, changes=changes, session=session)
 
 
 def parse_document_type(code: str) -> DocumentType:

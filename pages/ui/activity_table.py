@@ -11,11 +11,12 @@ from cgcore.documents import types_with_template
 from cgcore.mail.diagnosis.catalogue import diagnosis_keys
 from cgcore.mail.diagnosis.texts import sentences
 from cgcore.mail.steps import Leg
+from cgcore.workbench.activity import detail_words
 from pages.ui.moments import unbroken, when
 from pages.ui.runs import escape
 from pages.ui.texts import activity as texts
 
-__all__ = ["draw_entries", "result_word"]
+__all__ = ["draw_entries", "result_word", "words_of"]
 
 
 def draw_entries(entries: Sequence[ActivityEntry], *, with_user: bool) -> None:
@@ -36,13 +37,20 @@ def _what(entry: ActivityEntry) -> str:
     label = escape(texts.ACTIONS.get(entry.action, entry.action))
     thing = _thing(entry)
     what = f"{label} · **{escape(thing)}**" if thing and thing != "*" else label
-    return f"{what} · :gray[{escape(entry.detail)}]" if entry.detail else what
+    detail = detail_words(entry)
+    return f"{what} · :gray[{escape(detail)}]" if detail else what
 
 
 def _thing(entry: ActivityEntry) -> str:
     if entry.action in texts.OF_A_TYPE:
         return next((known.tab for known in types_with_template() if known.code.value == entry.object), entry.object)
     return texts.OBJECTS.get(entry.object, entry.object)
+
+
+def words_of(entry: ActivityEntry) -> tuple[str, str, str]:
+    """Return object, result and detail of a line as the table shows them, for a spreadsheet."""
+    result = {"ok": texts.OK, "warning": texts.WARNING}.get(entry.result) or result_word(entry.result)
+    return _thing(entry), result, detail_words(entry)
 
 
 def _result(entry: ActivityEntry) -> str:

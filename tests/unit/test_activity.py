@@ -12,11 +12,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from cgcore.activity import Action, ActivityFilters, neutral_cell, neutral_line
+from cgcore.activity import Action, ActivityFilters, Change, neutral_cell, neutral_line
 from cgcore.errors import InvalidInput
 from cgcore.identity.actor import Actor, Role
 from cgcore.storage.tables import ActivityRow
 from cgcore.workbench import Workbench
+from cgcore.workbench.activity import detail_words
+from pages.ui.activity_table import words_of
 from pages.ui.texts import activity as screen
 
 ANA = Actor(1, "ana", role=Role.ADMIN, ip="192.0.2.1")
@@ -125,7 +127,7 @@ def test_the_database_has_no_way_round_it(workbench_on_each: Workbench) -> None:
     workbench_on_each.activity.record(ANA, Action.KEY_REVOKED, "k1")
     replace = (
         "INSERT OR REPLACE INTO activity "
-        "SELECT id, at, actor_id, actor_name, 'logged_in', object, result, ip, key_id, detail FROM activity"
+        "SELECT id, at, actor_id, actor_name, 'logged_in', object, result, ip, key_id, detail, changes FROM activity"
     )
     statement = replace if workbench_on_each.database.is_sqlite else "TRUNCATE activity"
     with pytest.raises(DBAPIError, match="append-only"), workbench_on_each.database.session() as session:
@@ -175,3 +177,42 @@ def test_a_long_trail_exports_whole(workbench: Workbench) -> None:
 def test_every_action_has_a_label_on_screen() -> None:
     """No code is ever shown in place of a word, and no label stands for nothing."""
     assert set(screen.ACTIONS) == set(Action)
+
+
+def test_what_was_changed_is_stored_as_codes_and_told_in_words(workbench_on_each: Workbench) -> None:
+    """No word of a language is in the table; page, API and spreadsheet make them, and a value is found by a search."""
+    changes = [Change("account.smtp"), Change("account.password")]
+    moved = [
+        Change("type.sales_invoice", "F", ""),
+        Change("series.document_types", {"quote": 1}, {"quote": 2, "proforma_invoice": 1}),
+    ]
+    workbench_on_each.activity.record(ANA, Action.ACCOUNT_SAVED, changes=changes)
+    workbench_on_each.activity.record(ANA, Action.DEFAULTS_SAVED, "luis", changes=moved)
+    workbench_on_each.activity.record(ANA, Action.SESSIONS_ENDED, detail="servidor saliente")
+    old, newer, first = workbench_on_each.activity.list(ANA)["items"]
+    with workbench_on_each.database.read() as session:
+        stored = session.connection().execute(text("SELECT detail, changes FROM activity ORDER BY id")).all()
+
+    assert detail_words(first) == "servidor saliente, contraseña"
+    assert (
+        detail_words(newer) == "Facturas: F → –; próximos números: Presupuestos 1 → Presupuestos 2, Facturas proforma 1"
+    )
+    assert (detail_words(old), old.changes) == ("servidor saliente", ())
+    assert [(detail, "saliente" in codes) for detail, codes in stored] == [
+        ("", False),
+        ("", False),
+        ("servidor saliente", False),
+    ]
+    assert actions(workbench_on_each, ANA, text="proforma_invoice") == ["series_defaults_saved"]
+    lines = list(workbench_on_each.activity.export_csv(ANA, header=HEADER, labels={}, words=words_of))
+    assert "servidor saliente, contraseña" in lines[4]
+
+
+def test_a_change_of_many_things_keeps_its_line_short(workbench: Workbench) -> None:
+    """The last ones fall away whole; what is kept can be read."""
+    changes = [Change("company.name", "a" * 500, "ñ" * 500) for _ in range(50)]
+    workbench.activity.record(ANA, Action.COMPANY_SAVED, changes=changes)
+    (line,) = workbench.activity.list(ANA)["items"]
+
+    assert 1 <= len(line.changes) < 10
+    assert set(line.changes) == {changes[0]}

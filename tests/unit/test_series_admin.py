@@ -14,6 +14,7 @@ from cgcore.identity.actor import Actor, Role
 from cgcore.series.series import SeriesDraft, SeriesKind
 from cgcore.series.starters import STARTER_SETS, StarterLayout
 from cgcore.workbench import Workbench
+from cgcore.workbench.activity import detail_words
 from tests.servers.house import add_series, add_user
 
 T = DocumentType
@@ -235,7 +236,7 @@ def test_what_a_change_leaves_behind_is_listed_before_and_recorded_after(
     assert (row.own, row.effective, row.has_error) == ("F", "F", True)
     assert not section.defaults.get(luis).row(T.QUOTE).has_error
     trail = workbench_on_each.activity.list(admin, filters=ActivityFilters(action="series_defaults_orphaned"))["items"]
-    assert [entry.detail for entry in trail] == ["*: Facturas, luis: Facturas"]
+    assert [detail_words(entry) for entry in trail] == ["*: Facturas, luis: Facturas"]
 
 
 @pytest.mark.parametrize("layout", StarterLayout)

@@ -11,6 +11,7 @@ from cgcore.identity.actor import Role
 from cgcore.web.api.objects import ActivityLine, ActivityList
 from cgcore.web.api.routes.base import Bench, build_router
 from cgcore.web.api.scopes import Reader
+from cgcore.workbench.activity import detail_words
 
 __all__ = ["router"]
 
@@ -27,5 +28,5 @@ def list_activity(
     """What this user did, the newest first."""
     # An administrator's key reads its owner's trail too, not everybody's.
     page = workbench.activity.list(replace(actor, role=Role.USER), cursor or None, limit)
-    items = [ActivityLine.model_validate(entry.as_json()) for entry in page["items"]]
+    items = [ActivityLine.model_validate(entry.as_json(detail_words(entry))) for entry in page["items"]]
     return ActivityList(items=items, next=page["next"])
