@@ -228,6 +228,7 @@ class Assembly:
 def _greet(workbench: Workbench, address: str) -> None:
     try:
         open_first_use(workbench, address)
+        _ = workbench.runs  # closes what an ended process has left open
     except StorageError as error:
         # Reading goes on where only writing fails; whoever comes is told on the page.
         say(text("console_storage", reason=sentence("cgcore.storage", error.code)))
