@@ -22,7 +22,6 @@ __all__ = [
     "TrustedTarget",
     "append_copy",
     "environment_from",
-    "list_folders",
     "probe",
     "probe_imap",
     "probe_smtp",
@@ -67,11 +66,6 @@ def probe_imap(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
         if session.signed_in:
             yield from MailboxTrial(session).run()
         yield from session.close()
-
-
-def list_folders(request: ProbeRequest, env: ProbeEnvironment) -> Iterator[Step]:
-    """Yield the steps up to ``list``, whose ``details`` hold the folders; no folder is opened."""
-    return probe_imap(replace(request, folder="", create_folder=False), env)
 
 
 def send_message(

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from cgcore.mail.account import Security
-from cgcore.mail.probe import append_copy, list_folders, probe_imap
+from cgcore.mail.probe import append_copy, probe_imap
 from cgcore.mail.steps import Stage, Status, Step
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import USERS
@@ -541,11 +541,11 @@ class TestFolder:
         assert step_of(steps, Stage.LIST).details["server_saves_copy"] is True
         assert step_of(steps, Stage.CLEANUP).details["removed"] is True
 
-    def test_list_folders_opens_nothing(self, certificates: Certificates) -> None:
+    def test_without_a_folder_nothing_is_opened(self, certificates: Certificates) -> None:
         """For the selection box."""
         with imap_server(FRIENDLY, certificates.trusted) as server:
-            request = imap_request(server.port, folder="Sent", create_folder=True)
-            steps = list(list_folders(request, loopback_environment(certificates)))
+            request = imap_request(server.port, folder="", create_folder=True)
+            steps = list(probe_imap(request, loopback_environment(certificates)))
 
         names = [folder["name"] for folder in step_of(steps, Stage.LIST).details["folders"]]
         assert names == ["Sent", "INBOX", "Borradores"]
