@@ -252,3 +252,25 @@ def test_health_is_503_when_the_database_does_not_answer(
     sick = client.get("/salud")
 
     assert (sick.status_code, sick.json()["status"], sick.json()["database"]) == (503, "error", "error")
+
+
+@pytest.mark.parametrize(
+    ("before", "target"),
+    [
+        ("http://{host}/mi-usuario?x=1", "/mi-usuario?x=1"),
+        ("http://{host}/salir", "/"),
+        ("http://{host}//ajena.example/x", "/"),
+        ("http://ajena.example/mi-usuario", "/"),
+        ("http://[", "/"),
+        ("", "/"),
+    ],
+)
+def test_a_log_in_that_ended_leads_back_to_its_page(client: TestClient, before: str, target: str) -> None:
+    """The browser tells which page of ours has sent it here; what another site says counts for nothing."""
+    host = client.base_url.netloc.decode()
+    headers = {"referer": before.format(host=host)} if before else {}
+    page = _Inputs(client.get("/entrar?aviso=fin", headers=headers).text)
+    unasked = _Inputs(client.get("/entrar", headers=headers).text)
+
+    assert page.inputs["next"]["value"] == target
+    assert unasked.inputs["next"]["value"] == "/"
