@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from enum import StrEnum
 
 __all__ = ["TaxIdProblem", "check_tax_id", "normalise_tax_id"]
@@ -12,6 +13,8 @@ _ORGANISATION_LETTERS = "JABCDEFGHI"
 _NIE_DIGITS = {"X": "0", "Y": "1", "Z": "2"}
 _LETTER_ONLY, _DIGIT_ONLY = "PQRSNW", "ABEH"
 
+_SEPARATORS = {"Pd", "Zs", "Zl", "Zp", "Cc", "Cf"}
+_MARKS = "./\\·∙•−_"
 _PERSON = re.compile(r"[0-9]{8}[A-Z]")
 _FOREIGNER = re.compile(r"[XYZ][0-9]{7}[A-Z]")
 _SPECIAL_PERSON = re.compile(r"[KLM][0-9]{7}[A-Z]")
@@ -26,8 +29,13 @@ class TaxIdProblem(StrEnum):
 
 
 def normalise_tax_id(text: str) -> str:
-    """Return ``text`` in capitals without blanks, dots, hyphens and a leading ``ES`` (as in an EU VAT number)."""
-    compact = re.sub(r"[\s.\-]", "", text).upper()
+    """Return ``text`` in capitals without a leading ``ES`` (as in an EU VAT number), and without what only separates.
+
+    That is blanks, dots, slashes and dashes of every kind, as a web page or a letter writes them, and what is not seen.
+    """
+    wide = unicodedata.normalize("NFKC", text)
+    kept = (char for char in wide if unicodedata.category(char) not in _SEPARATORS and char not in _MARKS)
+    compact = "".join(kept).upper()
     return compact[2:] if len(compact) == 11 and compact.startswith("ES") else compact
 
 

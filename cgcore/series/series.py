@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -29,6 +30,7 @@ __all__ = [
     "code_key",
     "code_problem",
     "find",
+    "forbidden_characters",
     "foreign_characters",
     "format_number",
     "past_year",
@@ -107,9 +109,18 @@ _ADVISED = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_/. ")
 _RECENT_YEARS = 5  # a two-digit number counts as a year only so far back: «F25», not «A16»
 
 
+# What may not stand in an invoice's number (AEAT, VERI*FACTU: NumSerieFactura), and the signs that look like it.
+_FORBIDDEN = frozenset("<>\"'=‘’‚‛“”„‟′″‹›ʼˈ´`")
+
+
 def code_key(code: str) -> str:
-    """Return what makes two codes the same series: case does not count."""
-    return code.casefold()
+    """Return what makes two codes the same series: neither case counts, nor how a letter is composed, nor its width."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", code).casefold())
+
+
+def forbidden_characters(code: str) -> list[str]:
+    """Return the signs that no code may have, each once as it was typed; their look-alikes are no better."""
+    return [char for char in dict.fromkeys(code) if _FORBIDDEN & set(unicodedata.normalize("NFKC", char) + char)]
 
 
 def code_problem(code: str) -> str:
@@ -277,18 +288,27 @@ class SeriesDraft:
     active: bool = True
     next_numbers: Mapping[DocumentType, int] = field(default_factory=dict[DocumentType, int])
 
+    def __post_init__(self) -> None:
+        # «Ñ» typed as one letter, or as «N» with a combining tilde: the same code, in the same bytes.
+        object.__setattr__(self, "code", unicodedata.normalize("NFC", self.code))
+        object.__setattr__(self, "name", unicodedata.normalize("NFC", self.name))
+
 
 def series_problem(name: str, code: str, *, blocking: bool = True, **values: object) -> FieldProblem:
     """Return the problem ``code`` of one field and the values of its sentence."""
     return FieldProblem(name, code, text("cgcore.series", code, **values), blocking)
 
 
-def check_draft(draft: SeriesDraft, counters: Mapping[DocumentType, Counter], *, year: int) -> tuple[FieldProblem, ...]:
+def check_draft(
+    draft: SeriesDraft, counters: Mapping[DocumentType, Counter], *, year: int, stored_code: str = ""
+) -> tuple[FieldProblem, ...]:
     """Return every problem of ``draft``, blocking or not; ``counters`` is what is stored for it so far.
 
-    Fields are ``code``, ``name``, ``document_types`` and ``next_number.<type>``.
+    Fields are ``code``, ``name``, ``document_types`` and ``next_number.<type>``. ``stored_code`` is the code that the
+    series has: one from before a rule may be kept, so that the series can still be changed and switched off.
     """
-    return (*_check_names(draft, year), *_check_types(draft), *_check_numbers(draft, counters, year))
+    names = _check_names(draft, year, may_keep_code=draft.code == stored_code)
+    return (*names, *_check_types(draft), *_check_numbers(draft, counters, year))
 
 
 def check_kind(draft: SeriesDraft, stored: Series) -> Iterator[FieldProblem]:
@@ -300,7 +320,7 @@ def check_kind(draft: SeriesDraft, stored: Series) -> Iterator[FieldProblem]:
         yield series_problem("kind", "kinds_mixed", blocking=False, serie=stored.code)
 
 
-def _check_names(draft: SeriesDraft, year: int) -> Iterator[FieldProblem]:
+def _check_names(draft: SeriesDraft, year: int, *, may_keep_code: bool) -> Iterator[FieldProblem]:
     if problem := code_problem(draft.code):
         yield series_problem("code", problem, maximo=MAX_CODE)
         return
@@ -308,7 +328,9 @@ def _check_names(draft: SeriesDraft, year: int) -> Iterator[FieldProblem]:
         yield series_problem("name", "name_too_long", maximo=MAX_NAME)
     elif find_text_problem(draft.name, MAX_NAME):
         yield series_problem("name", "name_unprintable")
-    if signs := foreign_characters(draft.code):
+    if (signs := forbidden_characters(draft.code)) and not may_keep_code:
+        yield series_problem("code", "forbidden_characters", serie=draft.code, signos=sign_words(signs))
+    elif signs := foreign_characters(draft.code):
         yield series_problem("code", "foreign_characters", blocking=False, serie=draft.code, signos=sign_words(signs))
     if found := past_year(draft.code, draft.name, year=year):
         yield series_problem("code", "past_year", blocking=False, serie=draft.code, ano=found)

@@ -39,10 +39,13 @@ __all__ = [
 
 
 def find_series(session: Session, code: str) -> Series | None:
-    """Return the series with ``code`` (case does not count), or None."""
+    """Return the series with ``code`` (neither case nor the composing of its letters counts), or None."""
     if not is_storable(code):
         return None
-    row = session.exec(select(SeriesRow).where(SeriesRow.code_key == code_key(code))).first()
+    same = or_(SeriesRow.code == code, SeriesRow.code_key == code_key(code))
+    rows = session.exec(select(SeriesRow).where(same)).all()
+    # Two from before the rule may differ in nothing else: the exact one is meant.
+    row = next((row for row in rows if row.code == code), rows[0] if rows else None)
     return _with_counters(session, [row])[0] if row else None
 
 

@@ -314,7 +314,7 @@ class OutboundMessageRow(Row, table=True):
 
 
 class SeriesRow(Row, table=True):
-    """A series. ``code_key`` is the case-folded code, and unique: «a» and «A» are one series."""
+    """A series. ``code_key`` is unique: «a» and «A» are one series, and so is a code whose letters are composed."""
 
     code: str = Field(primary_key=True)
     code_key: str = Field(unique=True, index=True)

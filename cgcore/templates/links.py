@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 
 from cgcore.templates.document import INVISIBLE
 from cgcore.templates.scan import Found, scan
+from cgcore.templates.variables import is_known, normalise_name
 
 __all__ = ["JudgedLink", "LinkState", "decode_braces", "fill_link", "judge_link"]
 
@@ -28,8 +29,7 @@ _SCHEME_AT_MOST = 200
 _HOST = re.compile(r"(https?://|mailto:[^/?#:@]*@)([^/?#:@]+)(?=[/?#:]|\Z)", re.I)
 _LABELS = re.compile(r"[\w\-]+(\.[\w\-]+)*\.?")
 _URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"
-_ENCODED_BRACES = re.compile(r"%7B|%7D", re.I)
-_BRACED = re.compile(r"\{[^{}]*\}")
+_BRACED = re.compile(r"(?:\{|%7B)(?P<name>(?:[\w ]|%(?!7[BD])[0-9A-F]{2}){1,120}?)(?:\}|%7D)", re.I)
 
 
 class LinkState(Enum):
@@ -50,11 +50,16 @@ class JudgedLink:
 
 
 def decode_braces(href: str) -> str:
-    """Return ``href`` with ``%7Bname%7D`` read as ``{name}``; other percent signs stay."""
-    if "%7" not in href and "{" not in href:
-        return href
-    opened = _ENCODED_BRACES.sub(lambda match: "{" if match.group().upper() == "%7B" else "}", href)
-    return _BRACED.sub(lambda match: unquote(match.group()), opened)
+    """Return ``href`` with ``%7Bname%7D`` of a known variable read as ``{name}``; every other percent sign stays.
+
+    A target may carry JSON of its own (``?f=%7B%22a%22…``): decoded, it would be another address.
+    """
+    return _BRACED.sub(_decode_name, href)
+
+
+def _decode_name(match: re.Match[str]) -> str:
+    name = unquote(match["name"])
+    return f"{{{name}}}" if is_known(normalise_name(name)) else match.group()
 
 
 def judge_link(href: str) -> JudgedLink:
@@ -86,14 +91,16 @@ def _judge_scheme(scheme: str, url: str) -> JudgedLink:
 
 
 def _ascii_host(url: str) -> str:
-    """Return ``url`` with a host of other letters in its ASCII form (RFC 5891): percent signs there are no host."""
+    """Return ``url`` with a host of other letters in its ASCII form (RFC 5891, UTS 46); percent signs are no host."""
     match = _HOST.match(url) if "%" in url else None
     host = unquote(match.group(2)) if match else ""
     if not match or host.isascii() or not _LABELS.fullmatch(host):
         return url
+    import idna
+
     try:
-        return match.group(1) + host.encode("idna").decode("ascii") + url[match.end() :]
-    except UnicodeError:
+        return match.group(1) + idna.encode(host, uts46=True).decode("ascii") + url[match.end() :]
+    except idna.IDNAError:
         return url
 
 

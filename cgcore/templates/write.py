@@ -33,7 +33,8 @@ _SHELL = """<!DOCTYPE html><html lang="es"><head><meta charset="utf-8">\
 <body style="margin:0;padding:0;background-color:#ffffff">\
 <table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0"><tbody><tr>\
 <td align="center" style="padding:16px">\
-<table role="presentation" width="600" cellpadding="0" cellspacing="0" border="0" style="width:100%;max-width:600px">\
+<table role="presentation" width="600" cellpadding="0" cellspacing="0" border="0" \
+style="width:100%;max-width:600px;table-layout:fixed">\
 <tbody><tr><td class="cg-text">{body}</td></tr>{signature}</tbody></table></td></tr></tbody></table></body></html>"""
 _SIGNATURE = '<tr><td class="cg-text cg-signature">{signature}</td></tr>'
 
@@ -127,7 +128,9 @@ def _code_lines(block: Block) -> list[Inline]:
 def _write(inlines: list[Inline], block: Block) -> str:
     if not any(isinstance(inline, Image) for inline in inlines):
         return write_inlines(inlines)
-    alone = not block.text.strip()
+    # A picture beside another one stays in the line, as it does in the editor.
+    images = sum(isinstance(inline, Image) for inline in inlines)
+    alone = images == 1 and not block.text.strip()
     side = {"center": " cg-center", "right": " cg-right"}.get(block.align, "")
     names = f"cg-alone{side}" if alone else "cg-inline"
     return write_inlines(inlines, image_writer=lambda image: _write_image(image, names))

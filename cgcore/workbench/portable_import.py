@@ -106,7 +106,9 @@ class _Making:
             known = self.codes.get(code_key(draft.code))
             if known is not None and known != draft.code:
                 raise refuse(f"series[{index}].code", "other_case", nombre=known)
-            for problem in check_draft(draft, self.found.counters.get(draft.code, {}), year=self.now.year):
+            counters = self.found.counters.get(draft.code, {})
+            # What could be stored once can be brought back: its code counts as one that stands there.
+            for problem in check_draft(draft, counters, year=self.now.year, stored_code=draft.code):
                 # A series without types can be stored (all taken away), so it can be brought back as well.
                 if problem.blocking and problem.code != "no_types":
                     raise refuse_with(f"series[{index}].{problem.field}", problem.text)

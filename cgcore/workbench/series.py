@@ -185,7 +185,8 @@ class SeriesSection:
     def _problems(self, session: Session, draft: SeriesDraft) -> tuple[FieldProblem, ...]:
         counters, stored = store.load_counters(session, draft.code), store.find_series(session, draft.code)
         mixed = check_kind(draft, stored) if stored else ()
-        return (*check_draft(draft, counters, year=self._workbench.clock().year), *mixed)
+        kept = stored.code if stored else ""
+        return (*check_draft(draft, counters, year=self._workbench.clock().year, stored_code=kept), *mixed)
 
     def _refuse(self, problems: Sequence[FieldProblem]) -> None:
         if blocking := [problem for problem in problems if problem.blocking]:

@@ -47,7 +47,21 @@ def test_wrong_tax_numbers_are_named(tax_id: str, problem: TaxIdProblem) -> None
     assert check_tax_id(tax_id) is problem
 
 
-@pytest.mark.parametrize("typed", ["b-12345674", "B 1234567 4", "ESB12345674", "es b.12.345.674"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "b-12345674",
+        "B 1234567 4",
+        "ESB12345674",
+        "es b.12.345.674",
+        "B\u201112345674",  # as a web page writes it: a hyphen that does not break
+        "B\u2013123456\u20147\u22124",
+        "B/1234567/4",
+        "B\u00a01234\u202f567\u20094",
+        "\u200bB\u00ad12345674\ufeff",
+        "\uff22\uff0d12345674",  # wide letters
+    ],
+)
 def test_blanks_points_and_country_are_dropped(typed: str) -> None:
     """What people type around the number is not part of it."""
     assert normalise_tax_id(typed) == "B12345674"

@@ -55,7 +55,17 @@ def picture(width: int = 120, height: int = 40, colour: str = "red", mode: str =
         ("https://x.es/{numero}", "a&b /ñ", "https://x.es/a%26b%20%2F%C3%B1", []),
         ("https://x.es/?n=%7Bnumero%7D", "7", "https://x.es/?n=7", []),
         ("https://x.es/?n=%7bn%75mero%7d", "7", "https://x.es/?n=7", []),
+        # A target with JSON of its own is not touched: only the name of a variable is one.
+        (
+            "https://x.test/?f=%7B%22a%22%3A%22x%26y%22%7D&amp;n=1",
+            "7",
+            "https://x.test/?f=%7B%22a%22%3A%22x%26y%22%7D&amp;n=1",
+            [],
+        ),
+        ("https://x.test/%7Bcosa%7D?a=%7B%7D&amp;b=%7B", "7", "https://x.test/%7Bcosa%7D?a=%7B%7D&amp;b=%7B", []),
+        ("https://x.test/%7B%22n%22%3A%7Bnumero%7D%7D", "7", "https://x.test/%7B%22n%22%3A7%7D", []),
         ("www.x.es/{numero}", "7", "https://www.x.es/7", ["link_without_scheme"]),
+        ("https://faß.de/", "", "https://xn--fa-hia.de/", []),
         ("x.es", "", "https://x.es", ["link_without_scheme"]),
         ("//x.es/a", "", "https://x.es/a", ["link_without_scheme"]),
         ("ana@x.es", "", "mailto:ana@x.es", ["link_without_scheme"]),
@@ -250,6 +260,26 @@ def test_sixteen_bits_a_pixel_keep_their_shades() -> None:
     rendered = render_body(f'<p><img src="{data_uri(Image.new("I;16", (1300, 10), 0x8000))}" alt="a"></p>')
 
     assert Image.open(io.BytesIO(rendered.images[0].data)).convert("L").getpixel((5, 2)) == 128
+
+
+def test_pictures_in_a_row_stay_in_their_line() -> None:
+    """Three linked icons are a line, with or without blanks between them; one alone is a block of its own."""
+    icon = f'<a href="https://x.es"><img src="{data_uri(picture())}" alt="a"></a>'
+    row, spaced, alone = (render_body(f"<p>{body}</p>").html for body in (icon * 3, f"{icon} {icon} {icon}", icon))
+
+    assert row.count("display: inline-block") == spaced.count("display: inline-block") == 3
+    assert "display: block" not in row + spaced
+    assert "display: block" in alone
+
+
+def test_a_long_word_may_break_anywhere_and_the_table_keeps_its_width() -> None:
+    """Body, list and signature alike: the style that breaks words is inherited from the cell."""
+    html = render_body(f"<p>{'x' * 300}</p><ul><li>{'y' * 300}</li></ul>").html
+    cells = re.findall(r'<td style="[^"]*font-family[^"]*"', html)
+
+    assert cells
+    assert all("overflow-wrap: anywhere" in cell and "word-break: break-word" in cell for cell in cells)
+    assert "table-layout:fixed" in html.replace(" ", "")
 
 
 def test_an_image_inside_code_stands_below_it() -> None:
