@@ -313,3 +313,18 @@ def test_an_alert_is_told_in_the_words_of_the_server(certificates: Certificates)
     assert answer.key == "unclassified"
     assert answer.last.reply == "TLS alert: certificate required"
     assert not server.heard("AUTH")
+
+
+def test_a_session_ticket_is_no_word_out_of_turn(certificates: Certificates) -> None:
+    """TLS 1.3 sends some behind the handshake: the socket is readable, and nobody has said anything."""
+    with (
+        smtp_server("friendly", certificates.trusted, implicit_tls=True) as server,
+        Connection(smtp_request(server.port, Security.SSL), loopback(certificates)) as connection,
+    ):
+        list(connection.open())
+        assert connection.channel is not None
+        greeting = connection.channel.read_line()
+        quiet = connection.channel.quiet
+
+    assert greeting.startswith(b"220 ")
+    assert quiet

@@ -109,3 +109,19 @@ def test_what_was_looked_at_is_read_again() -> None:
         channel.unread(channel.recv(5))
 
         assert channel.read_line() == b"220 hello\r\n"
+
+
+def test_a_channel_knows_whether_somebody_spoke_out_of_turn() -> None:
+    """Words that nobody has read yet, and the end of the connection; what was looked at is not lost."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        channel = Channel(ours, Deadline.after(5))
+        before = channel.quiet
+        theirs.sendall(b"421 closing\r\n")
+        spoken = channel.quiet
+        line = channel.read_line()
+        between = channel.quiet
+        theirs.close()
+
+        assert (before, spoken, line, between) == (True, False, b"421 closing\r\n", True)
+        assert not channel.quiet

@@ -13,7 +13,7 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
-from cgcore.mail.network.dns import dns_resolver, system_resolver
+from cgcore.mail.network.dns import MailExchanger, Records, Service, dns_resolver, system_resolver
 from cgcore.mail.network.sockets import Deadline, connect_any, few_addresses
 
 
@@ -171,3 +171,41 @@ def test_a_name_with_three_thousand_addresses_opens_eight() -> None:
 
     assert connected is None
     assert [attempt.to_json()["result"] for attempt in attempts] == ["refused"] * 8
+
+
+def test_the_records_about_mail_are_asked_of_the_same_server() -> None:
+    """MX and SRV best first, their names without the last dot; TXT joined; «.» is a decided no."""
+    records = {
+        ("ejemplo.es", "MX"): "10 mx.ejemplo.es.",
+        ("ejemplo.es", "TXT"): '"v=spf1 " "include:ejemplo.es -all"',
+        ("nada.ejemplo.es", "MX"): "0 .",
+        ("_imaps._tcp.ejemplo.es", "SRV"): "5 1 993 IMAP.Ejemplo.es.",
+        ("_imap._tcp.ejemplo.es", "SRV"): "0 0 0 .",
+        ("autodiscover.ejemplo.es", "CNAME"): "autodiscover.outlook.com.",
+    }
+    with dns_server(records) as (server, asked):
+        found, limit = Records(server), Deadline.after(5)
+        mx, none = found.mx("ejemplo.es", limit), found.mx("nada.ejemplo.es", limit)
+        srv, off = found.srv("_imaps._tcp.ejemplo.es", limit), found.srv("_imap._tcp.ejemplo.es", limit)
+        txt, cname = found.txt("ejemplo.es", limit), found.cname("autodiscover.ejemplo.es", limit)
+        missing = found.srv("ejemplo.es", limit)
+
+    assert (mx, none) == ([MailExchanger(10, "mx.ejemplo.es")], [MailExchanger(0, "")])
+    assert (srv, off) == ([Service(5, 1, "imap.ejemplo.es", 993)], [Service(0, 0, "", 0)])
+    assert (txt, cname) == (["v=spf1 include:ejemplo.es -all"], "autodiscover.outlook.com")
+    assert list(missing) == []
+    assert "ejemplo.es MX" in asked
+
+
+def test_a_domain_that_does_not_exist_is_told_from_a_server_that_does_not_answer() -> None:
+    """The first is the user's, the second is not."""
+    with dns_server({("kaputt.ejemplo.es", "MX"): None}) as (server, _):
+        with pytest.raises(socket.gaierror) as unknown:
+            Records(server).mx("no.ejemplo.es", Deadline.after(5))
+        with pytest.raises(socket.gaierror) as failing:
+            Records(server).mx("kaputt.ejemplo.es", Deadline.after(5))
+    with dns_server({}, mute=True) as (mute, _), pytest.raises(TimeoutError):
+        Records(mute).mx("ejemplo.es", Deadline.after(0.5))
+
+    assert unknown.value.errno == socket.EAI_NONAME
+    assert failing.value.errno == socket.EAI_AGAIN
