@@ -17,7 +17,8 @@ from pages.ui.texts import activity as texts
 
 PAGE = "activity"
 ROWS = 50
-RESULTS = {texts.RESULT_ANY: "", texts.RESULT_OK: "ok", texts.RESULT_BAD: "error"}
+RESULTS = ("", "ok", "error")
+DAYS = {"always": 0, "today": 1, "week": 7, "month": 30}
 
 
 def _since(days: int) -> datetime | None:
@@ -37,24 +38,34 @@ with st.container(horizontal=True, vertical_alignment="bottom", key=f"{PAGE}_fil
     )
     action = st.selectbox(
         texts.ACTION,
-        ["", *texts.ACTIONS],
-        format_func=lambda code: texts.ACTIONS.get(code, texts.ANY_ACTION),
+        ["", *texts["ACTIONS"]],
+        format_func=lambda code: texts["ACTIONS"].get(code, texts.ANY_ACTION),
         key=f"{PAGE}_action",
         width=240,
     )
     username = st.text_input(texts.USER, key=f"{PAGE}_user", width=150) if actor.is_admin else ""
     result = st.segmented_control(
-        texts.RESULT, list(RESULTS), key=f"{PAGE}_result", default=texts.RESULT_ANY, required=True
+        texts.RESULT,
+        list(RESULTS),
+        format_func=lambda code: texts["RESULT_FILTER"][code or "any"],
+        key=f"{PAGE}_result",
+        default="",
+        required=True,
     )
     days = st.segmented_control(
-        texts.DAYS, list(texts.DAYS_OPTIONS), key=f"{PAGE}_days", default=next(iter(texts.DAYS_OPTIONS)), required=True
+        texts.DAYS,
+        list(DAYS),
+        format_func=lambda code: texts["DAYS_OPTIONS"][code],
+        key=f"{PAGE}_days",
+        default="always",
+        required=True,
     )
 filters = ActivityFilters(
     text=(text or "").strip(),
     action=str(action or ""),
-    result=RESULTS[result or texts.RESULT_ANY],
+    result=str(result or ""),
     username=(username or "").strip(),
-    since=_since(texts.DAYS_OPTIONS[days]) if days else None,
+    since=_since(DAYS[days]) if days else None,
 )
 pager = Pager(PAGE, filters)
 page = workbench.activity.list(actor, pager.cursor, ROWS, filters)
@@ -68,8 +79,8 @@ st.download_button(
     lambda: "".join(
         workbench.activity.export_csv(
             actor,
-            header=texts.CSV_HEADER,
-            labels={**texts.ACTIONS, "ok": texts.OK, "warning": texts.WARNING},
+            header=tuple(texts["CSV_HEADER"].values()),
+            labels={**texts["ACTIONS"], "ok": texts.OK, "warning": texts.WARNING},
             filters=filters,
             words=words_of,
         )

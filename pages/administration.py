@@ -18,10 +18,10 @@ from pages.ui.texts import administration as texts
 PAGE = "administration"
 PANEL = f"{PAGE}_panel"
 PANELS = {
-    texts.PANEL_COMPANY: CompanyPanel,
-    texts.PANEL_SERIES: SeriesPanel,
-    texts.PANEL_USERS: UsersPanel,
-    texts.PANEL_COPY: CopyPanel,
+    "company": CompanyPanel,
+    "series": SeriesPanel,
+    "users": UsersPanel,
+    "copy": CopyPanel,
 }
 
 actor = require_actor()
@@ -31,7 +31,7 @@ if not actor.is_admin:
 workbench = get_workbench()
 if st.session_state.get(PANEL) not in PANELS:
     st.session_state.pop(PANEL, None)
-name: str = st.session_state.setdefault(PANEL, texts.PANEL_COMPANY)
+name: str = st.session_state.setdefault(PANEL, "company")
 panel = PANELS[name](workbench, actor)
 
 bar = save_bar(PAGE, disabled=not panel.can_save)
@@ -46,6 +46,12 @@ draw_draft(bar, workbench, actor)
 draw_notices(bar, *panel.forms)
 page_title(texts.TITLE, texts.SUBTITLE)
 st.segmented_control(
-    texts.PANEL, list(PANELS), key=PANEL, required=True, label_visibility="collapsed", persist_state="session"
+    texts.PANEL,
+    list(PANELS),
+    format_func=lambda panel: texts["PANELS"][panel],
+    key=PANEL,
+    required=True,
+    label_visibility="collapsed",
+    persist_state="session",
 )
 panel.draw()

@@ -11,7 +11,7 @@ from cgcore.errors import InvalidInput
 from cgcore.runs import Run
 from cgcore.series.series import Finding
 from cgcore.workbench import get_workbench
-from cgcore.workbench.overview import OverviewLine, SectionState
+from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellState, draw_badge
 from pages.ui.drafts import moment_of
@@ -21,9 +21,15 @@ from pages.ui.moments import when
 from pages.ui.problems import draw_problems
 from pages.ui.runs import draw_step, escape, follow
 from pages.ui.texts import common
+from pages.ui.texts import drafts as draft_texts
 from pages.ui.texts import overview as texts
-from pages.ui.texts.drafts import OVERVIEW_LINE
 
+_SECTIONS = {
+    SectionName.MAIL_ACCOUNT: ("mail_account.py", ":material/mail:"),
+    SectionName.TEMPLATES: ("sending_defaults.py", ":material/edit_note:"),
+    SectionName.SERIES: ("series_defaults.py", ":material/format_list_numbered:"),
+    SectionName.API_KEY: ("api_key.py", ":material/key:"),
+}
 _STATES = {
     SectionState.UNTESTED: CellState.IDLE,
     SectionState.OK: CellState.PASSED,
@@ -32,11 +38,21 @@ _STATES = {
 }
 
 
+def _section_names() -> dict[SectionName, str]:
+    return {
+        SectionName.MAIL_ACCOUNT: common.PAGE_MAIL_ACCOUNT,
+        SectionName.TEMPLATES: common.PAGE_SENDING,
+        SectionName.SERIES: common.PAGE_SERIES,
+        SectionName.API_KEY: common.PAGE_API_KEY,
+    }
+
+
 def _draw_line(line: OverviewLine, drafts: Mapping[str, datetime]) -> None:
-    page, label = texts.SECTIONS[line.section]
+    page, icon = _SECTIONS[line.section]
+    label = _section_names()[line.section]
     with st.container(border=True, key=f"overview_{line.section}"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.page_link(page, label=f"**{label}**", icon=texts.ICONS[line.section])
+            st.page_link(page, label=f"**{label}**", icon=icon)
             if line.state is SectionState.WARNING:
                 st.badge(texts.ATTENTION, icon=":material/warning:", color="orange")
             elif line.state is SectionState.IDLE:
@@ -44,10 +60,10 @@ def _draw_line(line: OverviewLine, drafts: Mapping[str, datetime]) -> None:
             else:
                 draw_badge(_STATES[line.state])
         values = {name: escape(str(value)) for name, value in line.values.items()}
-        fact = texts.FACTS[line.code].format(sentence=escape(_sentence(line.about)), **values)
+        fact = texts["FACTS"][line.code].format(sentence=escape(_sentence(line.about)), **values)
         st.caption(f"{fact.removesuffix('.')} · {when(line.at)}" if line.at else fact)
         if typed := drafts.get(page.removesuffix(".py")):
-            st.caption(f":violet[:material/edit: {OVERVIEW_LINE.format(moment=moment_of(typed))}]")
+            st.caption(f":violet[:material/edit: {draft_texts.OVERVIEW_LINE.format(moment=moment_of(typed))}]")
 
 
 def _sentence(about: Run | Finding | None) -> str:
@@ -79,9 +95,9 @@ if clicked:
     else:
         places = {}
         for run, column in zip(runs, st.columns(len(runs), gap="medium"), strict=True):
-            column.markdown(f"**{texts.LEGS[run.cell]}**")
+            column.markdown(f"**{texts['LEGS'][run.cell]}**")
             places[run.id] = (column.container(gap="xxsmall"), 0)
-        with st.spinner(common.STATE_RUNNING, show_time=True):
+        with st.spinner(CellState.RUNNING.label, show_time=True):
             for run in follow(workbench, actor, *runs):
                 place, drawn = places[run.id]
                 with place:

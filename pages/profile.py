@@ -17,11 +17,11 @@ from pages.ui.runs import escape
 from pages.ui.texts import profile as texts
 
 PAGE = "profile"
-LABELS = {"full_name": texts.FULL_NAME, "mail": texts.MAIL}
 
 
 def _form(stored: User) -> Form:
-    return Form(PAGE, PAGE, {"full_name": stored.full_name, "mail": stored.mail}, stored.version, LABELS)
+    labels = {"full_name": texts.FULL_NAME, "mail": texts.MAIL}
+    return Form(PAGE, PAGE, {"full_name": stored.full_name, "mail": stored.mail}, stored.version, labels)
 
 
 actor = require_actor()

@@ -8,7 +8,7 @@ from cgcore.errors import NotFound, VaultError
 from cgcore.vault.texts import problem_text
 from cgcore.workbench import get_workbench
 from pages.ui.heads import page_title
-from pages.ui.identity import require_actor, while_logged_in
+from pages.ui.identity import dialog, require_actor, while_logged_in
 from pages.ui.sandbox import draw_message, pick_message, subject_of
 from pages.ui.texts import common
 from pages.ui.texts import sandbox as texts
@@ -23,11 +23,11 @@ def show_newest() -> None:
     st.session_state.pop(SELECTED, None)
 
 
-@st.dialog(texts.CLEAR_TITLE)
+@dialog(lambda: texts.CLEAR_TITLE)
 @while_logged_in
 def ask_to_clear() -> None:
     """Say what goes and what stays, then clear."""
-    question = texts.CLEAR_ONE if len(messages) == 1 else texts.CLEAR_MANY
+    question = texts.CLEAR_COUNT
     st.markdown(question.format(count=len(messages), subject=subject_of(messages[0])))
     st.caption(texts.CLEAR_KEPT)
     with st.container(horizontal=True):
@@ -58,7 +58,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     if st.button(texts.CLEAR, icon=":material/delete:", key=f"{PAGE}_clear", disabled=not messages):
         ask_to_clear()
     if messages:
-        count = texts.COUNT_ONE if len(messages) == 1 else texts.COUNT_MANY.format(count=len(messages))
+        count = texts.COUNT.format(count=len(messages))
         st.caption(f"{count}. {texts.KEPT}")
 if not messages:
     with st.container(border=True):

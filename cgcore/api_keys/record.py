@@ -106,6 +106,7 @@ class StoredKey:
     mail: str
     role: Role
     user_active: bool
+    locale: str = ""
 
 
 def key_state(
@@ -222,6 +223,7 @@ def admit(parts: KeyParts, stored: StoredKey | None, *, pepper: bytes, now: date
         key_id=stored.id,
         scopes=stored.scopes,
         ip=ip,
+        locale=stored.locale,
     )
 
 

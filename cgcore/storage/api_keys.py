@@ -264,13 +264,14 @@ class ApiKeyReader:
 def _build_statement() -> Any:
     key, user = ApiKeyRow, UserRow
     of_key = (key.id, key.digest, key.scopes, key.expires, key.retires, key.revoked, key.last_used)
-    of_owner = (user.id, user.username, user.full_name, user.mail, user.role, user.active)
+    of_owner = (user.id, user.username, user.full_name, user.mail, user.role, user.active, user.locale)
     statement = select_columns(*(col(column) for column in (*of_key, *of_owner)))
     return statement.join(user, col(user.id) == col(key.user_id)).where(col(key.id) == bindparam("id"))
 
 
 def _stored_key(row: Sequence[Any]) -> StoredKey:
-    key_id, digest, scopes, expires, retires, revoked, last_used, user_id, username, full_name, mail, role, active = row
+    key_id, digest, scopes, expires, retires, revoked, last_used, *owner = row
+    user_id, username, full_name, mail, role, active, locale = owner
     return StoredKey(
         id=key_id,
         digest=digest,
@@ -285,6 +286,7 @@ def _stored_key(row: Sequence[Any]) -> StoredKey:
         mail=mail,
         role=Role(role),
         user_active=bool(active),
+        locale=locale,
     )
 
 

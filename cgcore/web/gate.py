@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from cgcore.errors import StorageError, VaultError
+from cgcore.language import speaking
 from cgcore.once import once
 from cgcore.server_facts import PLACE_HEADER
 from cgcore.texts import sentence
@@ -136,7 +137,8 @@ class Gate:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Let the request through, or answer it."""
         if scope["type"] == "http":
-            await self._pass_request(scope, receive, send)
+            with speaking(read_headers(scope).get("accept-language", "")):
+                await self._pass_request(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._pass_socket(scope, receive, send)
         else:

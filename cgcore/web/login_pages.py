@@ -147,7 +147,7 @@ def show_away(page: Callable[[str], Page], failure: StorageError) -> Response:
 def say_wait(refused: Throttled) -> str:
     """Return the sentence that says how long to wait."""
     seconds = _whole_seconds(refused)
-    return text("enter_wait_one") if seconds == 1 else text("enter_wait", seconds=seconds)
+    return text("enter_wait", seconds=seconds)
 
 
 def _whole_seconds(refused: Throttled) -> int:

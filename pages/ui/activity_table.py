@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from cgcore.activity import ActivityEntry
+from cgcore.activity import Action, ActivityEntry
 from cgcore.documents import types_with_template
 from cgcore.mail.diagnosis.catalogue import diagnosis_keys
 from cgcore.mail.diagnosis.texts import sentences
@@ -17,6 +17,9 @@ from pages.ui.runs import escape
 from pages.ui.texts import activity as texts
 
 __all__ = ["draw_entries", "result_word", "words_of"]
+
+# Actions whose object is a document type.
+_OF_A_TYPE = frozenset({Action.TEMPLATE_SAVED, Action.TEMPLATE_RESTORED, Action.TEMPLATES_COPIED})
 
 
 def draw_entries(entries: Sequence[ActivityEntry], *, with_user: bool) -> None:
@@ -34,7 +37,7 @@ def draw_entries(entries: Sequence[ActivityEntry], *, with_user: bool) -> None:
 
 
 def _what(entry: ActivityEntry) -> str:
-    label = escape(texts.ACTIONS.get(entry.action, entry.action))
+    label = escape(texts["ACTIONS"].get(entry.action, entry.action))
     thing = _thing(entry)
     what = f"{label} · **{escape(thing)}**" if thing and thing != "*" else label
     detail = detail_words(entry)
@@ -42,9 +45,9 @@ def _what(entry: ActivityEntry) -> str:
 
 
 def _thing(entry: ActivityEntry) -> str:
-    if entry.action in texts.OF_A_TYPE:
+    if entry.action in _OF_A_TYPE:
         return next((known.tab for known in types_with_template() if known.code.value == entry.object), entry.object)
-    return texts.OBJECTS.get(entry.object, entry.object)
+    return texts["OBJECTS"].get(entry.object, entry.object)
 
 
 def words_of(entry: ActivityEntry) -> tuple[str, str, str]:
@@ -65,7 +68,7 @@ def result_word(code: str) -> str:
     """Return a result in words: a diagnosis by its title, what is unknown as it is stored."""
     if code in diagnosis_keys():
         return sentences(code, Leg.SMTP)[0]
-    return texts.RESULTS.get(code, code)
+    return texts["RESULTS"].get(code, code)
 
 
 def _source(entry: ActivityEntry) -> str:

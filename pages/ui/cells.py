@@ -21,19 +21,23 @@ _Color = Literal["gray", "blue", "green", "red", "orange", "violet"]
 class CellState(Enum):
     """The states of a cell: word, colour and icon always go together."""
 
-    IDLE = (texts.STATE_IDLE, "gray", "radio_button_unchecked")
-    RUNNING = (texts.STATE_RUNNING, "blue", "progress_activity")
-    PASSED = (texts.STATE_PASSED, "green", "check_circle")
-    FAILED = (texts.STATE_FAILED, "red", "error")
-    INTERRUPTED = (texts.STATE_INTERRUPTED, "orange", "stop_circle")
-    STALE = (texts.STATE_STALE, "orange", "sync_problem")
-    UNSAVED = (texts.STATE_UNSAVED, "violet", "edit")
-    BLOCKED = (texts.STATE_BLOCKED, "gray", "block")
+    IDLE = ("gray", "radio_button_unchecked")
+    RUNNING = ("blue", "progress_activity")
+    PASSED = ("green", "check_circle")
+    FAILED = ("red", "error")
+    INTERRUPTED = ("orange", "stop_circle")
+    STALE = ("orange", "sync_problem")
+    UNSAVED = ("violet", "edit")
+    BLOCKED = ("gray", "block")
 
-    def __init__(self, label: str, color: _Color, icon: str) -> None:
-        self.label = label
+    def __init__(self, color: _Color, icon: str) -> None:
         self.color: _Color = color
         self.icon = f":material/{icon}:"
+
+    @property
+    def label(self) -> str:
+        """Its word."""
+        return texts["STATES"][self.name.lower()]
 
 
 def state_of(run: Run | None, fingerprint: str | None = None) -> CellState:

@@ -35,7 +35,6 @@ __all__ = [
 
 _Value = TypeVar("_Value")
 _UNKNOWN = -1  # no stored version has this number
-_STALE_COLUMNS = (texts.STALE_FIELD, texts.STALE_YOURS, texts.STALE_STORED)
 
 
 class SessionValue(Generic[_Value]):
@@ -311,7 +310,8 @@ def draw_stale(page: str, *forms: Form) -> None:
     form, stale = waiting
     with st.container(border=True, key=f"{page}_stale_box"):
         st.warning(texts.STALE_EXPLANATION, title=texts.STALE_TITLE, icon=":material/sync_problem:")
-        for name, column in zip(st.columns(3), _STALE_COLUMNS, strict=True):
+        names = (texts.STALE_FIELD, texts.STALE_YOURS, texts.STALE_STORED)
+        for name, column in zip(st.columns(3), names, strict=True):
             name.caption(column)
         for row in form.differences(stale.stored):
             for place, value in zip(st.columns(3), row, strict=True):

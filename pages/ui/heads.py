@@ -35,7 +35,7 @@ class SaveBar:
         if changed_fields == 0:
             self.slot.markdown(f":gray[:material/check: {texts.ALL_SAVED}]")
             return
-        count = texts.UNSAVED_ONE if changed_fields == 1 else texts.UNSAVED_MANY.format(count=changed_fields)
+        count = texts.UNSAVED_COUNT.format(count=changed_fields)
         self.slot.markdown(f":violet[:material/edit: {texts.UNSAVED}] · {count}")
 
         with st.bottom, st.container(horizontal=True, key=f"{self.page}_bottom_bar"):

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import NoReturn, ParamSpec
+from typing import Literal, NoReturn, ParamSpec
 from urllib.parse import quote, urlsplit
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from cgcore.identity.actor import Actor
+from cgcore.language import choose_language, use_language_of
 from cgcore.workbench import get_workbench
 from pages.ui.drafts import keep_what_is_typed
 from pages.ui.problems import storage_failures_told
 from pages.ui.tab import is_fragment_run
 from pages.ui.texts import identity as texts
 
-__all__ = ["require_actor", "while_logged_in"]
+__all__ = ["dialog", "require_actor", "while_logged_in"]
 
 _Arguments = ParamSpec("_Arguments")
+_LANGUAGE = "language_of_the_person"
 
 
 def require_actor() -> Actor:
@@ -27,13 +30,20 @@ def require_actor() -> Actor:
     Nothing but the gate's signed header counts: without the gate the header is whatever the browser sends. It is
     read once, when the page connects, so the log-in itself is looked up each time.
     """
+    use_language_of(_session_language)
     token = st.user.get("login")
     identity = get_workbench().identity
     session_hash = identity.verify_identity(token) if isinstance(token, str) else None
     actor = identity.find_actor(session_hash) if session_hash else None
     if actor is None:
         _refuse()
+    st.session_state[_LANGUAGE] = choose_language(actor.locale)
     return actor
+
+
+def _session_language() -> str:
+    # A run of the page, of a fragment of it, or a callback: all know the session.
+    return st.session_state.get(_LANGUAGE, "") if get_script_run_ctx(suppress_warning=True) else ""
 
 
 def while_logged_in(draw: Callable[_Arguments, None]) -> Callable[_Arguments, None]:
@@ -49,6 +59,27 @@ def while_logged_in(draw: Callable[_Arguments, None]) -> Callable[_Arguments, No
             draw(*arguments, **named)
 
     return checked
+
+
+def dialog(
+    title: Callable[[], str],
+    *,
+    width: Literal["small", "medium", "large"] = "small",
+    icon: str | None = None,
+    dismissible: bool = True,
+    on_dismiss: Literal["ignore", "rerun"] | Callable[[], None] = "ignore",
+) -> Callable[[Callable[_Arguments, None]], Callable[_Arguments, None]]:
+    """Make a function open as a dialog whose title is asked for when it opens, in the language of the person."""
+
+    def decorate(draw: Callable[_Arguments, None]) -> Callable[_Arguments, None]:
+        @wraps(draw)
+        def open_dialog(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> None:
+            made = st.dialog(title(), width=width, icon=icon, dismissible=dismissible, on_dismiss=on_dismiss)
+            made(draw)(*arguments, **named)
+
+        return open_dialog
+
+    return decorate
 
 
 def _refuse() -> NoReturn:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
+from cgcore.texts import write
 from pages.ui.texts import common as texts
 
 __all__ = ["duration", "unbroken", "viewer_zone", "when"]
@@ -36,12 +37,12 @@ def when(moment: datetime | None, *, now: datetime | None = None, zone: tzinfo |
         return texts.SECONDS_AGO.format(count=seconds)
     if seconds < 3600:
         return texts.MINUTES_AGO.format(count=seconds // 60)
-    time = f"{local.hour}:{local.minute:02}"
+    time = write(local, "time")
     if local.date() == now.date():
         return texts.TODAY_AT.format(time=time)
     if local.date() == now.date() - timedelta(days=1):
         return texts.YESTERDAY_AT.format(time=time)
-    return texts.DATE_AT.format(date=local.strftime("%d/%m/%Y"), time=time)
+    return texts.DATE_AT.format(date=write(local.date()), time=time)
 
 
 def unbroken(text: str) -> str:
@@ -53,4 +54,4 @@ def duration(ms: int) -> str:
     """Return «94 ms» or «1,2 s»."""
     if ms < 1000:
         return texts.MILLISECONDS.format(count=ms)
-    return texts.SECONDS.format(count=f"{ms / 1000:.1f}".replace(".", ","))
+    return texts.SECONDS.format(count=round(ms / 1000, 1))

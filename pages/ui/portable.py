@@ -95,7 +95,7 @@ def _draw_changes(plan: ImportPlan) -> None:
 
 def _field(place: str) -> str:
     kinds = {kind.value: type_label(kind) for kind in DocumentType}
-    return " · ".join(kinds.get(part) or texts.FIELDS.get(part, part) for part in place.split("."))
+    return " · ".join(kinds.get(part) or texts["FIELDS"].get(part, part) for part in place.split("."))
 
 
 def _apply(workbench: Workbench, actor: Actor, page: str, data: bytes, username: str, seen: str) -> None:

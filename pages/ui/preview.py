@@ -56,14 +56,19 @@ _DARK = (
 
 
 class View(StrEnum):
-    """The ways to look at a message; the value is the label."""
+    """The ways to look at a message."""
 
-    DESKTOP = texts.VIEW_DESKTOP
-    PHONE = texts.VIEW_PHONE
-    NO_IMAGES = texts.VIEW_NO_IMAGES
-    DARK = texts.VIEW_DARK
-    TEXT = texts.VIEW_TEXT
-    SOURCE = texts.VIEW_SOURCE
+    DESKTOP = "desktop"
+    PHONE = "phone"
+    NO_IMAGES = "no_images"
+    DARK = "dark"
+    TEXT = "text"
+    SOURCE = "source"
+
+    @property
+    def label(self) -> str:
+        """What it is called on the screen."""
+        return texts["VIEWS"][self.value]
 
 
 def parse_message(raw: bytes) -> EmailMessage:

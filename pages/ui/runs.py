@@ -66,7 +66,7 @@ def _tls(details: Mapping[str, Any]) -> list[str]:
     facts = [details["version"].replace("TLSv", "TLS ")] if details.get("version") else []
     until = (details.get("certificate") or {}).get("not_after", "")[:10]
     if until:
-        facts.append(step_texts.CERTIFICATE_UNTIL.format(date="/".join(reversed(until.split("-")))))
+        facts.append(step_texts.CERTIFICATE_UNTIL.format(date=until))
     return facts
 
 
@@ -76,7 +76,7 @@ def _auth(details: Mapping[str, Any]) -> list[str]:
 
 def _list(details: Mapping[str, Any]) -> list[str]:
     folders = details.get("folders", ())
-    facts = [step_texts.FOLDERS_ONE if len(folders) == 1 else step_texts.FOLDERS.format(count=len(folders))]
+    facts = [step_texts.FOLDERS.format(count=len(folders))]
     if details.get("recommended"):
         facts.append(step_texts.SENT_IS.format(name=details["recommended"]))
     return facts

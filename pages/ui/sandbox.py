@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from cgcore.texts import write
 from cgcore.workbench.sandbox import MessageSummary, ReadMessage, SandboxSection
 from pages.ui.moments import when
 from pages.ui.preview import sandboxed_html
@@ -97,7 +98,7 @@ def _draw_attachments(message: ReadMessage, key: str) -> None:
         st.caption(texts.NO_ATTACHMENTS)
     for number, attachment in enumerate(message.attachments):
         st.download_button(
-            f"{escape(attachment.name)} · {_size(len(attachment.data))}",
+            f"{escape(attachment.name)} · {write(len(attachment.data), 'bytes')}",
             attachment.data,
             file_name=attachment.name,
             # Never the type that the message claims: a file is saved here, not opened.
@@ -106,11 +107,3 @@ def _draw_attachments(message: ReadMessage, key: str) -> None:
             key=f"{key}_attachment_{message.summary.id}_{number}",
             on_click="ignore",
         )
-
-
-def _size(count: int) -> str:
-    if count < 1000:
-        return texts.BYTES.format(count=count)
-    if count < 1_000_000:
-        return texts.KILOBYTES.format(count=round(count / 1000))
-    return texts.MEGABYTES.format(count=f"{count / 1_000_000:.1f}".replace(".", ","))

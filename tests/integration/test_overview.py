@@ -25,7 +25,7 @@ from cgcore.workbench.keys import ISSUE_ACTION, ROLL_ACTION
 from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 from cgcore.workbench.runs import Job
 from cgcore.workbench.verdicts import verdict_texts
-from pages.ui.texts.overview import FACTS
+from pages.ui.texts import overview as overview_texts
 from tests.servers.api_users import Person, add_person, issue_key
 from tests.servers.asking import PASSWORD, USER
 from tests.servers.house import add_series
@@ -48,7 +48,7 @@ class Row(NamedTuple):
 def _line(workbench: Workbench, actor: Actor, section: SectionName) -> OverviewLine:
     lines = {line.section: line for line in workbench.overview.lines(actor)}
     assert list(lines) == list(SectionName)
-    assert {line.code for line in lines.values()} <= set(FACTS)
+    assert {line.code for line in lines.values()} <= set(overview_texts["FACTS"])
     return lines[section]
 
 

@@ -20,7 +20,6 @@ from cgcore.vault.secret import Secret
 from cgcore.web.api.app import build_app
 from cgcore.web.api.scopes import Allowance
 from cgcore.workbench import Workbench
-from pages.ui.texts import administration
 from tests.servers.api_server import ApiServer, serve_api
 from tests.servers.api_users import add_person, issue_key
 from tests.servers.asgi import open_product
@@ -168,11 +167,7 @@ def test_every_text_field_of_a_page_survives_it(
 ) -> None:
     """Typed into one field after the other, and saved where the page saves: no exception is drawn."""
     page: Any = open_page(monkeypatch, workbench, sign_in(workbench, "ana", Role.ADMIN), script)
-    panels = (
-        (administration.PANEL_COMPANY, administration.PANEL_SERIES, administration.PANEL_USERS)
-        if script == "administration.py"
-        else ("",)
-    )
+    panels = ("company", "series", "users") if script == "administration.py" else ("",)
     for panel in panels:
         page = page.segmented_control("administration_panel").set_value(panel).run() if panel else page
         # A surrogate has no UTF-8: it does not come through the socket of a page.

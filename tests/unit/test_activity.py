@@ -176,7 +176,7 @@ def test_a_long_trail_exports_whole(workbench: Workbench) -> None:
 
 def test_every_action_has_a_label_on_screen() -> None:
     """No code is ever shown in place of a word, and no label stands for nothing."""
-    assert set(screen.ACTIONS) == set(Action)
+    assert set(screen["ACTIONS"]) == set(Action)
 
 
 def test_what_was_changed_is_stored_as_codes_and_told_in_words(workbench_on_each: Workbench) -> None:

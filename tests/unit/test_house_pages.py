@@ -199,7 +199,7 @@ def test_a_starter_set_is_one_click(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor, starter: StarterSet
 ) -> None:
     """Three sets on an empty page; one click makes every series of the set, and the list follows."""
-    page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), texts.PANEL_SERIES)
+    page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), "series")
     offered = [button.label for button in page.button].count(texts.STARTER_CREATE)
     page.button(f"administration_starter_{starter.layout}").click().run()
     codes = [draft.code for draft in starter.series]
@@ -215,7 +215,7 @@ def test_a_series_is_added_changed_and_shown_with_its_next_numbers(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
 ) -> None:
     """New series: code, a type, a number; the preview consumes nothing; a wrong code is told beside it."""
-    page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), texts.PANEL_SERIES)
+    page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), "series")
     page.button("administration_series_new").click().run()
     page.text_input("administration_new_series_code").set_value("F ").run()
     page.checkbox("administration_new_series_serves_sales_invoice").check().run()
@@ -238,7 +238,7 @@ def test_the_editor_warns_beside_what_it_stores(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
 ) -> None:
     """Kind, types and each next number are stored; what is merely unwise is said in orange, and blocks nothing."""
-    page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), texts.PANEL_SERIES)
+    page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), "series")
     page.button("administration_series_new").click().run()
     page.text_input("administration_new_series_code").set_value("f2019")
     page.segmented_control("administration_new_series_kind").set_value(SeriesKind.SIMPLIFIED)
@@ -272,7 +272,7 @@ def test_a_used_series_is_switched_off_and_not_deleted(
     add_series(workbench, admin, "F", T.SALES_INVOICE, number=8)
     page = open_page(monkeypatch, workbench, admin, "administration.py")
     page.session_state[OPEN_SERIES] = ("edit", "F")
-    buttons = [button.label for button in panel(page, texts.PANEL_SERIES).button]
+    buttons = [button.label for button in panel(page, "series").button]
     before = words(page)
     with workbench.database.session() as session:
         workbench.series.record_use(session, "F", T.SALES_INVOICE, 7)
@@ -297,7 +297,7 @@ def test_a_stale_series_shows_both_counters(
     add_series(workbench, admin, "F", T.SALES_INVOICE, number=10)
     page = open_page(monkeypatch, workbench, admin, "administration.py")
     page.session_state[OPEN_SERIES] = ("edit", "F")
-    panel(page, texts.PANEL_SERIES)
+    panel(page, "series")
     page.number_input("administration_series_F_number_sales_invoice").set_value(15).run()
     workbench.series.save(admin, SeriesDraft("F", next_numbers={T.SALES_INVOICE: 20}), 1)
     shown = [text.value for text in save(page).text]
@@ -315,7 +315,7 @@ def test_switching_a_series_off_asks_first_and_names_who_is_left(
     workbench.series.defaults.save(luis, {T.QUOTE: "P"}, None)
     page = open_page(monkeypatch, workbench, admin, "administration.py")
     page.session_state[OPEN_SERIES] = ("edit", "P")
-    panel(page, texts.PANEL_SERIES)
+    panel(page, "series")
     page.toggle("administration_series_P_active").set_value(False).run()
     asked = [text.value for text in save(page).text]
 
@@ -327,7 +327,7 @@ def test_a_user_is_added_and_the_last_administrator_stays(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
 ) -> None:
     """A new user without password; making oneself a plain user is refused beside the field."""
-    page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), texts.PANEL_USERS)
+    page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), "users")
     page.button("administration_user_new").click().run()
     page.text_input("administration_new_user_username").set_value("eva").run()
     added = save(page)

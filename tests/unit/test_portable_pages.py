@@ -16,7 +16,6 @@ from cgcore.documents import DocumentType
 from cgcore.identity.actor import Role
 from cgcore.workbench import Workbench
 from pages.ui.admin.users import OPEN
-from pages.ui.texts import administration as admin_texts
 from pages.ui.texts import portable as texts
 from tests.servers.house import add_series
 from tests.servers.pages import open_page, panel, sign_in, words
@@ -109,7 +108,7 @@ def desk(
             return workbench.templates.save(luis, T.QUOTE, "De otra pestaña", "<p>Va</p>", version=1)
 
         return Desk(page, "profile", downloads, change_subject, disturb)
-    page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), admin_texts.PANEL_COPY)
+    page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), "copy")
 
     def disturb_house() -> object:
         return workbench.company.save(admin, CompanyDraft("De otra pestaña", "B12345674", "Calle de la Luz, 12"), 1)
@@ -194,7 +193,7 @@ def test_an_administrator_exports_one_user(
     workbench.templates.save(luis, T.QUOTE, "Tosma", "<p>Va</p>", version=0)
     page = open_page(monkeypatch, workbench, admin, "administration.py")
     page.session_state[OPEN] = ("edit", "luis")
-    panel(page, admin_texts.PANEL_USERS)
+    panel(page, "users")
     file = downloads["administration_user_export"]()
     value = json.loads(file)
 

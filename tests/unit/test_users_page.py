@@ -36,7 +36,7 @@ def open_user(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Acto
     """Open Administración with one user in the editor."""
     page = open_page(monkeypatch, workbench, admin, "administration.py")
     page.session_state[OPEN] = ("edit", name)
-    return panel(page, texts.PANEL_USERS)
+    return panel(page, "users")
 
 
 def press(page: AppTest, *acts: str) -> AppTest:
@@ -171,7 +171,7 @@ def test_a_new_user_with_a_wrong_field_is_told_beside_it(
     sentence: str,
 ) -> None:
     """Nobody is added, no link is made, and what was typed stays."""
-    page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), texts.PANEL_USERS)
+    page = panel(open_page(monkeypatch, workbench, admin, "administration.py"), "users")
     page.button("administration_user_new").click().run()
     typed = {"username": "eva", "full_name": "Eva Gil", "mail": "eva@tosma.es", field: value}
     for name, text in typed.items():

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from cgcore.api_keys.calls import CallRecord
 from cgcore.errors import CloudGestionError
 from cgcore.identity.actor import Actor
+from cgcore.language import speak, speaking
 from cgcore.web.api.handlers import problem_of, too_many_requests
 from cgcore.web.api.problems import ApiProblem, ProblemCode
 from cgcore.web.api.requests import check_depth, find_presented_key, holds_key, max_body, path_below, read_body, replay
@@ -56,6 +57,10 @@ class FrontDoor:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        with speaking(read_headers(scope).get("accept-language", "")):
+            await self._answer_request(scope, receive, send)
+
+    async def _answer_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         scope = {**scope, ALLOWANCE_KEY: self._allowance}
         answer = _Answer(send)
@@ -78,7 +83,8 @@ class FrontDoor:
         elif path == DOCS_PATH:
             self._require_log_in(headers)
         if path not in PUBLIC_PATHS:
-            scope[ACTOR_KEY] = await self._authenticate(headers, ip, receive)
+            scope[ACTOR_KEY] = actor = await self._authenticate(headers, ip, receive)
+            speak(actor.locale)
         scope[IP_KEY] = ip
         return await _checked_body(headers, receive, limit=max_body(path))
 

@@ -176,6 +176,7 @@ class SessionUseCases(IdentityPart):
             role=Role(user.role),
             session_hash=session_hash,
             ip=ip,
+            locale=user.locale,
         )
 
     @staticmethod

@@ -19,7 +19,6 @@ __all__ = ["CompanyPanel"]
 PAGE = "administration"
 _REMOVE_LOGO, _UPLOADS = f"{PAGE}_company_remove_logo", f"{PAGE}_company_uploads"
 _SEARCH = f"{PAGE}_company_series_search"
-_LABELS = {"name": texts.NAME, "tax_id": texts.TAX_ID, "address": texts.ADDRESS}
 
 
 class CompanyPanel:
@@ -32,8 +31,9 @@ class CompanyPanel:
         self._workbench, self._actor = workbench, actor
         self._company = workbench.company.get(actor)
         self._target = Target(Whose.ALL)
-        values = {name: getattr(self._company, name) for name in _LABELS}
-        self.form = Form(PAGE, f"{PAGE}_company", values, self._company.version, _LABELS)
+        labels: dict[str, str] = {"name": texts.NAME, "tax_id": texts.TAX_ID, "address": texts.ADDRESS}
+        values = {name: getattr(self._company, name) for name in labels}
+        self.form = Form(PAGE, f"{PAGE}_company", values, self._company.version, labels)
         self._series_form = DefaultsForm(PAGE, self._target, workbench.series.defaults.get_company(actor))
 
     @property

@@ -16,7 +16,7 @@ from cgcore.series.starters import STARTER_SETS, StarterLayout
 from cgcore.workbench import Workbench
 from pages.ui.cells import cell
 from pages.ui.editing import Form, store
-from pages.ui.identity import while_logged_in
+from pages.ui.identity import dialog, while_logged_in
 from pages.ui.paging import Pager
 from pages.ui.problems import draw_problems
 from pages.ui.runs import escape
@@ -28,7 +28,7 @@ __all__ = ["CONFIRMED", "OPEN", "SeriesForm", "SeriesPanel", "ask_about_orphans"
 
 OPEN = "administration_series_open"
 _SEARCH, _STATE = "administration_series_search", "administration_series_state"
-_STATES = {texts.STATE_ALL: None, texts.STATE_ON: True, texts.STATE_OFF: False}
+_STATES = {"all": None, "on": True, "off": False}
 _ROWS = 10
 
 
@@ -46,11 +46,16 @@ def draw_list(workbench: Workbench, actor: Actor) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(texts.SERIES_SEARCH, key=_SEARCH, icon=":material/search:", width=320)
         state = st.segmented_control(
-            texts.SERIES_STATE, list(_STATES), key=_STATE, default=texts.STATE_ALL, required=True
+            texts.SERIES_STATE,
+            list(_STATES),
+            format_func=lambda state: texts["STATE_FILTER"][state],
+            key=_STATE,
+            default="all",
+            required=True,
         )
     pager = Pager("administration_series", (text, state))
     page = workbench.series.list(
-        actor, text=text or "", active=_STATES[state or texts.STATE_ALL], cursor=pager.cursor, limit=_ROWS
+        actor, text=text or "", active=_STATES[state or "all"], cursor=pager.cursor, limit=_ROWS
     )
     if not page["items"]:
         st.caption(texts.SERIES_NONE)
@@ -66,7 +71,7 @@ def _draw_row(series: Series) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             name = f" · {escape(series.name)}" if series.name else ""
             st.markdown(f"**{escape(series.code)}**{name}", width="stretch")
-            st.badge(texts.KINDS[series.kind], color="gray")
+            st.badge(texts["KINDS"][series.kind], color="gray")
             if series.active:
                 st.badge(texts.ACTIVE, icon=":material/check_circle:", color="green")
             else:
@@ -90,7 +95,7 @@ def _draw_row(series: Series) -> None:
 def _draw_starters(workbench: Workbench, actor: Actor) -> None:
     st.caption(texts.STARTERS_EXPLANATION)
     for starter, column in zip(STARTER_SETS, st.columns(len(STARTER_SETS)), strict=True):
-        title, explanation = texts.STARTERS[starter.layout]
+        title, explanation = texts["STARTERS"][starter.layout], texts["STARTER_HELP"][starter.layout]
         with column.container(border=True, height="stretch"):
             st.markdown(f"**{title}**")
             st.caption(explanation)
@@ -125,7 +130,7 @@ class SeriesForm(Form):
         self.stored = stored
         prefix = f"administration_series_{stored.code}" if stored else "administration_new_series"
         values = series_values(stored.as_json() if stored else {})
-        labels = {"name": texts.SERIES_NAME, "kind": texts.KIND, "active": texts.ACTIVE_FIELD}
+        labels: dict[str, str] = {"name": texts.SERIES_NAME, "kind": texts.KIND, "active": texts.ACTIVE_FIELD}
         for entry in DOCUMENT_TYPES:
             labels[f"serves_{entry.code}"] = type_label(entry.code)
             labels[f"number_{entry.code}"] = texts.NEXT_NUMBER.format(kind=type_label(entry.code))
@@ -209,7 +214,7 @@ def _draw_head(form: SeriesForm) -> None:
         st.segmented_control(
             texts.KIND,
             list(SeriesKind),
-            format_func=texts.KINDS.__getitem__,
+            format_func=texts["KINDS"].__getitem__,
             key=form.key("kind"),
             help=texts.KIND_HELP,
             required=True,
@@ -240,7 +245,7 @@ def _draw_type(form: SeriesForm, entry: DocumentTypeInfo) -> None:
     form.problems_under(f"next_number.{entry.code}", widget=f"number_{entry.code}")
 
 
-@st.dialog(texts.ORPHANS_HEAD, icon=":material/warning:")
+@dialog(lambda: texts.ORPHANS_HEAD, icon=":material/warning:")
 @while_logged_in
 def ask_about_orphans(code: str, orphans: list[OwnChoice]) -> None:
     """List the defaults that the save leaves behind, and leave the answer in the session."""
@@ -255,7 +260,7 @@ def ask_about_orphans(code: str, orphans: list[OwnChoice]) -> None:
             st.rerun()
 
 
-@st.dialog(texts.SERIES_DELETE, icon=":material/delete:")
+@dialog(lambda: texts.SERIES_DELETE, icon=":material/delete:")
 @while_logged_in
 def _ask_delete(workbench: Workbench, actor: Actor, series: Series) -> None:
     st.markdown(f"**{texts.SERIES_DELETE_TITLE.format(code=escape(series.code))}**")

@@ -14,7 +14,7 @@ from cgcore.workbench.identity import NewUser
 from cgcore.workbench.users import Particulars, User
 from pages.ui.cells import cell
 from pages.ui.editing import Form, store
-from pages.ui.identity import while_logged_in
+from pages.ui.identity import dialog, while_logged_in
 from pages.ui.paging import Pager
 from pages.ui.runs import escape
 from pages.ui.texts import administration as texts
@@ -25,7 +25,7 @@ __all__ = ["OPEN", "UserForm", "UsersPanel", "draw_editor", "draw_list", "show_l
 
 OPEN = "administration_user_open"
 _SEARCH, _STATE = "administration_users_search", "administration_users_state"
-_STATES = {texts.USERS_ALL: None, texts.USERS_ON: True, texts.USERS_OFF: False}
+_STATES = {"all": None, "on": True, "off": False}
 _ROWS = 10
 
 
@@ -41,11 +41,16 @@ def draw_list(workbench: Workbench, actor: Actor) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(texts.USER_SEARCH, key=_SEARCH, icon=":material/search:", width=320)
         state = st.segmented_control(
-            texts.SERIES_STATE, list(_STATES), key=_STATE, default=texts.USERS_ALL, required=True
+            texts.SERIES_STATE,
+            list(_STATES),
+            format_func=lambda state: texts["USERS_FILTER"][state],
+            key=_STATE,
+            default="all",
+            required=True,
         )
     pager = Pager("administration_users", (text, state))
     page = workbench.users.list(
-        actor, text=text or "", active=_STATES[state or texts.USERS_ALL], cursor=pager.cursor, limit=_ROWS
+        actor, text=text or "", active=_STATES[state or "all"], cursor=pager.cursor, limit=_ROWS
     )
     if not page["items"]:
         st.caption(texts.USERS_NONE)
@@ -60,7 +65,7 @@ def _draw_row(actor: Actor, user: User) -> None:
             st.markdown(f"**{escape(user.username)}**", width="stretch")
             if user.id == actor.user_id:
                 st.badge(texts.USER_YOU, color="violet")
-            st.badge(texts.ROLES[user.role], color="gray")
+            st.badge(texts["ROLES"][user.role], color="gray")
             draw_state(user)
             st.button(
                 texts.EDIT,
@@ -88,7 +93,10 @@ def _open(what: tuple[str, str]) -> None:
 
 
 _PAGE = "administration"
-_LABELS = {"full_name": texts.FULL_NAME, "mail": texts.MAIL, "role": texts.ROLE}
+
+
+def _labels() -> dict[str, str]:
+    return {"full_name": texts.FULL_NAME, "mail": texts.MAIL, "role": texts.ROLE}
 
 
 class UserForm(Form):
@@ -100,7 +108,7 @@ class UserForm(Form):
             _values(stored.as_json()) if stored else _values({})
         )
         prefix = f"administration_user_{stored.id}" if stored else "administration_new_user"
-        super().__init__(_PAGE, prefix, values, stored.version if stored else 0, _LABELS)
+        super().__init__(_PAGE, prefix, values, stored.version if stored else 0, _labels())
 
     def particulars(self) -> Particulars:
         """Return what may be changed of a user, as the fields hold it now."""
@@ -177,7 +185,7 @@ def _draw_fields(form: UserForm) -> None:
         st.segmented_control(
             texts.ROLE,
             list(Role),
-            format_func=texts.ROLES.__getitem__,
+            format_func=texts["ROLES"].__getitem__,
             key=form.key("role"),
             required=True,
             persist_state="session",
@@ -185,7 +193,7 @@ def _draw_fields(form: UserForm) -> None:
         form.problems_under("role")
 
 
-@st.dialog(texts.USER_LINK, icon=":material/link:", width="medium")
+@dialog(lambda: texts.USER_LINK, icon=":material/link:", width="medium")
 @while_logged_in
 def show_link(username: str, path: str, had_password: bool) -> None:
     """Show a one-time link, this once."""
@@ -203,7 +211,7 @@ def _origin() -> str:
     return f"{scheme}://{rest.partition('/')[0]}" if rest else ""
 
 
-@st.dialog(texts.USER_DISABLE, icon=":material/block:")
+@dialog(lambda: texts.USER_DISABLE, icon=":material/block:")
 @while_logged_in
 def _ask_disable(workbench: Workbench, actor: Actor, user: User) -> None:
     st.markdown(f"**{texts.USER_DISABLE_TITLE.format(name=escape(user.username))}**")
@@ -221,7 +229,7 @@ def _ask_disable(workbench: Workbench, actor: Actor, user: User) -> None:
             st.rerun()
 
 
-@st.dialog(texts.USER_END_SESSIONS, icon=":material/logout:")
+@dialog(lambda: texts.USER_END_SESSIONS, icon=":material/logout:")
 @while_logged_in
 def _ask_end_sessions(workbench: Workbench, actor: Actor, user: User) -> None:
     st.markdown(f"**{texts.USER_END_TITLE.format(name=escape(user.username))}**")

@@ -21,13 +21,14 @@ from pages.ui.texts import api_key as texts
 
 __all__ = ["draw_key_list", "draw_snippets", "draw_usage_cell"]
 
+_LANGUAGES = ("curl", "Python", "JavaScript")
 _SOON = timedelta(days=14)  # as long ahead as on Resumen
 _Color = Literal["green", "orange", "red", "gray"]
-_BADGES: dict[KeyState, tuple[str, _Color, str]] = {
-    KeyState.ACTIVE: (texts.STATE_ACTIVE, "green", ":material/check_circle:"),
-    KeyState.RETIRING: (texts.STATE_RETIRING, "orange", ":material/autorenew:"),
-    KeyState.EXPIRED: (texts.STATE_EXPIRED, "red", ":material/event_busy:"),
-    KeyState.REVOKED: (texts.STATE_REVOKED, "gray", ":material/block:"),
+_BADGES: dict[KeyState, tuple[_Color, str]] = {
+    KeyState.ACTIVE: ("green", ":material/check_circle:"),
+    KeyState.RETIRING: ("orange", ":material/autorenew:"),
+    KeyState.EXPIRED: ("red", ":material/event_busy:"),
+    KeyState.REVOKED: ("gray", ":material/block:"),
 }
 
 
@@ -50,11 +51,11 @@ def draw_key_list(page: KeysPage) -> None:
 def _draw_key(page: KeysPage, key: KeyRecord) -> None:
     now = page.workbench.clock()
     state = key.state(now)
-    label, color, icon = _BADGES[state]
+    color, icon = _BADGES[state]
     with st.container(key=f"api_key_row_{key.id}", gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"**{escape(key.device)}** {_written(key)}", width="content")
-            st.badge(label, color=color, icon=icon)
+            st.badge(texts["STATES"][state.name.lower()], color=color, icon=icon)
             if state is KeyState.ACTIVE and key.expires is not None and key.expires - now < _SOON:
                 st.badge(texts.EXPIRES_SOON, color="orange", icon=":material/schedule:")
         st.caption(" · ".join(_facts(key, state)))
@@ -76,7 +77,7 @@ def _written(key: KeyRecord) -> str:
 
 
 def _facts(key: KeyRecord, state: KeyState) -> list[str]:
-    scopes = ", ".join(texts.SCOPE_NAMES[scope.value].lower() for scope in Scope if scope in key.scopes)
+    scopes = ", ".join(texts["SCOPE_NAMES"][scope.value].lower() for scope in Scope if scope in key.scopes)
     created = texts.CREATED.format(moment=when(key.created))
     used = texts.NEVER_USED
     if key.last_used is not None:
@@ -165,8 +166,8 @@ def draw_snippets(page: KeysPage) -> None:
     """Draw one tab a language, and the way to the documentation."""
     with cell("api_key_snippets", texts.CELL_SNIPPETS):
         st.markdown(texts.SNIPPETS_NOTE)
-        languages = zip(texts.LANGUAGES, ("bash", "python", "javascript"), (_CURL, _PYTHON, _JAVASCRIPT), strict=True)
-        for tab, (_, highlight, snippet) in zip(st.tabs(texts.LANGUAGES), languages, strict=True):
+        languages = zip(_LANGUAGES, ("bash", "python", "javascript"), (_CURL, _PYTHON, _JAVASCRIPT), strict=True)
+        for tab, (_, highlight, snippet) in zip(st.tabs(_LANGUAGES), languages, strict=True):
             with tab:
                 st.code(snippet.format(address=page.address), language=highlight, wrap_lines=True)
         st.link_button(texts.DOCS, "/api/v1/docs", icon=":material/menu_book:")

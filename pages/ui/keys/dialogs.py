@@ -17,7 +17,7 @@ from cgcore.errors import FieldProblem, InvalidInput, NotAllowed, NotFound, Thro
 from cgcore.identity.actor import Scope
 from cgcore.vault.secret import Secret
 from cgcore.workbench.keys import ISSUE_ACTION, PAIR_ACTION, ROLL_ACTION
-from pages.ui.identity import while_logged_in
+from pages.ui.identity import dialog, while_logged_in
 from pages.ui.keys.check_cell import draw_outcome
 from pages.ui.keys.view import KeysPage, moment_ahead
 from pages.ui.problems import draw_problems
@@ -25,6 +25,8 @@ from pages.ui.runs import escape
 from pages.ui.texts import api_key as texts
 from pages.ui.texts import common
 from pages.ui.toasts import announce
+
+_EXPIRY_DAYS = {"never": None, "month": 30, "quarter": 90, "year": 365}
 
 __all__ = [
     "PASSWORD",
@@ -82,17 +84,17 @@ def find_grant(page: KeysPage, action: str, password: Secret) -> str | tuple[Fie
     except InvalidInput as refused:
         return refused.problems
     except Throttled as throttled:
-        sentence = texts.WAIT.format(seconds=math.ceil(throttled.retry_after))
-        return (FieldProblem(PASSWORD, "throttled", sentence),)
+        wait = texts.text("WAIT", seconds=math.ceil(throttled.retry_after))
+        return (FieldProblem(PASSWORD, "throttled", wait),)
 
 
-@st.dialog(texts.ISSUE, width="medium")
+@dialog(lambda: texts.ISSUE, width="medium")
 @while_logged_in
 def ask_issue(page: KeysPage) -> None:
     """Ask what the key is for and the password, then make it."""
     st.session_state.setdefault("api_key_issue_device", texts.DEVICE_DEFAULT)
     st.session_state.setdefault("api_key_issue_scopes", list(Scope))
-    st.session_state.setdefault("api_key_issue_expiry", next(iter(texts.EXPIRY_CHOICES)))
+    st.session_state.setdefault("api_key_issue_expiry", next(iter(_EXPIRY_DAYS)))
     with st.form("api_key_issue_form", border=False):
         device = st.text_input(texts.DEVICE, key="api_key_issue_device")
         slots = {"device": st.container()}
@@ -101,7 +103,11 @@ def ask_issue(page: KeysPage) -> None:
         )
         slots["scopes"] = st.container()
         expiry = st.segmented_control(
-            texts.EXPIRY, list(texts.EXPIRY_CHOICES), required=True, key="api_key_issue_expiry"
+            texts.EXPIRY,
+            list(_EXPIRY_DAYS),
+            format_func=lambda choice: texts["EXPIRY_CHOICES"][choice],
+            required=True,
+            key="api_key_issue_expiry",
         )
         password = ask_password("api_key_issue_password")
         slots[PASSWORD] = st.container()
@@ -110,7 +116,7 @@ def ask_issue(page: KeysPage) -> None:
             texts.ISSUE_RUN, type="primary", key="api_key_issue_run", icon=":material/key:"
         )
     if submitted:
-        days = texts.EXPIRY_CHOICES[str(expiry)]
+        days = _EXPIRY_DAYS[str(expiry)]
         expires = page.workbench.clock() + timedelta(days=days) if days else None
         section = page.workbench.keys
         _make(
@@ -118,7 +124,7 @@ def ask_issue(page: KeysPage) -> None:
         )
 
 
-@st.dialog(texts.RENEW_TITLE)
+@dialog(lambda: texts.RENEW_TITLE)
 @while_logged_in
 def ask_renew(page: KeysPage, key: KeyRecord) -> None:
     """Ask the password, then replace ``key``."""
@@ -133,7 +139,7 @@ def ask_renew(page: KeysPage, key: KeyRecord) -> None:
         _make(page, ROLL_ACTION, password, lambda grant: page.workbench.keys.roll(page.actor, grant, key.id), slots)
 
 
-@st.dialog(texts.REVOKE_TITLE)
+@dialog(lambda: texts.REVOKE_TITLE)
 @while_logged_in
 def ask_revoke(page: KeysPage, key: KeyRecord) -> None:
     """Ask once, then end ``key``."""
@@ -171,7 +177,7 @@ def _try_make(
     except InvalidInput as refused:
         return refused.problems
     except NotAllowed:
-        return (FieldProblem(PASSWORD, "grant_invalid", texts.GRANT_GONE),)
+        return (FieldProblem(PASSWORD, "grant_invalid", texts.text("GRANT_GONE")),)
     except NotFound:
         # Revoked meanwhile in another tab: the page says so when it is drawn again.
         return ()
@@ -179,11 +185,11 @@ def _try_make(
 
 
 def _scope_name(scope: Scope) -> str:
-    return texts.SCOPE_NAMES[scope.value]
+    return texts["SCOPE_NAMES"][scope.value]
 
 
 # Not dismissible: a click beside the dialog must not lose a key that nobody has copied yet.
-@st.dialog(texts.SHOWN_TITLE, width="medium", dismissible=False)
+@dialog(lambda: texts.SHOWN_TITLE, width="medium", dismissible=False)
 @while_logged_in
 def show_key(page: KeysPage) -> None:
     """Show the held key until «Ya la he copiado»."""
@@ -205,7 +211,7 @@ def show_key(page: KeysPage) -> None:
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-@st.dialog(texts.PAIR_TITLE)
+@dialog(lambda: texts.PAIR_TITLE)
 @while_logged_in
 def ask_pairing(page: KeysPage) -> None:
     """Ask the password, then open a pairing, which the next run shows."""
@@ -223,12 +229,12 @@ def ask_pairing(page: KeysPage) -> None:
             hold(page.workbench.keys.pair_start(page.actor, grant, page.address))
             st.rerun()
         except NotAllowed:
-            grant = (FieldProblem(PASSWORD, "grant_invalid", texts.GRANT_GONE),)
+            grant = (FieldProblem(PASSWORD, "grant_invalid", texts.text("GRANT_GONE")),)
     with slot:
         draw_problems(grant, PASSWORD)
 
 
-@st.dialog(texts.PAIR_TITLE, on_dismiss=forget)
+@dialog(lambda: texts.PAIR_TITLE, on_dismiss=forget)
 @while_logged_in
 def show_pairing(page: KeysPage) -> None:
     """Show the held pairing until it is closed."""

@@ -8,10 +8,10 @@ from functools import cached_property
 
 from cgcore.api_keys.record import KeyRecord
 from cgcore.identity.actor import Actor
+from cgcore.texts import write
 from cgcore.workbench import Workbench
 from pages.ui.moments import viewer_zone
 from pages.ui.server import find_own_address, find_shown_address
-from pages.ui.texts import api_key as texts
 
 __all__ = ["KeysPage", "moment_ahead"]
 
@@ -41,4 +41,4 @@ class KeysPage:
 
 def moment_ahead(moment: datetime | None) -> str:
     """Return a moment to come in the viewer's zone: «24/11/2026 18:02»."""
-    return moment.astimezone(viewer_zone()).strftime(texts.MOMENT) if moment is not None else ""
+    return write(moment.astimezone(viewer_zone())) if moment is not None else ""

@@ -13,8 +13,8 @@ from pages.ui.cells import cell
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
 from pages.ui.runs import escape
+from pages.ui.texts import drafts as draft_texts
 from pages.ui.texts import mail_account as texts
-from pages.ui.texts.drafts import PASSWORD_NOT_KEPT
 
 __all__ = ["draw"]
 
@@ -58,7 +58,11 @@ def _draw_password(page: MailPage) -> None:
     )
     page.problems_under("password")
     where = place_text(place, page.workbench.settings)
-    note = f"{escape(where.title)} · {PASSWORD_NOT_KEPT}" if st.session_state[page.form.key("password")] else None
+    note = (
+        f"{escape(where.title)} · {draft_texts.PASSWORD_NOT_KEPT}"
+        if st.session_state[page.form.key("password")]
+        else None
+    )
     st.caption(f":material/lock: {note or escape(where.title)}", help=escape(where.detail))
     unchanged = page.form.brought_password is None and not st.session_state[page.form.key("password")]
     if (page.form.stored.password_set or page.form.stored.password_lost) and unchanged:

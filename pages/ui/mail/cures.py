@@ -64,14 +64,6 @@ def _day(moment: str) -> str:
     return "/".join(reversed(moment[:10].split("-"))) if moment else ""
 
 
-_VALUE_TEXTS = {
-    "port": texts.CURE_PORT,
-    "host": texts.CURE_HOST,
-    "folder": texts.CURE_FOLDER,
-    "user": texts.CURE_USER,
-}
-
-
 def draw_cure(page: MailPage, leg: Leg, run: Run, state: CellState) -> None:
     """Draw the good news of a passed run, or the cure of a failed one."""
     if state is CellState.PASSED:
@@ -122,7 +114,7 @@ def _again(leg: Leg, *, create: bool = False) -> None:
 def _value_text(leg: Leg, name: str, value: Any) -> str:
     if name == "security":
         return texts.CURE_SECURITY.format(value=security_label(leg, Security(value)))
-    return _VALUE_TEXTS.get(name, "{value}").format(value=value)
+    return texts["CURES"][name].format(value=value) if name in texts["CURES"] else str(value)
 
 
 def _draw_success(leg: Leg, run: Run) -> None:

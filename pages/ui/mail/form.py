@@ -22,7 +22,7 @@ from cgcore.mail.steps import Leg
 from cgcore.vault.secret import Secret
 from cgcore.workbench.texts import problem
 from pages.ui.editing import Form
-from pages.ui.texts.mail_account import FIELD_LABELS
+from pages.ui.texts import mail_account as texts
 
 __all__ = ["AccountForm"]
 
@@ -42,7 +42,7 @@ class AccountForm(Form):
 
     def __init__(self, stored: StoredAccount) -> None:
         self.stored = stored
-        super().__init__(_PAGE, _PAGE, _values(stored.draft), stored.version, FIELD_LABELS)
+        super().__init__(_PAGE, _PAGE, _values(stored.draft), stored.version, texts["FIELD_LABELS"])
         self._edit.seeds.setdefault("password", "")
         self._show("password", "")
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from cgcore.runs import Cell, Run
 from pages.ui.cells import CellState, cell, draw_badge, state_of
-from pages.ui.identity import while_logged_in
+from pages.ui.identity import dialog, while_logged_in
 from pages.ui.mail.view import MailPage
 from pages.ui.runs import copy_sentence, draw_run, draw_sent, draw_verdict, escape, follow_run, is_sent, sent_sentence
 from pages.ui.texts import mail_account as texts
@@ -59,7 +59,7 @@ def _draw_inputs(page: MailPage) -> Run | None:
     return page.start(lambda: page.runs.start_test_mail(page.actor, page.form.draft(), recipient))
 
 
-@st.dialog(texts.DIALOG_TITLE, width="medium")
+@dialog(lambda: texts.DIALOG_TITLE, width="medium")
 @while_logged_in
 def _dialog(page: MailPage, run: Run) -> None:
     result = run.result or {}
@@ -71,6 +71,6 @@ def _dialog(page: MailPage, run: Run) -> None:
     st.markdown(texts.DIALOG_QUEUE.format(queue_id=queue_id) if queue_id else texts.DIALOG_NO_QUEUE)
     st.markdown(copy_sentence(run))
     st.markdown(f"**{texts.DIALOG_UNPROVEN}**")
-    st.markdown("\n".join(f"- {item}" for item in texts.DIALOG_UNPROVEN_ITEMS))
+    st.markdown("\n".join(f"- {item}" for item in texts["DIALOG_UNPROVEN_ITEMS"].values()))
     if page.workbench.sandbox.is_in_use(page.form.draft()):
         st.page_link("sandbox.py", label=texts.DIALOG_FROM_SANDBOX, icon=":material/inbox:")

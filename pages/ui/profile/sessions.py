@@ -8,7 +8,7 @@ from cgcore.identity.actor import Actor
 from cgcore.workbench import Workbench
 from cgcore.workbench.identity import LoginSummary
 from pages.ui.cells import cell
-from pages.ui.identity import while_logged_in
+from pages.ui.identity import dialog, while_logged_in
 from pages.ui.moments import when
 from pages.ui.runs import escape
 from pages.ui.texts import common
@@ -73,7 +73,7 @@ def browser_name(user_agent: str) -> str:
     return " · ".join(filter(None, (browser, system))) or texts.UNKNOWN_BROWSER
 
 
-@st.dialog(texts.END_OTHERS_TITLE, icon=":material/logout:")
+@dialog(lambda: texts.END_OTHERS_TITLE, icon=":material/logout:")
 @while_logged_in
 def _ask_end_others(workbench: Workbench, actor: Actor) -> None:
     st.write(texts.END_OTHERS_EXPLANATION)

@@ -103,8 +103,8 @@ def _option_label(code: str, names: dict[str, str], row: DefaultRow, target: Tar
 
 def _effect(row: DefaultRow, target: Target) -> str:
     if row.reason is Reason.NONE:
-        return f":gray[{texts.REASONS[Reason.NONE]}]"
-    reason = texts.REASONS[row.reason]
+        return f":gray[{texts['REASONS'][Reason.NONE]}]"
+    reason = texts["REASONS"][row.reason]
     if row.reason is Reason.USER and target.whose is Whose.OTHER:
         reason = texts.REASON_OTHER.format(name=escape(target.name))
     own_company = row.reason is Reason.USER and target.whose is Whose.ALL
@@ -125,14 +125,12 @@ def _draw_badge(row: DefaultRow) -> None:
         st.badge(texts.STATE_OK, icon=":material/check_circle:", color="green")
 
 
-_LABELS = {entry.code.value: type_label(entry.code) for entry in DOCUMENT_TYPES}
-
-
 class DefaultsForm(Form):
     """The draft of one target."""
 
     def __init__(self, page: str, target: Target, stored: Defaults) -> None:
-        super().__init__(page, target.form_prefix, _values(stored.as_choices()), stored.version, _LABELS)
+        labels = {entry.code.value: type_label(entry.code) for entry in DOCUMENT_TYPES}
+        super().__init__(page, target.form_prefix, _values(stored.as_choices()), stored.version, labels)
 
     def changed_choices(self) -> dict[DocumentType, str | None]:
         """Return the choices that differ from what is stored; None takes the own choice away."""

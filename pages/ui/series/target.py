@@ -13,7 +13,7 @@ from cgcore.identity.actor import Actor
 from cgcore.series.defaults import Defaults
 from cgcore.workbench import Workbench
 from cgcore.workbench.series_defaults import Choices
-from pages.ui.identity import while_logged_in
+from pages.ui.identity import dialog, while_logged_in
 from pages.ui.texts import common
 from pages.ui.texts import series_defaults as texts
 
@@ -26,9 +26,14 @@ _USERS = 200
 class Whose(Enum):
     """Whose defaults are in sight."""
 
-    ME = texts.TARGET_ME
-    OTHER = texts.TARGET_OTHER
-    ALL = texts.TARGET_ALL
+    ME = "me"
+    OTHER = "other"
+    ALL = "all"
+
+    @property
+    def label(self) -> str:
+        """What it is called on the screen."""
+        return texts["TARGETS"][self.value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,7 @@ def choose_target(workbench: Workbench, actor: Actor) -> None:
     st.segmented_control(
         texts.TARGET,
         list(Whose),
-        format_func=lambda whose: whose.value,
+        format_func=lambda whose: whose.label,
         key=_WHOSE,
         required=True,
         persist_state="session",
@@ -112,7 +117,7 @@ ANSWER = "series_defaults_everybody_answer"
 _SHOWN = 20
 
 
-@st.dialog(texts.EVERYBODY_TITLE, icon=":material/group:")
+@dialog(lambda: texts.EVERYBODY_TITLE, icon=":material/group:")
 @while_logged_in
 def ask_everybody(workbench: Workbench, actor: Actor, types: Sequence[DocumentType]) -> None:
     """List whose own choice of ``types`` would go, and leave the answer in the session: remove them, or keep them."""

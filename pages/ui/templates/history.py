@@ -10,7 +10,7 @@ import streamlit as st
 from cgcore.documents import DocumentType
 from cgcore.templates.canonical import canonical_html
 from cgcore.templates.stored import default_signature, default_source
-from pages.ui.identity import while_logged_in
+from pages.ui.identity import dialog, while_logged_in
 from pages.ui.moments import when
 from pages.ui.templates.drafts import PAGE, readable
 from pages.ui.templates.view import SendingPage
@@ -22,7 +22,7 @@ _Texts = tuple[str, ...]
 _TAKEN = f"{PAGE}_version_taken"
 
 
-@st.dialog(texts.HISTORY_TITLE, width="large")
+@dialog(lambda: texts.HISTORY_TITLE, width="large")
 @while_logged_in
 def ask_history(page: SendingPage, kind: DocumentType | None) -> None:
     """Show what a version would change in the draft, and put it there."""
@@ -68,7 +68,7 @@ def _choices(page: SendingPage, kind: DocumentType | None) -> dict[int, tuple[st
     if kind is not None:
         source = default_source(kind)
         default = (source.subject, source.body)
-    choices = {0: (texts.HISTORY_DEFAULT, default)}
+    choices: dict[int, tuple[str, _Texts]] = {0: (texts.HISTORY_DEFAULT, default)}
     for version in page.workbench.templates.list_versions(page.actor, kind):
         label = texts.HISTORY_ENTRY.format(version=version.version, moment=when(version.saved))
         choices[version.version] = (label, (version.body,) if kind is None else (version.subject, version.body))

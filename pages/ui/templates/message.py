@@ -29,7 +29,15 @@ _DUE_S = 5.0
 def draw_message(page: SendingPage, kind: DocumentType) -> tuple[Check, ...]:
     """Draw the message of the draft and return the checks of its rendering."""
     view = (
-        st.pills(texts.VIEW, list(View), default=View.DESKTOP, key=f"{kind}_view", required=True, wrap=True)
+        st.pills(
+            texts.VIEW,
+            list(View),
+            format_func=lambda view: view.label,
+            default=View.DESKTOP,
+            key=f"{kind}_view",
+            required=True,
+            wrap=True,
+        )
         or View.DESKTOP
     )
     samples = list_samples()
