@@ -132,6 +132,12 @@ def _number(value: Any, language: str, _formats: Formats) -> str:
     return format_decimal(value, locale=_locale(language))
 
 
+def _tenths(value: Any, language: str, _formats: Formats) -> str:
+    from babel.numbers import format_decimal
+
+    return format_decimal(value, "#,##0.0", locale=_locale(language))
+
+
 def _pattern(name: str) -> _Style:
     def write(value: Any, language: str, formats: Formats) -> str:
         from babel.dates import format_datetime
@@ -176,6 +182,7 @@ def _duration(value: Any, language: str, formats: Formats) -> str:
 STYLES: Mapping[str, _Style] = MappingProxyType(
     {
         "number": _number,
+        "tenths": _tenths,
         "date": _pattern("date"),
         "time": _pattern("time"),
         "moment": _pattern("moment"),

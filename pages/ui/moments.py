@@ -54,4 +54,4 @@ def duration(ms: int) -> str:
     """Return «94 ms» or «1,2 s»."""
     if ms < 1000:
         return texts.MILLISECONDS.format(count=ms)
-    return texts.SECONDS.format(count=round(ms / 1000, 1))
+    return texts.SECONDS.format(count=ms / 1000)

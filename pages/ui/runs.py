@@ -158,7 +158,7 @@ def follow_run(workbench: Workbench, actor: Actor, run: Run) -> Run:
     """Draw the steps of ``run`` as they arrive and return it when it has ended (or no news came for a minute)."""
     last, drawn = run, 0
     place = st.container(gap="xxsmall")
-    with place, st.spinner(texts.STATE_RUNNING, show_time=True):
+    with place, st.spinner(CellState.RUNNING.label, show_time=True):
         for last in follow(workbench, actor, run, gather=_GATHER_S):
             for step in _shown(last)[drawn:]:
                 with place:

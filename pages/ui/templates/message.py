@@ -11,12 +11,12 @@ from cgcore.errors import InvalidInput
 from cgcore.templates.checks import Check, Code
 from cgcore.templates.variables import Sample, list_samples
 from cgcore.workbench.template_mail import Preview
+from pages.ui.cells import CellState
 from pages.ui.editor import await_last_keys
 from pages.ui.preview import View, draw_inbox_row, draw_message_view, parse_message
 from pages.ui.runs import announce_sent, escape, follow_run
 from pages.ui.templates.drafts import PAGE
 from pages.ui.templates.view import SendingPage
-from pages.ui.texts import common
 from pages.ui.texts import sending_defaults as texts
 
 __all__ = ["draw_message"]
@@ -90,7 +90,7 @@ def _draw_buttons(page: SendingPage, kind: DocumentType, sample: Sample, preview
     if asked:
         # Noted before the wait: what arrives meanwhile may end this run at its next line.
         st.session_state[_DUE] = kind, time.monotonic()
-        with st.spinner(common.STATE_RUNNING):
+        with st.spinner(CellState.RUNNING.label):
             await_last_keys()
         st.rerun()
     if _is_due(kind):
