@@ -18,6 +18,7 @@ from typing import Any
 import streamlit as st
 
 from cgcore.identity.actor import Actor
+from cgcore.texts import write
 from cgcore.workbench import Workbench
 from cgcore.workbench.drafts import Draft
 from pages.ui import tab
@@ -121,7 +122,7 @@ def draw_draft(bar: SaveBar, workbench: Workbench, actor: Actor) -> None:
             if unsaved_pages().isdisjoint({bar.page}):
                 ours.restored.discard(bar.page)
         if trouble := workbench.drafts.find_trouble(actor, bar.page, ours.name):
-            st.warning(texts.TROUBLES[trouble], icon=":material/warning:")
+            st.warning(texts["TROUBLES"][trouble], icon=":material/warning:")
         if bar.page in ours.offers:
             _draw_offer(workbench, actor, ours, bar.page)
 
@@ -129,11 +130,10 @@ def draw_draft(bar: SaveBar, workbench: Workbench, actor: Actor) -> None:
 def moment_of(moment: datetime) -> str:
     """Return «de las 17:02», or «del 24/11/2026 a las 17:02» for another day than today."""
     local, today = moment.astimezone(viewer_zone()), datetime.now(UTC).astimezone(viewer_zone()).date()
-    time = f"{local.hour}:{local.minute:02}"
-    hour = (texts.AT_ONE if local.hour == 1 else texts.AT_TIME).format(time=time)
+    hour = texts.AT_TIME.format(count=local.hour, time=write(local, "time"))
     if local.date() == today:
         return texts.OF_TODAY.format(hour=hour)
-    return texts.OF_DAY.format(day=local.strftime("%d/%m/%Y"), hour=hour)
+    return texts.OF_DAY.format(day=write(local.date()), hour=hour)
 
 
 def _enter(workbench: Workbench, ours: _Tab, page: str) -> None:

@@ -7,30 +7,32 @@ import streamlit as st
 from cgcore.identity.actor import Actor
 from cgcore.workbench import Workbench
 from pages.ui.drafts import unsaved_pages
-from pages.ui.identity import require_actor, while_logged_in
+from pages.ui.identity import dialog, require_actor, while_logged_in
 from pages.ui.texts import common
 from pages.ui.texts import drafts as texts
 
 __all__ = ["leave"]
 
-_TITLES = {
-    "mail_account": common.PAGE_MAIL_ACCOUNT,
-    "sending_defaults": common.PAGE_SENDING,
-    "series_defaults": common.PAGE_SERIES,
-    "administration": common.PAGE_ADMIN,
-    "profile": common.PAGE_PROFILE,
-}
-
 
 def leave(workbench: Workbench, actor: Actor) -> None:
     """End the log-in; with unsaved changes only after a yes."""
     if unsaved := unsaved_pages():
-        _ask(workbench, [title for page, title in _TITLES.items() if page in unsaved])
+        _ask(workbench, [title for page, title in _titles().items() if page in unsaved])
     else:
         _end(workbench, actor)
 
 
-@st.dialog(texts.LEAVE_TITLE, icon=":material/edit:")
+def _titles() -> dict[str, str]:
+    return {
+        "mail_account": common.PAGE_MAIL_ACCOUNT,
+        "sending_defaults": common.PAGE_SENDING,
+        "series_defaults": common.PAGE_SERIES,
+        "administration": common.PAGE_ADMIN,
+        "profile": common.PAGE_PROFILE,
+    }
+
+
+@dialog(lambda: texts.LEAVE_TITLE, icon=":material/edit:")
 @while_logged_in
 def _ask(workbench: Workbench, pages: list[str]) -> None:
     st.markdown("\n".join(f"- **{page}**" for page in pages))

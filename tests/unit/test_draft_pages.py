@@ -21,7 +21,6 @@ from pages.ui.admin.series import OPEN as OPEN_SERIES
 from pages.ui.admin.users import OPEN as OPEN_USER
 from pages.ui.drafts import moment_of
 from pages.ui.templates.drafts import PAGE as SENDING
-from pages.ui.texts import administration as admin_texts
 from pages.ui.texts import drafts as texts
 from tests.servers.house import add_series, add_user
 from tests.servers.pages import panel, sign_in, words
@@ -51,13 +50,13 @@ def _fill(key: str) -> tuple[Callable[[AppTest, str], None], Callable[[AppTest],
 
 
 def _open_series(page: AppTest) -> AppTest:
-    panel(page, admin_texts.PANEL_SERIES)
+    panel(page, "series")
     page.session_state[OPEN_SERIES] = ("edit", "P")
     return page.run()
 
 
 def _open_user(page: AppTest) -> AppTest:
-    panel(page, admin_texts.PANEL_USERS)
+    panel(page, "users")
     page.session_state[OPEN_USER] = ("edit", "luis")
     return page.run()
 
