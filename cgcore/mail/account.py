@@ -17,7 +17,10 @@ from cgcore.texts import text
 from cgcore.vault.secret import Secret
 
 __all__ = [
+    "AccessToken",
+    "Credential",
     "MailAccountDraft",
+    "Password",
     "Security",
     "ServerDraft",
     "StoredAccount",
@@ -89,6 +92,23 @@ def expected_security(leg: Leg, port: int) -> frozenset[Security]:
     if port == _PORTS[Leg.SMTP, Security.NONE]:
         return frozenset()  # plain between servers, STARTTLS where it takes submissions too
     return frozenset(security for (of_leg, security), number in _PORTS.items() if of_leg is leg and number == port)
+
+
+@dataclass(frozen=True, slots=True)
+class Password:
+    """A password, or what a provider takes in its place (an app password, an API key)."""
+
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """An access token of OAuth2 (RFC 6750); it is short-lived, and judged by its owner before it is sent."""
+
+    secret: Secret
+
+
+Credential = Password | AccessToken
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,11 @@ from types import MappingProxyType
 from typing import Any
 
 from cgcore.errors import FieldProblem
-from cgcore.mail.account import Security, check_folder, check_pin, check_port
+from cgcore.mail.account import AccessToken, Credential, Security, check_folder, check_pin, check_port
 from cgcore.mail.account_texts import problem
 from cgcore.mail.addresses import check_host, clean_host, is_address, is_disguised_address
 from cgcore.mail.network.dns import Records, Resolver, dns_resolver, system_resolver
 from cgcore.mail.network.sockets import Deadline
-from cgcore.mail.sign_in import AccessToken, Credential
 from cgcore.mail.steps import Leg, Step
 from cgcore.mail.transcript import OpenStage
 from cgcore.settings import Network, Settings

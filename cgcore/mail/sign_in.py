@@ -11,9 +11,10 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from cgcore.mail.account import AccessToken, Credential, Password
 from cgcore.mail.account_texts import visible
 from cgcore.mail.addresses import domain_of, is_address
 from cgcore.mail.steps import Leg, Step
@@ -43,23 +44,6 @@ __all__ = [
     "with_password_note",
     "xoauth2",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Password:
-    """A password, or what a provider takes in its place (an app password, an API key)."""
-
-    secret: Secret
-
-
-@dataclass(frozen=True, slots=True)
-class AccessToken:
-    """An access token of OAuth2 (RFC 6750); it is short-lived, and judged by its owner before it is sent."""
-
-    secret: Secret
-
-
-Credential = Password | AccessToken
 
 
 class Answer(Protocol):
