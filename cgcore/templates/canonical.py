@@ -29,12 +29,21 @@ def serialise(document: Document) -> str:
     """Return the document as the editor (Quill 1.3.7) writes it."""
     parts: list[str] = []
     for kind, group in groupby(document.blocks, key=lambda block: block.kind):
-        blocks = "".join(_write_block(block) for block in group)
-        parts.append(f"<{kind}>{blocks}</{kind}>" if kind else blocks)
+        blocks = list(group)
+        number = _write_number(blocks[0]) if kind else ""
+        written = [
+            _write_block(block, "" if number and block is blocks[0] else _write_number(block)) for block in blocks
+        ]
+        parts += [f"<{kind}{number}>", *written, f"</{kind}>"] if kind else written
     return "".join(parts)
 
 
-def _write_block(block: Block) -> str:
+def _write_number(block: Block) -> str:
+    return f' start="{block.start}"' if block.start else ""
+
+
+def _write_block(block: Block, number: str) -> str:
+    # One list of the editor holds items of all depths: the number of one further in stands at its first item.
     classes = [
         f"ql-align-{block.align}" if block.align else "",
         "ql-direction-rtl" if block.rtl else "",
@@ -42,7 +51,7 @@ def _write_block(block: Block) -> str:
         "ql-syntax" if block.tag is BlockTag.CODE else "",
     ]
     names = " ".join(filter(None, classes))
-    attributes = f' class="{names}"' if names else ""
+    attributes = (f' class="{names}"' if names else "") + number
     if block.tag is BlockTag.CODE:
         text = escape(block.text, quote=False)
         # The parser drops a line feed right after the tag.

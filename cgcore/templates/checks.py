@@ -58,6 +58,7 @@ class Code(StrEnum):
     TOO_BIG = "too_big"
     EMPTY_SUBJECT = "empty_subject"
     EMPTY_BODY = "empty_body"
+    TABLE_AS_TEXT = "table_as_text"
 
 
 _ERRORS = {

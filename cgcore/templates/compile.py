@@ -65,6 +65,8 @@ class FieldCompiler:
         """Return ``document`` ready for :mod:`mail_html` and :mod:`text_part`."""
         if document.is_empty:
             return Document()
+        if document.had_table:
+            self.findings.add(Code.TABLE_AS_TEXT)
         ends = self._across(document)
         return Document([self._block(block, offset, ends) for offset, block in document.offsets()])
 
@@ -82,7 +84,27 @@ class FieldCompiler:
                 )
         taken = self.findings.take(found, offset)
         judged = self._formats(block, offset)
-        return replace_spans(judged, [(item.start, item.end, self.slots.mark(Value(item.name))) for item in taken])
+        return self._named(self._filled(judged, taken))
+
+    def _filled(self, block: Block, taken: list[Found]) -> Block:
+        return replace_spans(block, [(item.start, item.end, self.slots.mark(Value(item.name))) for item in taken])
+
+    def _named(self, block: Block) -> Block:
+        """Return the block with the names of the images that are left out in their places.
+
+        Last, since places in the text are counted without them.
+        """
+        inlines: list[Inline] = []
+        for inline in block.inlines:
+            if isinstance(inline, Image) and not inline.src:
+                name = Block(inlines=[Run(inline.alt, inline.formats)])
+                known = [
+                    found for found in scan(inline.alt) if found.kind is Kind.VARIABLE and found.name in self.names
+                ]
+                inlines += self._filled(name, known).inlines
+            else:
+                inlines.append(inline)
+        return block.like(inlines)
 
     def _across(self, document: Document) -> set[int]:
         """Note the variables that go on in the next block; return the offsets just inside their braces."""
@@ -136,8 +158,11 @@ class FieldCompiler:
             self.findings.add(code, position=offset, severity=Severity.ERROR, key="image_undecodable")
         elif code:
             self.findings.add(code, position=offset)
-        if part is None:
+        if part is None and not image.alt:
             return None
+        if part is None:
+            self.findings.take(scan(image.alt), 0, place=offset)
+            return Image("", image.alt, formats=formats)
         if not image.alt:
             self.findings.add(Code.MISSING_ALT, position=offset)
         self.findings.take(scan(image.alt), 0, place=offset)

@@ -102,6 +102,12 @@ class Block:
     indent: int = 0
     align: str = ""
     rtl: bool = False
+    start: int = 0  # the number of the first item of an ordered list, 0 where it is the usual one
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to see in it."""
+        return is_blank(self.text) and not any(isinstance(inline, Image) for inline in self.inlines)
 
     @property
     def text(self) -> str:
@@ -113,14 +119,18 @@ class Block:
 
     def like(self, inlines: list[Inline]) -> Block:
         """Return a block of the same kind with other content."""
-        return Block(self.tag, inlines, self.kind, self.indent, self.align, self.rtl)
+        return Block(self.tag, inlines, self.kind, self.indent, self.align, self.rtl, self.start)
 
 
 @dataclass(slots=True)
 class Document:
-    """The blocks of one field. Its joined text is that of its blocks with a line feed between them."""
+    """The blocks of one field. Its joined text is that of its blocks with a line feed between them.
+
+    ``had_table`` tells that cells stood side by side in what was read, and are text now.
+    """
 
     blocks: list[Block] = field(default_factory=list[Block])
+    had_table: bool = False
 
     def offsets(self) -> Iterator[tuple[int, Block]]:
         """Yield each block with the offset of its first character in the joined text."""

@@ -101,7 +101,12 @@ def _without_lost_image(inline: Inline) -> Inline | None:
         return inline
     data = decode(inline.src)
     opened = open_image(data) if data else ImageFault.UNREADABLE
-    return inline if isinstance(opened, OpenedImage) else None
+    return inline if isinstance(opened, OpenedImage) else _name_of(inline)
+
+
+def _name_of(image: Image) -> Run | None:
+    """What remains of an image that is left out: its alternative text."""
+    return Run(image.alt, image.formats) if image.alt else None
 
 
 def _reduced(inline: Inline) -> Inline | None:
@@ -109,11 +114,11 @@ def _reduced(inline: Inline) -> Inline | None:
         return inline
     opened = open_image(data)
     if isinstance(opened, ImageFault):
-        return None
+        return _name_of(inline)
     width, height = opened.shown(inline.width, inline.height)
     prepared = prepare(data, width, height)
     if isinstance(prepared, ImageFault):
-        return None
+        return _name_of(inline)
     src = f"data:{prepared.type};base64,{base64.b64encode(prepared.data).decode()}"
     return replace(inline, src=src, width=width, height=height)
 

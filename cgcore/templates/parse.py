@@ -7,7 +7,7 @@ import re
 from lxml import etree, html
 from PIL import ImageColor
 
-from cgcore.templates.document import Block, BlockTag, Break, Document, Format, Image, Inline, ListKind, Run
+from cgcore.templates.document import Block, BlockTag, Break, Document, Format, Image, Inline, ListKind, Run, is_blank
 from cgcore.templates.sanitise import INLINE_CLASSES, clean_html, restore_marks
 
 __all__ = ["INLINE_TAGS", "colour_to_hex", "parse_html", "read_format", "read_image", "style_to_declarations"]
@@ -101,7 +101,6 @@ def _pixels(value: str) -> int:
 _BLOCKS = {
     **{tag: BlockTag(tag) for tag in ("p", "h1", "h2", "h3", "blockquote", "pre", "li")},
     "div": BlockTag.PARAGRAPH,
-    "tr": BlockTag.PARAGRAPH,
     **dict.fromkeys(("h4", "h5", "h6"), BlockTag.HEADING_3),
 }
 # The look behind makes a long run of blanks cost its length once, not at each of its blanks.
@@ -130,6 +129,10 @@ class _Reader:
         self._lists: list[ListKind] = []
         self._formats: list[Format] = []
         self._hidden = 0
+        self._starts: list[int] = []  # beside the lists: the number that the next item begins with, 0 for the usual
+        self._rows: list[list[list[Block]]] = []  # the cells so far of the rows around the present place
+        self._marks: list[int] = []  # where the open cells begin in the blocks
+        self._had_table = False
 
     def read(self, root: html.HtmlElement) -> Document:
         body = root if root.tag == "body" else root.find("body")
@@ -143,7 +146,8 @@ class _Reader:
                 self._end(element)
                 self._text(element.tail if element is not body else None)
         self._close()
-        return Document(self._blocks)
+        _keep_first_numbers(self._blocks)
+        return Document(self._blocks, self._had_table)
 
     def _start(self, element: html.HtmlElement) -> None:
         tag = str(element.tag)
@@ -156,12 +160,13 @@ class _Reader:
         elif tag in ("ol", "ul"):
             self._leave()
             self._lists.append(ListKind(tag))
+            self._starts.append(_number(element))
         elif tag == "br":
             self._break()
         elif tag == "img":
             self._image(element)
-        elif tag in ("td", "th") and self._current is not None and self._current.inlines:
-            self._add(Run(" "))
+        elif tag in ("table", "tr", "td", "th"):
+            self._start_of_table(element, tag)
 
     def _end(self, element: html.HtmlElement) -> None:
         tag = str(element.tag)
@@ -174,8 +179,30 @@ class _Reader:
         elif tag in ("ol", "ul"):
             self._close()
             self._lists.pop()
-        elif tag == "table":
-            self._close()
+            self._starts.pop()
+        elif tag in ("table", "tr", "td", "th"):
+            self._end_of_table(tag)
+
+    def _start_of_table(self, element: html.HtmlElement, tag: str) -> None:
+        self._leave()
+        if tag == "tr":
+            self._rows.append([])
+        elif tag != "table":
+            self._open.append(self._pattern(element, BlockTag.PARAGRAPH))
+            self._marks.append(len(self._blocks))
+
+    def _end_of_table(self, tag: str) -> None:
+        self._close()
+        if tag == "tr":
+            cells = [cell for cell in self._rows.pop() if not all(block.is_empty for block in cell)]
+            self._had_table = self._had_table or len(cells) > 1
+            self._blocks += _write_row(cells)
+        elif tag != "table":
+            self._open.pop()
+            mark = self._marks.pop()
+            if self._rows:
+                self._rows[-1].append(self._blocks[mark:])
+                del self._blocks[mark:]
 
     def _start_block(self, element: html.HtmlElement, tag: BlockTag) -> None:
         pattern = self._pattern(element, tag)
@@ -206,7 +233,10 @@ class _Reader:
         if tag is BlockTag.ITEM:
             kind = self._lists[-1] if self._lists else ListKind.BULLET
             level = min(_MAX_INDENT, indent + max(0, len(self._lists) - 1))
-            return Block(tag, kind=kind, indent=level, align=align, rtl=rtl)
+            start = _number(element) or (self._starts[-1] if self._starts else 0)
+            if self._starts:
+                self._starts[-1] = 0
+            return Block(tag, kind=kind, indent=level, align=align, rtl=rtl, start=start)
         if tag is BlockTag.PARAGRAPH and outer.tag is not BlockTag.ITEM:
             tag = outer.tag
         return Block(tag, indent=indent or outer.indent, align=align or outer.align, rtl=rtl)
@@ -268,3 +298,61 @@ class _Reader:
         if self._current is not None:
             self._blocks.append(self._current)
             self._current = None
+
+
+def _number(element: html.HtmlElement) -> int:
+    match = re.fullmatch(r"\s*0*(\d{1,5})\s*", element.get("start", ""))
+    return int(match.group(1)) if match else 0
+
+
+def _keep_first_numbers(blocks: list[Block]) -> None:
+    """Keep a number only where a list begins: the editor copies it to the items that are added."""
+    kinds: list[ListKind | None] = []
+    for block in blocks:
+        if block.tag is not BlockTag.ITEM:
+            kinds = []
+            continue
+        depth = min(block.indent, len(kinds))
+        begins = len(kinds) <= depth or kinds[depth] is not block.kind
+        kinds[depth:] = [block.kind]
+        if not begins or block.kind is not ListKind.ORDERED or block.start == 1:
+            block.start = 0
+
+
+_BETWEEN_CELLS = " · "
+_CELL_EDGES = " \t\u00a0"
+
+
+def _write_row(cells: list[list[Block]]) -> list[Block]:
+    """Return a row as one line, or cell below cell where one of them is more than a line, as in tables for layout."""
+    lines = [[block for block in cell if not block.is_empty] for cell in cells]
+    if len(cells) < 2 or not all(len(line) == 1 and _is_line(line[0]) for line in lines):
+        return [block for cell in cells for block in cell]
+    first, *others = (line[0] for line in lines)
+    row = first.like(_trimmed(first.inlines))
+    for block in others:
+        # A picture beside a text is layout, not a value beside another one.
+        is_value = not (is_blank(row.text) or is_blank(block.text))
+        row.inlines += [Run(_BETWEEN_CELLS if is_value else " "), *_trimmed(block.inlines)]
+        row.align = row.align if row.align == block.align else ""
+        row.tag = row.tag if row.tag is block.tag else BlockTag.PARAGRAPH
+    return [row]
+
+
+def _is_line(block: Block) -> bool:
+    return block.tag not in (BlockTag.ITEM, BlockTag.CODE) and not any(isinstance(x, Break) for x in block.inlines)
+
+
+def _trimmed(inlines: list[Inline]) -> list[Inline]:
+    kept = list(inlines)
+    while kept and isinstance(kept[0], Run):
+        kept[0] = Run(kept[0].text.lstrip(_CELL_EDGES), kept[0].formats)
+        if kept[0].text:
+            break
+        del kept[0]
+    while kept and isinstance(kept[-1], Run):
+        kept[-1] = Run(kept[-1].text.rstrip(_CELL_EDGES), kept[-1].formats)
+        if kept[-1].text:
+            break
+        del kept[-1]
+    return kept

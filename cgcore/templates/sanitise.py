@@ -39,6 +39,9 @@ _CLEANER = nh3.Cleaner(
         **{tag: {"style"} for tag in _INLINE_TAGS | _BLOCK_TAGS},
         "a": {"style", "href", "name", "id"},
         "img": {"src", "alt", "width", "height"},
+        "ol": {"start"},
+        # Not HTML: the editor keeps the number of a list at its items.
+        "li": {"style", "start"},
     },
     allowed_classes={
         **{tag: set(INLINE_CLASSES) for tag in _INLINE_TAGS},

@@ -85,7 +85,7 @@ def _write_list(items: Sequence[Block]) -> str:
                 parts.append(f"</{opened.pop()}>")
         if len(opened) <= depth:
             opened.append(str(item.kind))
-            parts.append(f"<{item.kind}>")
+            parts.append(f'<{item.kind} start="{item.start}">' if item.start else f"<{item.kind}>")
         parts.append(f"<li{_attributes(item, item.indent - depth)}>{_content(item)}")
     return "".join(parts) + "".join(f"</li></{tag}>" for tag in reversed(opened))
 
@@ -173,9 +173,9 @@ def _write_items(items: list[Block], slots: Slots, links: dict[str, Link]) -> li
     for item, depth in zip(items, nest_items(items), strict=True):
         del counters[depth + 1 :]
         if len(counters) <= depth:
-            counters.append((item.kind, 0))
+            counters.append((None, 0))
         kind, count = counters[depth]
-        counters[depth] = (item.kind, count + 1 if kind == item.kind else 1)
+        counters[depth] = (item.kind, count + 1 if kind == item.kind else item.start or 1)
         mark = f"{counters[depth][1]}. " if item.kind is ListKind.ORDERED else "- "
         # A break at the end of an item, the editor's sign for an empty one, shows nothing in HTML either.
         first, *others = _inline_text(item.inlines, slots, links).removesuffix("\n").split("\n")

@@ -21,6 +21,7 @@ EDITOR_OUTPUT = [
     '<p><span class="ql-size-large">g</span><span class="ql-font-serif">s</span></p>',
     "<p>a&nbsp;&lt;b&gt; &amp; «c» \"d\" 'e'</p>",
     "<p>a  b</p>",
+    '<ol start="3"><li>tres</li><li>cuatro</li><li class="ql-indent-1" start="2">b</li></ol>',
 ]
 
 
@@ -47,7 +48,19 @@ def test_what_the_editor_writes_is_canonical_already(html: str) -> None:
         ('<p><a href="https://x.es" target="_blank" rel="noopener">x</a></p>', '<p><a href="https://x.es">x</a></p>'),
         ("<p style='text-align:center'>x</p>", '<p class="ql-align-center">x</p>'),
         ("<ul><li>a<ul><li>b</li></ul></li></ul>", '<ul><li>a</li><li class="ql-indent-1">b</li></ul>'),
-        ("<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>", "<p>a b</p><p>c</p>"),
+        ("<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>", "<p>a · b</p><p>c</p>"),
+        ("<ol><li start='3'>a</li><li start='3'>b</li></ol>", '<ol start="3"><li>a</li><li>b</li></ol>'),
+        ("<ol start='1'><li>a</li></ol>", "<ol><li>a</li></ol>"),
+        ("<ul start='4'><li>a</li></ul><ol start='-2'><li>b</li></ol>", "<ul><li>a</li></ul><ol><li>b</li></ol>"),
+        ("<table><tr><td>a</td></tr><tr><td>&nbsp;</td><td></td></tr></table>", "<p>a</p>"),
+        ("<table><tr><td>a</td><td></td><td>c</td></tr></table>", "<p>a · c</p>"),
+        ("<table><tr><td><p>a</p></td><td><p> b&nbsp;</p></td></tr></table>", "<p>a · b</p>"),
+        ("<table><tr><td><p>a</p><p>b</p></td><td>c</td></tr></table>", "<p>a</p><p>b</p><p>c</p>"),
+        ("<table><tr><td><img src='x'></td><td>a</td></tr></table>", '<p><img src="x"> a</p>'),
+        (
+            "<table><tr><td><table><tr><td>a</td></tr></table></td><td><table><tr><td>b</td></tr></table></td></tr></table>",
+            "<p>a · b</p>",
+        ),
         ("<p>{do<strong>cume</strong>nto}</p>", "<p>{documento}</p>"),
         ("<p><span>x</span><font>y</font></p>", "<p>xy</p>"),
     ],
@@ -76,11 +89,12 @@ _TAGS = [
     "table",
     "tr",
     "td",
+    "th",
     "code",
 ]
 _PIECE = st.one_of(
     st.sampled_from([f"<{tag}>" for tag in _TAGS] + [f"</{tag}>" for tag in _TAGS]),
-    st.sampled_from(["<p class='ql-align-center ql-indent-3'>", "<li class='ql-indent-2'>", "<span style='color:red'>", "<a href='x.es'>", "<img src='data:x'>"]),
+    st.sampled_from(["<p class='ql-align-center ql-indent-3'>", "<li class='ql-indent-2'>", "<ol start=3>", "<li start=5>", "<table><tr><td>", "</td><td>", "</td></tr></table>", "<span style='color:red'>", "<a href='x.es'>", "<img src='data:x'>"]),
     st.text(alphabet="ab {}<>&;\n\t\u00a0\ufeff\"'", max_size=6),
     st.just("{serie}"),
 )  # fmt: skip

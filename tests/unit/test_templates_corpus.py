@@ -15,13 +15,14 @@ import pytest
 from cgcore.documents import DocumentType
 from cgcore.mail.message import InlineImage, build_message
 from cgcore.templates.canonical import canonical_html
+from cgcore.templates.checks import Code, Field, Severity
 from cgcore.templates.compile import TemplateSource
 from cgcore.templates.render import render
 from cgcore.templates.stored import default_signature
 
 DATA = Path(__file__).parents[1] / "data" / "templates"
 UPDATE = os.environ.get("CG_UPDATE_GOLDEN") == "1"
-NAMES = ["word", "web", "gdocs", "editor"]
+NAMES = ["word", "web", "gdocs", "editor", "excel", "outlook", "gsheets"]
 
 
 def check_against(name: str, found: str) -> None:
@@ -65,3 +66,36 @@ def test_the_message_is_the_one_on_file(name: str) -> None:
     checks = "".join(f"{check.code.value} {check.position}\n" for check in rendered.checks)
     check_against(f"{name}.eml", raw)
     check_against(f"{name}.checks", checks)
+
+
+def test_a_table_is_said_to_become_text_and_one_for_layout_is_not() -> None:
+    """A warning on the field that had it, and on no other; it stops nothing."""
+    table, single = (f"<table><tr><td>a</td>{more}</tr></table>" for more in ("<td>b</td>", ""))
+
+    rendered = render(DocumentType.SALES_INVOICE, TemplateSource("a", table, single), {})
+
+    told = [(check.field, check.severity) for check in rendered.checks if check.code is Code.TABLE_AS_TEXT]
+    assert told == [(Field.BODY, Severity.WARNING)]
+    assert rendered.errors == ()
+
+
+def test_a_picture_that_is_left_out_leaves_its_words() -> None:
+    """In HTML and text, with the variables of the document; what stands behind it is still found at its place."""
+    body = '<p>a <img src="https://x.es/l.png" alt="Logo de {empresa} &lt;x&gt;"> {nunca} {serie}</p><p><img src="data:x"></p>'
+
+    rendered = render(DocumentType.SALES_INVOICE, TemplateSource("a", body, ""), {"empresa": "P&Q", "serie": "S"})
+
+    assert "a Logo de P&amp;Q &lt;x&gt; {nunca} S</p>" in rendered.html
+    assert rendered.text.splitlines()[0] == "a Logo de P&Q <x> {nunca} S"
+    assert "<img" not in rendered.html
+    assert {check.code: check.position for check in rendered.checks}[Code.UNKNOWN_VARIABLE] == 3
+
+
+def test_a_list_goes_on_with_its_number() -> None:
+    """Nested lists have numbers of their own, and the text counts as the HTML does."""
+    body = "<ol><li>a</li></ol><p>x</p><ol start=2><li>b<ol start=4><li>c</li><li>d</li></ol></li><li>e</li></ol>"
+
+    rendered = render(DocumentType.SALES_INVOICE, TemplateSource("a", body, ""), {})
+
+    assert re.findall("<ol[^>]*?( start=.[0-9]+.)?(?: style[^>]*)?>", rendered.html) == ["", ' start="2"', ' start="4"']
+    assert rendered.text.splitlines() == ["1. a", "x", "2. b", "  4. c", "  5. d", "3. e"]

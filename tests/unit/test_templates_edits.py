@@ -49,8 +49,9 @@ LOGO = uri(Image.new("RGB", (20, 10)))
         ("<ul><li>{numero</li><li>}</li></ul>", "<ul><li>{numero}</li></ul>"),
         ("<ul><li>a {nu<br>mero} b</li></ul>", "<ul><li>a {numero}<br> b</li></ul>"),
         ('<p><a href="https://x.es/{nunero}">l</a></p>', '<p><a href="https://x.es/{numero}">l</a></p>'),
-        ('<p>a<img src="https://x.es/a.png" alt="b"></p>', "<p>a</p>"),
-        ('<p>a<img src="cid:x" alt="b"></p>', "<p>a</p>"),
+        ('<p>a<img src="https://x.es/a.png"></p>', "<p>a</p>"),
+        ('<p>a <img src="https://x.es/a.png" alt="b"></p>', "<p>a b</p>"),
+        ('<p>a <img src="cid:x" alt="b"></p>', "<p>a b</p>"),
         (f'<p><img src="{LOGO}"></p>', f'<p><img src="{LOGO}" alt="Logotipo de {{empresa}}"></p>'),
     ],
 )  # fmt: skip

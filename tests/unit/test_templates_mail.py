@@ -470,6 +470,7 @@ def test_each_code_has_the_severity_that_is_promised() -> None:
         "too_big": "error",
         "empty_subject": "error",
         "empty_body": "warning",
+        "table_as_text": "warning",
     }
 
 
