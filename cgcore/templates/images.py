@@ -14,7 +14,7 @@ from enum import Enum
 from functools import cache, lru_cache
 from urllib.parse import unquote_to_bytes
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from cgcore.templates.budget import DECODING
 
@@ -104,7 +104,9 @@ _DECODED_WHOLE_AT_MOST = 20_000_000  # pixels of one image that can only be deco
 _SENT_AT_MOST = 4_000_000  # pixels
 # Bytes a pixel that Pillow keeps; WebP has a canvas of its own before and after each frame.
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2}
-_WEBP_BYTES, _PROGRESSIVE_BYTES = 12, 6
+_WEBP_BYTES, _PROGRESSIVE_BYTES, _ICON_BYTES = 12, 6, 4
+# What the texts beside the pixels of a PNG may unpack to; Pillow would take 64 MB.
+_TEXTS_AT_MOST = 2**22
 _ORIENTATION, _GPS = 0x0112, 0x8825
 
 
@@ -186,11 +188,15 @@ def decode(src: str) -> bytes | None:
 @lru_cache(maxsize=16)
 def open_image(data: bytes) -> OpenedImage | ImageFault:
     """Read the header of an image; the pixels stay where they are."""
+    inside = _find_icon_pixels(data)
+    if inside > _DECODED_WHOLE_AT_MOST:
+        return ImageFault.TOO_MANY_PIXELS
     try:
-        with _open(data) as image:
+        # Pillow decodes an icon as soon as it opens it.
+        with DECODING.hold(inside * _ICON_BYTES), _open(data) as image:
             width, height = _size(image, data)
             turned = _exif(image)[0] >= 5
-            cost, memory = _cost(image, width, height)
+            cost, memory = _cost(image, width, height, in_scans=_has_many_scans(data))
             whole = image.format not in _SCALABLE
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return ImageFault.TOO_MANY_PIXELS
@@ -218,14 +224,56 @@ def _size(image: Image.Image, data: bytes) -> tuple[int, int]:
     return width, height
 
 
-def _cost(image: Image.Image, width: int, height: int) -> tuple[int, int]:
+_PNG_HEAD = b"\x89PNG\r\n\x1a\n"
+_ICON_HEAD = b"\x00\x00\x01\x00"
+
+
+def _find_icon_pixels(data: bytes) -> int:
+    """Return the pixels of the largest picture in an icon, by the picture's own header; 0 for what is no icon."""
+    if not data.startswith(_ICON_HEAD):
+        return 0
+    largest = 0
+    for number in range(int.from_bytes(data[4:6], "little")):
+        begin = int.from_bytes(data[18 + 16 * number : 22 + 16 * number], "little")
+        head = data[begin : begin + 24]
+        if head.startswith(_PNG_HEAD):
+            width, height = int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
+        elif head[:4] == b"\x0c\x00\x00\x00":  # BITMAPCOREHEADER
+            width, height = int.from_bytes(head[4:6], "little"), int.from_bytes(head[6:8], "little") // 2
+        else:  # its height counts the mask as well
+            width, height = (abs(int.from_bytes(head[at : at + 4], "little", signed=True)) for at in (4, 8))
+            height //= 2
+        largest = max(largest, width * height)
+    return largest
+
+
+def _has_many_scans(data: bytes) -> bool:
+    """Return whether the first scan of a JPEG leaves components out (ITU T.81, B.2.3): all is kept then until the last.
+
+    What cannot be followed is taken for the worse.
+    """
+    at, components = 2, 0
+    while data.startswith(b"\xff\xd8") and at + 10 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == _SCAN:
+            return data[at + 4] < components
+        if marker in _FRAMES:
+            components = data[at + 9]
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4])
+    return data.startswith(b"\xff\xd8")
+
+
+_SCAN, _FRAMES = 0xDA, frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
+
+
+def _cost(image: Image.Image, width: int, height: int, *, in_scans: bool) -> tuple[int, int]:
     """Return the work (pixels) and the memory (bytes) that decoding takes."""
     pixels = width * height
     if image.format == "WEBP":
         return pixels, pixels * _WEBP_BYTES
     if image.format not in _SCALABLE:
         return pixels, pixels * _BYTES.get(image.mode, 4)
-    if image.info.get("progressive"):
+    if in_scans or image.info.get("progressive"):
         # Its coefficients are in memory as a whole, at whatever scale.
         return pixels // 2, pixels * _PROGRESSIVE_BYTES
     needed = 2 * min(1.0, SHOWN_AT_MOST / width) * max(width, height)
@@ -236,6 +284,7 @@ def _cost(image: Image.Image, width: int, height: int) -> tuple[int, int]:
 def _open(data: bytes) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        PngImagePlugin.MAX_TEXT_MEMORY = _TEXTS_AT_MOST
         return Image.open(io.BytesIO(data), formats=_FORMATS)
 
 
@@ -277,7 +326,8 @@ def _prepare(image: Image.Image, data: bytes, width: int, height: int) -> Prepar
         image.draft("RGB", target)
     image.load()
     reduced = target != natural
-    animated = getattr(image, "n_frames", 1) > 1
+    # Not how many: to count them, Pillow walks through them all.
+    animated = getattr(image, "is_animated", False)
     keep = form in _MAIL_TYPES and not reduced and orientation == 1 and not placed
     if keep and (len(data) <= HEAVY or animated) and image.mode != "CMYK":
         return PreparedImage(_MAIL_TYPES[form], data, reduced=False)

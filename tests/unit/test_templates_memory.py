@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
 import threading
+import zlib
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import GifImagePlugin, Image
 
 from cgcore.documents import DocumentType
 from cgcore.templates.budget import COMPILING, DECODING, MemoryBudget
@@ -109,6 +111,81 @@ def test_an_icon_is_as_large_as_the_picture_inside() -> None:
     assert open_image(icon) is ImageFault.TOO_MANY_PIXELS
     assert prepare(icon, 100, 100) is ImageFault.TOO_MANY_PIXELS
     assert isinstance(open_image(honest), OpenedImage)
+
+
+def _in_scans(side: int) -> bytes:
+    """A JPEG that is not progressive and has a scan for each colour: it is in memory whole until the last."""
+    grey = _file(Image.new("L", (side, side), 128), "JPEG", quality=50)
+    frame, at = b"", 2
+    while grey[at + 1] != 0xDA:
+        length = int.from_bytes(grey[at + 2 : at + 4])
+        segment = grey[at : at + 2 + length]
+        if grey[at + 1] == 0xC0:
+            colours = b"".join(bytes([number, 0x11, 0]) for number in (1, 2, 3))
+            segment = b"\xff\xc0" + struct.pack(">HBHHB", 17, 8, side, side, 3) + colours
+        frame, at = frame + segment, at + 2 + length
+    pixels = grey[at + 2 + int.from_bytes(grey[at + 2 : at + 4]) : -2]
+    scans = (b"\xff\xda" + struct.pack(">HB", 8, 1) + bytes([number, 0, 0, 63, 0]) + pixels for number in (1, 2, 3))
+    return b"\xff\xd8" + frame + b"".join(scans) + b"\xff\xd9"
+
+
+def test_a_photo_in_scans_has_the_lower_limit() -> None:
+    """Whether or not it says that it is progressive; a small one is made as any other."""
+    made = prepare(_in_scans(1500), 600, 600)
+
+    assert open_image(_in_scans(4200)) is ImageFault.TOO_MANY_PIXELS
+    assert not isinstance(made, ImageFault)
+    assert made.type == "image/jpeg"
+
+
+def test_an_icon_is_measured_before_it_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow decodes it on opening: what is too large is not opened, whichever of its pictures that is."""
+    inside = _file(Image.new("1", (9000, 9000)), "PNG")
+    bitmap = struct.pack("<IiiHHI", 40, 9000, 18_000, 1, 8, 1)
+    small = _file(Image.new("RGBA", (16, 16)), "PNG")
+    icons = [_icon(inside), _icon(small, inside), _icon(bitmap), _icon(struct.pack("<IHHHH", 12, 9000, 18_000, 1, 8))]
+    honest = open_image(_icon(small))
+    monkeypatch.setattr(Image, "open", lambda *_a, **_n: pytest.fail("opened"))
+
+    assert [open_image(icon) for icon in icons] == [ImageFault.TOO_MANY_PIXELS] * 4
+    assert isinstance(honest, OpenedImage)
+
+
+def _icon(*pictures: bytes) -> bytes:
+    """An icon whose directory says that each picture has 16 pixels a side."""
+    directory, begin = b"\x00\x00\x01\x00" + struct.pack("<H", len(pictures)), 6 + 16 * len(pictures)
+    for picture in pictures:
+        directory += struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(picture), begin)
+        begin += len(picture)
+    return directory + b"".join(pictures)
+
+
+def test_texts_beside_the_pixels_unpack_to_little() -> None:
+    """A kilobyte may hold a megabyte of text, sixty of them sixty: what unpacks to that is no picture of ours."""
+    plain, text = _file(Image.new("RGB", (3, 3)), "PNG"), b"k\x00\x00" + zlib.compress(b"a" * 1_000_000, 9)
+    chunk = struct.pack(">I", len(text)) + b"zTXt" + text + struct.pack(">I", zlib.crc32(b"zTXt" + text))
+
+    assert open_image(plain[:33] + 60 * chunk + plain[33:]) is ImageFault.UNREADABLE
+    assert isinstance(open_image(plain[:33] + 2 * chunk + plain[33:]), OpenedImage)
+
+
+def test_frames_are_not_walked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A moving picture of a million frames is known by its second one; it is sent as it is."""
+    frame = b"\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00"
+    moving = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff" + frame * 40_000 + b"\x3b"
+    seen: list[int] = []
+    seek = GifImagePlugin.GifImageFile._seek
+
+    def counted(self: GifImagePlugin.GifImageFile, number: int, update_image: bool = True) -> None:
+        seen.append(number)
+        seek(self, number, update_image)
+
+    monkeypatch.setattr(GifImagePlugin.GifImageFile, "_seek", counted)
+    made = prepare(moving, 1, 1)
+
+    assert max(seen) <= 1
+    assert not isinstance(made, ImageFault)
+    assert (made.type, made.data) == ("image/gif", moving)
 
 
 def test_strips_leave_no_seam_and_no_colour() -> None:
