@@ -28,6 +28,8 @@ _RESERVED = 256
 # What the kernel may hand over at once: more could use up the descriptors before one of them has been looked at.
 _BACKLOG = 128
 _LOOK_EVERY_S = 1.0
+# How long a server that is told to stop waits for answers under way: whoever stops it kills it ten seconds later.
+_STOP_S = 4
 _BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 _MANY = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
@@ -139,6 +141,10 @@ class Connections:
                 transport.abort()
 
         protocol.connection_made = connection_made
+        config = getattr(protocol, "config", None)
+        if config is not None and getattr(config, "timeout_graceful_shutdown", 0) is None:
+            # The server reads it when it stops. As it is, it waits without end, and tells the workbench only then.
+            config.timeout_graceful_shutdown = _STOP_S
         return protocol
 
     def admit(self, transport: Any) -> bool:

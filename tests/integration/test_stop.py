@@ -1,0 +1,87 @@
+"""A server that is told to stop while it is used: it ends soon, and what went on is closed."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from cgcore.identity.actor import Scope
+from cgcore.runs import Cell
+from cgcore.vault.secret import Secret
+from cgcore.workbench.keys import ISSUE_ACTION
+from tests.servers.house import furnish
+from tests.servers.product import Product, product_environment, run_product
+
+# What systemd and containers give before they kill is ten seconds at least.
+_SOON_S = 12.0
+
+
+@contextmanager
+def silent_server() -> Iterator[int]:
+    """A mail server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def stop(product: Product) -> float:
+    """Tell it once to stop; return the seconds until it has ended."""
+    began = time.monotonic()
+    product.process.send_signal(signal.SIGTERM)
+    product.process.wait(60)
+    return time.monotonic() - began
+
+
+def test_a_server_that_is_told_to_stop_ends_with_a_run_and_an_answer_open(tmp_path: Path) -> None:
+    """The run is closed as interrupted by the process that ends, and the open answer ends."""
+    house = furnish(tmp_path / "house")
+    with house.workbench() as workbench:
+        inside = workbench.identity.log_in("luis", Secret(house.password)).actor
+        grant = workbench.identity.issue_grant(inside, ISSUE_ACTION, Secret(house.password))
+        key = workbench.keys.issue(inside, grant, "App", frozenset(Scope)).key.reveal()
+    lines: list[str] = []
+    begun = threading.Event()
+    with silent_server() as port, run_product(house.folder, environment=product_environment(house.folder)) as product:
+
+        def read() -> None:
+            body = {
+                "leg": "smtp",
+                "user": "luis@tosma.es",
+                "password": "una clave",
+                "smtp": {"host": "127.0.0.1", "port": port, "security": "none"},
+            }
+            headers = {"X-API-Key": key}
+            try:
+                with httpx.stream(
+                    "POST", f"{product.url}/api/v1/mail-account/probe", json=body, headers=headers, timeout=60
+                ) as answer:
+                    lines.append(str(answer.status_code))
+                    for line in answer.iter_lines():
+                        lines.append(line)
+                        begun.set()
+            except httpx.HTTPError:
+                lines.append("cut off")
+            begun.set()
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        assert begun.wait(30)
+        assert lines[0] == "200", lines
+        took = stop(product)
+        reader.join(30)
+        log = product.log.read_text()
+    with house.workbench() as workbench:
+        run = workbench.runs.find_last(inside, Cell.SMTP)
+
+    assert "Traceback" not in log
+    assert took < _SOON_S
+    assert product.process.returncode in (0, -signal.SIGTERM)
+    assert run is not None
+    assert run.verdict is not None
+    assert run.verdict.key == "interrupted"
