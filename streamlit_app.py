@@ -25,6 +25,7 @@ from pages.ui.server import (
     find_address,
     find_framed_pages,
     read_facts,
+    tell_failure,
 )
 
 install_line_log()
@@ -53,6 +54,7 @@ app = st.App(
         crowded=build_farewell(CROWDED),
     ),
     lifespan=assembly.lifespan,
+    on_script_error=tell_failure,
 )
 # Around all of it: only here is the server's own way to the connection still in sight.
 app = Connections(NoDelay(app), perimeter.trusted_proxies, ConnectionLimits.within(start_descriptors()))

@@ -13,6 +13,7 @@ from pages.ui.heads import page_title
 from pages.ui.identity import require_actor
 from pages.ui.moments import viewer_zone
 from pages.ui.paging import Pager
+from pages.ui.problems import draw_search_problem
 from pages.ui.texts import activity as texts
 
 PAGE = "activity"
@@ -60,6 +61,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", key=f"{PAGE}_fil
         default="always",
         required=True,
     )
+draw_search_problem(max(text or "", username or "", key=len))
 filters = ActivityFilters(
     text=(text or "").strip(),
     action=str(action or ""),

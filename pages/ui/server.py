@@ -31,6 +31,7 @@ __all__ = [
     "find_own_address",
     "find_shown_address",
     "read_facts",
+    "tell_failure",
 ]
 
 # The addresses of the pages that the router registers; the first is at «/».
@@ -99,6 +100,13 @@ def build_farewell(path: str) -> bytes:
     message = ForwardMsg()
     message.auth_redirect.url = path
     return message.SerializeToString()
+
+
+def tell_failure(error: Exception) -> bool:
+    """Tell whoever sees a page that a run of it has failed. What draws it loads with the pages, not with the server."""
+    from pages.ui import problems
+
+    return problems.tell_failure(error)
 
 
 class StreamlitTabs:

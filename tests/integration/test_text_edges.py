@@ -35,7 +35,7 @@ HOSTILE = {
     "joined": "👩‍👩‍👧\u00a0\u200b\u00ad",
 }
 PAGES = [
-    "overview.py", "mail_account.py", "sending_defaults.py", "series_defaults.py", "api_key.py", "test_mailbox.py",
+    "overview.py", "mail_account.py", "sending_defaults.py", "series_defaults.py", "api_key.py", "sandbox.py",
     "activity.py", "administration.py", "profile.py",
 ]  # fmt: skip
 each_text = pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)

@@ -16,6 +16,7 @@ from pages.ui.cells import cell
 from pages.ui.editing import Form, store
 from pages.ui.identity import dialog, while_logged_in
 from pages.ui.paging import Pager
+from pages.ui.problems import draw_search_problem
 from pages.ui.runs import escape
 from pages.ui.texts import administration as texts
 from pages.ui.texts import common
@@ -48,6 +49,7 @@ def draw_list(workbench: Workbench, actor: Actor) -> None:
             default="all",
             required=True,
         )
+    draw_search_problem(text or "")
     pager = Pager("administration_users", (text, state))
     page = workbench.users.list(
         actor, text=text or "", active=_STATES[state or "all"], cursor=pager.cursor, limit=_ROWS

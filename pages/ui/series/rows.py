@@ -13,6 +13,7 @@ from cgcore.identity.actor import Actor
 from cgcore.series.defaults import DefaultRow, Defaults, Reason
 from cgcore.workbench import Workbench
 from pages.ui.editing import Form
+from pages.ui.problems import draw_search_problem
 from pages.ui.runs import escape
 from pages.ui.series.target import Target, Whose
 from pages.ui.templates.view import type_parameters
@@ -32,6 +33,7 @@ def preview_subject(workbench: Workbench, actor: Actor, target: Target, row: Def
 def draw_search(key: str) -> None:
     """Draw the field that shortens the lists of series, where they do not hold them all."""
     st.text_input(texts.SEARCH, key=key, help=texts.SEARCH_HELP, icon=":material/search:", persist_state="session")
+    draw_search_problem(st.session_state.get(key) or "")
 
 
 def draw_groups(

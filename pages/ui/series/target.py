@@ -14,6 +14,7 @@ from cgcore.series.defaults import Defaults
 from cgcore.workbench import Workbench
 from cgcore.workbench.series_defaults import Choices
 from pages.ui.identity import dialog, while_logged_in
+from pages.ui.problems import draw_search_problem
 from pages.ui.texts import common
 from pages.ui.texts import series_defaults as texts
 
@@ -104,6 +105,7 @@ def choose_target(workbench: Workbench, actor: Actor) -> None:
     users = [(user.id, user.username) for user in page["items"] if user.id != actor.user_id]
     if page["next"] or text:
         st.text_input(texts.OTHER_USER_SEARCH, key=_SEARCH, icon=":material/search:", persist_state="session")
+        draw_search_problem(text)
     if not users:
         st.caption(texts.OTHER_USER_NONE)
         return
