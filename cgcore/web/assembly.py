@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -50,6 +51,7 @@ __all__ = [
 ]
 
 _FEW_DESCRIPTORS = 512
+_SWEEP_S = 30.0
 
 
 def start_descriptors() -> int:
@@ -197,12 +199,20 @@ class Assembly:
         else:
             # Nothing to migrate: what loads with the database, half of the start, comes behind the first answer.
             late.start()
+        sweep = asyncio.create_task(self._sweep(), name="uploads")
         try:
             yield
         finally:
+            sweep.cancel()
             if late.is_alive():
                 await to_thread.run_sync(late.join)
             await to_thread.run_sync(workbench.close)
+
+    async def _sweep(self) -> None:
+        """Let go of what ended tabs have uploaded, also while nobody uploads anything."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            self._tabs.list_uploads()
 
     def _open(self, held: ExitStack) -> Workbench:
         try:

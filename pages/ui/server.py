@@ -128,6 +128,8 @@ class StreamlitTabs:
 
     def list_uploads(self) -> Mapping[tuple[str, str], int]:
         """Return the size of each file kept. A session that was not resumed leaves its files behind: they go here."""
+        if not runtime.exists():
+            return {}
         manager, sessions = _uploads(), _sessions()
         alive = {info.session.id for info in sessions.list_sessions()}
         for tab in set(manager.file_storage) - alive:

@@ -20,7 +20,7 @@ from cgcore.workbench.keys import ISSUE_ACTION
 from pages.ui.admin import users
 from pages.ui.runs import escape
 from pages.ui.server import tell_failure
-from pages.ui.texts import administration, common
+from pages.ui.texts import common
 from tests.servers.pages import PASSWORD, open_page, panel, sign_in, words
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +72,7 @@ def test_a_callback_that_fails_leaves_the_page_and_says_so(
 ) -> None:
     """The page is drawn as before the click, with what was typed in the same moment, and the sentence stays."""
     error, sentence = failure
-    page = panel(open_page(monkeypatch, workbench, ana, "administration.py"), administration.PANEL_USERS)
+    page = panel(open_page(monkeypatch, workbench, ana, "administration.py"), "users")
     before = [button.key for button in page.button]
     monkeypatch.setattr(users, "_open", fail_with(error))
     page.run()

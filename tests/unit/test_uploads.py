@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import pytest
 
+from cgcore.server_facts import ServerFacts
+from cgcore.web.assembly import Assembly
 from cgcore.web.gate import Gate
 from cgcore.web.origins import Perimeter
 from cgcore.web.uploads import UploadLimits, Uploads
@@ -177,3 +180,32 @@ def test_a_body_of_unknown_length_is_not_read(client: TestClient, pages: Pages) 
 
     assert (chunks.status_code, odd.status_code) == (411, 411)
     assert pages.stored == {}
+
+
+def test_what_a_closed_tab_has_left_goes_without_another_upload(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server looks by itself, from its start to its end."""
+    looked = anyio.Event()
+
+    class Tabs(Pages):
+        def list_uploads(self) -> dict[tuple[str, str], int]:
+            looked.set()
+            return {}
+
+    async def live() -> bool:
+        assembly = Assembly(
+            lambda: workbench,
+            Perimeter(),
+            find_address=lambda: SITE,
+            read_facts=lambda: ServerFacts("127.0.0.1"),
+            tabs=Tabs(),
+        )
+        async with assembly.lifespan(None):
+            with anyio.move_on_after(30):
+                await looked.wait()
+        return looked.is_set()
+
+    monkeypatch.setattr("cgcore.web.assembly._SWEEP_S", 0)
+
+    assert anyio.run(live)
