@@ -13,6 +13,7 @@ from email.policy import SMTP, SMTPUTF8, EmailPolicy
 from html import escape
 from typing import Any, cast
 
+from cgcore.language import current_language
 from cgcore.mail.addresses import domain_of, needs_smtputf8, wire_address
 from cgcore.mail.headers import attachment_name, header_registry, header_text
 from cgcore.texts import lookup
@@ -172,7 +173,7 @@ def build_test_message(
         recipients=[recipient],
         subject=texts.subject,
         text="\n\n".join(paragraphs) + "\n",
-        html=f'<!doctype html><html lang="es"><head><title>{escape(texts.subject)}</title></head>'
+        html=f'<!doctype html><html lang="{current_language()}"><head><title>{escape(texts.subject)}</title></head>'
         f'<body style="font-family:Arial,Helvetica,sans-serif;font-size:15px;line-height:1.5">{html}</body></html>',
         read_receipt=read_receipt,
         generated=True,

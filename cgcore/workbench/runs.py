@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from cgcore.errors import StorageBusy, StorageError
 from cgcore.identity.actor import Actor
+from cgcore.language import current_language, speak
 from cgcore.process import has_ended, new_owner
 from cgcore.runs import BROKEN, INTERRUPTED, Cell, Run, Step, Verdict
 from cgcore.storage.runs import ProbeRunStore
@@ -297,13 +298,17 @@ class RunSection:
 
     def _begin(self, key: tuple[int, str], run: Run, job: Job) -> None:
         # A daemon: a process that is told to stop does not wait for a silent server.
-        thread = threading.Thread(target=self._drive, args=(key, run, job), name=f"run-{run.cell}", daemon=True)
+        thread = threading.Thread(
+            target=self._drive, args=(key, run, job, current_language()), name=f"run-{run.cell}", daemon=True
+        )
         with self._changed:
             self._live[key] = run
             self._threads.add(thread)
         thread.start()
 
-    def _drive(self, key: tuple[int, str], run: Run, job: Job) -> None:
+    def _drive(self, key: tuple[int, str], run: Run, job: Job, language: str) -> None:
+        # What a run writes, like a mail of ours, is in the language of whoever started it.
+        speak(language)
         try:
             self._store_end(self._advance(key, run, job), job)
         except Exception:

@@ -78,7 +78,7 @@ def test_the_fullest_wording_is_the_agreed_one_letter_by_letter(key: str) -> Non
 
 def test_every_value_in_braces_is_tried_here() -> None:
     """A new value must join the test of missing values."""
-    names = set(re.findall(r"\{(\w+)\}", str(TEXTS["diagnosis"])))
+    names = set(re.findall(r"\{(\w+)(?::\w+)?\}", str(TEXTS["diagnosis"])))
 
     assert names == set(VALUES) | ALWAYS
 

@@ -1,20 +1,17 @@
-"""The Spanish sentences of a diagnosis, filled with what is known and silent about what is not."""
+"""The sentences of a diagnosis, in the language of the person: silent about what is not known."""
 
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date
-from functools import cache
-from importlib.resources import files
-from types import MappingProxyType
 from typing import Any, cast
 
 from cgcore.mail import account_texts
 from cgcore.mail.providers import find_provider
 from cgcore.mail.steps import Leg, Stage, Status, Step
 from cgcore.runs import Verdict, deciding_step
+from cgcore.texts import fill, lookup
 
 __all__ = [
     "build_verdict",
@@ -29,14 +26,13 @@ __all__ = [
     "verdict_texts",
 ]
 
-_BRACE = re.compile(r"\{(\w+)\}")
+_BRACE = re.compile(r"\{(\w+)(?::\w+)?\}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _LONGEST_VALUE = 400
 
 
-@cache
 def _texts() -> Mapping[str, Any]:
-    return MappingProxyType(tomllib.loads(files("cgcore.mail").joinpath("texts_es.toml").read_text("utf-8")))
+    return lookup("cgcore.mail", "")
 
 
 def sentences(key: str, leg: Leg | str, values: Mapping[str, object] | None = None) -> tuple[str, str]:
@@ -152,7 +148,7 @@ def _leg(leg: Leg | str) -> Leg:
 
 
 def _present(values: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in values.items() if _written(value)}
+    return {name: value for name, value in values.items() if _tidy(value)}
 
 
 def _diagnosis(key: str, leg: Leg) -> Mapping[str, Any]:
@@ -167,9 +163,9 @@ def _names(entry: Mapping[str, Any]) -> set[str]:
     return {name for wording in wordings for name in _BRACE.findall(wording)}
 
 
-def _known(leg: Leg, values: Mapping[str, object]) -> dict[str, str]:
-    given = {name: text for name, value in values.items() if (text := _written(value))}
-    if label := field_label(given.get("field", ""), leg):
+def _known(leg: Leg, values: Mapping[str, object]) -> dict[str, object]:
+    given = {name: kept for name, value in values.items() if (kept := _tidy(value))}
+    if label := field_label(str(given.get("field", "")), leg):
         given["field"] = label
     if given.get("field") == "none":
         del given["field"]
@@ -177,48 +173,31 @@ def _known(leg: Leg, values: Mapping[str, object]) -> dict[str, str]:
         if name in given:
             given[name] = str(_texts()[name].get(given[name], given[name]))
     if "date" in given:
-        given["date"] = _day_first(given["date"])
+        given["date"] = _day(given["date"])
     return {**_texts()["leg"][leg], **given}
 
 
-def _day_first(text: str) -> str:
+def _day(value: object) -> object:
     try:
-        return date.fromisoformat(text).strftime("%d/%m/%Y")
+        return date.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
-        return text
+        return value
 
 
-def _written(value: object) -> str:
-    """Write one value on one line: no control characters, no doubled spaces, cut when very long."""
+def _tidy(value: object) -> object:
+    """Return a value as a sentence may show it: text on one line, without control characters, cut when very long."""
     if value is None or isinstance(value, Mapping):
         return ""
-    if isinstance(value, date):
-        return value.strftime("%d/%m/%Y")
     if isinstance(value, float):
-        return f"{value:.3g}".replace(".", ",")
+        return float(f"{value:.3g}")
+    if isinstance(value, int | date):
+        return value if not isinstance(value, bool) else str(value)
     if isinstance(value, list | tuple | set | frozenset):
-        items = cast("Iterable[object]", value)
-        return _joined([text for item in items if (text := _written(item))])
+        return [kept for item in cast("Iterable[object]", value) if (kept := _tidy(item))]
     text = " ".join(_CONTROL.sub(" ", str(value)).split())
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1].rstrip() + "…"
 
 
-def _joined(parts: Sequence[str]) -> str:
-    return " y ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
-
-
-def _first_known(wordings: Sequence[str], known: Mapping[str, str]) -> str:
-    """Return the first wording whose values are all known, filled in one pass; ``""`` when there is none."""
-    for wording in wordings:
-        if all(name in known for name in _BRACE.findall(wording)):
-            return _filled(wording, known)
-    return ""
-
-
-def _filled(wording: str, known: Mapping[str, str]) -> str:
-    def value(match: re.Match[str]) -> str:
-        text = known[match[1]]
-        # The sentence brings its own full stop, and «1 minutos» is no Spanish.
-        return text.rstrip(".") if wording[match.end() : match.end() + 1] == "." else text
-
-    return re.sub(r"\b1 minutos\b", "1 minuto", _BRACE.sub(value, wording))
+def _first_known(wordings: list[str], known: Mapping[str, object]) -> str:
+    """Return the first wording whose values are all known, filled in; ``""`` when there is none."""
+    return fill(wordings, known, or_else="")

@@ -1,0 +1,216 @@
+"""A second language switches all that somebody reads, without a restart; nothing keeps an old sentence."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Block
+
+from cgcore.documents import DocumentType
+from cgcore.identity.actor import Actor, Role
+from cgcore.language import speaking
+from cgcore.mail.message import build_test_message
+from cgcore.storage.tables import UserRow
+from cgcore.workbench import Workbench
+from tests.servers.api_server import serve_api
+from tests.servers.api_users import add_person, issue_key
+from tests.servers.asgi import open_product
+from tests.servers.house import add_series
+from tests.servers.pages import open_page, panel, sign_in
+from tests.servers.pseudo import LANGUAGE, find_unmarked, speak_pseudo
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = (
+    "overview.py", "mail_account.py", "sending_defaults.py", "series_defaults.py", "api_key.py", "sandbox.py",
+    "activity.py", "administration.py", "profile.py",
+)  # fmt: skip
+# What an element holds that nobody reads: identities, addresses, icons, code, and what a person wrote.
+_UNREAD = {
+    "id", "element_id", "form_id", "url", "icon", "page", "page_script_hash", "body_hash", "script_path", "language",
+    "query_string", "page_name_hash", "src", "url_pathname", "default", "raw_values", "default_value", "label_type",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _pseudo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield from speak_pseudo(monkeypatch)
+
+
+def _set_locale(workbench: Workbench, actor: Actor) -> None:
+    with workbench.database.session() as session:
+        row = session.get(UserRow, actor.user_id)
+        assert row is not None
+        row.locale = LANGUAGE
+        session.add(row)
+
+
+@pytest.fixture
+def admin(workbench: Workbench) -> Actor:
+    """An administrator who reads the second language, with a series and a key."""
+    actor = sign_in(workbench, "anna", Role.ADMIN)
+    _set_locale(workbench, actor)
+    add_series(workbench, actor, "F", DocumentType.SALES_INVOICE)
+    return actor
+
+
+def _strings(message: Message) -> Iterator[str]:
+    for field, value in message.ListFields():
+        if field.name in _UNREAD:
+            continue
+        for item in value if field.is_repeated else [value]:
+            if isinstance(item, Message):
+                yield from _strings(item)
+            elif isinstance(item, str):
+                yield item
+
+
+def _shown(block: Block) -> Iterator[str]:
+    proto = block.proto
+    if isinstance(proto, Message):
+        yield from _strings(proto)
+    for child in block.children.values():
+        if isinstance(child, Block):
+            yield from _shown(child)
+        elif isinstance(child.proto, Message):
+            yield from _strings(child.proto)
+
+
+def _unmarked(page: AppTest) -> list[str]:
+    assert not page.exception
+    found = {find_unmarked(words) for root in (page.main, page.sidebar) for words in _shown(root)}
+    return sorted(found - {""})
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_page_is_read_in_the_language_of_its_reader(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor, script: str
+) -> None:
+    """No word of the first language is left; somebody else reads the same page in it."""
+    page = open_page(monkeypatch, workbench, admin, script)
+    left = [_unmarked(page)]
+    if script == "administration.py":
+        with speaking(LANGUAGE):  # the driver formats what is chosen by itself
+            left += [_unmarked(panel(page, name)) for name in ("series", "users", "copy")]
+    other = open_page(monkeypatch, workbench, sign_in(workbench, "luis", Role.ADMIN), script)
+
+    assert [words for of_panel in left for words in of_panel] == []
+    assert "⟦" not in "".join(_shown(other.main))
+
+
+def test_the_api_answers_in_the_language_of_its_caller(workbench: Workbench) -> None:
+    """Answers, refusals, the stream of a probe and the description; without a key the browser's list counts."""
+    person = add_person(workbench, "anna", role=Role.ADMIN)
+    _set_locale(workbench, person.actor)
+    key = issue_key(workbench, person, "App").key.reveal()
+    with serve_api(workbench) as server, server.client() as client:
+        client.headers["Authorization"] = f"Bearer {key}"
+        answers = [
+            client.get("/document-types"),
+            client.get("/nothing"),
+            client.put("/mail-account", json={"smtp": {"port": "x"}}, headers={"If-Match": '"0"'}),
+            client.patch("/mail-account", json={"smtp": {"host": "a..b"}}, headers={"If-Match": '"0"'}),
+            client.post("/templates/quote/render", json={"subject": "{numerp}"}),
+            client.post("/explain", json={"protocol": "smtp", "text": "535 5.7.8 bad credentials"}),
+            client.get("/openapi.json", headers={"Accept-Language": "xx"}),
+        ]
+        known = [client.get("/openapi.json").text, *(answer.text for answer in answers)]
+        client.headers.pop("Authorization")
+        refused = [client.get("/me", headers={"Accept-Language": wanted}).text for wanted in ("de, xx;q=0.5", "es")]
+
+    left = [find_unmarked(words) for answer in answers for words in _values(answer.json())]
+    assert [words for words in left if words] == []
+    assert all("⟦" in text for text in known[2:])
+    assert ["⟦" in text for text in (*refused, known[0])] == [True, False, False]
+
+
+def _values(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for entry in value.values():
+            yield from _values(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _values(entry)
+
+
+def test_the_log_in_pages_speak_the_browsers_language(workbench: Workbench) -> None:
+    """The page, its refusal, and the page of a link that is dead; another browser reads Spanish all the while."""
+    sign_in(workbench, "anna")
+    client = open_product(workbench)
+    wanted = {"Accept-Language": "xx-XX, es;q=0.3"}
+    form = {"username": "anna", "password": "wrong", "next": "/"}
+    texts = [
+        client.get("/entrar", headers=wanted).text,
+        client.post("/entrar", data=form, headers={**wanted, "Origin": "http://localhost:8501"}).text,
+        client.get("/nueva-contrasena/nothing", headers=wanted).text,
+    ]
+    lines = [line for text in texts for line in _body_lines(text)]
+
+    assert [words for words in map(find_unmarked, lines) if words] == []
+    assert "⟦" in texts[0]
+    assert "⟦" not in client.get("/entrar").text
+
+
+def _body_lines(html: str) -> list[str]:
+    import re
+
+    body = html[html.index("<body") :] if "<body" in html else html
+    return re.sub(r"<[^>]*>", "\n", re.sub(r"(?s)<(script|style).*?</\1>", "", body)).splitlines()
+
+
+def test_a_mail_of_ours_is_written_in_the_language_of_its_sender() -> None:
+    """Subject, text and HTML of the test mail."""
+    with speaking(LANGUAGE):
+        message = build_test_message(sender="a@b.example", recipient="c@d.example", read_receipt=True)
+    plain = message.get_body(("plain",))
+    assert plain is not None
+
+    assert find_unmarked(str(message["Subject"])) == ""
+    assert find_unmarked(plain.get_content()) == ""
+
+
+def test_no_wording_is_read_while_a_module_is_imported() -> None:
+    """A module body, a class body, a decorator or a default would keep the language of the first visitor."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in sorted((*(ROOT / "pages/ui").rglob("*.py"), *(ROOT / "cgcore").rglob("*.py")))
+        for line in _read_at_import(ast.parse(path.read_text("utf-8")))
+    ]
+
+    assert found == []
+
+
+def _read_at_import(tree: ast.Module) -> Iterator[int]:
+    files = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "pages.ui.texts"
+        for alias in node.names
+    }
+    calls = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in ("cgcore.texts", "cgcore.documents")
+        for alias in node.names
+        if alias.name in ("sentence", "lookup", "wordings", "type_label")
+    }
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Lambda):
+            continue
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            waiting += [*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)]
+            continue
+        if isinstance(node, ast.Attribute | ast.Subscript) and getattr(node.value, "id", "") in files:
+            yield node.lineno
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in calls:
+            yield node.lineno
+        waiting += ast.iter_child_nodes(node)
