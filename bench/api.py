@@ -117,9 +117,9 @@ def _first_user(workbench: Any) -> tuple[Any, str]:
     from cgcore.workbench.keys import ISSUE_ACTION
 
     password = Secret("una frase bastante larga")
-    code = workbench.identity.issue_first_use_code()
-    actor = workbench.identity.first_use(code, "ana", password).actor
-    grant = workbench.identity.issue_grant(actor, ISSUE_ACTION, password)
+    code = workbench.identity.accounts.issue_first_use_code()
+    actor = workbench.identity.accounts.first_use(code, "ana", password).actor
+    grant = workbench.identity.codes.issue_grant(actor, ISSUE_ACTION, password)
     return actor, workbench.keys.issue(actor, grant, "bench", [Scope.READ]).key.reveal()
 
 

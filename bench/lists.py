@@ -122,7 +122,7 @@ def _compare_page(name: str, script: str, panel: str, many: _House, few: _House,
 def _open_page(house: _House, script: str, panel: str, turn: _Turn) -> AppTest:
     turn.workbench = house.workbench
     page = AppTest.from_file(str(_ROUTER), default_timeout=60)
-    page.user = {"login": house.workbench.identity.sign_identity(_SESSION)}
+    page.user = {"login": house.workbench.identity.sessions.sign_identity(_SESSION)}
     page.run()
     if panel:
         page.session_state["administration_panel"] = panel

@@ -31,6 +31,7 @@ __all__ = [
     "FieldProblem",
     "InvalidInput",
     "InvalidSettings",
+    "LoginEnded",
     "NotAllowed",
     "NotFound",
     "StaleVersion",
@@ -57,6 +58,12 @@ class NotAllowed(CloudGestionError, PermissionError):
     """The actor's role does not allow this use case."""
 
     code = "not_allowed"
+
+
+class LoginEnded(NotAllowed):
+    """The log-in that somebody acts with is over: ended, overdue, or its account closed."""
+
+    code = "login_ended"
 
 
 class NotFound(CloudGestionError, LookupError):

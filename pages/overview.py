@@ -86,7 +86,7 @@ with lines.container():
         _draw_line(line, drafts)
 if clicked:
     try:
-        runs = workbench.overview.start_all(actor)
+        runs = workbench.mail_runs.start_all(actor)
     except InvalidInput as refused:
         st.warning(texts.RUN_ALL_INCOMPLETE, icon=":material/warning:")
         for problem in refused.problems:

@@ -11,7 +11,7 @@ import streamlit as st
 from cgcore.identity.actor import Actor
 from cgcore.workbench import get_workbench
 from pages.ui.drafts import begin_tab, keep_drafts, keep_what_is_typed
-from pages.ui.identity import require_actor, while_logged_in
+from pages.ui.identity import refused_when_ended, require_actor, while_logged_in
 from pages.ui.keys.dialogs import forget
 from pages.ui.log_out import leave
 from pages.ui.problems import storage_failures_told
@@ -69,7 +69,7 @@ def _draw_lifeline() -> None:
 
 
 st.set_page_config(page_title=texts.PRODUCT, page_icon=str(_ICON), layout="wide")
-with storage_failures_told():
+with storage_failures_told(), refused_when_ended():
     # Before the log-in is looked up: one that has ended takes the tab away at once, and what this run brings with it.
     keep_what_is_typed(get_workbench())
     actor = require_actor()

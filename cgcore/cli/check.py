@@ -81,7 +81,8 @@ def _check_database(settings: Settings) -> CheckResult:
     from cgcore.errors import StorageError
     from cgcore.storage.database import Database
     from cgcore.storage.revision import HEAD_REVISION, find_damage, sqlite_path
-    from cgcore.workbench.start import has_vault_records, misses_users
+    from cgcore.workbench.context import has_vault_records
+    from cgcore.workbench.start import misses_users
 
     try:
         database = Database(settings.resolved_database_url())

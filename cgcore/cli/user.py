@@ -52,7 +52,7 @@ def add(
 
     password = _read_password(password_stdin)
     with _opened() as workbench:
-        workbench.identity.add_user(_OPERATOR, NewUser(name, password, full_name, mail, role))
+        workbench.identity.accounts.add_user(_OPERATOR, NewUser(name, password, full_name, mail, role))
     print(texts.sentence("cgcore.cli", "user_added", name=name))
 
 
@@ -61,7 +61,7 @@ def password(name: _Name, password_stdin: _FromInput = False) -> None:
     """Set a user's password: ends their log-ins and revokes their API keys."""
     new = _read_password(password_stdin)
     with _opened() as workbench:
-        workbench.identity.set_password(_OPERATOR, name, new)
+        workbench.identity.accounts.set_password(_OPERATOR, name, new)
     print(texts.sentence("cgcore.cli", "user_password", name=name))
 
 
@@ -69,7 +69,7 @@ def password(name: _Name, password_stdin: _FromInput = False) -> None:
 def disable(name: _Name) -> None:
     """Close an account: its log-ins end now."""
     with _opened() as workbench:
-        workbench.identity.disable_user(_OPERATOR, name)
+        workbench.identity.accounts.disable_user(_OPERATOR, name)
     print(texts.sentence("cgcore.cli", "user_disabled", name=name))
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 
 __all__ = [
+    "CLOCK_SKEW",
     "FIRST_USE_CODE",
     "FORGET_AFTER",
     "GRANT",
@@ -18,6 +19,8 @@ __all__ = [
     "ThrottleKey",
     "account_key",
     "delay_after",
+    "has_happened",
+    "is_login_open",
     "source_key",
 ]
 
@@ -62,6 +65,9 @@ def delay_after(failures: int, free: int) -> timedelta:
     return min(timedelta(seconds=2 ** min(beyond - 1, 16)), _LONGEST)
 
 
+CLOCK_SKEW = timedelta(minutes=1)
+"""How far the clocks of two processes may differ. What lies further ahead was written before the clock was set back."""
+
 SESSION_IDLE = timedelta(minutes=30)
 """A log-in ends when nothing was asked with it for this long."""
 
@@ -79,3 +85,15 @@ FIRST_USE_CODE = timedelta(hours=24)
 
 RESET_LINK = timedelta(hours=24)
 """How long a link to a new password works."""
+
+
+def has_happened(moment: datetime, now: datetime) -> bool:
+    """Return whether a noted moment is past. One that lies ahead says nothing: it counts as never."""
+    return moment <= now + CLOCK_SKEW
+
+
+def is_login_open(*, created: datetime, last_seen: datetime, expires: datetime, now: datetime) -> bool:
+    """Return whether a log-in is within its lifetime, whichever way the clock has been set meanwhile."""
+    return (
+        has_happened(created, now) and has_happened(last_seen, now) and now < expires and now - last_seen < SESSION_IDLE
+    )

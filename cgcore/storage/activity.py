@@ -2,25 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 
 from sqlalchemy import false
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from cgcore.activity import ActivityEntry, ActivityFilters, read_changes
+from cgcore.activity import ActivityEntry, ActivityFilters, Change, neutral_line, read_changes, write_changes
+from cgcore.identity.actor import Actor
+from cgcore.storage.database import Database
 from cgcore.storage.search import contains
 from cgcore.storage.tables import ActivityRow
 from cgcore.text_rules import is_searchable
 
-__all__ = ["add_entry", "iter_entries", "list_entries"]
+__all__ = ["ActivityLog", "iter_entries", "list_entries"]
 
 _BATCH = 1000
+_MAX_OBJECT = 200
+_MAX_DETAIL = 1000
+_MAX_CHANGES = 4000
 
 
-def add_entry(session: Session, row: ActivityRow) -> None:
-    """Append one line in the caller's transaction."""
-    session.add(row)
+class ActivityLog:
+    """Appends lines to the activity log."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+        self._database, self._clock = database, clock
+
+    def record(
+        self,
+        actor: Actor | None,
+        action: str,
+        object: str = "",
+        result: str = "ok",
+        detail: str = "",
+        ip: str = "",
+        session: Session | None = None,
+        changes: Sequence[Change] = (),
+    ) -> None:
+        """Append one line. ``actor`` is None where nobody is signed in (a failed log-in).
+
+        ``result`` is ``ok``, a diagnosis key or a problem code. With ``session`` the line is part of the caller's
+        transaction: it stands if, and only if, the change does. Nothing given here may hold a secret.
+        """
+        row = ActivityRow(
+            at=self._clock(),
+            actor_id=actor.user_id if actor else None,
+            actor_name=actor.username if actor else "",
+            action=neutral_line(action, _MAX_OBJECT),
+            object=neutral_line(object, _MAX_OBJECT),
+            result=neutral_line(result, _MAX_OBJECT),
+            detail=neutral_line(detail, _MAX_DETAIL),
+            changes=write_changes(changes, _MAX_CHANGES),
+            ip=neutral_line(ip or (actor.ip if actor else ""), _MAX_OBJECT),
+            key_id=actor.key_id if actor else "",
+        )
+        if session is not None:
+            session.add(row)
+            return
+        with self._database.session() as own_session:
+            own_session.add(row)
+
+    def note(self, actor: Actor, action: str, object: str = "") -> None:
+        """Append the line of a reading. It is done, and stays done, where the line cannot be stored."""
+        self._database.note(
+            f"line {action} of the trail", lambda session: self.record(actor, action, object, session=session)
+        )
 
 
 def list_entries(

@@ -180,7 +180,7 @@ def _make_folder(folder: Path) -> None:
 def _migrate(database: Database) -> None:
     from cgcore.storage.migrations import upgrade_to_head
 
-    upgrade_to_head(database)
+    upgrade_to_head(database.engine)
 
 
 def _parse(url: str) -> URL:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, delete, func, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from cgcore.activity import neutral_line
-from cgcore.identity.throttle import FORGET_AFTER, ThrottleKey, delay_after
+from cgcore.identity.actor import Actor, Role
+from cgcore.identity.throttle import (
+    CLOCK_SKEW,
+    FORGET_AFTER,
+    GRANT,
+    SESSION_IDLE,
+    ThrottleKey,
+    delay_after,
+    has_happened,
+    is_login_open,
+)
 from cgcore.storage.search import contains
-from cgcore.storage.tables import GrantRow, LoginSessionRow, OneTimeCodeRow, ThrottleRow, UserRow
+from cgcore.storage.tables import ApiKeyRow, GrantRow, LoginSessionRow, OneTimeCodeRow, ThrottleRow, UserRow
 
 __all__ = [
     "Attempt",
@@ -26,16 +36,20 @@ __all__ = [
     "consume_grant",
     "count_active_admins",
     "delete_codes_of",
+    "delete_grants_of",
     "find_code",
+    "find_present",
     "find_session",
     "find_user",
     "find_user_by_key",
     "forgive",
     "has_live_code",
     "has_users",
+    "is_open",
     "list_live_sessions",
     "list_users",
     "list_users_page",
+    "lock_user",
     "mark_seen",
     "prune_sessions",
     "reserve",
@@ -57,6 +71,15 @@ def has_users(session: Session) -> bool:
 def find_user(session: Session, user_id: int) -> UserRow | None:
     """Return the user ``user_id``."""
     return session.get(UserRow, user_id)
+
+
+def lock_user(session: Session, user_id: int) -> UserRow | None:
+    """Return the user ``user_id`` as committed, and let nobody else change them until this transaction ends.
+
+    On SQLite a writing session is alone anyway.
+    """
+    statement = select(UserRow).where(UserRow.id == user_id).with_for_update(key_share=True)
+    return session.exec(statement.execution_options(populate_existing=True)).one_or_none()
 
 
 def find_user_by_key(session: Session, username_key: str) -> UserRow | None:
@@ -131,18 +154,53 @@ def find_session(session: Session, token_hash: str) -> tuple[LoginSessionRow, Us
     return (found[0], found[1]) if found else None
 
 
+def is_open(row: LoginSessionRow, user: UserRow, now: datetime) -> bool:
+    """Return whether the log-in still opens the door."""
+    within = is_login_open(created=row.created, last_seen=row.last_seen, expires=row.expires, now=now)
+    return within and row.revoked is None and user.active
+
+
+def find_present(session: Session, actor: Actor, now: datetime, *, lock: bool = False) -> Actor | None:
+    """Return ``actor`` as the rows say now, never with more rights than were claimed; None when they may not act.
+
+    A log-in has to be open, the account behind an API key active and the key not revoked. The operator at the
+    command line has neither, and is who they are. ``lock`` keeps the account as it is until the transaction ends.
+    """
+    if not actor.session_hash and not actor.key_id:
+        return actor
+    if lock:
+        # Before anything else of the user, everywhere: else two changes could wait for each other.
+        lock_user(session, actor.user_id)
+    user = _find_user_of(session, actor, now)
+    if user is None:
+        return None
+    role = Role(user.role) if actor.is_admin else Role.USER
+    return replace(actor, username=user.username, full_name=user.full_name, mail=user.mail, role=role)
+
+
+def _find_user_of(session: Session, actor: Actor, now: datetime) -> UserRow | None:
+    if actor.session_hash:
+        found = find_session(session, actor.session_hash)
+        return found[1] if found and found[1].id == actor.user_id and is_open(*found, now) else None
+    key = session.get(ApiKeyRow, actor.key_id)
+    user = session.get(UserRow, actor.user_id)
+    return user if key and key.user_id == actor.user_id and key.revoked is None and user and user.active else None
+
+
 def mark_seen(session: Session, token_hash: str, now: datetime) -> None:
     """Note that the log-in was used."""
     session.exec(update(LoginSessionRow).where(col(LoginSessionRow.token_hash) == token_hash).values(last_seen=now))
 
 
-def list_live_sessions(session: Session, user_id: int, now: datetime, idle: timedelta) -> Sequence[LoginSessionRow]:
+def list_live_sessions(session: Session, user_id: int, now: datetime) -> Sequence[LoginSessionRow]:
     """Return the user's log-ins that still open the door, the last used first."""
     statement = select(LoginSessionRow).where(
         LoginSessionRow.user_id == user_id,
         col(LoginSessionRow.revoked).is_(None),
         LoginSessionRow.expires > now,
-        LoginSessionRow.last_seen > now - idle,
+        LoginSessionRow.last_seen > now - SESSION_IDLE,
+        LoginSessionRow.last_seen <= now + CLOCK_SKEW,
+        LoginSessionRow.created <= now + CLOCK_SKEW,
     )
     return session.exec(statement.order_by(col(LoginSessionRow.last_seen).desc())).all()
 
@@ -212,7 +270,11 @@ def delete_codes_of(session: Session, user_id: int) -> None:
 
 def _is_live(purpose: str, now: datetime) -> ColumnElement[bool]:
     return and_(
-        col(OneTimeCodeRow.purpose) == purpose, col(OneTimeCodeRow.used).is_(None), col(OneTimeCodeRow.expires) > now
+        col(OneTimeCodeRow.purpose) == purpose,
+        col(OneTimeCodeRow.used).is_(None),
+        col(OneTimeCodeRow.expires) > now,
+        # Made before the clock was set back, it would live for longer than it may.
+        col(OneTimeCodeRow.created) <= now + CLOCK_SKEW,
     )
 
 
@@ -220,6 +282,11 @@ def add_grant(session: Session, row: GrantRow, now: datetime) -> None:
     """Store a grant; the ones that expired are cleared away."""
     session.exec(delete(GrantRow).where(col(GrantRow.expires) < now))
     session.add(row)
+
+
+def delete_grants_of(session: Session, user_id: int) -> None:
+    """Make every grant of the user void."""
+    session.exec(delete(GrantRow).where(col(GrantRow.user_id) == user_id))
 
 
 def consume_grant(
@@ -233,6 +300,8 @@ def consume_grant(
         col(GrantRow.action) == action,
         col(GrantRow.used).is_(None),
         col(GrantRow.expires) > now,
+        # Made before the clock was set back, it would live for longer than it may.
+        col(GrantRow.expires) <= now + GRANT + CLOCK_SKEW,
     )
     return session.exec(statement.values(used=now).returning(col(GrantRow.id))).scalar_one_or_none() is not None
 
@@ -252,7 +321,7 @@ def reserve(session: Session, keys: Sequence[ThrottleKey], now: datetime) -> lis
     refused try counts nothing, so knocking on a closed door does not keep it closed.
     """
     rows = [_locked_row(session, key, now) for key in keys]
-    waiting = [row.next_allowed for row in rows if row.next_allowed > now]
+    waiting = [row.next_allowed for row in rows if row.next_allowed > now and has_happened(row.last_failure, now)]
     if waiting:
         return max(waiting)
     return [_count(row, key, now) for row, key in zip(rows, keys, strict=True)]

@@ -75,12 +75,12 @@ def open_first_use(workbench: Workbench, address: str) -> None:
     """At start: create the administrator that the settings name, else print the code that creates one by hand."""
     identity = workbench.identity
     try:
-        if identity.create_configured_admin():
+        if identity.accounts.create_configured_admin():
             say(text("console_admin_created", username=workbench.settings.admin_user))
     except InvalidInput as refused:
         say(text("console_admin_refused", reason=" ".join(problem.message for problem in refused.problems)))
-    if identity.first_use_needed():
-        announce_code(identity.issue_first_use_code(), address)
+    if identity.accounts.first_use_needed():
+        announce_code(identity.accounts.issue_first_use_code(), address)
     else:
         say(text("console_ready", address=address))
 
@@ -220,7 +220,7 @@ class Assembly:
                 # Before the database is opened: a newer program would change it under the one that runs.
                 held.enter_context(sole_server(self._settings))
             workbench = self._get_workbench()
-            require_past(workbench)
+            require_past(workbench.context, workbench.identity.accounts.first_use_needed)
         except StorageError as error:
             _refuse(text("console_storage", reason=sentence("cgcore.storage", error.code)), error)
         refusals = find_refusals(workbench, self._read_facts())
@@ -230,7 +230,7 @@ class Assembly:
         return workbench
 
     def _renew_code(self) -> None:
-        code = self._get_workbench().identity.renew_first_use_code()
+        code = self._get_workbench().identity.accounts.renew_first_use_code()
         if code is not None:
             announce_code(code, self._find_address())
 

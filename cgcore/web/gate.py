@@ -206,7 +206,7 @@ class Gate:
     @once
     def _identity(self) -> IdentitySection:
         identity = self._get_workbench().identity
-        identity.on_sessions_end(self._live.end)
+        identity.sessions.on_sessions_end(self._live.end)
         return identity
 
 
@@ -221,11 +221,11 @@ class _Known:
 
 
 def _look_up(identity: IdentitySection, token: Secret) -> _Known | None:
-    actor = identity.find_actor_by_cookie(token)
+    actor = identity.sessions.find_actor_by_cookie(token)
     if actor is None:
         return None
     try:
-        header = identity.sign_identity(actor.session_hash)
+        header = identity.sessions.sign_identity(actor.session_hash)
     except VaultError as error:
         from cgcore.vault.texts import problem_text
 

@@ -168,9 +168,9 @@ class LoginPages(FormPages):
         if target == "/" and request.query_params.get("aviso") == "fin":
             target = _page_before(request)
         token = self._find_token(request)
-        if await self._call(lambda: self._identity.find_actor_by_cookie(token)) is not None:
+        if await self._call(lambda: self._identity.sessions.find_actor_by_cookie(token)) is not None:
             return RedirectResponse(target, 303)
-        if await self._call(self._identity.first_use_needed):
+        if await self._call(self._identity.accounts.first_use_needed):
             return RedirectResponse(FIRST_USE, 303)
         notice = _NOTICES.get(request.query_params.get("aviso", ""), "")
         return show(_enter_page(target, notice=text(notice) if notice else ""))
@@ -190,7 +190,9 @@ class LoginPages(FormPages):
         user_agent = request.headers.get("user-agent", "")
         try:
             result = await self._call(
-                lambda: self._identity.log_in(username, password, ip=ip, user_agent=user_agent, previous=previous)
+                lambda: self._identity.sessions.log_in(
+                    username, password, ip=ip, user_agent=user_agent, previous=previous
+                )
             )
         except Throttled as refused:
             return show_throttled(_enter_page(target, username, alert=say_wait(refused)), refused)
@@ -218,7 +220,7 @@ class LoginPages(FormPages):
     async def leave(self, request: Request) -> Response:
         """Log out: end the log-in in every tab and take the cookie away."""
         token = self._find_token(request)
-        await self._call(lambda: self._identity.log_out(hash_token(token)))
+        await self._call(lambda: self._identity.sessions.log_out(hash_token(token)))
         # The open tabs, this one among them, are sent to the same address: whichever comes first, it says the same.
         return self._show_out(request, AFTER_END)
 
@@ -275,7 +277,7 @@ class FirstUsePages(FormPages):
 
     async def show_form(self, _request: Request) -> Response:
         """Show the form, or the log-in page when there is a user."""
-        if not await self._call(self._identity.first_use_needed):
+        if not await self._call(self._identity.accounts.first_use_needed):
             return RedirectResponse(ENTER, 303)
         await self._call(self._renew_code)
         return show(_page("", "", {}))
@@ -290,7 +292,9 @@ class FirstUsePages(FormPages):
         password = Secret(form.get("password", ""))
         try:
             result = await self._call(
-                lambda: self._identity.first_use(Secret(code), username, password, ip=ip, user_agent=user_agent)
+                lambda: self._identity.accounts.first_use(
+                    Secret(code), username, password, ip=ip, user_agent=user_agent
+                )
             )
         except Throttled as refused:
             return show_throttled(_page(code, username, {}, alert=say_wait(refused)), refused)
@@ -341,7 +345,7 @@ class NewPasswordPages(FormPages):
     async def show_form(self, request: Request) -> Response:
         """Show the form, or that the link is dead (410)."""
         token = request.path_params["token"]
-        username = await self._call(lambda: self._identity.find_reset_username(Secret(token)))
+        username = await self._call(lambda: self._identity.accounts.find_reset_username(Secret(token)))
         return show(_dead_page(), 410) if username is None else show(_new_password_page(token, username))
 
     async def save(self, request: Request) -> Response:
@@ -350,9 +354,9 @@ class NewPasswordPages(FormPages):
         if isinstance(form, Response):
             return form
         token, password, ip = request.path_params["token"], Secret(form.get("password", "")), self._find_ip(request)
-        username = await self._call(lambda: self._identity.find_reset_username(Secret(token)))
+        username = await self._call(lambda: self._identity.accounts.find_reset_username(Secret(token)))
         try:
-            await self._call(lambda: self._identity.reset_password(Secret(token), password, ip=ip))
+            await self._call(lambda: self._identity.accounts.reset_password(Secret(token), password, ip=ip))
         except InvalidInput as refused:
             return show(_new_password_page(token, username or "", refused.problems[0].message), 422)
         except NotAllowed:

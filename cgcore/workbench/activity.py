@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict, cast
 
-from sqlmodel import Session
-
-from cgcore.activity import Action, ActivityEntry, ActivityFilters, Change, build_csv, neutral_line, write_changes
+from cgcore.activity import Action, ActivityEntry, ActivityFilters, Change, build_csv, neutral_line
 from cgcore.documents import DocumentType, type_label
 from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.identity.actor import Actor
 from cgcore.storage import activity as store
-from cgcore.storage.tables import ActivityRow
 from cgcore.texts import sentence, text
 
 if TYPE_CHECKING:
-    from cgcore.workbench.core import Workbench
+    from cgcore.workbench.context import Context
 
 __all__ = ["ActivityPage", "ActivitySection", "Words", "detail_words"]
 
-_MAX_OBJECT = 200
-_MAX_DETAIL = 1000
 _MAX_CHANGES = 4000
 _MAX_LIMIT = 200
 
@@ -45,50 +40,10 @@ class ActivityPage(TypedDict):
 
 
 class ActivitySection:
-    """Use cases of the trail."""
+    """Use cases of the activity log."""
 
-    def __init__(self, workbench: Workbench) -> None:
-        self._workbench = workbench
-
-    def record(
-        self,
-        actor: Actor | None,
-        action: str,
-        object: str = "",
-        result: str = "ok",
-        detail: str = "",
-        ip: str = "",
-        session: Session | None = None,
-        changes: Sequence[Change] = (),
-    ) -> None:
-        """Append one line. ``actor`` is None where nobody is signed in (a failed log-in).
-
-        ``result`` is ``ok``, a diagnosis key or a problem code. With ``session`` the line is part of the caller's
-        transaction: it stands if, and only if, the change does. Nothing given here may hold a secret.
-        """
-        row = ActivityRow(
-            at=self._workbench.clock(),
-            actor_id=actor.user_id if actor else None,
-            actor_name=actor.username if actor else "",
-            action=neutral_line(action, _MAX_OBJECT),
-            object=neutral_line(object, _MAX_OBJECT),
-            result=neutral_line(result, _MAX_OBJECT),
-            detail=neutral_line(detail, _MAX_DETAIL),
-            changes=write_changes(changes, _MAX_CHANGES),
-            ip=neutral_line(ip or (actor.ip if actor else ""), _MAX_OBJECT),
-            key_id=actor.key_id if actor else "",
-        )
-        if session is not None:
-            store.add_entry(session, row)
-            return
-        with self._workbench.database.session() as own_session:
-            store.add_entry(own_session, row)
-
-    def note(self, actor: Actor, action: str, object: str = "") -> None:
-        """Append the line of a reading. It is done, and stays done, where the line cannot be stored."""
-        self._workbench.database.note(
-            f"line {action} of the trail", lambda session: self.record(actor, action, object, session=session)
-        )
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     def list(
         self, actor: Actor, cursor: str | None = None, limit: int = 50, filters: ActivityFilters | None = None
@@ -98,7 +53,7 @@ class ActivitySection:
         ``limit`` is 1 to 200. Raises :class:`InvalidInput` for a cursor that this section did not hand out.
         """
         limit = max(1, min(limit, _MAX_LIMIT))
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor) as (session, actor):
             found = store.list_entries(
                 session,
                 filters or ActivityFilters(),
@@ -119,7 +74,8 @@ class ActivitySection:
         words: Words | None = None,
     ) -> Iterator[str]:
         """Yield the lines that ``actor`` may see as CSV (see :func:`cgcore.activity.build_csv`); records the export."""
-        self.record(actor, Action.ACTIVITY_EXPORTED)
+        self._context.require_present(actor)
+        self._context.activity.note(actor, Action.ACTIVITY_EXPORTED)
         return self._csv_lines(actor, filters or ActivityFilters(), header, labels, words)
 
     def _csv_lines(
@@ -130,7 +86,7 @@ class ActivitySection:
         labels: Mapping[str, str],
         words: Words | None,
     ) -> Iterator[str]:
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor) as (session, actor):
             entries = store.iter_entries(session, filters, actor_id=_visible_to(actor))
             yield from build_csv(entries, header=header, labels=labels, words=words)
 

@@ -9,12 +9,11 @@ from cgcore.company.company import MAX_LOGO_BYTES, Company, CompanyDraft, Logo, 
 from cgcore.errors import InvalidInput, StaleVersion
 from cgcore.identity.actor import Actor
 from cgcore.storage import company as store
-from cgcore.storage.database import take_change_lock
 
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-    from cgcore.workbench.core import Workbench
+    from cgcore.workbench.context import Context
 
 __all__ = ["CompanySection", "prepare_logo"]
 
@@ -22,13 +21,12 @@ __all__ = ["CompanySection", "prepare_logo"]
 class CompanySection:
     """Use cases of the company."""
 
-    def __init__(self, workbench: Workbench) -> None:
-        self._workbench = workbench
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     def get(self, actor: Actor) -> Company:
         """Return the company; an empty one with version 0 when nothing is stored."""
-        del actor  # every user may know whose documents they send
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor) as (session, _):
             return store.load_company(session)
 
     def save(self, actor: Actor, draft: CompanyDraft, version: int) -> Company:
@@ -46,8 +44,7 @@ class CompanySection:
             problems.extend(refused.problems)
         if problems:
             raise InvalidInput(*problems)
-        with self._workbench.database.session() as session:
-            take_change_lock(session)
+        with self._context.write_as(actor, admin=True, exclusive=True) as (session, actor):
             return self._store(session, actor, draft, logo, version)
 
     def _store(self, session: Session, actor: Actor, draft: CompanyDraft, logo: Logo | None, version: int) -> Company:
@@ -59,7 +56,7 @@ class CompanySection:
         changed = [
             name for name in ("name", "tax_id", "address", "logo") if getattr(before, name) != getattr(after, name)
         ]
-        self._workbench.activity.record(
+        self._context.activity.record(
             actor,
             Action.COMPANY_SAVED,
             after.name,

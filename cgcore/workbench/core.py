@@ -11,7 +11,8 @@ from cgcore.clock import utc_now
 from cgcore.once import once
 from cgcore.settings import Settings, load_settings
 from cgcore.storage.revision import is_current
-from cgcore.workbench.start import WriteWatch, has_vault_records, require_sound
+from cgcore.workbench.context import Context
+from cgcore.workbench.start import WriteWatch, require_sound
 
 if TYPE_CHECKING:
     from cgcore.storage.database import Database
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from cgcore.workbench.identity import IdentitySection
     from cgcore.workbench.keys import KeysSection
     from cgcore.workbench.mail_account import MailAccountSection
+    from cgcore.workbench.mail_probes import MailRuns
     from cgcore.workbench.overview import OverviewSection
     from cgcore.workbench.portable import PortableSection
     from cgcore.workbench.runs import RunSection
     from cgcore.workbench.sandbox import SandboxSection
     from cgcore.workbench.series import SeriesSection
+    from cgcore.workbench.template_mail import TemplateMail
     from cgcore.workbench.templates import TemplatesSection
     from cgcore.workbench.users import UsersSection
 
@@ -36,29 +39,46 @@ __all__ = ["Workbench", "get_workbench", "open_workbench"]
 
 
 class Workbench:
-    """Settings, database and clock, and the sections built on them.
+    """The sections of one installation over one :class:`Context`.
 
-    ``database`` is opened at its first use where none is given. ``clock`` returns the present moment in UTC; tests
+    The database is opened at its first use where none is given. ``clock`` returns the present moment in UTC; tests
     hand in their own.
     """
 
     def __init__(
         self, settings: Settings, database: Database | None = None, *, clock: Callable[[], datetime] = utc_now
     ) -> None:
-        self.settings = settings
-        self.clock = clock
+        self.context = Context(settings, clock)
         if database is not None:
-            vars(self)["database"] = database
+            vars(self.context)["database"] = database
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this installation."""
+        return self.context.settings
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        """What returns the present moment in UTC."""
+        return self.context.clock
+
+    @property
+    def database(self) -> Database:
+        """The database, migrated. Raises :class:`cgcore.errors.StorageError`."""
+        return self.context.database
+
+    @property
+    def vault(self) -> Vault:
+        """Where secrets live."""
+        return self.context.vault
 
     def is_open(self, part: str) -> bool:
         """Return whether a part (``database``, ``vault``, a section) has been used yet."""
-        return part in vars(self)
+        return part in vars(self) or self.context.is_open(part)
 
     def is_database_reachable(self) -> bool:
         """Return whether the database answers; before its first use that is asked without loading SQLAlchemy."""
-        if self.is_open("database"):
-            return self.database.is_reachable()
-        return is_current(self.settings.resolved_database_url())
+        return self.context.is_database_reachable()
 
     def find_database_trouble(self) -> str:
         """Return the code of what keeps the database from being read or written, ``""`` where nothing does."""
@@ -66,119 +86,131 @@ class Workbench:
 
     def close(self) -> None:
         """Stop what was started (test mailbox, workers) and close the database."""
-        for name in ("sandbox", "runs", "keys", "drafts", "database"):
+        for name in ("sandbox", "runs", "keys", "drafts"):
             if self.is_open(name):
                 vars(self)[name].close()
-
-    @once
-    def database(self) -> Database:
-        """The database, migrated. Raises :class:`cgcore.errors.StorageError`."""
-        from cgcore.storage.database import open_database
-
-        settings = self.settings
-        return open_database(settings.resolved_database_url(), has_past=lambda: has_vault_records(settings))
+        if self.context.is_open("database"):
+            self.database.close()
 
     @once
     def _write_watch(self) -> WriteWatch:
-        return WriteWatch(self)
-
-    @once
-    def vault(self) -> Vault:
-        """Where secrets live."""
-        from cgcore.vault import open_vault
-
-        return open_vault(self.settings, self.database)
+        return WriteWatch(self.context)
 
     @once
     def activity(self) -> ActivitySection:
         """The append-only trail."""
         from cgcore.workbench.activity import ActivitySection
 
-        return ActivitySection(self)
+        return ActivitySection(self.context)
 
     @once
     def identity(self) -> IdentitySection:
         """Log-ins, grants, one-time codes."""
         from cgcore.workbench.identity import IdentitySection
 
-        return IdentitySection(self)
+        return IdentitySection(self.context)
 
     @once
     def mail_account(self) -> MailAccountSection:
         """The mail account of each user."""
         from cgcore.workbench.mail_account import MailAccountSection
 
-        return MailAccountSection(self)
+        return MailAccountSection(self.context)
+
+    @once
+    def mail_runs(self) -> MailRuns:
+        """Probes, test mails and messages of the mail account."""
+        from cgcore.workbench.mail_probes import MailRuns
+
+        return MailRuns(self.context, mail_account=self.mail_account, runs=self.runs, sandbox=lambda: self.sandbox)
 
     @once
     def runs(self) -> RunSection:
         """Probes and sendings in worker threads, with their stored outputs."""
         from cgcore.workbench.runs import RunSection
 
-        return RunSection(self)
+        return RunSection(self.context)
 
     @once
     def overview(self) -> OverviewSection:
         """One line per section."""
         from cgcore.workbench.overview import OverviewSection
 
-        return OverviewSection(self)
+        return OverviewSection(
+            lambda actor: self.mail_runs.overview(actor),
+            lambda actor: self.templates.overview(actor),
+            lambda actor: self.series.overview(actor),
+            lambda actor: self.keys.overview(actor),
+        )
 
     @once
     def sandbox(self) -> SandboxSection:
         """The embedded test mailbox."""
         from cgcore.workbench.sandbox import SandboxSection
 
-        return SandboxSection(self)
+        return SandboxSection(self.context)
 
     @once
     def templates(self) -> TemplatesSection:
         """Subject, body and signature per document type."""
         from cgcore.workbench.templates import TemplatesSection
 
-        return TemplatesSection(self)
+        return TemplatesSection(self.context)
+
+    @once
+    def template_mail(self) -> TemplateMail:
+        """Messages made of templates: previews and test mails."""
+        from cgcore.workbench.template_mail import TemplateMail
+
+        return TemplateMail(
+            self.context,
+            templates=self.templates,
+            company=self.company,
+            mail_account=self.mail_account,
+            mail_runs=self.mail_runs,
+        )
 
     @once
     def series(self) -> SeriesSection:
         """Series and their defaults."""
         from cgcore.workbench.series import SeriesSection
 
-        return SeriesSection(self)
+        return SeriesSection(self.context, runs=self.runs)
 
     @once
     def company(self) -> CompanySection:
         """The company."""
         from cgcore.workbench.company import CompanySection
 
-        return CompanySection(self)
+        return CompanySection(self.context)
 
     @once
     def users(self) -> UsersSection:
         """Users, as administrators see them."""
         from cgcore.workbench.users import UsersSection
 
-        return UsersSection(self)
+        return UsersSection(self.context, identity=self.identity)
 
     @once
     def portable(self) -> PortableSection:
         """Export and import of the configuration."""
         from cgcore.workbench.portable import PortableSection
 
-        return PortableSection(self)
+        return PortableSection(self.context, identity=self.identity, mail_account=self.mail_account)
 
     @once
     def drafts(self) -> DraftsSection:
         """What people have typed and not saved yet."""
         from cgcore.workbench.drafts import DraftsSection
 
-        return DraftsSection(self)
+        return DraftsSection(self.context)
 
     @once
     def keys(self) -> KeysSection:
         """API keys."""
         from cgcore.workbench.keys import KeysSection
 
-        return KeysSection(self)
+        return KeysSection(self.context, codes=self.identity.codes, runs=self.runs)
 
 
 def open_workbench(settings: Settings, *, clock: Callable[[], datetime] = utc_now) -> Workbench:

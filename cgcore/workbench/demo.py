@@ -32,12 +32,12 @@ def seed_demo(workbench: Workbench, password: Secret) -> str:
     What a visitor changed in an earlier run is kept: only what is missing is seeded.
     """
     operator = Actor(user_id=0, username="", role=Role.ADMIN)
-    is_new = workbench.identity.first_use_needed()
+    is_new = workbench.identity.accounts.first_use_needed()
     try:
-        workbench.identity.set_password(operator, DEMO_USER, password)
+        workbench.identity.accounts.set_password(operator, DEMO_USER, password)
     except NotFound:
         draft = NewUser(DEMO_USER, password, full_name=_FULL_NAME, mail=_MAIL, role=Role.ADMIN)
-        user_id = workbench.identity.add_user(operator, draft)
+        user_id = workbench.identity.accounts.add_user(operator, draft)
         actor = Actor(user_id=user_id, username=DEMO_USER, full_name=_FULL_NAME, mail=_MAIL, role=Role.ADMIN)
         if is_new:
             _seed_house(workbench, actor)

@@ -16,7 +16,7 @@ from cgcore.identity.actor import Actor
 from cgcore.storage import drafts as store
 
 if TYPE_CHECKING:
-    from cgcore.workbench.core import Workbench
+    from cgcore.workbench.context import Context
 
 __all__ = ["Draft", "DraftTrouble", "DraftsSection"]
 
@@ -55,8 +55,8 @@ class DraftsSection:
     Nobody but their user sees them, administrators included.
     """
 
-    def __init__(self, workbench: Workbench) -> None:
-        self._workbench = workbench
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._changed = Condition()
         self._waiting: dict[_Key, Draft | None] = {}
         self._written_at: dict[_Key, float] = {}
@@ -74,7 +74,7 @@ class DraftsSection:
             if too_large:
                 # What was kept before is older than what the person sees: better nothing than that.
                 self._troubles[key] = DraftTrouble.TOO_LARGE
-        self._put(key, None if too_large else Draft(page, tab, content, self._workbench.clock()))
+        self._put(key, None if too_large else Draft(page, tab, content, self._context.clock()))
 
     def drop(self, actor: Actor, page: str, tab: str) -> None:
         """Remove the draft of a page: it was saved, or given up."""
@@ -86,9 +86,9 @@ class DraftsSection:
         """Return the actor's drafts of a page, the newest first."""
         with self._changed:
             waiting = {key[2]: draft for key, draft in self._waiting.items() if key[:2] == (actor.user_id, page)}
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor) as (session, actor):
             rows = store.list_drafts(session, actor.user_id, page)
-        oldest = self._workbench.clock() - _KEPT_FOR
+        oldest = self._context.clock() - _KEPT_FOR
         stored = [Draft(row.page, row.tab, row.content, row.saved) for row in rows if row.tab not in waiting]
         drafts = [*(draft for draft in waiting.values() if draft), *stored]
         return sorted((draft for draft in drafts if draft.saved > oldest), key=lambda draft: draft.saved, reverse=True)
@@ -102,14 +102,15 @@ class DraftsSection:
         with self._changed:
             if any(key[0] == actor.user_id and key[2] == tab and draft for key, draft in self._waiting.items()):
                 return True
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor) as (session, actor):
             return store.has_tab(session, actor.user_id, tab)
 
     def move_tab(self, actor: Actor, old: str, new: str) -> None:
         """Give what was typed in a tab to the one that goes on in its place."""
+        self._context.require_present(actor)
         self.flush(actor)
         try:
-            with self._workbench.database.session() as session:
+            with self._context.database.session() as session:
                 store.move_tab(session, actor.user_id, old, new)
         except Exception as error:
             _log.warning("drafts could not be taken over (%s)", type(error).__name__)
@@ -119,12 +120,12 @@ class DraftsSection:
         """Return the pages that have a draft of the actor, and when each was last typed into."""
         found, marks = self._marks.get(actor.user_id, (float("-inf"), {}))
         if time.monotonic() - found > _SEEN_S:
-            with self._workbench.database.read() as session:
+            with self._context.read_as(actor) as (session, actor):
                 marks = store.latest_by_page(session, actor.user_id)
             self._marks[actor.user_id] = time.monotonic(), marks
         with self._changed:
             waiting = {key: draft for key, draft in self._waiting.items() if key[0] == actor.user_id and draft}
-        oldest = self._workbench.clock() - _KEPT_FOR
+        oldest = self._context.clock() - _KEPT_FOR
         now = {page: saved for page, saved in marks.items() if saved > oldest}
         return now | {key[1]: draft.saved for key, draft in waiting.items()}
 
@@ -187,7 +188,7 @@ class DraftsSection:
     def _write(self, key: _Key, draft: Draft | None) -> None:
         user_id, page, tab = key
         try:
-            with self._workbench.database.session() as session:
+            with self._context.database.session() as session:
                 if draft is None:
                     store.delete_draft(session, user_id, page, tab)
                 else:

@@ -29,7 +29,7 @@ from cgcore.workbench.runs import Job
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-    from cgcore.workbench.core import Workbench
+    from cgcore.workbench.context import Context
 
 __all__ = ["CHECKED_PATH", "KeyAccess", "build_check"]
 
@@ -45,9 +45,9 @@ class KeyAccess:
     is killed loses that second of the statistics and nothing else.
     """
 
-    def __init__(self, workbench: Workbench) -> None:
-        self._workbench = workbench
-        self._reader = ApiKeyReader(workbench.database)
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._reader = ApiKeyReader(context.database)
         self._buffer = CallBuffer()
         self._flushing = threading.Lock()
         self._wake = threading.Event()
@@ -57,7 +57,7 @@ class KeyAccess:
     @once
     def pepper(self) -> bytes:
         """The secret under which digests are made; without it a copied database proves no guess."""
-        return self._workbench.vault.derive_key("api-key-pepper")
+        return self._context.vault.derive_key("api-key-pepper")
 
     async def find_actor(self, key: str, *, ip: str = "") -> Actor | None:
         """Return who acts with ``key``, or ``None``; never holds the event loop for a server's answer."""
@@ -66,7 +66,7 @@ class KeyAccess:
         pepper = self.pepper if "pepper" in vars(self) else await asyncio.to_thread(lambda: self.pepper)
         find = self._reader.find
         stored = find(parts.id) if self._reader.is_local else await asyncio.to_thread(find, parts.id)
-        actor = admit(parts, stored, pepper=pepper, now=self._workbench.clock(), ip=ip)
+        actor = admit(parts, stored, pepper=pepper, now=self._context.clock(), ip=ip)
         if actor is not None and stored is not None and stored.last_used is None:
             await asyncio.to_thread(self._note_first_use, actor, stored)
         return actor
@@ -82,7 +82,7 @@ class KeyAccess:
         """Store the collected calls now; where the database does not take them, they are gone."""
         with self._flushing:
             if pending := self._buffer.take():
-                database = self._workbench.database
+                database = self._context.database
                 database.note("calls of API keys", lambda session: call_store.store_calls(session, pending))
 
     def close(self) -> None:
@@ -101,10 +101,10 @@ class KeyAccess:
         """
 
         def note(session: Session) -> None:
-            for replaced in store.mark_first_use(session, stored.id, self._workbench.clock(), actor.ip):
-                self._workbench.activity.record(actor, Action.KEY_REVOKED, replaced, session=session)
+            for replaced in store.mark_first_use(session, stored.id, self._context.clock(), actor.ip):
+                self._context.activity.record(actor, Action.KEY_REVOKED, replaced, session=session)
 
-        self._workbench.database.note("first use of an API key", note)
+        self._context.database.note("first use of an API key", note)
 
     def _start_worker(self) -> None:
         if self._worker is None and not self._closed.is_set():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -30,31 +29,36 @@ from cgcore.api_keys.record import (
     refuse_too_many,
 )
 from cgcore.errors import InvalidInput, NotAllowed, NotFound
-from cgcore.identity.actor import Actor, Scope
+from cgcore.identity.actor import Actor, Role, Scope
 from cgcore.once import once
 from cgcore.runs import Cell, Run
 from cgcore.storage import api_keys as call_store
 from cgcore.storage import api_keys as store
 from cgcore.vault.secret import Secret
-from cgcore.workbench.identity.codes import CodePurpose
+from cgcore.workbench.identity.codes import CodePurpose, Codes
 from cgcore.workbench.key_access import KeyAccess, build_check
+from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 
 if TYPE_CHECKING:
-    from cgcore.workbench.core import Workbench
+    from cgcore.workbench.context import Context
+    from cgcore.workbench.runs import RunSection
 
 __all__ = ["ISSUE_ACTION", "PAIR_ACTION", "ROLL_ACTION", "KeysSection"]
+
+# Long enough to give the app a new key before the old one stops.
+_EXPIRY_NOTICE = timedelta(days=14)
 
 
 class KeysSection:
     """Use cases of API keys. Who acts with a key may touch only that key."""
 
-    def __init__(self, workbench: Workbench) -> None:
-        self._workbench = workbench
+    def __init__(self, context: Context, *, codes: Codes, runs: RunSection) -> None:
+        self._context, self._codes, self._runs = context, codes, runs
 
     @once
     def access(self) -> KeyAccess:
         """The check of each call."""
-        return KeyAccess(self._workbench)
+        return KeyAccess(self._context)
 
     def close(self) -> None:
         """Store the last calls."""
@@ -68,10 +72,10 @@ class KeysSection:
 
         Raises :class:`InvalidInput` with the wrong fields (the grant stays good), :class:`NotAllowed` without grant.
         """
-        now = self._workbench.clock()
+        now = self._context.clock()
         request = KeyRequest.checked(device, scopes, expires, now=now)
-        with self._workbench.database.session() as session:
-            self._workbench.identity.consume_grant(session, actor, grant_id, ISSUE_ACTION)
+        with self._context.write_as(actor) as (session, actor):
+            self._codes.consume_grant(session, actor, grant_id, ISSUE_ACTION)
             refuse_too_many(store.list_keys(session, actor.user_id), now)
             return self._add(session, actor, request, now)
 
@@ -80,53 +84,57 @@ class KeysSection:
 
         Raises :class:`NotFound` when there is no such key or it is revoked.
         """
-        with self._workbench.database.session() as session:
-            self._workbench.identity.consume_grant(session, actor, grant_id, ROLL_ACTION)
+        with self._context.write_as(actor) as (session, actor):
+            self._codes.consume_grant(session, actor, grant_id, ROLL_ACTION)
             return self._roll(session, actor, key_id)
 
     def roll_own(self, actor: Actor) -> IssuedKey:
         """Replace the key that the actor calls with: holding it is the proof."""
         if not actor.key_id:
             raise NotAllowed("only the holder of a key rolls it without a grant")
-        with self._workbench.database.session() as session:
+        with self._context.write_as(actor) as (session, actor):
             return self._roll(session, actor, actor.key_id)
 
     def revoke(self, actor: Actor, key_id: str) -> None:
         """Stop a key at once. Revoking a revoked key changes nothing. Raises :class:`NotFound`."""
         if actor.key_id and actor.key_id != key_id:
             raise NotFound("a key sees only itself")
-        with self._workbench.database.session() as session:
+        with self._context.write_as(actor) as (session, actor):
             if store.find_key(session, actor.user_id, key_id) is None:
                 raise NotFound("no such key")
-            for revoked in store.revoke_keys(session, [key_id], self._workbench.clock()):
-                self._workbench.activity.record(actor, Action.KEY_REVOKED, revoked, session=session)
-
-    def revoke_all_of(
-        self, user_id: int, session: Session | None = None, actor: Actor | None = None, *, ip: str = ""
-    ) -> int:
-        """Revoke every key of a user (password changed or reset, user disabled); return how many were alive.
-
-        With ``session`` it is part of the caller's transaction. ``ip``: where from, when nobody is signed in.
-        """
-        if session is None:
-            with self._workbench.database.session() as own_session:
-                return self.revoke_all_of(user_id, own_session, actor, ip=ip)
-        revoked = store.revoke_keys_of(session, user_id, self._workbench.clock())
-        for key_id in revoked:
-            self._workbench.activity.record(actor, Action.KEY_REVOKED, key_id, ip=ip, session=session)
-        return len(revoked)
+            for revoked in store.revoke_keys(session, [key_id], self._context.clock()):
+                self._context.activity.record(actor, Action.KEY_REVOKED, revoked, session=session)
 
     def list_keys(self, actor: Actor) -> list[KeyRecord]:
         """Return the actor's keys, the newest first, revoked ones too."""
         self.access.flush()
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor) as (session, actor):
             return store.list_keys(session, actor.user_id)
+
+    def overview(self, actor: Actor) -> OverviewLine:
+        """Return the line of Resumen: whether the actor has a key that is heard, and when it ends or was used."""
+        now, name = self._context.clock(), SectionName.API_KEY
+        keys = self.list_keys(actor)
+        alive = [key for key in keys if key.state(now).is_heard]
+        if not alive:
+            expired = any(key.state(now) is KeyState.EXPIRED for key in keys)
+            state = SectionState.WARNING if expired else SectionState.IDLE
+            return OverviewLine(name, state, "key_expired" if expired else "key_none")
+        # A replaced key is not announced: it ends anyway, and its successor is there.
+        lasting = [key for key in alive if key.state(now) is KeyState.ACTIVE]
+        ending = min((key.expires for key in lasting if key.expires), default=None)
+        if ending is not None and ending - now < _EXPIRY_NOTICE:
+            values = {"days": max(0, (ending - now).days)}
+            return OverviewLine(name, SectionState.WARNING, "key_expires", values)
+        used = max((key.last_used for key in alive if key.last_used), default=None)
+        code, at = ("key_used", used) if used else ("key_unused", max(key.created for key in alive))
+        return OverviewLine(name, SectionState.OK, code, {"count": len(alive)}, at=at)
 
     def calls(self, actor: Actor, key_id: str, *, days: int = 14) -> KeyCalls:
         """Return the calls made with a key of the actor. Raises :class:`NotFound`."""
         self.access.flush()
-        today = self._workbench.clock().date()
-        with self._workbench.database.read() as session:
+        today = self._context.clock().date()
+        with self._context.read_as(actor) as (session, actor):
             if store.find_key(session, actor.user_id, key_id) is None:
                 raise NotFound("no such key")
             last = call_store.list_calls(session, key_id)
@@ -138,43 +146,45 @@ class KeysSection:
 
         Raises :class:`InvalidInput` for a mistyped key, without a call.
         """
+        self._context.require_present(actor)
         parts = find_parts(key.reveal().strip())
         if parts is None:
             raise InvalidInput(problem("key", "typing_error"))
-        name = urlsplit(self._workbench.settings.public_url).hostname or "localhost"
-        return self._workbench.runs.start(actor, Cell.API_KEY, parts.id, build_check(parts, address, name))
+        name = urlsplit(self._context.settings.public_url).hostname or "localhost"
+        return self._runs.start(actor, Cell.API_KEY, parts.id, build_check(parts, address, name))
 
     def pair_start(self, actor: Actor, grant_id: str, address: str) -> Pairing:
         """Open a pairing against a grant for :data:`PAIR_ACTION`; ``address`` is where the device finds the API."""
-        with self._workbench.database.session() as session:
-            self._workbench.identity.consume_grant(session, actor, grant_id, PAIR_ACTION)
-            self._workbench.activity.record(actor, Action.PAIRING_CODE_ISSUED, session=session)
-        code = self._workbench.identity.issue_code(CodePurpose.PAIRING, actor.user_id, PAIRING_LIFETIME)
-        return Pairing(code, build_payload(address, code), self._workbench.clock() + PAIRING_LIFETIME)
+        with self._context.write_as(actor) as (session, actor):
+            self._codes.consume_grant(session, actor, grant_id, PAIR_ACTION)
+            self._context.activity.record(actor, Action.PAIRING_CODE_ISSUED, session=session)
+            code = self._codes.issue_code(CodePurpose.PAIRING, actor.user_id, PAIRING_LIFETIME, session)
+        return Pairing(code, build_payload(address, code), self._context.clock() + PAIRING_LIFETIME)
 
     def pair_finish(self, code: str, device: str, *, ip: str = "") -> IssuedKey:
         """Exchange a one-time code for a key named after ``device``, with every scope and without an end.
 
         Raises :class:`InvalidInput`; a wrong name leaves the code good.
         """
-        now = self._workbench.clock()
+        now = self._context.clock()
         request = KeyRequest.checked(device, frozenset(Scope), None, now=now)
-        with self._workbench.database.session() as session:
+        with self._context.database.session() as session:
             owner = self._owner_of_code(session, code, ip)
             refuse_too_many(store.list_keys(session, owner.user_id), now)
             return self._add(session, owner, request, now, action=Action.DEVICE_PAIRED)
 
     def _owner_of_code(self, session: Session, code: str, ip: str) -> Actor:
+        user = self._codes.find_owner(session, CodePurpose.PAIRING, Secret(code))
         try:
-            user_id = self._workbench.identity.consume_code(session, CodePurpose.PAIRING, Secret(code))
+            self._codes.consume_code(session, CodePurpose.PAIRING, Secret(code))
         except NotAllowed:
             raise InvalidInput(problem("code", "unknown_code")) from None
-        if (owner := store.find_owner(session, user_id or 0)) is None:
+        if user is None:
             raise InvalidInput(problem("code", "unknown_code"))
-        return replace(owner, ip=ip)
+        return Actor(user.id or 0, user.username, user.full_name, user.mail, Role(user.role), ip=ip)
 
     def _roll(self, session: Session, actor: Actor, key_id: str) -> IssuedKey:
-        now = self._workbench.clock()
+        now = self._context.clock()
         old = store.find_key(session, actor.user_id, key_id, lock=True)
         if old is None or old.state(now) is KeyState.REVOKED:
             raise NotFound("no such key to roll")
@@ -190,7 +200,7 @@ class KeysSection:
         # Its answer was lost, or nobody wanted it: a key that nobody holds must not stay good.
         if old.replaced_by:
             for key_id in store.revoke_keys(session, [old.replaced_by], now):
-                self._workbench.activity.record(actor, Action.KEY_REVOKED, key_id, session=session)
+                self._context.activity.record(actor, Action.KEY_REVOKED, key_id, session=session)
 
     def _add(
         self, session: Session, actor: Actor, request: KeyRequest, now: datetime, *, action: Action = Action.KEY_ISSUED
@@ -207,5 +217,5 @@ class KeysSection:
             expires=request.expires,
         )
         store.add_key(session, record, digest_secret(parts.secret, self.access.pepper))
-        self._workbench.activity.record(actor, action, parts.id, detail=request.device, session=session)
+        self._context.activity.record(actor, action, parts.id, detail=request.device, session=session)
         return IssuedKey(key, parts.id)

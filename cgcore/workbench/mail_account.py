@@ -19,16 +19,14 @@ from cgcore.mail.account import (
     check_account,
     password_bond,
 )
-from cgcore.once import once
 from cgcore.storage.mail_accounts import find_account, put_account
 from cgcore.vault.secret import Secret
-from cgcore.workbench.mail_probes import MailRuns
 from cgcore.workbench.texts import problem
 
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-    from cgcore.workbench.core import Workbench
+    from cgcore.workbench.context import Context
 
 __all__ = ["MailAccountSection", "secret_name"]
 
@@ -41,13 +39,8 @@ def secret_name(user_id: int) -> str:
 class MailAccountSection:
     """Use cases of «Cuenta mail»."""
 
-    def __init__(self, workbench: Workbench) -> None:
-        self._workbench = workbench
-
-    @once
-    def runs(self) -> MailRuns:
-        """Probes and test mails of this section."""
-        return MailRuns(self._workbench)
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     def get(self, actor: Actor) -> StoredAccount:
         """Return the actor's account; an empty one with version 0 when nothing is stored.
@@ -72,10 +65,10 @@ class MailAccountSection:
         problems = [found for found in check_account(draft) if found.blocking]
         if problems:
             raise InvalidInput(*problems)
-        vault, name = self._workbench.vault, secret_name(actor.user_id)
+        vault, name = self._context.vault, secret_name(actor.user_id)
         swapped, before = False, None
         try:
-            with self._workbench.database.session() as session:
+            with self._context.write_as(actor) as (session, actor):
                 stored = find_account(session, actor.user_id, lock=True) or StoredAccount()
                 self._require_current(actor, stored, draft, version)
                 if draft.password is not None:
@@ -93,7 +86,7 @@ class MailAccountSection:
 
     def delete_secret(self, user_id: int) -> None:
         """Remove a user's stored password (the user's rows are gone)."""
-        self._workbench.vault.delete(secret_name(user_id))
+        self._context.vault.delete(secret_name(user_id))
 
     def effective_password(self, actor: Actor, draft: MailAccountDraft) -> Secret | None:
         """Return the password that a test of ``draft`` uses: the typed one, else the stored one.
@@ -118,7 +111,7 @@ class MailAccountSection:
         """Return a keyed digest of a password: equal for equal ones, useless to whoever has only the database."""
         if not password:
             return ""
-        key = self._workbench.vault.derive_key("password-mark")
+        key = self._context.vault.derive_key("password-mark")
         return hmac.new(key, password.reveal().encode(), hashlib.sha256).hexdigest()
 
     def to_json(self, account: StoredAccount) -> dict[str, Any]:
@@ -130,7 +123,7 @@ class MailAccountSection:
         }
 
     def _find(self, actor: Actor) -> StoredAccount:
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor) as (session, actor):
             return find_account(session, actor.user_id) or StoredAccount()
 
     def _judged(self, actor: Actor, stored: StoredAccount) -> StoredAccount:
@@ -148,7 +141,7 @@ class MailAccountSection:
 
         Database and vault may be of different days: one of them was restored, or a save ended between the two.
         """
-        vault, name = self._workbench.vault, secret_name(actor.user_id)
+        vault, name = self._context.vault, secret_name(actor.user_id)
         try:
             password = vault.get(name, bond=password_bond(draft))
         except VaultError as error:
@@ -181,15 +174,15 @@ class MailAccountSection:
             password_set=password_set,
             password_mark=mark,
             version=stored.version + 1,
-            updated=self._workbench.clock(),
+            updated=self._context.clock(),
         )
-        put_account(session, actor.user_id, account, self._workbench.clock())
+        put_account(session, actor.user_id, account, self._context.clock())
         changed = [Change(f"account.{name}") for name in _changed_fields(stored, draft)]
-        self._workbench.activity.record(actor, Action.ACCOUNT_SAVED, changes=changed, session=session)
+        self._context.activity.record(actor, Action.ACCOUNT_SAVED, changes=changed, session=session)
         pin = draft.imap.pin
         if pin and pin != stored.draft.imap.pin:
             host = draft.imap.host
-            self._workbench.activity.record(actor, Action.CERTIFICATE_PINNED, host, detail=pin, session=session)
+            self._context.activity.record(actor, Action.CERTIFICATE_PINNED, host, detail=pin, session=session)
         return account
 
 

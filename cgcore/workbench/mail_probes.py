@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
@@ -21,13 +21,16 @@ from cgcore.mail.sign_in import Password
 from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Run, Status, Step, Verdict
 from cgcore.storage.runs import ProbeRunStore
-from cgcore.workbench.runs import Job
+from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
+from cgcore.workbench.runs import Job, RunSection
 from cgcore.workbench.texts import problem
 
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-    from cgcore.workbench.core import Workbench
+    from cgcore.workbench.context import Context
+    from cgcore.workbench.mail_account import MailAccountSection
+    from cgcore.workbench.sandbox import SandboxSection
 
 __all__ = ["TEST_MAILS_PER_HOUR", "MailRequests", "MailRuns", "require_complete", "sentence_values"]
 
@@ -35,13 +38,15 @@ __all__ = ["TEST_MAILS_PER_HOUR", "MailRequests", "MailRuns", "require_complete"
 class MailRequests:
     """Builds requests out of drafts, with the password that belongs to them."""
 
-    def __init__(self, workbench: Workbench) -> None:
-        self._workbench = workbench
+    def __init__(
+        self, context: Context, *, mail_account: MailAccountSection, sandbox: Callable[[], SandboxSection]
+    ) -> None:
+        self._context, self._mail_account, self._sandbox = context, mail_account, sandbox
 
     def environment(self) -> ProbeEnvironment:
         """Return the world of this installation: its resolver, its permitted networks, its test mailbox."""
-        targets = self._workbench.sandbox.probe_targets() if self._workbench.settings.sandbox_on else ()
-        return environment_from(self._workbench.settings, trusted_targets=targets)
+        targets = self._sandbox().probe_targets() if self._context.settings.sandbox_on else ()
+        return environment_from(self._context.settings, trusted_targets=targets)
 
     def build(self, actor: Actor, leg: Leg, draft: MailAccountDraft, **more: Any) -> ProbeRequest:
         """Return the request for one leg of ``draft``; ``more`` are further fields of it.
@@ -50,7 +55,7 @@ class MailRequests:
         """
         from cgcore.mail.providers import find_provider_by_host
 
-        password = self._workbench.mail_account.effective_password(actor, draft)
+        password = self._mail_account.effective_password(actor, draft)
         if password is None:
             raise InvalidInput(account_problem("password", "empty"))
         server = draft.smtp if leg is Leg.SMTP else draft.imap
@@ -99,13 +104,20 @@ _CELLS = {Leg.SMTP: Cell.SMTP, Leg.IMAP: Cell.IMAP}
 class MailRuns:
     """Starts the runs of a mail account; what is tested is the draft on the screen, saved or not."""
 
-    def __init__(self, workbench: Workbench) -> None:
-        self._workbench = workbench
-        self._requests = MailRequests(workbench)
+    def __init__(
+        self,
+        context: Context,
+        *,
+        mail_account: MailAccountSection,
+        runs: RunSection,
+        sandbox: Callable[[], SandboxSection],
+    ) -> None:
+        self._context, self._mail_account, self._runs = context, mail_account, runs
+        self._requests = MailRequests(context, mail_account=mail_account, sandbox=sandbox)
 
     def find_last(self, actor: Actor, cell: Cell) -> Run | None:
         """Return the last run of one of this account's cells."""
-        return self._workbench.runs.find_last(actor, cell)
+        return self._runs.find_last(actor, cell)
 
     def start_probe(self, actor: Actor, leg: Leg, draft: MailAccountDraft, *, create_folder: bool = False) -> Run:
         """Start the connection test of one leg, or join the one under way.
@@ -128,11 +140,9 @@ class MailRuns:
 
         def conclude(_steps: Sequence[Step], verdict: Verdict, session: Session) -> None:
             told = f"{leg} {request.host}"
-            self._workbench.activity.record(actor, Action.PROBE_RUN, told, verdict.key, session=session)
+            self._context.activity.record(actor, Action.PROBE_RUN, told, verdict.key, session=session)
 
-        return self._workbench.runs.start(
-            actor, cell, self.fingerprint(actor, cell, draft), Job(steps, judge, conclude)
-        )
+        return self._runs.start(actor, cell, self.fingerprint(actor, cell, draft), Job(steps, judge, conclude))
 
     def start_test_mail(self, actor: Actor, draft: MailAccountDraft, recipient: str) -> Run:
         """Send the fixed test mail to ``recipient`` with the account on the screen, and store its copy.
@@ -156,7 +166,7 @@ class MailRuns:
 
         Raises :class:`InvalidInput` when the account is incomplete.
         """
-        draft = self._workbench.mail_account.get(actor).draft
+        draft = self._mail_account.get(actor).draft
         if not draft.smtp.host:
             raise InvalidInput(problem("mail_account", "nothing_to_send"))
         self._require_recipient(actor, recipient)
@@ -175,7 +185,7 @@ class MailRuns:
 
     def fingerprint(self, actor: Actor, cell: Cell, draft: MailAccountDraft, recipient: str = "") -> str:
         """Return what stands for the settings that ``cell`` tests; equal settings give equal fingerprints."""
-        section = self._workbench.mail_account
+        section = self._mail_account
         keeps = draft.password is None
         mark = section.get(actor).password_mark if keeps else section.password_mark(draft.password)
         tested = account_to_json(draft)
@@ -185,6 +195,45 @@ class MailRuns:
             del tested["smtp"], tested["read_receipt"]
         canonical = json.dumps([tested, mark, recipient], sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def start_all(self, actor: Actor) -> list[Run]:
+        """Start every test of the stored account at once. Raises :class:`InvalidInput`."""
+        draft = self._mail_account.get(actor).draft
+        return [self.start_probe(actor, leg, draft) for leg in (Leg.SMTP, Leg.IMAP)]
+
+    def overview(self, actor: Actor) -> OverviewLine:
+        """Return the line of Resumen: how the stored account stands."""
+        name, stored = SectionName.MAIL_ACCOUNT, self._mail_account.get(actor)
+        if not stored.draft.smtp.host:
+            return OverviewLine(name, SectionState.IDLE, "mail_empty")
+        if stored.password_lost:
+            return OverviewLine(name, SectionState.WARNING, "mail_password_lost", {"host": stored.draft.smtp.host})
+        if not stored.password_set:
+            return OverviewLine(name, SectionState.WARNING, "mail_no_password", {"host": stored.draft.smtp.host})
+        runs = {cell: self.find_last(actor, cell) for cell in (Cell.SMTP, Cell.IMAP)}
+        if any(run is not None and run.is_running for run in runs.values()):
+            return OverviewLine(name, SectionState.RUNNING, "mail_running")
+        outdated = [
+            run.started
+            for cell, run in runs.items()
+            if run is not None and run.fingerprint != self.fingerprint(actor, cell, stored.draft)
+        ]
+        if outdated:
+            # Good or bad, it was another account that was tested.
+            values = {"host": stored.draft.smtp.host}
+            return OverviewLine(name, SectionState.WARNING, "mail_changed", values, at=max(outdated))
+        for cell, run in runs.items():
+            if run is not None and not run.proves_nothing and run.failed:
+                code = "mail_smtp_failed" if cell is Cell.SMTP else "mail_imap_failed"
+                return OverviewLine(name, SectionState.ERROR, code, about=run, at=run.started)
+        smtp, imap = runs[Cell.SMTP], runs[Cell.IMAP]
+        if smtp is None or smtp.proves_nothing:
+            return OverviewLine(name, SectionState.UNTESTED, "mail_unproven", {"host": stored.draft.smtp.host})
+        code = "mail_smtp_proven"
+        if imap is not None and not imap.proves_nothing:
+            code = "mail_proven" if stored.draft.sent_folder else "mail_without_copy"
+        values = {"smtp": stored.draft.smtp.host, "folder": stored.draft.sent_folder}
+        return OverviewLine(name, SectionState.OK, code, values, at=smtp.started)
 
     def _start_sending(
         self,
@@ -216,22 +265,22 @@ class MailRuns:
 
         def conclude(steps: Sequence[Step], verdict: Verdict, session: Session) -> dict[str, Any]:
             result = _sending_result(steps, message, recipient, draft.sent_folder)
-            self._workbench.activity.record(
+            self._context.activity.record(
                 actor, Action.TEST_MAIL_SENT, recipient, verdict.key, detail=result["queue_id"], session=session
             )
             return result
 
         fingerprint = self.fingerprint(actor, cell, draft, recipient)
-        return self._workbench.runs.start(actor, cell, fingerprint, Job(steps, judge, conclude))
+        return self._runs.start(actor, cell, fingerprint, Job(steps, judge, conclude))
 
     def _require_recipient(self, actor: Actor, recipient: str) -> None:
         if not recipient:
             raise InvalidInput(problem("recipient", "recipient_empty"))
         if not is_address(recipient):
             raise InvalidInput(problem("recipient", "address_syntax", address=recipient))
-        now = self._workbench.clock()
+        now = self._context.clock()
         since = now - timedelta(hours=1)
-        store = ProbeRunStore(self._workbench.database)
+        store = ProbeRunStore(self._context.database)
         sent = sum(store.count_since(actor.user_id, cell, since, now) for cell in (Cell.TEST_MAIL, Cell.TEMPLATE_MAIL))
         if sent >= TEST_MAILS_PER_HOUR:
             raise InvalidInput(problem("recipient", "test_mail_limit", limit=TEST_MAILS_PER_HOUR))

@@ -13,14 +13,15 @@ from cgcore.identity.tokens import username_key
 from cgcore.portable.changes import Change, ImportPlan
 from cgcore.portable.content import Content, UserContent, read_content
 from cgcore.portable.reading import FORMAT, VERSION, refuse
-from cgcore.storage.database import take_change_lock
 from cgcore.storage.snapshot import Snapshot, UserState, load_snapshot, load_stamp, load_users
 from cgcore.storage.tables import UserRow
 from cgcore.workbench.portable_export import export_company, export_series, export_user
 from cgcore.workbench.portable_import import Decision, Writing, decide, decide_for
 
 if TYPE_CHECKING:
-    from cgcore.workbench.core import Workbench
+    from cgcore.workbench.context import Context
+    from cgcore.workbench.identity import IdentitySection
+    from cgcore.workbench.mail_account import MailAccountSection
 
 __all__ = ["PortableSection"]
 
@@ -31,16 +32,16 @@ _TRIES = 3
 class PortableSection:
     """Use cases of the configuration file. A user exports and imports their own part; an administrator all."""
 
-    def __init__(self, workbench: Workbench) -> None:
-        self._workbench = workbench
+    def __init__(self, context: Context, *, identity: IdentitySection, mail_account: MailAccountSection) -> None:
+        self._context, self._identity, self._mail_account = context, identity, mail_account
 
     def export_all(self, actor: Actor, *, only_templates: bool = False) -> str:
         """Return the whole installation's configuration as JSON. Administrators only."""
         actor.require_admin()
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor, admin=True) as (session, actor):
             found = load_snapshot(session, None)
         value = _document(found.users.values(), None if only_templates else found, only_templates=only_templates)
-        self._workbench.activity.note(actor, Action.CONFIGURATION_EXPORTED, "*")
+        self._context.activity.note(actor, Action.CONFIGURATION_EXPORTED, "*")
         return _to_text(value)
 
     def export_user(self, actor: Actor, username: str, *, only_templates: bool = False) -> str:
@@ -48,9 +49,9 @@ class PortableSection:
 
         Raises :class:`NotFound`.
         """
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor) as (session, actor):
             state = _visible(load_users(session, [username_key(username)]), actor, username)
-        self._workbench.activity.note(actor, Action.CONFIGURATION_EXPORTED, state.row.username)
+        self._context.activity.note(actor, Action.CONFIGURATION_EXPORTED, state.row.username)
         return _to_text(_document([state], None, only_templates=only_templates))
 
     def plan(self, actor: Actor, data: bytes, username: str = "") -> ImportPlan:
@@ -75,7 +76,7 @@ class PortableSection:
         names = [username] if username else [user.name for user in content.users]
         keys = sorted({username_key(name) for name in names})
         for _ in range(_TRIES):
-            with self._workbench.database.read() as session:
+            with self._context.read_as(actor, admin=not username) as (session, actor):
                 found = load_snapshot(session, keys)
                 stamp = load_stamp(session, keys, _ids(found))
             # Nothing is held here: cleaning, decoding and comparing may take as long as they take.
@@ -88,7 +89,7 @@ class PortableSection:
         raise StorageBusy("others save all the time")
 
     def _decide(self, actor: Actor, found: Snapshot, content: Content, username: str) -> Decision:
-        now = self._workbench.clock()
+        now = self._context.clock()
         if not username:
             return decide(found, content, now=now)
         return decide_for(found, _visible(found.users, actor, username), _chosen(content, username), now=now)
@@ -99,22 +100,26 @@ class PortableSection:
         """Write what was decided; return False, and write nothing, where it was decided on what is no longer so."""
         ended: list[str] = []
         keys, stamp = read_at
-        with self._workbench.database.session() as session:
-            take_change_lock(session)
+        roles = {state.row.id or 0: state.row.role for state in found.users.values()}
+        with self._context.write_as(actor, admin=not username, exclusive=True) as (session, actor):
             if load_stamp(session, keys, _ids(found)) != stamp:
                 return False
 
             def record(action: Action, name: str) -> None:
-                self._workbench.activity.record(actor, action, name, session=session)
+                self._context.activity.record(actor, action, name, session=session)
 
             def switch(row: UserRow, active: bool) -> None:
                 stored = session.get_one(UserRow, row.id)
-                ended.extend(self._workbench.identity.switch_account(session, actor, stored, active=active))
+                ended.extend(self._identity.accounts.switch_account(session, actor, stored, active=active))
 
-            writing = Writing(session, self._workbench.clock(), record, switch)
+            writing = Writing(session, self._context.clock(), record, switch)
             for write in decision.writes:
                 write(writing)
-            self._workbench.activity.record(
+            for state in found.users.values():
+                stored = session.get(UserRow, state.row.id) if state.row.id else None
+                if stored is not None and stored.role != roles[stored.id or 0]:
+                    ended.extend(self._identity.accounts.end_for_role(session, stored.id or 0))
+            self._context.activity.record(
                 actor,
                 Action.CONFIGURATION_IMPORTED,
                 username or "*",
@@ -122,8 +127,8 @@ class PortableSection:
                 session=session,
             )
         for user_id in writing.dropped:
-            self._workbench.mail_account.delete_secret(user_id)
-        self._workbench.identity.tell_ended(ended)
+            self._mail_account.delete_secret(user_id)
+        self._identity.sessions.tell_ended(ended)
         return True
 
 

@@ -24,7 +24,7 @@ from cgcore.storage.runs import ProbeRunStore
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-    from cgcore.workbench.core import Workbench
+    from cgcore.workbench.context import Context
 
 __all__ = ["Cell", "Job", "Run", "RunSection"]
 
@@ -60,9 +60,9 @@ class Job:
 class RunSection:
     """Starts, follows and remembers runs. ``monotonic`` is a clock for what has to pass, in seconds."""
 
-    def __init__(self, workbench: Workbench, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._workbench = workbench
-        self._store = ProbeRunStore(workbench.database)
+    def __init__(self, context: Context, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._context = context
+        self._store = ProbeRunStore(context.database)
         self._owner = new_owner()
         self._monotonic = monotonic
         self._starting = threading.RLock()
@@ -79,6 +79,7 @@ class RunSection:
 
     def start(self, actor: Actor, cell: Cell, fingerprint: str, job: Job) -> Run:
         """Start ``job`` in a worker thread, or join the run of this user and cell that is under way anywhere."""
+        self._context.require_present(actor)
         key = (actor.user_id, cell.value)
         with self._starting:
             with self._changed:
@@ -93,6 +94,7 @@ class RunSection:
 
     def find_last(self, actor: Actor, cell: Cell) -> Run | None:
         """Return the run under way, else the last stored one, else ``None``."""
+        self._context.require_present(actor)
         with self._changed:
             live = self._live.get((actor.user_id, cell.value))
         if live is not None:
@@ -154,7 +156,7 @@ class RunSection:
         if self._live or self._unstored:
             self._store.beat(self._owner)
         self._store_left()
-        if self._heard or not self._workbench.database.is_sqlite:
+        if self._heard or not self._context.database.is_sqlite:
             self._watch()
 
     def close(self) -> None:
@@ -177,7 +179,7 @@ class RunSection:
         """Return the new run of this cell and True, or the one of somebody else that goes on and False."""
         for _ in range(_CLAIMS):
             self._store_left()
-            now = self._workbench.clock()
+            now = self._context.clock()
             run = self._store.create(actor.user_id, cell.value, fingerprint, now, self._owner)
             if run is not None:
                 return run, True
@@ -209,7 +211,7 @@ class RunSection:
 
     def _is_gone(self, run: Run) -> bool:
         """Return whether the owner has ended for sure, or has been silent for too long as we have seen it."""
-        if has_ended(run.owner, here=self._workbench.database.is_sqlite):
+        if has_ended(run.owner, here=self._context.database.is_sqlite):
             return True
         now = self._monotonic()
         with self._changed:
@@ -245,7 +247,7 @@ class RunSection:
 
     def _cut(self, run: Run, key: str) -> Run:
         stage = str(run.steps[-1].stage) if run.steps else ""
-        return replace(run, verdict=Verdict(key, stage, run.duration_ms), finished=self._workbench.clock())
+        return replace(run, verdict=Verdict(key, stage, run.duration_ms), finished=self._context.clock())
 
     # ---- The heart beat
 
@@ -258,7 +260,7 @@ class RunSection:
                 self._beating.start()
 
     def _has_to_beat(self) -> bool:
-        return bool(self._live or self._unstored or self._heard or not self._workbench.database.is_sqlite)
+        return bool(self._live or self._unstored or self._heard or not self._context.database.is_sqlite)
 
     def _beat_regularly(self) -> None:
         while not self._closed.wait(_BEAT_EVERY_S):
@@ -333,7 +335,7 @@ class RunSection:
                 stored_at = time.monotonic()
         total_ms = round((time.monotonic() - began) * 1000)
         verdict = job.judge(run.steps, total_ms)
-        return replace(run, verdict=verdict, duration_ms=total_ms, finished=self._workbench.clock())
+        return replace(run, verdict=verdict, duration_ms=total_ms, finished=self._context.clock())
 
     def _keep_steps(self, run: Run) -> None:
         try:
@@ -350,7 +352,7 @@ class RunSection:
         verdict = run.verdict or Verdict(BROKEN)
         try:
             # One transaction: a person waits for its end, and each has to reach the disk.
-            with self._workbench.database.session() as session:
+            with self._context.database.session() as session:
                 run = replace(run, result=job.conclude(run.steps, verdict, session))
                 self._store.finish(run, session)
         except StorageError:

@@ -19,7 +19,7 @@ from cgcore.sandbox.state import load_state
 from cgcore.settings import Settings
 
 if TYPE_CHECKING:
-    from cgcore.workbench.core import Workbench
+    from cgcore.workbench.context import Context
 
 __all__ = ["MessageSummary", "ReadMessage", "SandboxSection", "list_known_targets"]
 
@@ -29,12 +29,12 @@ class SandboxSection:
 
     __test__ = False  # for pytest: the name is the product's, this is no test
 
-    def __init__(self, workbench: Workbench) -> None:
-        self._workbench = workbench
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     @once
     def _sandbox(self) -> Sandbox:
-        return Sandbox(_folder(self._workbench.settings), self._workbench.vault)
+        return Sandbox(_folder(self._context.settings), self._context.vault)
 
     def close(self) -> None:
         """Stop the servers if they run."""
@@ -43,14 +43,14 @@ class SandboxSection:
 
     def is_available(self) -> bool:
         """Return whether the settings allow the test mailbox."""
-        return self._workbench.settings.sandbox_on
+        return self._context.settings.sandbox_on
 
     def use_for(self, actor: Actor) -> MailAccountDraft:
         """Return the account to fill in, its password included; made at the first call.
 
         Raises :class:`NotAllowed` when the test mailbox is switched off, :class:`VaultError` when it cannot start.
         """
-        self._require_available()
+        self._require_available(actor)
         account = self._sandbox.account_for(actor.user_id, actor.mail, owner=username_key(actor.username))
         return MailAccountDraft(
             user=account.user,
@@ -72,16 +72,16 @@ class SandboxSection:
         # A probe of a real server goes on without it; one of the test mailbox is told that it does not answer.
         with suppress(VaultError):
             self._sandbox.start()
-        return list_known_targets(self._workbench.settings)
+        return list_known_targets(self._context.settings)
 
     def list_messages(self, actor: Actor) -> list[MessageSummary]:
         """Return what arrived, the newest first."""
-        self._require_available()
+        self._require_available(actor)
         return [summarise(stored) for stored in self._sandbox.messages(actor.user_id)]
 
     def get_message(self, actor: Actor, message_id: int) -> ReadMessage:
         """Return one message of the actor's. Raises :class:`NotFound`, also for somebody else's."""
-        self._require_available()
+        self._require_available(actor)
         for stored in self._sandbox.messages(actor.user_id):
             if stored.id == message_id:
                 return read_message(stored)
@@ -93,10 +93,11 @@ class SandboxSection:
 
     def clear(self, actor: Actor) -> int:
         """Remove every message of the actor's inbox and return how many there were; sent copies stay."""
-        self._require_available()
+        self._require_available(actor)
         return self._sandbox.clear(actor.user_id)
 
-    def _require_available(self) -> None:
+    def _require_available(self, actor: Actor) -> None:
+        self._context.require_present(actor)
         if not self.is_available():
             raise NotAllowed("the test mailbox is switched off", code="sandbox_off")
 

@@ -27,15 +27,14 @@ from cgcore.series.guards import check_default
 from cgcore.series.series import Finding, series_problem
 from cgcore.storage import series as series_store
 from cgcore.storage import series as store
-from cgcore.storage.database import take_change_lock
 from cgcore.storage.tables import UserRow
 from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
-from cgcore.workbench.runs import Job
+from cgcore.workbench.runs import Job, RunSection
 
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-    from cgcore.workbench.core import Workbench
+    from cgcore.workbench.context import Context
 
 __all__ = ["Choices", "SeriesChecks", "SeriesDefaultsSection", "parse_document_type"]
 
@@ -47,8 +46,8 @@ _OPTIONS = 50  # how many series a select offers; beyond, the page searches
 class SeriesDefaultsSection:
     """Use cases of default series. A user sees and changes their own; an administrator everybody's."""
 
-    def __init__(self, workbench: Workbench) -> None:
-        self._workbench = workbench
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
     def get(
         self, actor: Actor, user_id: int | None = None, *, search: str = "", choices: Choices | None = None
@@ -58,13 +57,13 @@ class SeriesDefaultsSection:
         ``search`` narrows the series offered; with ``choices`` the table shows what storing them would make of it.
         Raises :class:`NotFound` for a user that is unknown or not theirs.
         """
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor) as (session, actor):
             return self._read(session, _user(session, actor, user_id), search, choices)
 
     def get_company(self, actor: Actor, *, search: str = "", choices: Choices | None = None) -> Defaults:
         """Return the company's defaults in the same shape, with the company's choice as ``own``."""
         actor.require_admin()
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor, admin=True) as (session, actor):
             return self._read(session, None, search, choices)
 
     def save(self, actor: Actor, choices: Choices, version: int | None, user_id: int | None = None) -> Defaults:
@@ -74,8 +73,7 @@ class SeriesDefaultsSection:
         :class:`NotFound`, or :class:`InvalidInput` with one problem per forbidden type, and stores nothing then.
         A choice that stays as it was is not judged again: an orphan does not block the other rows.
         """
-        with self._workbench.database.session() as session:
-            take_change_lock(session)
+        with self._context.write_as(actor, exclusive=True) as (session, actor):
             user = _user(session, actor, user_id)
             stored = store.load_own_defaults(session, _id(user))
             _refuse_stale(stored, version)
@@ -88,8 +86,7 @@ class SeriesDefaultsSection:
     def save_company(self, actor: Actor, choices: Choices, version: int | None, *, clear_own: bool = False) -> Defaults:
         """Store the company's defaults as :meth:`save`; ``clear_own`` («para todos») removes users' own choices."""
         actor.require_admin()
-        with self._workbench.database.session() as session:
-            take_change_lock(session)
+        with self._context.write_as(actor, admin=True, exclusive=True) as (session, actor):
             stored = store.load_company_defaults(session)
             _refuse_stale(stored, version)
             changed = self._judged(session, choices, stored)
@@ -103,13 +100,12 @@ class SeriesDefaultsSection:
     def list_overridden(self, actor: Actor, types: Sequence[DocumentType]) -> Sequence[OwnChoice]:
         """Return whose own choice of ``types`` «para todos» would remove, by user name."""
         actor.require_admin()
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor, admin=True) as (session, actor):
             return store.list_choices_of_types(session, types)
 
     def check_choice(self, actor: Actor, document_type: DocumentType, code: str) -> tuple[Finding, ...]:
         """Return what the guards say of ``code`` for one document (Enviar documento); an error means: do not send."""
-        del actor
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor) as (session, _):
             return self._findings(session, document_type, code)
 
     def _read(self, session: Session, user: UserRow | None, search: str, choices: Choices | None = None) -> Defaults:
@@ -129,7 +125,7 @@ class SeriesDefaultsSection:
                 options=found,
                 option_limit=_OPTIONS,
                 series=series,
-                year=self._workbench.clock().year,
+                year=self._context.clock().year,
             )
             for kind, found in options.items()
         )
@@ -152,12 +148,12 @@ class SeriesDefaultsSection:
 
     def _findings(self, session: Session, document_type: DocumentType, code: str) -> tuple[Finding, ...]:
         series = series_store.load_series(session, [code]).get(code)
-        return check_default(document_type, code, series, year=self._workbench.clock().year)
+        return check_default(document_type, code, series, year=self._context.clock().year)
 
     def _clear_own(self, actor: Actor, session: Session, types: Sequence[DocumentType]) -> None:
         for choice in store.list_choices_of_types(session, types):
             changes = [Change(f"type.{choice.document_type}", choice.series_code, "")]
-            self._workbench.activity.record(
+            self._context.activity.record(
                 actor, Action.DEFAULTS_SAVED, choice.username, changes=changes, session=session
             )
         store.delete_own_defaults(session, types)
@@ -173,7 +169,7 @@ class SeriesDefaultsSection:
         action: Action = Action.DEFAULTS_SAVED,
     ) -> None:
         changes = [Change(f"type.{kind}", stored.get(kind, ""), code or "") for kind, code in changed.items()]
-        self._workbench.activity.record(actor, action, whose, changes=changes, session=session)
+        self._context.activity.record(actor, action, whose, changes=changes, session=session)
 
 
 def parse_document_type(code: str) -> DocumentType:
@@ -210,26 +206,26 @@ def _refuse_stale(stored: Mapping[DocumentType, str], version: int | None) -> No
 class SeriesChecks:
     """Runs the guards over what is stored, and remembers the last run like any cell."""
 
-    def __init__(self, workbench: Workbench) -> None:
-        self._workbench = workbench
+    def __init__(self, context: Context, *, defaults: SeriesDefaultsSection, runs: RunSection) -> None:
+        self._context, self._defaults, self._runs = context, defaults, runs
 
     def start(self, actor: Actor) -> Run:
         """Start a run over the stored defaults of ``actor``; its ``result`` holds one entry per document type."""
-        defaults = self._workbench.series.defaults.get(actor)
+        defaults = self._defaults.get(actor)
         job = Job(
             steps=_no_steps,
             judge=lambda _steps, ms: judge_defaults(defaults, ms),
             conclude=lambda _steps, verdict, session: self._conclude(actor, defaults, verdict, session),
         )
-        return self._workbench.runs.start(actor, Cell.SERIES_CHECK, defaults_fingerprint(defaults), job)
+        return self._runs.start(actor, Cell.SERIES_CHECK, defaults_fingerprint(defaults), job)
 
     def find_last(self, actor: Actor) -> Run | None:
         """Return the last run, None before the first."""
-        return self._workbench.runs.find_last(actor, Cell.SERIES_CHECK)
+        return self._runs.find_last(actor, Cell.SERIES_CHECK)
 
     def overview(self, actor: Actor) -> OverviewLine:
         """Return how the stored defaults stand: errors before warnings before «ready»; none at all is «empty»."""
-        section = self._workbench.series.defaults
+        section = self._defaults
         defaults = section.get(actor)
         # Whoever keeps the company's defaults is told of a broken one, also where an own choice stands before it.
         company = section.get_company(actor).findings if actor.is_admin else ()
@@ -251,7 +247,7 @@ class SeriesChecks:
         return run.started
 
     def _conclude(self, actor: Actor, defaults: Defaults, verdict: Verdict, session: Session) -> dict[str, Any]:
-        self._workbench.activity.record(actor, Action.DEFAULTS_CHECKED, result=verdict.key, session=session)
+        self._context.activity.record(actor, Action.DEFAULTS_CHECKED, result=verdict.key, session=session)
         return {
             "types": [
                 {

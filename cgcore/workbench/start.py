@@ -8,18 +8,14 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from cgcore.errors import StorageError
 from cgcore.settings import Settings
 from cgcore.storage.revision import find_damage, has_users, sqlite_path, try_headroom, try_writing
-
-if TYPE_CHECKING:
-    from cgcore.workbench.core import Workbench
+from cgcore.workbench.context import VAULT_FOLDER, VAULT_RECORDS, Context
 
 __all__ = [
     "WriteWatch",
-    "has_vault_records",
     "misses_users",
     "require_past",
     "require_sound",
@@ -32,8 +28,6 @@ _LOCK_NAME = "server.lock"
 _LEAVING_S = 2.0
 # For so long a try is good: anybody may ask for the health, and each try writes.
 _GOOD_S = 1.0
-_VAULT_FOLDER = "vault"
-_RECORDS = "*.rec"
 # The length of a secret's name there; the vault's own records have words for names.
 _DIGEST = 64
 
@@ -45,27 +39,18 @@ def require_sound(settings: Settings) -> None:
         raise StorageError("the file of the database is damaged", code="storage_damaged")
 
 
-def has_vault_records(settings: Settings) -> bool:
-    """Return whether the vault's folder holds records: every start makes one, and after its database.
-
-    With PostgreSQL the records are in the database itself, and are restored and lost with it.
-    """
-    if sqlite_path(settings.resolved_database_url()) is None:
-        return False
-    return any((settings.data_dir / _VAULT_FOLDER).glob(_RECORDS))
-
-
-def require_past(workbench: Workbench) -> None:
+def require_past(context: Context, is_new: Callable[[], bool]) -> None:
     """Raise :class:`StorageError` ``storage_lost`` where secrets are kept for users, and there is no user.
 
     Nobody can have kept one: it is another database, made in place of the lost one or restored from too early.
+    ``is_new`` tells whether there is no user, where the file cannot be asked.
     """
-    settings = workbench.settings
+    settings = context.settings
     lost = misses_users(settings)
-    if sqlite_path(settings.resolved_database_url()) is None and workbench.identity.first_use_needed():
+    if sqlite_path(settings.resolved_database_url()) is None and is_new():
         from cgcore.vault.records import open_records
 
-        lost = _names_secret(open_records(settings, workbench.database).names())
+        lost = _names_secret(open_records(settings, context.database).names())
     if lost:
         raise StorageError("the vault holds secrets of users, and there is none", code="storage_lost")
 
@@ -75,7 +60,7 @@ def misses_users(settings: Settings) -> bool:
     path = sqlite_path(settings.resolved_database_url())
     if path is None or not path.exists() or has_users(path, unknown=True):
         return False
-    return _names_secret([found.stem for found in (settings.data_dir / _VAULT_FOLDER).glob(_RECORDS)])
+    return _names_secret([found.stem for found in (settings.data_dir / VAULT_FOLDER).glob(VAULT_RECORDS)])
 
 
 def _names_secret(names: list[str]) -> bool:
@@ -89,7 +74,7 @@ def set_aside_vault(settings: Settings) -> str:
     there; :class:`OSError`.
     """
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    path, folder = sqlite_path(settings.resolved_database_url()), settings.data_dir / _VAULT_FOLDER
+    path, folder = sqlite_path(settings.resolved_database_url()), settings.data_dir / VAULT_FOLDER
     if path is None:
         return _set_aside_records(settings, stamp)
     if not folder.exists():
@@ -97,7 +82,7 @@ def set_aside_vault(settings: Settings) -> str:
     with sole_server(settings):
         if path.exists() and has_users(path, unknown=False):
             raise StorageError("the vault belongs to this database", code="storage_has_users")
-        return str(folder.rename(folder.with_name(f"{_VAULT_FOLDER}-{stamp}")))
+        return str(folder.rename(folder.with_name(f"{VAULT_FOLDER}-{stamp}")))
 
 
 def _set_aside_records(settings: Settings, stamp: str) -> str:
@@ -149,8 +134,8 @@ def sole_server(settings: Settings) -> Generator[None]:
 class WriteWatch:
     """Says whether the database can be read and written now: it tries, and no more often than anybody needs."""
 
-    def __init__(self, workbench: Workbench, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._workbench = workbench
+    def __init__(self, context: Context, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._context = context
         self._clock = clock
         self._lock = threading.Lock()
         self._trouble, self._until = "", 0.0
@@ -158,7 +143,7 @@ class WriteWatch:
 
     def find_trouble(self) -> str:
         """Return the code of what is in the way, ``""`` where nothing is."""
-        if not self._workbench.is_database_reachable():
+        if not self._context.is_database_reachable():
             return "storage_away"
         with self._lock:
             if self._clock() >= self._until:
@@ -167,11 +152,11 @@ class WriteWatch:
             return self._trouble
 
     def _try(self) -> str:
-        workbench = self._workbench
-        if workbench.is_open("database"):
-            path, trouble = workbench.database.path, workbench.database.try_writing()
+        context = self._context
+        if context.is_open("database"):
+            path, trouble = context.database.path, context.database.try_writing()
         else:
-            url = workbench.settings.resolved_database_url()
+            url = context.settings.resolved_database_url()
             path, trouble = sqlite_path(url), try_writing(url)
         if trouble or path is None:
             return trouble

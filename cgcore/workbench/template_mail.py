@@ -16,11 +16,16 @@ from cgcore.mail.message import Attachment, InlineImage, build_message
 from cgcore.runs import Cell, Run
 from cgcore.templates.checks import Check
 from cgcore.templates.compile import Rendered, TemplateSource
+from cgcore.templates.render import RenderRequest
 from cgcore.templates.sample_document import build_sample_pdf, sample_file_name
 from cgcore.templates.variables import values_for
 
 if TYPE_CHECKING:
-    from cgcore.workbench.core import Workbench
+    from cgcore.workbench.company import CompanySection
+    from cgcore.workbench.context import Context
+    from cgcore.workbench.mail_account import MailAccountSection
+    from cgcore.workbench.mail_probes import MailRuns
+    from cgcore.workbench.templates import TemplatesSection
 
 __all__ = ["Preview", "TemplateMail"]
 
@@ -47,13 +52,27 @@ class Preview:
 class TemplateMail:
     """Builds and sends messages out of templates of one user."""
 
-    def __init__(self, workbench: Workbench) -> None:
-        self._workbench = workbench
+    def __init__(
+        self,
+        context: Context,
+        *,
+        templates: TemplatesSection,
+        company: CompanySection,
+        mail_account: MailAccountSection,
+        mail_runs: MailRuns,
+    ) -> None:
+        self._context, self._templates, self._company = context, templates, company
+        self._mail_account, self._mail_runs = mail_account, mail_runs
 
     def own_values(self, actor: Actor) -> dict[str, str]:
         """Return the values that are known already: the company's name and the user's, where they are set."""
-        known = {"empresa": self._workbench.company.get(actor).name, "usuario": actor.full_name}
+        known = {"empresa": self._company.get(actor).name, "usuario": actor.full_name}
         return {name: value for name, value in known.items() if value}
+
+    def preview_subject(self, actor: Actor, document_type: DocumentType, variables: Mapping[str, str]) -> str:
+        """Return the subject of the next document with these values, as the actor's template makes it."""
+        values = {**self.own_values(actor), **variables}
+        return self._templates.render(actor, document_type, RenderRequest(variables=values)).subject
 
     def preview(
         self,
@@ -66,8 +85,8 @@ class TemplateMail:
     ) -> Preview:
         """Return the message for the text on the screen and a sample document; errors do not stop it."""
         values = values_for(document_type, {**self.own_values(actor), **sample})
-        rendered = self._workbench.templates.compile(document_type, source).fill(values)
-        account = self._workbench.mail_account.get(actor).draft
+        rendered = self._templates.compile(document_type, source).fill(values)
+        account = self._mail_account.get(actor).draft
         sender = next((address for address in (account.user, actor.mail) if is_address(address)), "")
         recipient = actor.mail if is_address(actor.mail) else sender
         message = build_message(
@@ -82,7 +101,7 @@ class TemplateMail:
             attachments=[_sample_attachment(values)],
             read_receipt=account.read_receipt,
             generated=True,
-            date=date or self._workbench.clock().astimezone(),
+            date=date or self._context.clock().astimezone(),
         )
         return Preview(rendered, message, sender_known=bool(sender))
 
@@ -96,10 +115,9 @@ class TemplateMail:
         """
         preview = self.preview(actor, document_type, source, sample)
         require_sendable(preview.rendered)
-        account = self._workbench.mail_account
-        sender = account.runs.sender_of(actor, account.get(actor).draft)
+        sender = self._mail_runs.sender_of(actor, self._mail_account.get(actor).draft)
         recipient = actor.mail if is_address(actor.mail) else sender
-        return account.runs.start_message(actor, Cell.TEMPLATE_MAIL, preview.message, recipient)
+        return self._mail_runs.start_message(actor, Cell.TEMPLATE_MAIL, preview.message, recipient)
 
 
 def require_sendable(rendered: Rendered) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ from cgcore.documents import DocumentType, types_with_template
 from cgcore.errors import InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor
 from cgcore.identity.tokens import username_key
-from cgcore.once import once
 from cgcore.storage import templates as store
 from cgcore.storage.identity import find_user_by_key
 from cgcore.templates.canonical import canonical_html
@@ -31,9 +29,10 @@ from cgcore.texts import text
 from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 
 if TYPE_CHECKING:
+    from sqlmodel import Session
+
     from cgcore.storage.tables import MailTemplateRow, SignatureRow
-    from cgcore.workbench.core import Workbench
-    from cgcore.workbench.template_mail import TemplateMail
+    from cgcore.workbench.context import Context
 
 __all__ = ["TemplatesSection", "clean_subject", "clean_text", "read_signature", "read_template"]
 
@@ -81,30 +80,25 @@ _COMPILED_KEPT = 64
 class TemplatesSection:
     """Use cases of templates. Everybody has their own; a type without one of its own has the built-in one."""
 
-    def __init__(self, workbench: Workbench) -> None:
-        self._workbench = workbench
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._compile = lru_cache(maxsize=_COMPILED_KEPT)(compile_template)
-
-    @once
-    def mail(self) -> TemplateMail:
-        """Messages made of templates: previews and test mails."""
-        from cgcore.workbench.template_mail import TemplateMail
-
-        return TemplateMail(self._workbench)
 
     def get(self, actor: Actor, document_type: DocumentType) -> StoredTemplate:
         """Return the actor's template of a type, cleaned again on the way out; version 0 is the built-in one."""
-        return self._get(actor.user_id, document_type)
+        with self._context.read_as(actor) as (session, actor):
+            return _get(session, actor.user_id, document_type)
 
     def get_all(self, actor: Actor) -> dict[DocumentType, StoredTemplate]:
         """Return the actor's template of every type, in the order of the tabs."""
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor) as (session, actor):
             rows = store.list_templates(session, actor.user_id)
         return {entry.code: read_template(entry.code, rows.get(entry.code.value)) for entry in types_with_template()}
 
     def get_signature(self, actor: Actor) -> StoredSignature:
         """Return the actor's signature; version 0 is the built-in one."""
-        return self._get_signature(actor.user_id)
+        with self._context.read_as(actor) as (session, actor):
+            return _get_signature(session, actor.user_id)
 
     def save(
         self, actor: Actor, document_type: DocumentType, subject: str, body: str, *, version: int, amends: bool = False
@@ -129,14 +123,14 @@ class TemplatesSection:
 
     def save_signature(self, actor: Actor, html: str, *, version: int, amends: bool = False) -> StoredSignature:
         """Store the signature read at ``version``; as :meth:`save`."""
-        text, now = detach(clean_text("signature", html)), self._workbench.clock()
-        with self._workbench.database.session() as session:
+        text, now = detach(clean_text("signature", html)), self._context.clock()
+        with self._context.write_as(actor) as (session, actor):
             row = store.find_signature(session, actor.user_id)
             is_stale = (row.version if row else 0) != version
             if not is_stale:
                 row = store.save_signature(session, actor.user_id, html=text, now=now, amends=amends)
                 if not amends:
-                    self._workbench.activity.record(actor, Action.SIGNATURE_SAVED, session=session)
+                    self._context.activity.record(actor, Action.SIGNATURE_SAVED, session=session)
         # Cleaning takes its time: others may write meanwhile.
         stored = read_signature(row)
         if is_stale:
@@ -145,7 +139,7 @@ class TemplatesSection:
 
     def list_versions(self, actor: Actor, document_type: DocumentType | None) -> list[TemplateVersion]:
         """Return the saved states of a template (None: of the signature), the newest first."""
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor) as (session, actor):
             return store.list_versions(session, actor.user_id, document_type)
 
     def compile(self, document_type: DocumentType, source: TemplateSource) -> CompiledTemplate:
@@ -154,7 +148,8 @@ class TemplatesSection:
 
     def source(self, actor: Actor, document_type: DocumentType) -> TemplateSource:
         """Return the actor's stored subject, body and signature for a type."""
-        return self._source(actor.user_id, document_type)
+        with self._context.read_as(actor) as (session, actor):
+            return _source(session, actor.user_id, document_type)
 
     def render(self, actor: Actor, document_type: DocumentType, request: RenderRequest) -> Rendered:
         """Render a request; a part that it leaves out is the actor's stored one."""
@@ -163,17 +158,12 @@ class TemplatesSection:
 
     def render_for_user(self, username: str, document_type: DocumentType, request: RenderRequest) -> Rendered:
         """Render for the command line with the templates of ``username``. Raises :class:`NotFound`."""
-        with self._workbench.database.read() as session:
+        with self._context.database.read() as session:
             user = find_user_by_key(session, username_key(username))
-        if user is None or user.id is None:
-            raise NotFound("no such user")
-        source = request.source(self._source(user.id, document_type))
+            if user is None or user.id is None:
+                raise NotFound("no such user")
+            source = request.source(_source(session, user.id, document_type))
         return self._compile(document_type, source).fill(request.variables)
-
-    def preview_subject(self, actor: Actor, document_type: DocumentType, variables: Mapping[str, str]) -> str:
-        """Return the subject of the next document with these values, as the actor's template makes it."""
-        values = {**self.mail.own_values(actor), **variables}
-        return self.render(actor, document_type, RenderRequest(variables=values)).subject
 
     def overview(self, actor: Actor) -> OverviewLine:
         """Return the line of «Resumen»: types with errors, else what is the user's own; when that was last changed."""
@@ -194,18 +184,6 @@ class TemplatesSection:
         code = "templates_own" if count else "templates_signature" if own else "templates_default"
         return OverviewLine(SectionName.TEMPLATES, SectionState.OK, code, {"count": count}, at=at)
 
-    def _get(self, user_id: int, document_type: DocumentType) -> StoredTemplate:
-        with self._workbench.database.read() as session:
-            return read_template(document_type, store.find_template(session, user_id, document_type))
-
-    def _get_signature(self, user_id: int) -> StoredSignature:
-        with self._workbench.database.read() as session:
-            return read_signature(store.find_signature(session, user_id))
-
-    def _source(self, user_id: int, document_type: DocumentType) -> TemplateSource:
-        template = self._get(user_id, document_type)
-        return TemplateSource(template.subject, template.body, self._get_signature(user_id).html)
-
     def _save(
         self,
         actor: Actor,
@@ -217,8 +195,8 @@ class TemplatesSection:
         *,
         amends: bool = False,
     ) -> StoredTemplate:
-        subject, text, now = clean_subject(subject), detach(clean_text("body", body)), self._workbench.clock()
-        with self._workbench.database.session() as session:
+        subject, text, now = clean_subject(subject), detach(clean_text("body", body)), self._context.clock()
+        with self._context.write_as(actor) as (session, actor):
             row = store.find_template(session, actor.user_id, document_type)
             is_stale = (row.version if row else 0) != version
             if not is_stale:
@@ -226,8 +204,21 @@ class TemplatesSection:
                     session, actor.user_id, document_type, subject=subject, body=text, now=now, amends=amends
                 )
                 if not amends:
-                    self._workbench.activity.record(actor, action, document_type.value, session=session)
+                    self._context.activity.record(actor, action, document_type.value, session=session)
         stored = read_template(document_type, row)
         if is_stale:
             raise StaleVersion(stored.version, {"subject": stored.subject, "body": stored.body})
         return stored
+
+
+def _get(session: Session, user_id: int, document_type: DocumentType) -> StoredTemplate:
+    return read_template(document_type, store.find_template(session, user_id, document_type))
+
+
+def _get_signature(session: Session, user_id: int) -> StoredSignature:
+    return read_signature(store.find_signature(session, user_id))
+
+
+def _source(session: Session, user_id: int, document_type: DocumentType) -> TemplateSource:
+    template = _get(session, user_id, document_type)
+    return TemplateSource(template.subject, template.body, _get_signature(session, user_id).html)

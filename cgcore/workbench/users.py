@@ -16,13 +16,12 @@ from cgcore.identity.tokens import username_key
 from cgcore.storage import identity as session_store
 from cgcore.storage import identity as store
 from cgcore.storage import identity as user_store
-from cgcore.storage.database import take_change_lock
 from cgcore.storage.tables import UserRow
 from cgcore.vault.secret import Secret
-from cgcore.workbench.identity import NewUser
+from cgcore.workbench.identity import IdentitySection, NewUser
 
 if TYPE_CHECKING:
-    from cgcore.workbench.core import Workbench
+    from cgcore.workbench.context import Context
 
 __all__ = ["Particulars", "User", "UserPage", "UsersSection"]
 
@@ -67,8 +66,8 @@ class UserPage(TypedDict):
 class UsersSection:
     """Use cases of users. All but the own particulars are the administrators'."""
 
-    def __init__(self, workbench: Workbench) -> None:
-        self._workbench = workbench
+    def __init__(self, context: Context, *, identity: IdentitySection) -> None:
+        self._context, self._identity = context, identity
 
     def list(
         self, actor: Actor, *, text: str = "", active: bool | None = None, cursor: str | None = None, limit: int = 50
@@ -76,14 +75,14 @@ class UsersSection:
         """Return one page of users by name; ``limit`` is 1 to 200."""
         actor.require_admin()
         limit = max(1, min(limit, _MAX_LIMIT))
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor, admin=True) as (session, actor):
             rows = store.list_users_page(session, text=text.strip(), active=active, after=cursor or "", limit=limit + 1)
         items = [_user(row) for row in rows[:limit]]
         return {"items": items, "next": rows[limit - 1].username_key if len(rows) > limit else None}
 
     def get(self, actor: Actor, username: str) -> User:
         """Return a user by name: oneself, or anybody for an administrator. Raises :class:`NotFound`."""
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor) as (session, actor):
             return _user(_visible(session, actor, username))
 
     def add(self, actor: Actor, draft: NewUser) -> Secret | None:
@@ -91,64 +90,62 @@ class UsersSection:
 
         Raises :class:`InvalidInput`, also when the name is taken.
         """
-        self._workbench.identity.add_user(actor, draft)
+        self._identity.accounts.add_user(actor, draft)
         if draft.password is not None:
             return None
-        return self._workbench.identity.issue_reset_link(actor, draft.username)
+        return self._identity.accounts.issue_reset_link(actor, draft.username)
 
     def save(self, actor: Actor, username: str, particulars: Particulars, version: int) -> User:
-        """Change name, mail or role of a user read at ``version``.
+        """Change name, mail or role of a user read at ``version``; another role ends their log-ins.
 
         Raises :class:`NotFound`, :class:`StaleVersion`, and :class:`InvalidInput`: a wrong mail, or ``last_admin`` on
         ``role`` when nobody would be left to administer.
         """
         actor.require_admin()
-        with self._workbench.database.session() as session:
-            take_change_lock(session)
+        with self._context.write_as(actor, admin=True, exclusive=True) as (session, actor):
             before = _user(_visible(session, actor, username))
             after = self._store(session, before, particulars, version)
             if before.role is Role.ADMIN and user_store.count_active_admins(session) == 0:
                 raise invalid("role", "last_admin")
-            self._workbench.activity.record(
+            self._context.activity.record(
                 actor, Action.USER_SAVED, after.username, detail=_changes(before, after), session=session
             )
-            return after
+            ended = self._identity.accounts.end_for_role(session, after.id) if before.role is not after.role else ()
+        self._identity.sessions.tell_ended(ended)
+        return after
 
     def save_own(self, actor: Actor, full_name: str, mail: str, version: int) -> User:
         """Change one's own name and mail. Raises :class:`InvalidInput` and :class:`StaleVersion`."""
-        with self._workbench.database.session() as session:
-            take_change_lock(session)
+        with self._context.write_as(actor, exclusive=True) as (session, actor):
             before = _user(_visible(session, actor, actor.username))
             after = self._store(session, before, Particulars(full_name, mail, before.role), version)
-            self._workbench.activity.record(
+            self._context.activity.record(
                 actor, Action.PROFILE_SAVED, after.username, detail=_changes(before, after), session=session
             )
             return after
 
     def disable(self, actor: Actor, username: str) -> None:
         """Close an account: its log-ins and keys stop at once. Raises ``last_admin`` for the last administrator."""
-        self._workbench.identity.disable_user(actor, username)
+        self._identity.accounts.disable_user(actor, username)
 
     def enable(self, actor: Actor, username: str) -> None:
         """Open a closed account again; its log-ins stay ended."""
-        self._workbench.identity.enable_user(actor, username)
+        self._identity.accounts.enable_user(actor, username)
 
     def issue_reset_link(self, actor: Actor, username: str) -> Secret:
         """Return the path of a page where ``username`` sets a new password: good once, for a day."""
-        return self._workbench.identity.issue_reset_link(actor, username)
+        return self._identity.accounts.issue_reset_link(actor, username)
 
     def count_sessions(self, actor: Actor, username: str) -> int:
         """Return how many log-ins of a user are open."""
-        from cgcore.identity.throttle import SESSION_IDLE
-
         actor.require_admin()
-        with self._workbench.database.read() as session:
+        with self._context.read_as(actor, admin=True) as (session, actor):
             user = _visible(session, actor, username)
-            return len(session_store.list_live_sessions(session, user.id or 0, self._workbench.clock(), SESSION_IDLE))
+            return len(session_store.list_live_sessions(session, user.id or 0, self._context.clock()))
 
     def end_sessions(self, actor: Actor, username: str) -> int:
         """End every log-in of a user; return how many were open."""
-        return self._workbench.identity.end_sessions_of(actor, username)
+        return self._identity.accounts.end_sessions_of(actor, username)
 
     def _store(self, session: Session, before: User, particulars: Particulars, version: int) -> User:
         full_name, mail = particulars.full_name.strip(), particulars.mail.strip()

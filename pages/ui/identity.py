@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Literal, NoReturn, ParamSpec
 from urllib.parse import quote, urlsplit
@@ -10,6 +11,7 @@ from urllib.parse import quote, urlsplit
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from cgcore.errors import LoginEnded
 from cgcore.identity.actor import Actor
 from cgcore.language import choose_language, use_language_of
 from cgcore.workbench import get_workbench
@@ -18,7 +20,7 @@ from pages.ui.problems import storage_failures_told
 from pages.ui.tab import is_fragment_run
 from pages.ui.texts import identity as texts
 
-__all__ = ["dialog", "require_actor", "while_logged_in"]
+__all__ = ["dialog", "refused_when_ended", "require_actor", "while_logged_in"]
 
 _Arguments = ParamSpec("_Arguments")
 _LANGUAGE = "language_of_the_person"
@@ -33,8 +35,8 @@ def require_actor() -> Actor:
     use_language_of(_session_language)
     token = st.user.get("login")
     identity = get_workbench().identity
-    session_hash = identity.verify_identity(token) if isinstance(token, str) else None
-    actor = identity.find_actor(session_hash) if session_hash else None
+    session_hash = identity.sessions.verify_identity(token) if isinstance(token, str) else None
+    actor = identity.sessions.find_actor(session_hash) if session_hash else None
     if actor is None:
         _refuse()
     st.session_state[_LANGUAGE] = choose_language(actor.locale)
@@ -56,7 +58,8 @@ def while_logged_in(draw: Callable[_Arguments, None]) -> Callable[_Arguments, No
                 # First: a log-in that has ended takes the tab away at once, and what this run brings with it.
                 keep_what_is_typed(get_workbench())
             require_actor()
-            draw(*arguments, **named)
+            with refused_when_ended():
+                draw(*arguments, **named)
 
     return checked
 
@@ -80,6 +83,15 @@ def dialog(
         return open_dialog
 
     return decorate
+
+
+@contextmanager
+def refused_when_ended() -> Generator[None]:
+    """Say that the log-in has ended where a use case of this run finds that out."""
+    try:
+        yield
+    except LoginEnded:
+        _refuse()
 
 
 def _refuse() -> NoReturn:

@@ -48,5 +48,5 @@ def _ask(workbench: Workbench, pages: list[str]) -> None:
 
 def _end(workbench: Workbench, actor: Actor) -> None:
     # The gate sends every tab of this log-in to the log-in page.
-    workbench.identity.log_out(actor.session_hash)
+    workbench.identity.sessions.log_out(actor.session_hash)
     st.stop()

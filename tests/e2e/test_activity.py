@@ -22,9 +22,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Product, F
     furnished = furnish(folder)
     with furnished.workbench() as workbench:
         for number in range(60):
-            workbench.activity.record(furnished.admin, "series_saved", f"S{number:02}", ip="192.0.2.7")
-        workbench.activity.record(furnished.admin, "series_added", "=1+1", detail="![x](http://malo.example/x.png)")
-        workbench.activity.record(furnished.user, "probe_run", "smtp", result="auth_failed")
+            workbench.context.activity.record(furnished.admin, "series_saved", f"S{number:02}", ip="192.0.2.7")
+        workbench.context.activity.record(
+            furnished.admin, "series_added", "=1+1", detail="![x](http://malo.example/x.png)"
+        )
+        workbench.context.activity.record(furnished.user, "probe_run", "smtp", result="auth_failed")
     with run_product(folder, environment=product_environment(folder)) as running:
         yield running, furnished
 

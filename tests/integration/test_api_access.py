@@ -27,6 +27,7 @@ from cgcore.workbench import Workbench
 from cgcore.workbench.keys import ISSUE_ACTION, ROLL_ACTION
 from tests.servers.api_server import ApiServer, serve_api
 from tests.servers.api_users import Person, add_person, issue_key
+from tests.servers.identity import set_clock
 
 ROOT = Actor(0, "root", role=Role.ADMIN)
 
@@ -88,7 +89,7 @@ def test_every_refused_key_gets_the_same_answer(api: ApiServer, bench: Workbench
     soon = clock() + timedelta(seconds=30)
     expired = bench.keys.issue(ana.actor, ana.grant(bench, ISSUE_ACTION), "App", [Scope.READ], soon)
     bench.keys.revoke(ana.actor, revoked.id)
-    bench.identity.disable_user(ROOT, "ben")
+    bench.identity.accounts.disable_user(ROOT, "ben")
     clock.ahead = timedelta(seconds=31)
     forged = build_key(type(new_parts())(good.id, Secret("x" * 32))).reveal()
     keys = [
@@ -213,16 +214,16 @@ def _revoke(bench: Workbench, ana: Person, key_id: str) -> None:
 
 def _disable(bench: Workbench, _ana: Person, _key_id: str) -> None:
     add_person(bench, "otra", role=Role.ADMIN)
-    bench.identity.disable_user(ROOT, "ana")
+    bench.identity.accounts.disable_user(ROOT, "ana")
 
 
 def _change_password(bench: Workbench, ana: Person, _key_id: str) -> None:
-    bench.identity.change_password(ana.actor, Secret(ana.password), Secret("otra frase bien larga"))
+    bench.identity.accounts.change_password(ana.actor, Secret(ana.password), Secret("otra frase bien larga"))
 
 
 def _expire(bench: Workbench, _ana: Person, _key_id: str) -> None:
     clock = bench.clock
-    bench.clock = lambda: clock() + timedelta(days=1)
+    set_clock(bench, lambda: clock() + timedelta(days=1))
 
 
 def _replace(bench: Workbench, ana: Person, key_id: str) -> None:
@@ -427,7 +428,7 @@ def test_nobody_who_has_no_key_is_read_out_to(api: ApiServer) -> None:
 def test_the_documentation_is_for_the_log_in_only(api: ApiServer, bench: Workbench, ana: Person) -> None:
     """The gate's signed header opens it; a key or a made-up header does not."""
     key = issue_key(bench, ana).key.reveal()
-    signed = bench.identity.sign_identity(ana.actor.session_hash)
+    signed = bench.identity.sessions.sign_identity(ana.actor.session_hash)
     with api.client(key) as client:
         found = [client.get("/docs", headers={"x-cg-user": value}) for value in ("", signed[:-1] + "x", signed)]
 

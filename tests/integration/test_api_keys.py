@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
+from cgcore.activity import Action, ActivityFilters
 from cgcore.api_keys.calls import CallRecord
 from cgcore.api_keys.record import KEPT_CALLS, MAX_LIVE_KEYS, KeyState
 from cgcore.errors import InvalidInput, NotAllowed, NotFound
@@ -24,6 +25,7 @@ from cgcore.workbench import Workbench
 from cgcore.workbench.identity import CodePurpose
 from cgcore.workbench.keys import ISSUE_ACTION, PAIR_ACTION, ROLL_ACTION
 from tests.servers.api_users import Person, add_person, issue_key
+from tests.servers.identity import ADMIN
 
 
 class Clock:
@@ -88,7 +90,7 @@ def test_a_key_comes_into_being_only_through_its_grant(
 ) -> None:
     """No grant, a used one, one for another action, of another user or log-in, or too old: refused, and no key made."""
     way, key_id = WAYS[action], issue_key(bench, ana).id
-    ben, elsewhere = add_person(bench, "ben"), bench.identity.log_in("ana", Secret(ana.password)).actor
+    ben, elsewhere = add_person(bench, "ben"), bench.identity.sessions.log_in("ana", Secret(ana.password)).actor
     stale = ana.grant(bench, action)
     clock.pass_time(minutes=5)
     used = ana.grant(bench, action)
@@ -102,7 +104,7 @@ def test_a_key_comes_into_being_only_through_its_grant(
             way(bench, ana.actor, grant, key_id)
         assert refused.value.code == "grant_invalid"
     with pytest.raises(InvalidInput):
-        bench.identity.issue_grant(ana.actor, action, Secret("no es esta"))
+        bench.identity.codes.issue_grant(ana.actor, action, Secret("no es esta"))
     assert bench.keys.list_keys(ana.actor) == before
     last = ana.grant(bench, action)
     clock.pass_time(minutes=4, seconds=59)
@@ -150,23 +152,26 @@ def test_disabling_a_user_and_changing_a_password_end_the_keys(bench: Workbench,
     ben, eva = add_person(bench, "ben"), add_person(bench, "eva")
     keys = [issue_key(bench, person) for person in (ana, ben, eva)]
     root = Actor(0, "root", role=Role.ADMIN)
-    bench.identity.disable_user(root, "ben")
-    bench.identity.enable_user(root, "ben")
-    bench.identity.change_password(eva.actor, Secret(eva.password), Secret("otra frase bien larga"))
+    bench.identity.accounts.disable_user(root, "ben")
+    bench.identity.accounts.enable_user(root, "ben")
+    bench.identity.accounts.change_password(eva.actor, Secret(eva.password), Secret("otra frase bien larga"))
     found = [acts(bench, issued.key) is not None for issued in keys]
 
     assert found == [True, False, False]
     assert bench.keys.list_keys(eva.actor)[0].revoked is not None
 
 
-def test_revoke_all_of_a_user_spares_the_others(bench: Workbench, ana: Person) -> None:
-    """It says how many were alive."""
+def test_a_new_password_revokes_every_key_of_its_user_and_spares_the_others(bench: Workbench, ana: Person) -> None:
+    """Each key that was alive leaves its line, once."""
     ben = add_person(bench, "ben")
     mine = [issue_key(bench, ana), issue_key(bench, ana)]
     his = issue_key(bench, ben)
 
-    assert bench.keys.revoke_all_of(ana.actor.user_id) == 2
-    assert bench.keys.revoke_all_of(ana.actor.user_id) == 0
+    for _again in range(2):
+        bench.identity.accounts.set_password(ADMIN, "ana", Secret("otra frase bien larga"))
+    lines = bench.activity.list(ADMIN, filters=ActivityFilters(action=Action.KEY_REVOKED))["items"]
+
+    assert sorted(line.object for line in lines) == sorted(issued.id for issued in mine)
     assert [acts(bench, issued.key) is None for issued in (*mine, his)] == [True, True, False]
 
 
@@ -252,9 +257,9 @@ def test_a_rolled_key_lasts_as_long_as_the_old_one_did(bench: Workbench, ana: Pe
     expires = clock.now + timedelta(days=30)
     old = bench.keys.issue(ana.actor, ana.grant(bench, ISSUE_ACTION), "App", [Scope.READ], expires)
     clock.pass_time(days=29, hours=23)
-    later = Person(bench.identity.log_in("ana", Secret(ana.password)).actor, ana.password)
+    later = Person(bench.identity.sessions.log_in("ana", Secret(ana.password)).actor, ana.password)
     new = bench.keys.roll(later.actor, later.grant(bench, ROLL_ACTION), old.id)
-    record = next(key for key in bench.keys.list_keys(ana.actor) if key.id == new.id)
+    record = next(key for key in bench.keys.list_keys(later.actor) if key.id == new.id)
 
     assert record.expires == clock.now + timedelta(days=30)
     assert new.old_expires == expires
@@ -266,7 +271,7 @@ def test_who_acts_with_a_key_touches_only_that_key(bench: Workbench, ana: Person
     holder = acts(bench, mine.key)
     assert holder is not None
     with pytest.raises(NotAllowed):
-        bench.identity.issue_grant(holder, ISSUE_ACTION, Secret(ana.password))
+        bench.identity.codes.issue_grant(holder, ISSUE_ACTION, Secret(ana.password))
     with pytest.raises(NotFound):
         bench.keys.revoke(holder, other.id)
     bench.keys.revoke(holder, mine.id)
@@ -282,7 +287,7 @@ def test_a_pairing_code_gives_one_device_one_key(bench: Workbench, ana: Person, 
     paired = bench.keys.pair_finish(pairing.code.reveal(), "Móvil de Ana", ip="192.0.2.7")
     late = bench.keys.pair_start(ana.actor, ana.grant(bench, PAIR_ACTION), "https://ejemplo.es/api/v1")
     clock.pass_time(minutes=10)
-    foreign = bench.identity.issue_code(CodePurpose.PASSWORD_RESET, ana.actor.user_id, timedelta(minutes=10))
+    foreign = bench.identity.codes.issue_code(CodePurpose.PASSWORD_RESET, ana.actor.user_id, timedelta(minutes=10))
 
     for code in (pairing.code, late.code, foreign, Secret("")):
         with pytest.raises(InvalidInput) as caught:
@@ -298,11 +303,12 @@ def test_a_code_of_a_disabled_user_pairs_nothing(bench: Workbench, ana: Person) 
     """And is the same refusal as an unknown one."""
     ben = add_person(bench, "ben")
     pairing = bench.keys.pair_start(ben.actor, ben.grant(bench, PAIR_ACTION), "http://127.0.0.1/api/v1")
-    bench.identity.disable_user(ana.actor, "ben")
+    bench.identity.accounts.disable_user(ana.actor, "ben")
 
     with pytest.raises(InvalidInput):
         bench.keys.pair_finish(pairing.code.reveal(), "Móvil")
-    assert bench.keys.list_keys(ben.actor) == []
+    bench.identity.accounts.enable_user(ana.actor, "ben")
+    assert bench.keys.list_keys(bench.identity.sessions.log_in("ben", Secret(ben.password)).actor) == []
 
 
 def test_there_is_a_limit_of_live_keys_and_revoked_ones_do_not_count(bench: Workbench, ana: Person) -> None:
@@ -349,7 +355,8 @@ def test_calls_of_earlier_days_stay_counted(bench: Workbench, ana: Person, clock
     for _ in range(15):
         bench.keys.access.record_call(issued.id, CallRecord(clock.now, "GET", "/me", 200, 3))
         clock.pass_time(days=1)
-    days = bench.keys.calls(ana.actor, issued.id).days
+    later = bench.identity.sessions.log_in("ana", Secret(ana.password)).actor
+    days = bench.keys.calls(later, issued.id).days
 
     assert [entry.calls for entry in days] == [1] * 13 + [0]
     assert days[-1].day == clock.now.date()

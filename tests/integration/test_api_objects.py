@@ -344,7 +344,7 @@ def test_each_step_of_a_probe_is_sent_when_it_happens(client: httpx.Client, work
         yield Step(Leg.SMTP, Stage.TCP, Status.OK)
 
     draft = workbench.mail_account.get(ana.actor).draft
-    fingerprint = workbench.mail_account.runs.fingerprint(ana.actor, Cell.SMTP, draft)
+    fingerprint = workbench.mail_runs.fingerprint(ana.actor, Cell.SMTP, draft)
     workbench.runs.start(ana.actor, Cell.SMTP, fingerprint, Job(steps, lambda _steps, ms: Verdict("ok", "", ms)))
     with client.stream("POST", "/mail-account/probe", json={"leg": "smtp"}) as answer:
         lines = answer.iter_lines()

@@ -27,7 +27,7 @@ def test_each_start_seeds_what_is_missing_and_prints_a_new_password(tmp_path: Pa
     again = prepare(tmp_path, CG_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
     told = [dict(line.split(": ", 1) for line in run.stdout.splitlines()) for run in (first, again)]
     workbench = open_workbench(load_settings(data_dir=tmp_path / "data", config_dir=tmp_path / "config"))
-    entered = workbench.identity.log_in("ana", Secret(told[1]["Contraseña"])).actor
+    entered = workbench.identity.sessions.log_in("ana", Secret(told[1]["Contraseña"])).actor
     account = workbench.mail_account.get(entered)
     company, series = workbench.company.get(entered), workbench.series.count(entered)
     workbench.close()

@@ -38,16 +38,16 @@ def test_a_user_is_added_re_keyed_and_closed(tmp_path: Path) -> None:
     runs = [_run(tmp_path, *add, given="S3cr3t-ñ larga\n")]
     runs.append(_run(tmp_path, "add", "jefa", "--role", "admin", "--password-stdin", given="otra S3cr3t-ñ\n"))
     workbench = _open(tmp_path)
-    first = workbench.identity.log_in("eva", Secret("S3cr3t-ñ larga")).actor
+    first = workbench.identity.sessions.log_in("eva", Secret("S3cr3t-ñ larga")).actor
     runs.append(_run(tmp_path, "password", "eva", "--password-stdin", given="S3cr3t-ñ nueva\n"))
 
     assert (first.full_name, first.mail, first.role) == ("Eva Gil", "eva@empresa.es", Role.USER)
-    assert workbench.identity.find_actor(first.session_hash) is None
-    second = workbench.identity.log_in("eva", Secret("S3cr3t-ñ nueva")).actor
+    assert workbench.identity.sessions.find_actor(first.session_hash) is None
+    second = workbench.identity.sessions.log_in("eva", Secret("S3cr3t-ñ nueva")).actor
     runs.append(_run(tmp_path, "disable", "eva"))
-    assert workbench.identity.find_actor(second.session_hash) is None
+    assert workbench.identity.sessions.find_actor(second.session_hash) is None
     with pytest.raises(NotAllowed):
-        workbench.identity.log_in("eva", Secret("S3cr3t-ñ nueva"))
+        workbench.identity.sessions.log_in("eva", Secret("S3cr3t-ñ nueva"))
     workbench.close()
     assert [run.returncode for run in runs] == [0, 0, 0, 0]
     assert not any("S3cr3t" in run.stdout + run.stderr for run in runs)

@@ -33,7 +33,7 @@ from tests.conftest import make_settings
 from tests.servers.api_server import serve_api
 from tests.servers.api_users import add_person, issue_key
 from tests.servers.house import add_user, furnish
-from tests.servers.identity import HandClock
+from tests.servers.identity import HandClock, set_clock
 from tests.servers.leftout import leave_out
 from tests.servers.pages import PASSWORD as PAGE_PASSWORD
 from tests.servers.pages import open_page, save, sign_in, words
@@ -164,7 +164,7 @@ def test_a_database_without_users_beside_their_secrets_is_another_one(house: Set
     workbench = open_workbench(house)
 
     with pytest.raises(StorageError) as caught:
-        require_past(workbench)
+        require_past(workbench.context, workbench.identity.accounts.first_use_needed)
     workbench.close()
 
     assert caught.value.code == "storage_lost"
@@ -177,7 +177,7 @@ def test_before_the_first_user_a_start_may_be_repeated(settings: Settings) -> No
     """A vault that has only its own marks belongs to nobody yet; a house with users is left alone too."""
     for _ in range(2):
         workbench = open_workbench(settings)
-        require_past(workbench)
+        require_past(workbench.context, workbench.identity.accounts.first_use_needed)
         workbench.vault.derive_key("gate")
         workbench.close()
     assert (settings.data_dir / "vault").exists()
@@ -190,16 +190,16 @@ def test_records_of_postgresql_without_users_are_told_too(settings: Settings, po
     workbench = open_workbench(settings)
     ana = add_user(workbench, "ana")
     workbench.vault.set(f"mail/{ana.user_id}", Secret("S3cr3t"))
-    require_past(workbench)
+    require_past(workbench.context, workbench.identity.accounts.first_use_needed)
     with pytest.raises(StorageError) as in_use:
         set_aside_vault(settings)
     with workbench.database.session() as session:
         session.connection().execute(text('DELETE FROM "user"'))
 
     with pytest.raises(StorageError) as caught:
-        require_past(workbench)
+        require_past(workbench.context, workbench.identity.accounts.first_use_needed)
     place = set_aside_vault(settings)
-    require_past(workbench)
+    require_past(workbench.context, workbench.identity.accounts.first_use_needed)
     workbench.close()
 
     assert (caught.value.code, in_use.value.code) == ("storage_lost", "storage_has_users")
@@ -281,7 +281,7 @@ def test_damage_that_comes_while_the_product_runs_is_told_at_the_first_use(house
     path.write_bytes(data[:4096] + b"\xa5" * (len(data) - 4096))
 
     with pytest.raises(StorageError) as caught:
-        workbench.identity.first_use_needed()
+        workbench.identity.accounts.first_use_needed()
 
     assert caught.value.code == "storage_damaged"
     assert workbench.find_database_trouble() in ("storage_damaged", "storage_away")
@@ -380,7 +380,7 @@ def test_on_a_full_disk_reading_goes_on_and_a_save_says_why(small_disk: Path, mo
     page.text_input(key="administration_company_name").set_value("Tosma, SL " * 10).run()
     with filled(small_disk):
         clock.move(minutes=2)
-        seen = workbench.identity.find_actor(ana.session_hash)
+        seen = workbench.identity.sessions.find_actor(ana.session_hash)
         exported = json.loads(workbench.portable.export_all(ana))
         refused = save(page)
         told, kept, exceptions = (
@@ -395,7 +395,7 @@ def test_on_a_full_disk_reading_goes_on_and_a_save_says_why(small_disk: Path, mo
         workbench.close()
         workbench = open_on(small_disk, clock)
         assert workbench.find_database_trouble() == "storage_full"
-        assert workbench.identity.find_actor(ana.session_hash) == seen
+        assert workbench.identity.sessions.find_actor(ana.session_hash) == seen
         workbench.close()
     workbench = open_on(small_disk, clock)
 
@@ -444,7 +444,7 @@ def test_on_a_read_only_folder_reading_goes_on(small_disk: Path) -> None:
     settings = workbench.settings
     with read_only(small_disk):
         clock.move(minutes=2)
-        assert workbench.identity.find_actor(ana.session_hash) is not None
+        assert workbench.identity.sessions.find_actor(ana.session_hash) is not None
         assert try_headroom(settings.data_dir) == "storage_readonly"
         assert workbench.find_database_trouble() == "storage_readonly"
         with pytest.raises(StorageError) as refused:
@@ -485,23 +485,23 @@ def _deny_postgres(database: Database) -> Callable[[], None]:
 def test_a_database_that_only_reads_keeps_nobody_from_reading(workbench_on_each: Workbench) -> None:
     """Log-in, key and trail are read without their notes; a change is refused by code, and health is told."""
     workbench, clock = workbench_on_each, HandClock()
-    workbench.clock = clock
+    set_clock(workbench, clock)
     ana = sign_in(workbench, "ana", Role.ADMIN)
     workbench.vault.derive_key("gate")
     deny = _deny_sqlite if workbench.database.is_sqlite else _deny_postgres
     allow = deny(workbench.database)
     clock.move(minutes=2)
-    seen = workbench.identity.find_actor(ana.session_hash)
+    seen = workbench.identity.sessions.find_actor(ana.session_hash)
     exported = workbench.portable.export_user(ana, "ana")
     later = Workbench(workbench.settings, workbench.database, clock=clock)
-    pages_open = later.identity.sign_identity(ana.session_hash)
+    pages_open = later.identity.sessions.sign_identity(ana.session_hash)
     clock.move(minutes=60)
-    idle = workbench.identity.find_actor(ana.session_hash)
+    idle = workbench.identity.sessions.find_actor(ana.session_hash)
     trouble = workbench.find_database_trouble()
     with pytest.raises(StorageError) as change:
         workbench.company.save(ana, CompanyDraft("Tosma, SL", "", ""), 0)
     with pytest.raises(StorageError) as entering:
-        workbench.identity.log_in("ana", PAGE_PASSWORD)
+        workbench.identity.sessions.log_in("ana", PAGE_PASSWORD)
     allow()
 
     assert seen is not None
@@ -511,7 +511,7 @@ def test_a_database_that_only_reads_keeps_nobody_from_reading(workbench_on_each:
     assert (trouble, change.value.code, entering.value.code) == ("storage_readonly",) * 3
     answer = problem_of(change.value).to_response()
     assert (answer.status_code, b'"code": "store_read_only"' in bytes(answer.body)) == (503, True)
-    assert WriteWatch(workbench).find_trouble() == ""
+    assert WriteWatch(workbench.context).find_trouble() == ""
 
 
 def test_the_api_reads_on_a_database_that_only_reads(workbench_on_each: Workbench) -> None:
@@ -538,7 +538,7 @@ def test_health_writes_no_more_often_than_once_a_second(workbench: Workbench, mo
     tries: list[int] = []
     monkeypatch.setattr(workbench.database, "try_writing", lambda: tries.append(1) or "")
     seconds = [100.0]
-    watch = WriteWatch(workbench, clock=lambda: seconds[0])
+    watch = WriteWatch(workbench.context, clock=lambda: seconds[0])
     for _ in range(100):
         assert watch.find_trouble() == ""
     first = len(tries)
@@ -581,7 +581,7 @@ def test_a_file_that_is_taken_away_under_the_product_is_told_by_health(settings:
     workbench = open_workbench(settings)
     add_user(workbench, "ana")
     seconds = [100.0]
-    watch = WriteWatch(workbench, clock=lambda: seconds[0])
+    watch = WriteWatch(workbench.context, clock=lambda: seconds[0])
     assert watch.find_trouble() == ""
     path, copy = database_file(settings), settings.data_dir / "copy"
     copy.write_bytes(path.read_bytes())

@@ -13,7 +13,7 @@ from cgcore.storage.tables import DraftRow, UserRow
 from cgcore.workbench import Workbench
 from cgcore.workbench.drafts import DraftTrouble
 from tests.servers.house import add_user
-from tests.servers.identity import HandClock
+from tests.servers.identity import HandClock, set_clock
 
 
 def rows(workbench: Workbench) -> list[tuple[int, str, str]]:
@@ -121,7 +121,8 @@ def test_a_draft_that_cannot_be_kept_says_so_and_breaks_nothing(
 
 def test_old_drafts_go_and_tabs_are_bounded(workbench: Workbench) -> None:
     """Five tabs a page; after a month nobody is offered what they typed."""
-    clock = workbench.clock = HandClock()
+    clock = HandClock()
+    set_clock(workbench, clock)
     ana = add_user(workbench, "ana")
     for number in range(8):
         clock.move(minutes=1)

@@ -110,7 +110,7 @@ def test_somebodys_session_id_is_worth_nothing(product: Product, victim: httpx.C
 def test_one_tab_too_many_is_told_so_and_harms_nobody(product: Product, victim: httpx.Client) -> None:
     """It is sent to a page that says it; the others go on, a colleague gets in, and one that is closed makes room."""
     with open_beside(product) as workbench:
-        workbench.identity.add_user(
+        workbench.identity.accounts.add_user(
             Actor(0, "", role=Role.ADMIN), NewUser("colega", Secret(PASSWORD), "", "", Role.USER)
         )
     with ExitStack() as stack, _log_in(product) as again:

@@ -119,7 +119,9 @@ def test_the_own_server_is_asked_by_the_name_it_goes_by(
     """The gate and the certificate know the public name alone; a certificate for another name gets no key."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca_file))
     key = issue_key(workbench, ana).key
-    workbench.settings = workbench.settings.model_copy(update={"public_url": "https://facturas.hoster.example"})
+    vars(workbench.context)["settings"] = workbench.settings.model_copy(
+        update={"public_url": "https://facturas.hoster.example"}
+    )
     with teapot(certificates.wrong_name.server_context()) as port:  # wrong for 127.0.0.1, right for the public name
         right = check(workbench, ana, key, f"https://127.0.0.1:{port}")
         hosts = list(_Teapot.hosts)

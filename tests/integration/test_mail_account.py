@@ -103,7 +103,7 @@ def test_a_stored_password_goes_to_no_other_server(workbench: Workbench, changed
     with pytest.raises(InvalidInput) as on_save:
         section.save(actor, draft, version=1)
     with pytest.raises(InvalidInput) as on_test:
-        section.runs.start_probe(actor, Leg.SMTP, draft)
+        workbench.mail_runs.start_probe(actor, Leg.SMTP, draft)
 
     assert [problem.code for problem in on_save.value.problems] == ["password_again"]
     assert [problem.field for problem in on_test.value.problems] == ["password"]

@@ -89,7 +89,7 @@ def everything_drawn(app: AppTest) -> str:
 
 
 def use_keyring(workbench: Workbench, backend: MemoryKeyring) -> None:
-    vars(workbench)["vault"] = open_vault(workbench.settings, workbench.database, find_backend=lambda: backend)
+    vars(workbench.context)["vault"] = open_vault(workbench.settings, workbench.database, find_backend=lambda: backend)
 
 
 def fill(app: AppTest, **values: str) -> AppTest:
@@ -402,7 +402,7 @@ def test_the_password_of_the_test_mailbox_stays_in_the_program(
     assert stored.password_set
     assert secret is not None
     assert secret.reveal() not in "\n".join(str(block) for block in app.text_input)
-    *_, ended = workbench.runs.follow(ana, workbench.mail_account.runs.start_probe(ana, Leg.SMTP, stored.draft))
+    *_, ended = workbench.runs.follow(ana, workbench.mail_runs.start_probe(ana, Leg.SMTP, stored.draft))
     assert ended.verdict is not None
     assert ended.verdict.key == "ok"
 
@@ -628,7 +628,7 @@ def test_an_open_tab_waits_for_a_run_elsewhere_and_runs_once(
     """A run of another process that says nothing is followed to its end in one go: no run of the page in between."""
     workbench.mail_account.save(ana, account(), version=0)
     elsewhere = ":".join([new_owner().partition(":")[0], "another-space", "1", "1", "abc"])
-    fingerprint = workbench.mail_account.runs.fingerprint(ana, Cell.SMTP, workbench.mail_account.get(ana).draft)
+    fingerprint = workbench.mail_runs.fingerprint(ana, Cell.SMTP, workbench.mail_account.get(ana).draft)
     store, seen, follow = ProbeRunStore(workbench.database), list[bool](), workbench.runs.follow
     left = store.create(ana.user_id, Cell.SMTP, fingerprint, workbench.clock(), elsewhere)
     assert left is not None

@@ -39,20 +39,19 @@ def test_both_legs_are_proven_with_the_stored_password(
     workbench: Workbench, actor: Actor, draft: MailAccountDraft
 ) -> None:
     """Once saved, the test needs no typed password, and its fingerprint is that of the typed one."""
-    section = workbench.mail_account
     kept = replace(draft, password=None)
 
-    runs = [section.runs.start_probe(actor, leg, kept) for leg in (Leg.SMTP, Leg.IMAP)]
+    runs = [workbench.mail_runs.start_probe(actor, leg, kept) for leg in (Leg.SMTP, Leg.IMAP)]
     ended = {run.cell: run for run in workbench.runs.follow(actor, *runs) if not run.is_running}
 
     assert {cell: run.verdict and run.verdict.key for cell, run in ended.items()} == {"smtp": "ok", "imap": "ok"}
-    assert section.runs.fingerprint(actor, Cell.SMTP, kept) == section.runs.fingerprint(actor, Cell.SMTP, draft)
+    assert len({workbench.mail_runs.fingerprint(actor, Cell.SMTP, tested) for tested in (kept, draft)}) == 1
     assert workbench.sandbox.list_messages(actor) == []
 
 
 def test_a_double_click_sends_one_mail(workbench: Workbench, actor: Actor, draft: MailAccountDraft) -> None:
     """The second start joins the first; the result names the recipient, the queue and the copy."""
-    runs = workbench.mail_account.runs
+    runs = workbench.mail_runs
 
     first = runs.start_test_mail(actor, draft, "cliente@ejemplo.es")
     second = runs.start_test_mail(actor, draft, "cliente@ejemplo.es")
@@ -71,7 +70,7 @@ def test_a_copy_that_fails_does_not_unsend_the_mail(
     workbench: Workbench, actor: Actor, draft: MailAccountDraft
 ) -> None:
     """The message has left; the verdict is about the copy, and the result tells both apart."""
-    run = workbench.mail_account.runs.start_test_mail(actor, replace(draft, sent_folder="No existe"), "c@ejemplo.es")
+    run = workbench.mail_runs.start_test_mail(actor, replace(draft, sent_folder="No existe"), "c@ejemplo.es")
     *_, ended = workbench.runs.follow(actor, run)
 
     assert ended.verdict is not None
@@ -89,10 +88,10 @@ def test_a_wrong_recipient_starts_nothing(
 ) -> None:
     """It is told beside its field, and no run is made."""
     with pytest.raises(InvalidInput) as refused:
-        workbench.mail_account.runs.start_test_mail(actor, draft, recipient)
+        workbench.mail_runs.start_test_mail(actor, draft, recipient)
 
     assert [(problem.field, problem.code) for problem in refused.value.problems] == [("recipient", code)]
-    assert workbench.mail_account.runs.find_last(actor, Cell.TEST_MAIL) is None
+    assert workbench.mail_runs.find_last(actor, Cell.TEST_MAIL) is None
 
 
 def test_test_mails_have_an_hourly_limit(workbench: Workbench, actor: Actor, draft: MailAccountDraft) -> None:
@@ -111,7 +110,7 @@ def test_test_mails_have_an_hourly_limit(workbench: Workbench, actor: Actor, dra
             )
 
     with pytest.raises(InvalidInput) as refused:
-        workbench.mail_account.runs.start_test_mail(actor, draft, "c@ejemplo.es")
+        workbench.mail_runs.start_test_mail(actor, draft, "c@ejemplo.es")
 
     assert [problem.code for problem in refused.value.problems] == ["test_mail_limit"]
     assert str(TEST_MAILS_PER_HOUR) in refused.value.problems[0].message
@@ -120,7 +119,7 @@ def test_test_mails_have_an_hourly_limit(workbench: Workbench, actor: Actor, dra
 def test_an_empty_field_is_asked_for_before_any_connection(workbench: Workbench, actor: Actor) -> None:
     """An account without servers starts no run of either leg."""
     with pytest.raises(InvalidInput) as refused:
-        workbench.mail_account.runs.start_probe(actor, Leg.IMAP, MailAccountDraft())
+        workbench.mail_runs.start_probe(actor, Leg.IMAP, MailAccountDraft())
 
     assert {problem.field for problem in refused.value.problems} == {"user", "imap_host"}
-    assert workbench.mail_account.runs.find_last(actor, Cell.IMAP) is None
+    assert workbench.mail_runs.find_last(actor, Cell.IMAP) is None

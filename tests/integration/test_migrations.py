@@ -30,7 +30,7 @@ def test_the_program_knows_its_newest_migration() -> None:
 
 def test_an_older_database_is_brought_up_to_date(empty_database: Database) -> None:
     """One that stands at the first revision gets what came since, and keeps what it holds."""
-    upgrade_to_head(empty_database, until="0001")
+    upgrade_to_head(empty_database.engine, until="0001")
     trigger = "activity_no_replace" if empty_database.is_sqlite else "activity_no_truncate ON activity"
     with empty_database.engine.begin() as connection:
         connection.exec_driver_sql("INSERT INTO company_series (document_type, series_code) VALUES ('quote', 'P')")
@@ -47,7 +47,7 @@ def test_an_older_database_is_brought_up_to_date(empty_database: Database) -> No
 
 def test_codes_of_series_are_composed_with_what_refers_to_them(empty_database: Database) -> None:
     """Counters and defaults follow; a pair that differs in nothing else stays, each with its own."""
-    upgrade_to_head(empty_database, until="0006")
+    upgrade_to_head(empty_database.engine, until="0006")
     loose, pair = "AN\u0303", ("E\u0301", "\u00c9")
     with empty_database.engine.begin() as connection:
         for code in (loose, *pair):

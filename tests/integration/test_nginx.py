@@ -121,7 +121,7 @@ def test_websocket_and_upload_pass(client: httpx.Client, proxy: Nginx) -> None:
 def test_a_save_by_api_works_with_the_tag_that_the_proxy_has_changed(product: Product, proxy: Nginx) -> None:
     """Packed, so that its tag is weak; the one read before the save is refused after it."""
     with open_beside(product) as workbench:
-        person = Person(workbench.identity.log_in(ADMIN, Secret(PASSWORD)).actor, PASSWORD)
+        person = Person(workbench.identity.sessions.log_in(ADMIN, Secret(PASSWORD)).actor, PASSWORD)
         key = issue_key(workbench, person).key.reveal()
     with httpx.Client(base_url=proxy.url, verify=False, timeout=30, headers={"authorization": f"Bearer {key}"}) as api:  # noqa: S501
         read = api.get("/api/v1/mail-account")

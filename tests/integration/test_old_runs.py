@@ -32,7 +32,7 @@ _RUNS = sa.table(
 @pytest.fixture
 def old_database(empty_database: Database) -> Database:
     """A database of the version that stored sentences, with one user."""
-    upgrade_to_head(empty_database, until="0002")
+    upgrade_to_head(empty_database.engine, until="0002")
     with empty_database.engine.begin() as connection:
         columns = {column["name"]: column for column in sa.inspect(connection).get_columns("user")}
         filled = {name: "" for name, column in columns.items() if not column["nullable"]}

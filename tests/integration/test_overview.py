@@ -29,6 +29,7 @@ from pages.ui.texts import overview as overview_texts
 from tests.servers.api_users import Person, add_person, issue_key
 from tests.servers.asking import PASSWORD, USER
 from tests.servers.house import add_series
+from tests.servers.identity import carry_log_in, set_clock
 from tests.servers.pages import open_page, sign_in
 from tests.servers.scripted import IMAP_CASES, SMTP_CASES
 from tests.servers.wire import Closed, Script, ScriptedServer, Wire
@@ -61,14 +62,16 @@ def test_the_expiry_of_a_key_is_announced_two_weeks_before(workbench: Workbench)
     """No key, a key that lasts, one that ends soon, one that has ended: each is told apart."""
     person = add_person(workbench, "ana")
     now = workbench.clock()
-    workbench.clock = lambda: now
+    set_clock(workbench, lambda: now)
 
     none = _line(workbench, person.actor, SectionName.API_KEY)
     _issue(workbench, person, 20)
     lasting = _line(workbench, person.actor, SectionName.API_KEY)
-    workbench.clock = lambda: now + timedelta(days=10)
+    set_clock(workbench, lambda: now + timedelta(days=10))
+    carry_log_in(workbench, person.actor)
     ending = _line(workbench, person.actor, SectionName.API_KEY)
-    workbench.clock = lambda: now + timedelta(days=21)
+    set_clock(workbench, lambda: now + timedelta(days=21))
+    carry_log_in(workbench, person.actor)
     ended = _line(workbench, person.actor, SectionName.API_KEY)
 
     assert (none.state, none.code) == (SectionState.IDLE, "key_none")
@@ -83,7 +86,8 @@ def test_a_renewed_key_is_announced_no_more(workbench: Workbench) -> None:
     person, now = add_person(workbench, "ana"), workbench.clock()
     _issue(workbench, person, 20)
     old = workbench.keys.list_keys(person.actor)[0]
-    workbench.clock = lambda: now + timedelta(days=10)
+    set_clock(workbench, lambda: now + timedelta(days=10))
+    carry_log_in(workbench, person.actor)
     before = _line(workbench, person.actor, SectionName.API_KEY).code
     workbench.keys.roll(person.actor, person.grant(workbench, ROLL_ACTION), old.id)
     after = _line(workbench, person.actor, SectionName.API_KEY)
@@ -114,12 +118,12 @@ def test_the_mail_account_says_what_is_missing_next(workbench: Workbench) -> Non
     seen.append(_line(workbench, actor, SectionName.MAIL_ACCOUNT))
     section.save(actor, draft, version=1)
     seen.append(_line(workbench, actor, SectionName.MAIL_ACCOUNT))
-    list(workbench.runs.follow(actor, *workbench.overview.start_all(actor)))
+    list(workbench.runs.follow(actor, *workbench.mail_runs.start_all(actor)))
     seen.append(_line(workbench, actor, SectionName.MAIL_ACCOUNT))
     moved = replace(draft, smtp=ServerDraft(draft.smtp.host, 1, draft.smtp.security))
     section.save(actor, moved, version=2)
     seen.append(_line(workbench, actor, SectionName.MAIL_ACCOUNT))
-    list(workbench.runs.follow(actor, section.runs.start_probe(actor, Leg.SMTP, moved)))
+    list(workbench.runs.follow(actor, workbench.mail_runs.start_probe(actor, Leg.SMTP, moved)))
     seen.append(_line(workbench, actor, SectionName.MAIL_ACCOUNT))
     section.save(actor, draft, version=3)
     seen.append(_line(workbench, actor, SectionName.MAIL_ACCOUNT))
@@ -144,10 +148,10 @@ def test_a_copy_is_promised_only_where_it_was_proven(workbench: Workbench) -> No
     actor = add_person(workbench, "ana").actor
     draft = replace(workbench.sandbox.use_for(actor), sent_folder="")
     workbench.mail_account.save(actor, draft, version=0)
-    list(workbench.runs.follow(actor, *workbench.overview.start_all(actor)))
+    list(workbench.runs.follow(actor, *workbench.mail_runs.start_all(actor)))
     without = _line(workbench, actor, SectionName.MAIL_ACCOUNT).code
     broken = Job(steps=_break, judge=lambda _steps, ms: Verdict("ok", "dns", ms))
-    fingerprint = workbench.mail_account.runs.fingerprint(actor, Cell.IMAP, draft)
+    fingerprint = workbench.mail_runs.fingerprint(actor, Cell.IMAP, draft)
     list(workbench.runs.follow(actor, workbench.runs.start(actor, Cell.IMAP, fingerprint, broken)))
     cut = _line(workbench, actor, SectionName.MAIL_ACCOUNT).code
 

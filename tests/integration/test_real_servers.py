@@ -400,7 +400,7 @@ class TestPostfix:
             imap=ServerDraft("localhost", dovecot.tls_port, Security.SSL),
             sent_folder="Año 2026 & más",
         )
-        *_, run = workbench.runs.follow(actor, workbench.mail_account.runs.start_test_mail(actor, draft, VACIA))
+        *_, run = workbench.runs.follow(actor, workbench.mail_runs.start_test_mail(actor, draft, VACIA))
         copy = fetch_newest(dovecot, private_authority, ANA, '"A&APE-o 2026 &- m&AOE-s"')
         dovecot.wait_for_message(VACIA, str(copy["Message-ID"]).encode())
         arrived = fetch_newest(dovecot, private_authority, VACIA, "INBOX")

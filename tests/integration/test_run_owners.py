@@ -26,6 +26,7 @@ from cgcore.workbench.runs import Job, RunSection
 from cgcore.workbench.verdicts import verdict_texts
 from tests.servers.driving import drive
 from tests.servers.house import add_user
+from tests.servers.identity import set_clock
 
 _STEP = Step("smtp", "dns", Status.OK, ms=3)
 _ELSEWHERE = ":".join([new_owner().partition(":")[0], "another-space", "1", "1", "abc"])  # another container
@@ -98,7 +99,10 @@ def test_a_run_left_open_is_closed_by_whoever_looks(workbench_on_each: Workbench
 def test_an_owner_elsewhere_is_gone_once_it_is_silent(workbench_on_each: Workbench) -> None:
     """Half a minute without a beat, by our own clock; while it beats it is left alone, however old its moments are."""
     actor, clock = add_user(workbench_on_each, "ana"), [0.0]
-    runs, store = RunSection(workbench_on_each, monotonic=lambda: clock[0]), ProbeRunStore(workbench_on_each.database)
+    runs, store = (
+        RunSection(workbench_on_each.context, monotonic=lambda: clock[0]),
+        ProbeRunStore(workbench_on_each.database),
+    )
     left, seen = _left_by(workbench_on_each, actor, _ELSEWHERE), list[str]()
     for passed in (0, 29, 29, 29):
         clock[0] += passed
@@ -119,7 +123,7 @@ def test_an_owner_elsewhere_is_gone_once_it_is_silent(workbench_on_each: Workben
 def test_a_clock_that_goes_back_a_day_ends_and_blocks_nothing(workbench_on_each: Workbench) -> None:
     """A run goes on under it and one of tomorrow that nobody drives is closed; what began tomorrow is not counted."""
     actor, gate, now = add_user(workbench_on_each, "ana"), threading.Event(), [datetime.now(UTC)]
-    workbench_on_each.clock = lambda: now[0]
+    set_clock(workbench_on_each, lambda: now[0])
     run = _open(workbench_on_each.runs, actor, gate)
     now[0] -= timedelta(days=1)
     workbench_on_each.runs.beat()
@@ -166,7 +170,7 @@ def test_a_run_that_cannot_be_stored_is_shown_and_stored_later(workbench_on_each
     runs, store = workbench_on_each.runs, ProbeRunStore(workbench_on_each.database)
 
     def conclude(_steps: object, verdict: Verdict, session: object) -> dict[str, object]:
-        workbench_on_each.activity.record(actor, Action.PROBE_RUN, "x" * 200, verdict.key, session=session)  # type: ignore[arg-type]
+        workbench_on_each.context.activity.record(actor, Action.PROBE_RUN, "x" * 200, verdict.key, session=session)  # type: ignore[arg-type]
         return {"filler": "x" * 200_000}
 
     def steps() -> Iterator[Step]:
@@ -203,7 +207,7 @@ def test_an_orphan_on_a_full_disk_is_no_run_that_goes_on(workbench_on_each: Work
 def test_a_process_that_stops_closes_what_goes_on(workbench_on_each: Workbench) -> None:
     """As interrupted, after a moment; a result that comes in time after all is the one that stays."""
     actor, gate = add_user(workbench_on_each, "ana"), threading.Event()
-    runs, store = RunSection(workbench_on_each), ProbeRunStore(workbench_on_each.database)
+    runs, store = RunSection(workbench_on_each.context), ProbeRunStore(workbench_on_each.database)
     run = _open(runs, actor, gate)
     runs.close()
     closed = store.get(actor.user_id, run.id)

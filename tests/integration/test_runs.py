@@ -149,7 +149,7 @@ def test_stored_runs_are_counted_and_read_by_their_owner_only(workbench_on_each:
 
 def test_the_end_of_a_run_and_its_line_in_the_trail_stand_together(workbench_on_each: Workbench) -> None:
     """They are one transaction: a result that cannot be stored leaves neither verdict nor line."""
-    actor, activity = _add_user(workbench_on_each, "ana"), workbench_on_each.activity
+    actor, activity = _add_user(workbench_on_each, "ana"), workbench_on_each.context.activity
 
     def conclude(_steps: Sequence[Step], verdict: Verdict, session: Session) -> dict[str, object]:
         activity.record(actor, Action.PROBE_RUN, result=verdict.key, session=session)
@@ -164,4 +164,4 @@ def test_the_end_of_a_run_and_its_line_in_the_trail_stand_together(workbench_on_
 
     assert (broken.is_running, broken.verdict and broken.verdict.key, broken.result) == (False, "broken", None)
     assert (whole.verdict is not None, whole.result) == (True, {"whole": True})
-    assert [entry.action for entry in activity.list(actor)["items"]] == [Action.PROBE_RUN]
+    assert [entry.action for entry in workbench_on_each.activity.list(actor)["items"]] == [Action.PROBE_RUN]

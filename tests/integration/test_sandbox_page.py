@@ -32,7 +32,9 @@ def workbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workb
     monkeypatch.setenv("CG_CONFIG_DIR", str(tmp_path / "config"))
     get_workbench.cache_clear()
     workbench = get_workbench()
-    workbench.identity.add_user(OPERATOR, NewUser("ana", PASSWORD, full_name="Ana Gil", mail="ana@tosma.example"))
+    workbench.identity.accounts.add_user(
+        OPERATOR, NewUser("ana", PASSWORD, full_name="Ana Gil", mail="ana@tosma.example")
+    )
     yield workbench
     workbench.close()
     get_workbench.cache_clear()
@@ -41,7 +43,7 @@ def workbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workb
 @pytest.fixture
 def actor(workbench: Workbench) -> Actor:
     """The person who is logged in."""
-    found = workbench.identity.log_in("ana", PASSWORD).actor
+    found = workbench.identity.sessions.log_in("ana", PASSWORD).actor
     assert found is not None
     return found
 
@@ -52,7 +54,7 @@ def open_page(workbench: Workbench, actor: Actor) -> Callable[[], AppTest]:
 
     def open_page() -> AppTest:
         at = AppTest.from_file(str(ROOT / "pages" / "workbench.py"), default_timeout=30)
-        at.user = {"login": workbench.identity.sign_identity(actor.session_hash)}
+        at.user = {"login": workbench.identity.sessions.sign_identity(actor.session_hash)}
         at.run()
         at.switch_page("sandbox.py").run()
         assert not at.exception

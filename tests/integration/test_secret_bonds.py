@@ -56,7 +56,7 @@ def ana(request: pytest.FixtureRequest, workbench_on_each: Workbench) -> Actor:
 
 def use_keyring(workbench: Workbench, backend: KeyringBackend) -> None:
     """Give the workbench a vault over ``backend``, in place of the one it would open."""
-    vars(workbench)["vault"] = open_vault(workbench.settings, workbench.database, find_backend=lambda: backend)
+    vars(workbench.context)["vault"] = open_vault(workbench.settings, workbench.database, find_backend=lambda: backend)
 
 
 def require_typed_again(workbench: Workbench, actor: Actor, *, told: bool = True) -> None:
@@ -65,10 +65,10 @@ def require_typed_again(workbench: Workbench, actor: Actor, *, told: bool = True
     draft = section.get(actor).draft
     starts: list[Callable[[], object]] = [
         lambda: section.effective_password(actor, draft),
-        lambda: section.runs.start_probe(actor, Leg.SMTP, draft),
-        lambda: section.runs.start_probe(actor, Leg.IMAP, draft),
-        lambda: section.runs.start_test_mail(actor, draft, "luis@tosma.example"),
-        lambda: workbench.overview.start_all(actor),
+        lambda: workbench.mail_runs.start_probe(actor, Leg.SMTP, draft),
+        lambda: workbench.mail_runs.start_probe(actor, Leg.IMAP, draft),
+        lambda: workbench.mail_runs.start_test_mail(actor, draft, "luis@tosma.example"),
+        lambda: workbench.mail_runs.start_all(actor),
     ]
     for start in starts:
         with pytest.raises(InvalidInput) as refused:

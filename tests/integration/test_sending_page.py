@@ -240,7 +240,7 @@ def test_the_companys_logo_is_inserted_with_one_click(
     assert "Hay cambios sin guardar" in texts_of(app)
     press(app, "Guardar")
     source = workbench.templates.source(ana, QUOTE)
-    preview = workbench.templates.mail.preview(ana, QUOTE, source, {})
+    preview = workbench.template_mail.preview(ana, QUOTE, source, {})
     workbench.company.save(admin, CompanyDraft("Tosma", "B12345674", logo=b""), 1)
     after = [button.label for button in open_page(monkeypatch, workbench, ana, SCRIPT).button]
 

@@ -42,8 +42,8 @@ def test_a_server_that_is_told_to_stop_ends_with_a_run_and_an_answer_open(tmp_pa
     """The run is closed as interrupted by the process that ends, and the open answer ends."""
     house = furnish(tmp_path / "house")
     with house.workbench() as workbench:
-        inside = workbench.identity.log_in("luis", Secret(house.password)).actor
-        grant = workbench.identity.issue_grant(inside, ISSUE_ACTION, Secret(house.password))
+        inside = workbench.identity.sessions.log_in("luis", Secret(house.password)).actor
+        grant = workbench.identity.codes.issue_grant(inside, ISSUE_ACTION, Secret(house.password))
         key = workbench.keys.issue(inside, grant, "App", frozenset(Scope)).key.reveal()
     lines: list[str] = []
     begun = threading.Event()

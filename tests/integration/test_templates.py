@@ -25,6 +25,7 @@ from cgcore.templates.compile import TemplateSource
 from cgcore.templates.render import RenderRequest
 from cgcore.templates.stored import default_source
 from cgcore.workbench import Workbench
+from tests.servers.identity import set_clock
 from tests.servers.messages import comparable
 
 QUOTE, INVOICE = DocumentType.QUOTE, DocumentType.SALES_INVOICE
@@ -156,7 +157,7 @@ def test_the_preview_is_the_whole_message(workbench: Workbench) -> None:
     source = TemplateSource("Aviso {cliente}", f'<p>Hola<img src="{logo()}" alt="L"></p>', "<p>{usuario}</p>")
     sample = {"cliente": "Pérez & Hijos\r\nBcc: x@y.es", "serie": "Ñ/1", "numero": ""}
     moment = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
-    preview = workbench.templates.mail.preview(ana, INVOICE, source, sample, date=moment)
+    preview = workbench.template_mail.preview(ana, INVOICE, source, sample, date=moment)
     parsed = email.message_from_bytes(preview.raw, policy=policy.default)
 
     assert [part.get_content_type() for part in parsed.walk()] == [
@@ -204,7 +205,7 @@ def test_a_message_with_an_unresolved_variable_is_never_sent(
     workbench.mail_account.save(ana, workbench.sandbox.use_for(ana), version=0)
 
     with pytest.raises(InvalidInput) as refused:
-        workbench.templates.mail.send_test(ana, QUOTE, source, {})
+        workbench.template_mail.send_test(ana, QUOTE, source, {})
     assert [(problem.field, problem.code) for problem in refused.value.problems] == [(field, "unknown_variable")]
     assert WRONG in refused.value.problems[0].message
     assert workbench.runs.find_last(ana, Cell.TEMPLATE_MAIL) is None
@@ -223,13 +224,13 @@ def test_resumen_tells_defaults_own_templates_and_errors(workbench: Workbench) -
         return found.code, found.values["count"], found.at
 
     assert line() == ("templates_default", 0, None)
-    workbench.clock = lambda: signed
+    set_clock(workbench, lambda: signed)
     section.save_signature(ana, "<p>Ana</p>", version=0)
     assert line() == ("templates_signature", 0, signed)
-    workbench.clock = lambda: written
+    set_clock(workbench, lambda: written)
     section.save(ana, QUOTE, "S", "<p>x</p>", version=0)
     assert line() == ("templates_own", 1, written)
-    workbench.clock = lambda: broken
+    set_clock(workbench, lambda: broken)
     section.save(ana, QUOTE, "{nunero}", "<p>x</p>", version=1)
     assert line() == ("templates_errors", 1, broken)
 
@@ -245,8 +246,8 @@ def test_what_is_read_back_by_imap_is_what_was_previewed(workbench: Workbench) -
     section.save(ana, INVOICE, "Factura {numero} para {cliente}", body, version=0)
     source = section.source(ana, INVOICE)
     sample = {"cliente": "Pérez & Hijos <Ñ>", "numero": "0042"}
-    preview = section.mail.preview(ana, INVOICE, source, sample)
-    run = section.mail.send_test(ana, INVOICE, source, sample)
+    preview = workbench.template_mail.preview(ana, INVOICE, source, sample)
+    run = workbench.template_mail.send_test(ana, INVOICE, source, sample)
     *_, ended = workbench.runs.follow(ana, run)
     received, copy = (read_by_imap(workbench, account, folder) for folder in ("INBOX", account.sent_folder))
 

@@ -50,7 +50,7 @@ def ana(workbench_on_each: Workbench) -> Actor:
 @each_text
 def test_every_search_finds_nothing_or_something(workbench_on_each: Workbench, ana: Actor, text: str) -> None:
     """On both databases: no fault, and what is not there is not found."""
-    workbench_on_each.activity.record(ana, Action.KEY_REVOKED, text, detail=text)
+    workbench_on_each.context.activity.record(ana, Action.KEY_REVOKED, text, detail=text)
     found: list[object] = [
         *workbench_on_each.users.list(ana, text=text)["items"],
         *workbench_on_each.series.list(ana, text=text)["items"],
@@ -67,13 +67,13 @@ def test_every_search_finds_nothing_or_something(workbench_on_each: Workbench, a
 def test_a_log_in_with_it_is_the_normal_refusal(workbench_on_each: Workbench, ana: Actor, text: str) -> None:
     """Nobody of that name, in the form and below it, without a log-in: 401, never 500."""
     with pytest.raises(NotAllowed):
-        workbench_on_each.identity.log_in(text, Secret(text), ip="192.0.2.1")
+        workbench_on_each.identity.sessions.log_in(text, Secret(text), ip="192.0.2.1")
     with open_product(workbench_on_each) as client:
         body = "username=" + quote(text[:5000], errors="surrogatepass") + "&password=x"
         answer = client.post("/entrar", content=body, headers={"content-type": "application/x-www-form-urlencoded"})
 
     assert answer.status_code in (401, 429)
-    assert workbench_on_each.identity.log_in("ana", Secret("una frase bastante larga"), ip="192.0.2.2")
+    assert workbench_on_each.identity.sessions.log_in("ana", Secret("una frase bastante larga"), ip="192.0.2.2")
     assert ana.username == "ana"
 
 

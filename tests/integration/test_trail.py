@@ -100,7 +100,9 @@ class Day:
 
     def grant(self, action: str) -> str:
         """Confirm luis's password for ``action`` and return the grant."""
-        return self.note(Secret(self.workbench.identity.issue_grant(self.luis, action, self.word("luis")))).reveal()
+        return self.note(
+            Secret(self.workbench.identity.codes.issue_grant(self.luis, action, self.word("luis")))
+        ).reveal()
 
     def hold(self, name: str, issued: IssuedKey) -> None:
         """Remember a key: the whole of it and its secret part; only its id may be written."""
@@ -145,12 +147,12 @@ class Step:
 
 
 def first_use(day: Day) -> None:
-    code = day.note(day.workbench.identity.issue_first_use_code())
-    day.enter(ANA, day.workbench.identity.first_use(code, ANA, day.word("ana"), ip=ADDRESSES[ANA]))
+    code = day.note(day.workbench.identity.accounts.issue_first_use_code())
+    day.enter(ANA, day.workbench.identity.accounts.first_use(code, ANA, day.word("ana"), ip=ADDRESSES[ANA]))
 
 
 def log_in(day: Day, who: str = LUIS) -> None:
-    day.enter(who, day.workbench.identity.log_in(who, day.word(who), ip=ADDRESSES[who]))
+    day.enter(who, day.workbench.identity.sessions.log_in(who, day.word(who), ip=ADDRESSES[who]))
 
 
 def fail(refused: type[Exception], do: Do) -> Do:
@@ -165,7 +167,7 @@ def fail(refused: type[Exception], do: Do) -> Do:
 
 def reset_password(day: Day) -> None:
     code = Secret(day.codes["link"].reveal().rsplit("/", 1)[1])
-    day.workbench.identity.reset_password(day.note(code), day.word("luis"), ip=ADDRESSES[NOBODY])
+    day.workbench.identity.accounts.reset_password(day.note(code), day.word("luis"), ip=ADDRESSES[NOBODY])
 
 
 def issue_reset_link(day: Day) -> None:
@@ -188,7 +190,7 @@ def ask_for(action: str) -> Do:
 
 def hold_key(day: Day, name: str, word: str = "luis") -> None:
     """Give luis a key that a later step ends; ``word`` is his password at that hour."""
-    grant = day.workbench.identity.issue_grant(day.luis, ISSUE_ACTION, day.word(word))
+    grant = day.workbench.identity.codes.issue_grant(day.luis, ISSUE_ACTION, day.word(word))
     day.hold(name, day.workbench.keys.issue(day.luis, day.note(Secret(grant)).reveal(), "App", frozenset(Scope)))
 
 
@@ -221,13 +223,13 @@ def probe_somebody_talkative(day: Day) -> None:
     refusal = f"535 5.7.8 wrong password {password.reveal()}".encode()
     with smtp_server(SmtpScript(replies={"auth": refusal})) as server:
         draft = replace(account(day), password=password, smtp=ServerDraft(server.host, server.port, Security.NONE))
-        day.end(day.luis, day.workbench.mail_account.runs.start_probe(day.luis, Leg.SMTP, draft))
+        day.end(day.luis, day.workbench.mail_runs.start_probe(day.luis, Leg.SMTP, draft))
         assert server.connections == 1
 
 
 def send_template(day: Day) -> None:
     templates = day.workbench.templates
-    day.end(day.luis, templates.mail.send_test(day.luis, T.QUOTE, templates.source(day.luis, T.QUOTE), {}))
+    day.end(day.luis, day.workbench.template_mail.send_test(day.luis, T.QUOTE, templates.source(day.luis, T.QUOTE), {}))
 
 
 def bring(day: Day, *, username: str = "", **content: Any) -> None:
@@ -241,7 +243,7 @@ def draft(active: bool = True, *types: DocumentType) -> SeriesDraft:
 
 # The day in its order: what one step leaves behind, the next ones use.
 STEPS: Mapping[str, Step] = {
-    "identity.first_use": Step(first_use, line(A.LOGGED_IN, ANA), line(A.USER_ADDED, ANA, ANA)),
+    "identity.accounts.first_use": Step(first_use, line(A.LOGGED_IN, ANA), line(A.USER_ADDED, ANA, ANA)),
     "users.add with a password": Step(
         lambda d: d.workbench.users.add(d.ana, NewUser(LUIS, d.word("luis"), "Luis", "luis@tosma.es")),
         line(A.USER_ADDED, ANA, LUIS),
@@ -254,31 +256,36 @@ STEPS: Mapping[str, Step] = {
     "users.save": Step(
         lambda d: d.workbench.users.save(d.ana, "eva", Particulars("Eva Gil"), 1), line(A.USER_SAVED, ANA, "eva")
     ),
-    "identity.log_in": Step(log_in, line(A.LOGGED_IN, LUIS)),
-    "identity.log_in, a wrong password": Step(
-        fail(NotAllowed, lambda d: d.workbench.identity.log_in(LUIS, d.word("error"), ip=ADDRESSES[NOBODY])),
+    "identity.sessions.log_in": Step(log_in, line(A.LOGGED_IN, LUIS)),
+    "identity.sessions.log_in, a wrong password": Step(
+        fail(NotAllowed, lambda d: d.workbench.identity.sessions.log_in(LUIS, d.word("error"), ip=ADDRESSES[NOBODY])),
         line(A.LOGIN_FAILED, NOBODY, LUIS, "wrong_credentials"),
     ),
-    "identity.log_in, a password in the place of the name": Step(
+    "identity.sessions.log_in, a password in the place of the name": Step(
         fail(
-            NotAllowed, lambda d: d.workbench.identity.log_in(d.word("luis").reveal(), Secret(""), ip=ADDRESSES[NOBODY])
+            NotAllowed,
+            lambda d: d.workbench.identity.sessions.log_in(d.word("luis").reveal(), Secret(""), ip=ADDRESSES[NOBODY]),
         ),
         line(A.LOGIN_FAILED, NOBODY, "", "wrong_credentials"),
     ),
-    "identity.end_session": Step(
-        lambda d: d.workbench.identity.end_session(d.luis, d.workbench.identity.list_sessions(d.luis)[-1].id),
+    "identity.sessions.end_session": Step(
+        lambda d: d.workbench.identity.sessions.end_session(
+            d.luis, d.workbench.identity.sessions.list_sessions(d.luis)[-1].id
+        ),
         line(A.SESSIONS_ENDED, LUIS),
         given=log_in,
     ),
-    "identity.end_other_sessions": Step(
-        lambda d: d.workbench.identity.end_other_sessions(d.luis), line(A.SESSIONS_ENDED, LUIS), given=log_in
+    "identity.sessions.end_other_sessions": Step(
+        lambda d: d.workbench.identity.sessions.end_other_sessions(d.luis), line(A.SESSIONS_ENDED, LUIS), given=log_in
     ),
     "users.save_own": Step(
         lambda d: d.workbench.users.save_own(d.luis, "Luis Paz", "luis@tosma.es", 1), line(A.PROFILE_SAVED, LUIS, LUIS)
     ),
-    "identity.issue_grant": Step(ask_for("a wish of the app"), line(A.REAUTHENTICATED, LUIS, "a wish of the app")),
-    "identity.issue_grant, a wrong password": Step(
-        fail(InvalidInput, lambda d: d.workbench.identity.issue_grant(d.luis, ISSUE_ACTION, d.word("error"))),
+    "identity.codes.issue_grant": Step(
+        ask_for("a wish of the app"), line(A.REAUTHENTICATED, LUIS, "a wish of the app")
+    ),
+    "identity.codes.issue_grant, a wrong password": Step(
+        fail(InvalidInput, lambda d: d.workbench.identity.codes.issue_grant(d.luis, ISSUE_ACTION, d.word("error"))),
         line(A.REAUTHENTICATED, LUIS, ISSUE_ACTION, "password_wrong"),
     ),
     "keys.issue": Step(
@@ -345,17 +352,15 @@ STEPS: Mapping[str, Step] = {
         line(A.ACCOUNT_SAVED, LUIS),
         line(A.CERTIFICATE_PINNED, LUIS, "imap.tosma.es"),
     ),
-    "mail_account.runs.start_probe, refused": Step(
+    "mail_runs.start_probe, refused": Step(
         probe_somebody_talkative, line(A.PROBE_RUN, LUIS, "smtp 127.0.0.1", "bad_credentials")
     ),
-    "mail_account.runs.start_probe": Step(
-        lambda d: d.end(d.luis, d.workbench.mail_account.runs.start_probe(d.luis, Leg.IMAP, mailbox(d))),
+    "mail_runs.start_probe": Step(
+        lambda d: d.end(d.luis, d.workbench.mail_runs.start_probe(d.luis, Leg.IMAP, mailbox(d))),
         line(A.PROBE_RUN, LUIS, "imap 127.0.0.1"),
     ),
-    "mail_account.runs.start_test_mail": Step(
-        lambda d: d.end(
-            d.luis, d.workbench.mail_account.runs.start_test_mail(d.luis, mailbox(d), "cliente@ejemplo.es")
-        ),
+    "mail_runs.start_test_mail": Step(
+        lambda d: d.end(d.luis, d.workbench.mail_runs.start_test_mail(d.luis, mailbox(d), "cliente@ejemplo.es")),
         line(A.TEST_MAIL_SENT, LUIS, "cliente@ejemplo.es"),
     ),
     "templates.save": Step(
@@ -372,7 +377,7 @@ STEPS: Mapping[str, Step] = {
     "templates.save_signature": Step(
         lambda d: d.workbench.templates.save_signature(d.luis, "<p>Luis</p>", version=0), line(A.SIGNATURE_SAVED, LUIS)
     ),
-    "templates.mail.send_test": Step(
+    "template_mail.send_test": Step(
         send_template,
         line(A.TEST_MAIL_SENT, LUIS, "luis@tosma.es"),
         given=lambda d: save_account(d, mailbox(d)),
@@ -394,25 +399,28 @@ STEPS: Mapping[str, Step] = {
         lambda d: [*d.workbench.activity.export_csv(d.luis, header=["x"] * 7, labels={})],
         line(A.ACTIVITY_EXPORTED, LUIS),
     ),
-    "identity.change_password, a wrong one": Step(
-        fail(InvalidInput, lambda d: d.workbench.identity.change_password(d.luis, d.word("error"), d.word("nueva"))),
+    "identity.accounts.change_password, a wrong one": Step(
+        fail(
+            InvalidInput,
+            lambda d: d.workbench.identity.accounts.change_password(d.luis, d.word("error"), d.word("nueva")),
+        ),
         line(A.PASSWORD_CHANGED, LUIS, LUIS, "password_wrong"),
     ),
-    "identity.change_password": Step(
-        lambda d: d.workbench.identity.change_password(d.luis, d.word("luis"), d.word("nueva")),
+    "identity.accounts.change_password": Step(
+        lambda d: d.workbench.identity.accounts.change_password(d.luis, d.word("luis"), d.word("nueva")),
         line(A.PASSWORD_CHANGED, LUIS, LUIS),
         line(A.KEY_REVOKED, LUIS, "k2"),
         given=lambda d: d.workbench.keys.revoke(d.luis, d.key_id("k3")),
     ),
     "users.issue_reset_link": Step(issue_reset_link, line(A.RESET_LINK_ISSUED, ANA, LUIS)),
-    "identity.reset_password": Step(
+    "identity.accounts.reset_password": Step(
         reset_password,
         line(A.PASSWORD_RESET, NOBODY, LUIS),
         line(A.KEY_REVOKED, NOBODY, "k4"),
         given=lambda d: hold_key(d, "k4", "nueva"),
     ),
-    "identity.set_password": Step(
-        lambda d: d.workbench.identity.set_password(d.ana, LUIS, d.word("luis")),
+    "identity.accounts.set_password": Step(
+        lambda d: d.workbench.identity.accounts.set_password(d.ana, LUIS, d.word("luis")),
         line(A.PASSWORD_RESET, ANA, LUIS),
         line(A.KEY_REVOKED, ANA, "k5"),
         given=lambda d: log_in_and_hold_key(d, "k5"),
@@ -427,8 +435,8 @@ STEPS: Mapping[str, Step] = {
         given=lambda d: log_in_and_hold_key(d, "k6"),
     ),
     "users.enable": Step(lambda d: d.workbench.users.enable(d.ana, LUIS), line(A.USER_ENABLED, ANA, LUIS)),
-    "identity.log_out": Step(
-        lambda d: d.workbench.identity.log_out(d.luis.session_hash), line(A.LOGGED_OUT, LUIS), given=log_in
+    "identity.sessions.log_out": Step(
+        lambda d: d.workbench.identity.sessions.log_out(d.luis.session_hash), line(A.LOGGED_OUT, LUIS), given=log_in
     ),
 }
 

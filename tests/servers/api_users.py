@@ -26,19 +26,19 @@ class Person:
 
     def grant(self, workbench: Workbench, action: str) -> str:
         """Ask the password again and return the grant."""
-        return workbench.identity.issue_grant(self.actor, action, Secret(self.password))
+        return workbench.identity.codes.issue_grant(self.actor, action, Secret(self.password))
 
 
 def add_person(workbench: Workbench, username: str, *, role: Role = Role.USER) -> Person:
     """Create a user (the first one by the first-use code, as administrator) and log them in."""
-    if workbench.identity.first_use_needed():
-        code = workbench.identity.issue_first_use_code()
-        result = workbench.identity.first_use(code, username, Secret(ADMIN_PASSWORD))
+    if workbench.identity.accounts.first_use_needed():
+        code = workbench.identity.accounts.issue_first_use_code()
+        result = workbench.identity.accounts.first_use(code, username, Secret(ADMIN_PASSWORD))
         return Person(result.actor, ADMIN_PASSWORD)
     password = f"la clave larga de {username[::-1]}"
     root = Actor(0, "root", role=Role.ADMIN)
-    workbench.identity.add_user(root, NewUser(username, Secret(password), f"{username} Pérez", "", role))
-    return Person(workbench.identity.log_in(username, Secret(password)).actor, password)
+    workbench.identity.accounts.add_user(root, NewUser(username, Secret(password), f"{username} Pérez", "", role))
+    return Person(workbench.identity.sessions.log_in(username, Secret(password)).actor, password)
 
 
 def issue_key(

@@ -69,7 +69,7 @@ def _run(workbench: Workbench, actor: Actor, port: int) -> None:
         yield Step("smtp", "final", Status.OK)
 
     def conclude(_steps: object, verdict: Verdict, session: object) -> None:
-        workbench.activity.record(actor, Action.TEST_MAIL_SENT, result=verdict.key, session=session)  # type: ignore[arg-type]
+        workbench.context.activity.record(actor, Action.TEST_MAIL_SENT, result=verdict.key, session=session)  # type: ignore[arg-type]
 
     job = Job(steps, lambda _steps, ms: Verdict("ok", "final", ms), conclude)
     run = workbench.runs.start(actor, Cell.TEST_MAIL, "f", job)

@@ -71,7 +71,7 @@ def furnish(folder: Path, *, password: str = PASSWORD) -> Furnished:
     people: list[Actor] = []
     for name, role in (("ana", Role.ADMIN), ("luis", Role.USER)):
         draft = NewUser(name, Secret(password), f"{name.title()} Tosma", f"{name}@tosma.es", role)
-        people.append(Actor(workbench.identity.add_user(root, draft), name, role=role))
+        people.append(Actor(workbench.identity.accounts.add_user(root, draft), name, role=role))
     workbench.company.save(root, CompanyDraft("Electricidad Tosma, SL", "B04123451", "Calle de la Luz, 12"), 0)
     workbench.close()
     return Furnished(folder, people[0], people[1], password)

@@ -9,11 +9,12 @@ from typing import Any
 
 from cgcore.identity.actor import Actor, Role
 from cgcore.identity.passwords import PasswordHasher
+from cgcore.storage.tables import LoginSessionRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.identity import NewUser
 
-__all__ = ["ADMIN", "PASSWORD", "CountingHasher", "HandClock", "Rendezvous", "add_user"]
+__all__ = ["ADMIN", "PASSWORD", "CountingHasher", "HandClock", "Rendezvous", "add_user", "carry_log_in", "set_clock"]
 
 PASSWORD = Secret("caballo correcto pila")
 ADMIN = Actor(user_id=0, username="consola", role=Role.ADMIN)
@@ -31,6 +32,20 @@ class HandClock:
     def move(self, **by: float) -> None:
         """Move on by the arguments of ``timedelta``."""
         self.now += timedelta(**by)
+
+
+def set_clock(workbench: Workbench, clock: Callable[[], datetime]) -> None:
+    """Put another clock into a workbench whose context is frozen for everybody else."""
+    vars(workbench.context)["clock"] = clock
+
+
+def carry_log_in(workbench: Workbench, actor: Actor) -> None:
+    """Let a log-in begin now, by the clock that the workbench has been given meanwhile."""
+    now = workbench.clock()
+    with workbench.database.session() as session:
+        row = session.get_one(LoginSessionRow, actor.session_hash)
+        row.created, row.last_seen, row.expires = now, now, now + timedelta(hours=12)
+        session.add(row)
 
 
 class CountingHasher(PasswordHasher):
@@ -63,4 +78,4 @@ class Rendezvous:
 
 def add_user(workbench: Workbench, username: str = "ana", role: Role = Role.USER) -> int:
     """Create a user whose password is ``PASSWORD``."""
-    return workbench.identity.add_user(ADMIN, NewUser(username, PASSWORD, full_name="Ana Gil", role=role))
+    return workbench.identity.accounts.add_user(ADMIN, NewUser(username, PASSWORD, full_name="Ana Gil", role=role))

@@ -24,8 +24,8 @@ PASSWORD = Secret("una frase bastante larga")
 def sign_in(workbench: Workbench, name: str, role: Role = Role.USER) -> Actor:
     """Add a user and log them in."""
     root = Actor(0, "", role=Role.ADMIN)
-    workbench.identity.add_user(root, NewUser(name, PASSWORD, full_name=name.title(), role=role))
-    return workbench.identity.log_in(name, PASSWORD).actor
+    workbench.identity.accounts.add_user(root, NewUser(name, PASSWORD, full_name=name.title(), role=role))
+    return workbench.identity.sessions.log_in(name, PASSWORD).actor
 
 
 def open_page(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, actor: Actor | None, script: str) -> AppTest:
@@ -36,7 +36,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, actor: Acto
             monkeypatch.setattr(module, "get_workbench", lambda: workbench)
     app = AppTest.from_file(str(ROOT / "pages/workbench.py"), default_timeout=30)
     if actor is not None:
-        app.user = {"login": workbench.identity.sign_identity(actor.session_hash)}
+        app.user = {"login": workbench.identity.sessions.sign_identity(actor.session_hash)}
     app.run()
     if actor is not None:
         app.switch_page(script).run()

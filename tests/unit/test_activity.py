@@ -20,9 +20,10 @@ from cgcore.workbench import Workbench
 from cgcore.workbench.activity import detail_words
 from pages.ui.activity_table import words_of
 from pages.ui.texts import activity as screen
+from tests.servers.identity import set_clock
 
 ANA = Actor(1, "ana", role=Role.ADMIN, ip="192.0.2.1")
-LUIS = Actor(2, "luis", ip="192.0.2.2", key_id="k7")
+LUIS = Actor(2, "luis", ip="192.0.2.2")
 HEADER = ("Fecha (UTC)", "Usuario", "Acción", "Objeto", "Resultado", "Detalle", "Dirección")
 
 
@@ -34,10 +35,10 @@ def actions(workbench: Workbench, actor: Actor, **filters: str) -> list[str]:
 
 def test_a_user_reads_own_lines_and_an_administrator_all(workbench_on_each: Workbench) -> None:
     """Own lines for a user, all for an administrator; a line without actor is the administrator's alone."""
-    trail = workbench_on_each.activity
-    trail.record(ANA, Action.SERIES_ADDED, "F")
-    trail.record(LUIS, Action.PROBE_RUN, "smtp")
-    trail.record(None, Action.LOGIN_FAILED, "luis", result="wrong_password", ip="203.0.113.9")
+    log = workbench_on_each.context.activity
+    log.record(ANA, Action.SERIES_ADDED, "F")
+    log.record(LUIS, Action.PROBE_RUN, "smtp")
+    log.record(None, Action.LOGIN_FAILED, "luis", result="wrong_password", ip="203.0.113.9")
 
     assert actions(workbench_on_each, LUIS) == ["probe_run"]
     assert actions(workbench_on_each, ANA) == ["login_failed", "probe_run", "series_added"]
@@ -45,7 +46,9 @@ def test_a_user_reads_own_lines_and_an_administrator_all(workbench_on_each: Work
 
 def test_a_line_keeps_address_key_and_moment(workbench: Workbench) -> None:
     """Where it came from is the actor's address and key unless told otherwise."""
-    workbench.activity.record(LUIS, Action.TEST_MAIL_SENT, "cliente@ejemplo.es", detail="250 OK")
+    workbench.context.activity.record(
+        replace(LUIS, key_id="k7"), Action.TEST_MAIL_SENT, "cliente@ejemplo.es", detail="250 OK"
+    )
     entry = workbench.activity.list(LUIS)["items"][0]
 
     assert (entry.ip, entry.key_id, entry.actor_name) == ("192.0.2.2", "k7", "luis")
@@ -56,10 +59,10 @@ def test_a_line_keeps_address_key_and_moment(workbench: Workbench) -> None:
 def test_a_line_in_the_callers_transaction_goes_with_it(workbench_on_each: Workbench) -> None:
     """A change that is rolled back leaves no line."""
     with contextlib.suppress(RuntimeError), workbench_on_each.database.session() as session:
-        workbench_on_each.activity.record(ANA, Action.COMPANY_SAVED, session=session)
+        workbench_on_each.context.activity.record(ANA, Action.COMPANY_SAVED, session=session)
         raise RuntimeError
     with workbench_on_each.database.session() as session:
-        workbench_on_each.activity.record(ANA, Action.USER_ADDED, session=session)
+        workbench_on_each.context.activity.record(ANA, Action.USER_ADDED, session=session)
 
     assert actions(workbench_on_each, ANA) == ["user_added"]
 
@@ -67,9 +70,9 @@ def test_a_line_in_the_callers_transaction_goes_with_it(workbench_on_each: Workb
 def test_pages_join_without_gap_or_repeat(workbench_on_each: Workbench) -> None:
     """Following ``next`` meets every line once, also while new lines arrive."""
     for number in range(7):
-        workbench_on_each.activity.record(ANA, Action.SERIES_SAVED, f"S{number}")
+        workbench_on_each.context.activity.record(ANA, Action.SERIES_SAVED, f"S{number}")
     first = workbench_on_each.activity.list(ANA, limit=3)
-    workbench_on_each.activity.record(ANA, Action.SERIES_SAVED, "late")
+    workbench_on_each.context.activity.record(ANA, Action.SERIES_SAVED, "late")
     second = workbench_on_each.activity.list(ANA, first["next"], limit=3)
     third = workbench_on_each.activity.list(ANA, second["next"], limit=3)
 
@@ -89,10 +92,10 @@ def test_a_foreign_cursor_is_refused(workbench: Workbench, cursor: str) -> None:
 
 def test_filters_narrow_and_a_wildcard_is_plain_text(workbench_on_each: Workbench) -> None:
     """Action, user, result and text each narrow; ``%`` in the text finds only itself."""
-    trail = workbench_on_each.activity
-    trail.record(ANA, Action.SERIES_SAVED, "F", detail="100 %")
-    trail.record(LUIS, Action.PROBE_RUN, "smtp", result="auth_failed")
-    trail.record(LUIS, Action.PROBE_RUN, "imap")
+    log = workbench_on_each.context.activity
+    log.record(ANA, Action.SERIES_SAVED, "F", detail="100 %")
+    log.record(LUIS, Action.PROBE_RUN, "smtp", result="auth_failed")
+    log.record(LUIS, Action.PROBE_RUN, "imap")
 
     assert actions(workbench_on_each, ANA, text="%") == ["series_saved"]
     assert actions(workbench_on_each, ANA, text="SMTP") == ["probe_run"]
@@ -105,8 +108,8 @@ def test_filters_narrow_and_a_wildcard_is_plain_text(workbench_on_each: Workbenc
 def test_the_time_filter_is_half_open(workbench_on_each: Workbench) -> None:
     """``since`` counts, ``until`` does not."""
     moment = datetime(2026, 11, 24, 12, tzinfo=UTC)
-    workbench_on_each.clock = lambda: moment
-    workbench_on_each.activity.record(ANA, Action.LOGGED_IN)
+    set_clock(workbench_on_each, lambda: moment)
+    workbench_on_each.context.activity.record(ANA, Action.LOGGED_IN)
 
     assert workbench_on_each.activity.list(ANA, filters=ActivityFilters(since=moment))["items"]
     assert not workbench_on_each.activity.list(ANA, filters=ActivityFilters(until=moment))["items"]
@@ -115,7 +118,7 @@ def test_the_time_filter_is_half_open(workbench_on_each: Workbench) -> None:
 @pytest.mark.parametrize("statement", ["UPDATE activity SET detail = 'x'", "DELETE FROM activity"])
 def test_the_database_refuses_to_change_a_line(workbench_on_each: Workbench, statement: str) -> None:
     """Append-only holds below the program too."""
-    workbench_on_each.activity.record(ANA, Action.KEY_REVOKED, "k1")
+    workbench_on_each.context.activity.record(ANA, Action.KEY_REVOKED, "k1")
     with pytest.raises(DBAPIError), workbench_on_each.database.session() as session:
         session.connection().execute(text(statement))
 
@@ -124,7 +127,7 @@ def test_the_database_refuses_to_change_a_line(workbench_on_each: Workbench, sta
 
 def test_the_database_has_no_way_round_it(workbench_on_each: Workbench) -> None:
     """What needs neither UPDATE nor DELETE: replacing a row, and emptying the table."""
-    workbench_on_each.activity.record(ANA, Action.KEY_REVOKED, "k1")
+    workbench_on_each.context.activity.record(ANA, Action.KEY_REVOKED, "k1")
     replace = (
         "INSERT OR REPLACE INTO activity "
         "SELECT id, at, actor_id, actor_name, 'logged_in', object, result, ip, key_id, detail, changes FROM activity"
@@ -152,8 +155,8 @@ def test_a_spreadsheet_computes_nothing(text_: str) -> None:
 
 def test_the_csv_holds_what_the_reader_may_see(workbench_on_each: Workbench) -> None:
     """One header, one line an entry, labels in place of codes, nothing of another user."""
-    workbench_on_each.activity.record(ANA, Action.SERIES_ADDED, "secreta")
-    workbench_on_each.activity.record(LUIS, Action.PROBE_RUN, '=HYPERLINK("x")', detail='comillas " y ; punto')
+    workbench_on_each.context.activity.record(ANA, Action.SERIES_ADDED, "secreta")
+    workbench_on_each.context.activity.record(LUIS, Action.PROBE_RUN, '=HYPERLINK("x")', detail='comillas " y ; punto')
     text_ = "".join(
         workbench_on_each.activity.export_csv(LUIS, header=HEADER, labels={"probe_run": "Prueba", "ok": "Correcto"})
     )
@@ -186,9 +189,9 @@ def test_what_was_changed_is_stored_as_codes_and_told_in_words(workbench_on_each
         Change("type.sales_invoice", "F", ""),
         Change("series.document_types", {"quote": 1}, {"quote": 2, "proforma_invoice": 1}),
     ]
-    workbench_on_each.activity.record(ANA, Action.ACCOUNT_SAVED, changes=changes)
-    workbench_on_each.activity.record(ANA, Action.DEFAULTS_SAVED, "luis", changes=moved)
-    workbench_on_each.activity.record(ANA, Action.SESSIONS_ENDED, detail="servidor saliente")
+    workbench_on_each.context.activity.record(ANA, Action.ACCOUNT_SAVED, changes=changes)
+    workbench_on_each.context.activity.record(ANA, Action.DEFAULTS_SAVED, "luis", changes=moved)
+    workbench_on_each.context.activity.record(ANA, Action.SESSIONS_ENDED, detail="servidor saliente")
     old, newer, first = workbench_on_each.activity.list(ANA)["items"]
     with workbench_on_each.database.read() as session:
         stored = session.connection().execute(text("SELECT detail, changes FROM activity ORDER BY id")).all()
@@ -211,7 +214,7 @@ def test_what_was_changed_is_stored_as_codes_and_told_in_words(workbench_on_each
 def test_a_change_of_many_things_keeps_its_line_short(workbench: Workbench) -> None:
     """The last ones fall away whole; what is kept can be read."""
     changes = [Change("company.name", "a" * 500, "ñ" * 500) for _ in range(50)]
-    workbench.activity.record(ANA, Action.COMPANY_SAVED, changes=changes)
+    workbench.context.activity.record(ANA, Action.COMPANY_SAVED, changes=changes)
     (line,) = workbench.activity.list(ANA)["items"]
 
     assert 1 <= len(line.changes) < 10

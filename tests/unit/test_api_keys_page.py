@@ -28,6 +28,7 @@ from cgcore.workbench.keys import ISSUE_ACTION, PAIR_ACTION, ROLL_ACTION
 from pages.ui.keys.view import KeysPage
 from tests.servers.api_server import serve_api
 from tests.servers.api_users import Person, add_person, issue_key
+from tests.servers.identity import carry_log_in
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,7 +57,7 @@ def open_page(bench: Workbench, ana: Person) -> Callable[[], AppTest]:
 
     def open_page() -> AppTest:
         at = AppTest.from_file(str(ROOT / "pages" / "workbench.py"), default_timeout=60)
-        at.user = {"login": bench.identity.sign_identity(ana.actor.session_hash)}
+        at.user = {"login": bench.identity.sessions.sign_identity(ana.actor.session_hash)}
         at.run()
         at.switch_page("api_key.py").run()
         assert not at.exception
@@ -71,7 +72,7 @@ def open_dialog(bench: Workbench, ana: Person) -> Callable[[Callable[[], None]],
 
     def open_dialog(script: Callable[[], None]) -> AppTest:
         at = AppTest.from_function(script, default_timeout=60)
-        at.user = {"login": bench.identity.sign_identity(ana.actor.session_hash)}
+        at.user = {"login": bench.identity.sessions.sign_identity(ana.actor.session_hash)}
         return at
 
     return open_dialog
@@ -216,7 +217,7 @@ def test_a_wrong_password_makes_no_key_and_is_in_the_trail(bench: Workbench, ana
     refusals: list[type[Exception]] = []
     while not refusals or refusals[-1] is InvalidInput:
         with pytest.raises((InvalidInput, Throttled)) as caught:
-            bench.identity.issue_grant(ana.actor, ISSUE_ACTION, Secret("no es esta"))
+            bench.identity.codes.issue_grant(ana.actor, ISSUE_ACTION, Secret("no es esta"))
         refusals.append(caught.type)
     lines = bench.activity.list(ana.actor)["items"]
 
@@ -262,7 +263,7 @@ def test_a_wrong_password_in_the_dialog_counts_for_the_log_in_too(
 ) -> None:
     """First it is wrong, then one has to wait, and so has the log-in; no key is made."""
     now = bench.clock()
-    monkeypatch.setattr(bench, "clock", lambda: now)
+    monkeypatch.setitem(vars(bench.context), "clock", lambda: now)
     at = open_dialog(_issue_dialog).run()
     said: list[str] = []
     for _ in range(3):
@@ -271,7 +272,7 @@ def test_a_wrong_password_in_the_dialog_counts_for_the_log_in_too(
         said.append(texts_of(at))
 
     with pytest.raises(Throttled):
-        bench.identity.log_in("ana", Secret(ana.password))
+        bench.identity.sessions.log_in("ana", Secret(ana.password))
     assert not at.exception
     assert "no es correcta" in said[0]
     assert "Demasiados intentos" in said[2]
@@ -283,7 +284,8 @@ def test_the_use_of_a_key_is_shown_by_day_and_call_by_call(
     open_page: Callable[[], AppTest], bench: Workbench, ana: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two weeks as a chart, the last twenty calls as a table, when it was made, last used and from where."""
-    monkeypatch.setattr(bench, "clock", lambda: datetime(2025, 3, 1, 12, 3, tzinfo=UTC))
+    monkeypatch.setitem(vars(bench.context), "clock", lambda: datetime(2025, 3, 1, 12, 3, tzinfo=UTC))
+    carry_log_in(bench, ana.actor)
     issued = issue_key(bench, ana)
     for number in range(25):
         call = CallRecord(bench.clock(), "GET", f"/templates/{number}", 404, 7, "192.0.2.9")
@@ -310,9 +312,8 @@ def test_an_expiry_is_told_before_and_after(
     expires = bench.clock() + timedelta(days=5)
     issued = bench.keys.issue(ana.actor, ana.grant(bench, ISSUE_ACTION), "App", [Scope.READ], expires)
     before = open_page()
-    log_in = bench.identity.find_actor(ana.actor.session_hash)
-    monkeypatch.setattr(bench.identity, "find_actor", lambda _session_hash: log_in)
-    monkeypatch.setattr(bench, "clock", lambda: expires)
+    monkeypatch.setitem(vars(bench.context), "clock", lambda: expires)
+    carry_log_in(bench, ana.actor)
     after = open_page()
 
     assert "Caduca pronto" in texts_of(before)
@@ -330,7 +331,7 @@ def test_the_examples_name_the_real_address_and_the_python_one_runs(
     key = issue_key(bench, ana).key.reveal()
     with serve_api(bench) as server:
         settings = bench.settings.model_copy(update={"public_url": server.url.removesuffix("/api/v1")})
-        monkeypatch.setattr(bench, "settings", settings)
+        monkeypatch.setitem(vars(bench.context), "settings", settings)
         examples = {code.language: code.value for code in open_page().main.code}
         environment = {"CG_API_KEY": key, "PATH": ""}
         program = [sys.executable, "-c", examples["python"]]
@@ -350,7 +351,7 @@ def test_the_address_shown_is_the_browsers_and_the_one_tried_is_the_own_socket(
     headers = {"Host": "localhost:9000", "x-cg-place": "127.0.0.1:9001"}
     monkeypatch.setattr("pages.ui.server.st.context", SimpleNamespace(headers=headers))
     public = page.address
-    monkeypatch.setattr(bench, "settings", bench.settings.model_copy(update={"public_url": ""}))
+    monkeypatch.setitem(vars(bench.context), "settings", bench.settings.model_copy(update={"public_url": ""}))
 
     assert public == "https://facturas.ejemplo.es/api/v1"
     assert (page.address, page.own_address) == ("http://localhost:9000/api/v1", "http://127.0.0.1:9001")

@@ -279,7 +279,7 @@ def test_leaving_with_unsaved_work_is_asked_first(
     page = open_tab(monkeypatch, workbench, ana, edited.script, "one")
     edited.write(page, TYPED)
     page.button("log_out").click().run()
-    asked, still_in = words(page), workbench.identity.find_actor(ana.session_hash) is not None
+    asked, still_in = words(page), workbench.identity.sessions.find_actor(ana.session_hash) is not None
     page.button("log_out").click()  # a dialog is drawn again by what has opened it
     page.button("log_out_confirm").click().run()
     workbench.drafts.flush(ana)
@@ -287,7 +287,7 @@ def test_leaving_with_unsaved_work_is_asked_first(
     assert texts.LEAVE_EXPLANATION in asked
     assert "Mi usuario" in asked
     assert still_in
-    assert workbench.identity.find_actor(ana.session_hash) is None
+    assert workbench.identity.sessions.find_actor(ana.session_hash) is None
     assert [draft.page for draft in workbench.drafts.list_drafts(ana, "profile")] == ["profile"]
 
 
@@ -297,10 +297,10 @@ def test_what_is_typed_after_the_log_in_has_ended_is_kept(
     """The page is refused; its last keys wait for the next log-in, and nothing was stored."""
     edited = EDITED["profile"]
     page = open_tab(monkeypatch, workbench, ana, edited.script, "one")
-    workbench.identity.log_out(ana.session_hash)
+    workbench.identity.sessions.log_out(ana.session_hash)
     page.text_input("profile_full_name").set_value(TYPED).run()
     refused = words(page)
-    again = workbench.identity.log_in("ana", Secret("una frase bastante larga")).actor
+    again = workbench.identity.sessions.log_in("ana", Secret("una frase bastante larga")).actor
     fresh = open_tab(monkeypatch, workbench, again, edited.script, "two")
     press(fresh, texts.TAKE)
 
@@ -359,7 +359,7 @@ def test_leaving_by_a_click_of_a_lost_session_does_not_happen(
     page = open_tab(monkeypatch, workbench, ana, "profile.py", "one")
     again = come_back(monkeypatch, page, "one", click="log_out")
 
-    assert workbench.identity.find_actor(ana.session_hash) is not None
+    assert workbench.identity.sessions.find_actor(ana.session_hash) is not None
     assert texts.CLICK_REFUSED in words(again)
 
 

@@ -66,7 +66,7 @@ def client(workbench: Workbench, echo: Echo) -> Iterator[TestClient]:
 def session_hash(workbench: Workbench, client: TestClient) -> str:
     """Ana, logged in with the cookie in ``client``."""
     add_user(workbench)
-    result = workbench.identity.log_in("ana", PASSWORD)
+    result = workbench.identity.sessions.log_in("ana", PASSWORD)
     client.cookies.set("cg_session", result.token.reveal())
     return result.actor.session_hash
 
@@ -98,11 +98,11 @@ def test_every_page_is_behind_the_log_in(client: TestClient, echo: Echo) -> None
 
 def test_a_forged_identity_never_reaches_the_app(client: TestClient, workbench: Workbench, session_hash: str) -> None:
     """The client's own header is dropped, on public paths too; the gate's stands alone and verifies."""
-    forged = {"X-CG-User": workbench.identity.sign_identity("f" * 64)}
+    forged = {"X-CG-User": workbench.identity.sessions.sign_identity("f" * 64)}
 
     inside, public = client.get("/", headers=forged).text, client.get("/salud", headers=forged).text
 
-    assert workbench.identity.verify_identity(inside) == session_hash
+    assert workbench.identity.sessions.verify_identity(inside) == session_hash
     assert public == ""
 
 
@@ -209,14 +209,14 @@ def test_a_websocket_carries_the_signed_log_in(client: TestClient, workbench: Wo
     with client.websocket_connect(STREAM, headers={"origin": SITE, "x-cg-user": "forged"}) as socket:
         seen = socket.receive_bytes().decode()
 
-    assert workbench.identity.verify_identity(seen) == session_hash
+    assert workbench.identity.sessions.verify_identity(seen) == session_hash
 
 
 def test_a_log_out_ends_the_open_tabs_of_that_log_in_only(
     client: TestClient, workbench: Workbench, session_hash: str
 ) -> None:
     """The tab is told where to go and closed; the next socket with that cookie is refused; another log-in goes on."""
-    other = workbench.identity.log_in("ana", PASSWORD)
+    other = workbench.identity.sessions.log_in("ana", PASSWORD)
     others = {"origin": SITE, "cookie": f"cg_session={other.token.reveal()}"}
     with (
         client.websocket_connect(STREAM, headers={"origin": SITE}) as mine,
@@ -225,13 +225,13 @@ def test_a_log_out_ends_the_open_tabs_of_that_log_in_only(
         mine.receive_bytes()
         theirs.receive_bytes()
 
-        workbench.identity.log_out(session_hash)
+        workbench.identity.sessions.log_out(session_hash)
 
         assert mine.receive_bytes() == b"adios"
         with pytest.raises(WebSocketDisconnect) as closed:
             mine.receive_bytes()
         assert closed.value.code == 1008
-        workbench.identity.log_out(other.actor.session_hash)
+        workbench.identity.sessions.log_out(other.actor.session_hash)
         assert theirs.receive_bytes() == b"adios"
     assert client.get("/").status_code == 303
 

@@ -366,10 +366,10 @@ def test_the_trail_is_shown_inert_and_only_to_whom_it_belongs(
 ) -> None:
     """Markup in an object is text, a type has its Spanish name; a user sees no line of somebody else."""
     luis = sign_in(workbench, "luis")
-    workbench.activity.record(admin, Action.SERIES_ADDED, "![x](http://malo.example/x.png)")
-    workbench.activity.record(luis, Action.PROBE_RUN, "smtp", result="auth_failed")
-    workbench.activity.record(admin, Action.TEMPLATE_SAVED, T.DELIVERY_NOTE)
-    workbench.activity.record(admin, Action.SERIES_SAVED, "quote")
+    workbench.context.activity.record(admin, Action.SERIES_ADDED, "![x](http://malo.example/x.png)")
+    workbench.context.activity.record(luis, Action.PROBE_RUN, "smtp", result="auth_failed")
+    workbench.context.activity.record(admin, Action.TEMPLATE_SAVED, T.DELIVERY_NOTE)
+    workbench.context.activity.record(admin, Action.SERIES_SAVED, "quote")
     own = open_page(monkeypatch, workbench, luis, "activity.py").table[0].value
     all_lines = open_page(monkeypatch, workbench, admin, "activity.py").table[0].value
 
@@ -385,7 +385,7 @@ def test_the_trail_is_narrowed_and_turned_over(
 ) -> None:
     """Fifty lines a page; the second page goes on where the first ended; a filter starts from the first again."""
     for number in range(70):
-        workbench.activity.record(admin, Action.SERIES_SAVED, f"S{number:02}")
+        workbench.context.activity.record(admin, Action.SERIES_SAVED, f"S{number:02}")
     page = open_page(monkeypatch, workbench, admin, "activity.py")
     first = len(page.table[0].value)
     page.button("activity_next").click().run()
@@ -411,8 +411,8 @@ def test_each_filter_narrows_the_lines_and_the_file_alike(
     ]
     for actor, action, thing, result, hours in happened:
         with monkeypatch.context() as moved:
-            moved.setattr(workbench, "clock", lambda hours=hours: now - timedelta(hours=hours))
-            workbench.activity.record(actor, action, thing, result)
+            moved.setitem(vars(workbench.context), "clock", lambda hours=hours: now - timedelta(hours=hours))
+            workbench.context.activity.record(actor, action, thing, result)
     files: list[Callable[[], bytes]] = []
     monkeypatch.setattr("streamlit.download_button", lambda _label, data, **_: files.append(data))
     page = open_page(monkeypatch, workbench, admin, "activity.py")

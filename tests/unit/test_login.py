@@ -13,7 +13,7 @@ from cgcore.web.login_pages import build_cookie, read_cookie
 from cgcore.web.origins import Perimeter
 from cgcore.workbench import Workbench
 from tests.servers.asgi import SITE, TestClient, open_product
-from tests.servers.identity import ADMIN, PASSWORD, HandClock, add_user
+from tests.servers.identity import ADMIN, PASSWORD, HandClock, add_user, set_clock
 
 NAVIGATION = {"sec-fetch-site": "same-origin", "sec-fetch-dest": "document"}
 
@@ -21,7 +21,7 @@ NAVIGATION = {"sec-fetch-site": "same-origin", "sec-fetch-dest": "document"}
 @pytest.fixture
 def client(workbench: Workbench) -> Iterator[TestClient]:
     """A browser before the product's own pages; Ana has an account, the clock stands still."""
-    workbench.clock = HandClock()
+    set_clock(workbench, HandClock())
     add_user(workbench)
     with open_product(workbench) as client:
         yield client
@@ -61,7 +61,7 @@ def test_the_right_password_leads_on(client: TestClient, workbench: Workbench) -
     cookie = answer.headers["set-cookie"]
     assert (answer.status_code, answer.headers["location"]) == (303, "/cuenta-mail?x=1")
     assert re.fullmatch(r"cg_session=[\w-]{43}; Path=/; HttpOnly; SameSite=Lax", cookie)
-    assert workbench.identity.find_actor_by_cookie(read_cookie(cookie, secure=False)) is not None
+    assert workbench.identity.sessions.find_actor_by_cookie(read_cookie(cookie, secure=False)) is not None
     assert client.get("/entrar?next=/cuenta-mail").headers["location"] == "/cuenta-mail"
 
 
@@ -153,8 +153,8 @@ def test_logging_in_again_ends_the_earlier_log_in(client: TestClient, workbench:
     first = read_cookie(_log_in(client).headers["set-cookie"], secure=False)
     second = read_cookie(_log_in(client).headers["set-cookie"], secure=False)
 
-    assert workbench.identity.find_actor_by_cookie(first) is None
-    assert workbench.identity.find_actor_by_cookie(second) is not None
+    assert workbench.identity.sessions.find_actor_by_cookie(first) is None
+    assert workbench.identity.sessions.find_actor_by_cookie(second) is not None
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_log_out_ends_the_log_in_and_takes_the_cookie(client: TestClient, workbe
 
     assert (answer.status_code, answer.headers["location"]) == (303, "/entrar?aviso=fin")
     assert "Max-Age=0" in answer.headers["set-cookie"]
-    assert workbench.identity.find_actor_by_cookie(token) is None
+    assert workbench.identity.sessions.find_actor_by_cookie(token) is None
     assert "La sesión ha terminado" in client.get("/entrar?aviso=fin").text
 
 
@@ -220,7 +220,7 @@ def test_the_first_account_is_made_with_the_code(workbench: Workbench, capsys: p
 
 def test_a_reset_link_sets_a_password_once(client: TestClient, workbench: Workbench) -> None:
     """Looking does not use it up; the second use finds a dead link."""
-    path = workbench.identity.issue_reset_link(ADMIN, "ana").reveal()
+    path = workbench.identity.accounts.issue_reset_link(ADMIN, "ana").reveal()
 
     shown = client.get(path)
     poor = client.post(path, data={"password": "corta"})
@@ -240,7 +240,7 @@ def test_health_tells_the_database_and_opens_no_vault(client: TestClient, workbe
     healthy = client.get("/salud")
 
     assert (healthy.status_code, healthy.json()) == (200, {"status": "ok", "database": "ok", "vault": "unopened"})
-    assert "vault" not in workbench.__dict__
+    assert not workbench.is_open("vault")
 
 
 def test_health_is_503_when_the_database_does_not_answer(

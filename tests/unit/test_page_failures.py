@@ -114,7 +114,9 @@ def test_a_fragment_that_fails_says_so_in_its_place(
 ) -> None:
     """The rest of the page stands."""
     error, sentence = failure
-    workbench.keys.issue(ana, workbench.identity.issue_grant(ana, ISSUE_ACTION, PASSWORD), "App", frozenset(Scope))
+    workbench.keys.issue(
+        ana, workbench.identity.codes.issue_grant(ana, ISSUE_ACTION, PASSWORD), "App", frozenset(Scope)
+    )
     page = open_page(monkeypatch, workbench, ana, "api_key.py")
     title = [each.value for each in page.title]
     monkeypatch.setattr(type(workbench.keys), "calls", fail_with(error))

@@ -17,7 +17,7 @@ from cgcore.storage.tables import ApiKeyRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.identity import CodePurpose, IdentitySection
-from tests.servers.identity import ADMIN, PASSWORD, CountingHasher, HandClock, add_user
+from tests.servers.identity import ADMIN, PASSWORD, CountingHasher, HandClock, add_user, set_clock
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_a_hash_of_earlier_parameters_is_made_anew_at_log_in(workbench_on_each: 
     weak = argon2.PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD.reveal())
     _store_hash(workbench_on_each, weak)
 
-    workbench_on_each.identity.log_in("ana", PASSWORD)
+    workbench_on_each.identity.sessions.log_in("ana", PASSWORD)
 
     stored = _load_hash(workbench_on_each)
     assert stored != weak
     assert argon2.extract_parameters(stored).memory_cost == 19456
-    workbench_on_each.identity.log_in("ana", PASSWORD)
+    workbench_on_each.identity.sessions.log_in("ana", PASSWORD)
 
 
 @pytest.mark.parametrize("username", ["ana", "nadie", "cerrada"])
@@ -96,10 +96,10 @@ def test_every_refused_log_in_costs_one_hash(workbench: Workbench, username: str
         assert closed is not None
         set_active(session, closed.id or 0, active=False)
     hasher = CountingHasher()
-    identity = IdentitySection(workbench, hasher=hasher)
+    identity = IdentitySection(workbench.context, hasher=hasher)
 
     with pytest.raises(NotAllowed) as refused:
-        identity.log_in(username, Secret("otra cosa larga") if username == "ana" else PASSWORD)
+        identity.sessions.log_in(username, Secret("otra cosa larga") if username == "ana" else PASSWORD)
 
     assert hasher.checks == 1
     assert refused.value.code == "wrong_credentials"
@@ -112,7 +112,7 @@ def test_an_account_without_a_password_opens_with_none(workbench: Workbench) -> 
     hasher = CountingHasher()
 
     with pytest.raises(NotAllowed):
-        IdentitySection(workbench, hasher=hasher).log_in("ana", Secret(""))
+        IdentitySection(workbench.context, hasher=hasher).sessions.log_in("ana", Secret(""))
 
     assert hasher.checks == 1
 
@@ -128,35 +128,35 @@ def test_user_names_are_one_in_any_case_and_width() -> None:
 def test_changing_the_password_ends_the_other_log_ins_and_the_keys(workbench: Workbench) -> None:
     """The log-in that changed it goes on; the others, the API keys and a pending link are void at once."""
     user_id = add_user(workbench)
-    here = workbench.identity.log_in("ana", PASSWORD).actor
-    there = workbench.identity.log_in("ana", PASSWORD).actor
+    here = workbench.identity.sessions.log_in("ana", PASSWORD).actor
+    there = workbench.identity.sessions.log_in("ana", PASSWORD).actor
     _add_key(workbench, user_id)
-    link = workbench.identity.issue_reset_link(ADMIN, "ana")
+    link = workbench.identity.accounts.issue_reset_link(ADMIN, "ana")
     told: list[str] = []
-    workbench.identity.on_sessions_end(told.extend)
+    workbench.identity.sessions.on_sessions_end(told.extend)
 
-    workbench.identity.change_password(here, PASSWORD, Secret("otra bien larga"))
+    workbench.identity.accounts.change_password(here, PASSWORD, Secret("otra bien larga"))
 
-    assert workbench.identity.find_actor(here.session_hash) == here
-    assert workbench.identity.find_actor(there.session_hash) is None
+    assert workbench.identity.sessions.find_actor(here.session_hash) == here
+    assert workbench.identity.sessions.find_actor(there.session_hash) is None
     assert told == [there.session_hash]
     assert _key_is_revoked(workbench)
-    assert workbench.identity.find_reset_username(Secret(link.reveal().rsplit("/", 1)[1])) is None
+    assert workbench.identity.accounts.find_reset_username(Secret(link.reveal().rsplit("/", 1)[1])) is None
     with pytest.raises(NotAllowed):
-        workbench.identity.log_in("ana", PASSWORD)
-    workbench.identity.log_in("ana", Secret("otra bien larga"))
+        workbench.identity.sessions.log_in("ana", PASSWORD)
+    workbench.identity.sessions.log_in("ana", Secret("otra bien larga"))
 
 
 def test_changing_the_password_asks_for_the_old_one(workbench: Workbench) -> None:
     """A wrong old password or a poor new one changes nothing."""
     add_user(workbench)
-    actor = workbench.identity.log_in("ana", PASSWORD).actor
+    actor = workbench.identity.sessions.log_in("ana", PASSWORD).actor
     before = _load_hash(workbench)
 
     with pytest.raises(InvalidInput) as wrong_old:
-        workbench.identity.change_password(actor, Secret("no es esta"), Secret("otra bien larga"))
+        workbench.identity.accounts.change_password(actor, Secret("no es esta"), Secret("otra bien larga"))
     with pytest.raises(InvalidInput) as poor_new:
-        workbench.identity.change_password(actor, PASSWORD, Secret("corta"))
+        workbench.identity.accounts.change_password(actor, PASSWORD, Secret("corta"))
 
     assert [(p.field, p.code) for p in wrong_old.value.problems] == [("old_password", "password_wrong")]
     assert [(p.field, p.code) for p in poor_new.value.problems] == [("new_password", "password_too_short")]
@@ -166,72 +166,74 @@ def test_changing_the_password_asks_for_the_old_one(workbench: Workbench) -> Non
 def test_a_reset_link_works_once(workbench: Workbench) -> None:
     """A poor password leaves the link good; after a good one it is used up and every log-in has ended."""
     add_user(workbench)
-    actor = workbench.identity.log_in("ana", PASSWORD).actor
-    code = Secret(workbench.identity.issue_reset_link(ADMIN, "ana").reveal().removeprefix("/nueva-contrasena/"))
+    actor = workbench.identity.sessions.log_in("ana", PASSWORD).actor
+    code = Secret(
+        workbench.identity.accounts.issue_reset_link(ADMIN, "ana").reveal().removeprefix("/nueva-contrasena/")
+    )
 
     with pytest.raises(InvalidInput):
-        workbench.identity.reset_password(code, Secret("corta"))
-    assert workbench.identity.find_reset_username(code) == "ana"
-    workbench.identity.reset_password(code, Secret("recién puesta"))
+        workbench.identity.accounts.reset_password(code, Secret("corta"))
+    assert workbench.identity.accounts.find_reset_username(code) == "ana"
+    workbench.identity.accounts.reset_password(code, Secret("recién puesta"))
 
     with pytest.raises(NotAllowed, match="link"):
-        workbench.identity.reset_password(code, Secret("y otra distinta"))
-    assert workbench.identity.find_actor(actor.session_hash) is None
-    workbench.identity.log_in("ana", Secret("recién puesta"))
+        workbench.identity.accounts.reset_password(code, Secret("y otra distinta"))
+    assert workbench.identity.sessions.find_actor(actor.session_hash) is None
+    workbench.identity.sessions.log_in("ana", Secret("recién puesta"))
 
 
 def test_a_grant_is_for_one_action_of_one_log_in_once(workbench_on_each: Workbench) -> None:
     """Another action, another log-in, a second time: refused; a transaction that fails leaves it good."""
     identity, database = workbench_on_each.identity, workbench_on_each.database
     add_user(workbench_on_each)
-    actor = identity.log_in("ana", PASSWORD).actor
-    elsewhere = identity.log_in("ana", PASSWORD).actor
-    grant = identity.issue_grant(actor, "issue_key", PASSWORD)
+    actor = identity.sessions.log_in("ana", PASSWORD).actor
+    elsewhere = identity.sessions.log_in("ana", PASSWORD).actor
+    grant = identity.codes.issue_grant(actor, "issue_key", PASSWORD)
 
     def _consume_and_fail(session: Session) -> float:
-        identity.consume_grant(session, actor, grant, "issue_key")
+        identity.codes.consume_grant(session, actor, grant, "issue_key")
         return 1 / 0
 
     for who, action in ((actor, "delete_user"), (elsewhere, "issue_key")):
         with pytest.raises(NotAllowed), database.session() as session:
-            identity.consume_grant(session, who, grant, action)
+            identity.codes.consume_grant(session, who, grant, action)
     with pytest.raises(ZeroDivisionError), database.session() as session:
         _consume_and_fail(session)
     with database.session() as session:
-        identity.consume_grant(session, actor, grant, "issue_key")
+        identity.codes.consume_grant(session, actor, grant, "issue_key")
 
     with pytest.raises(NotAllowed), database.session() as session:
-        identity.consume_grant(session, actor, grant, "issue_key")
+        identity.codes.consume_grant(session, actor, grant, "issue_key")
 
 
 def test_a_grant_lasts_five_minutes(workbench_on_each: Workbench) -> None:
     """Afterwards the password has to be asked again."""
     clock = HandClock()
-    workbench_on_each.clock = clock
+    set_clock(workbench_on_each, clock)
     add_user(workbench_on_each)
-    actor = workbench_on_each.identity.log_in("ana", PASSWORD).actor
-    grant = workbench_on_each.identity.issue_grant(actor, "issue_key", PASSWORD)
+    actor = workbench_on_each.identity.sessions.log_in("ana", PASSWORD).actor
+    grant = workbench_on_each.identity.codes.issue_grant(actor, "issue_key", PASSWORD)
 
     clock.move(seconds=GRANT.total_seconds())
 
     with pytest.raises(NotAllowed), workbench_on_each.database.session() as session:
-        workbench_on_each.identity.consume_grant(session, actor, grant, "issue_key")
+        workbench_on_each.identity.codes.consume_grant(session, actor, grant, "issue_key")
 
 
 def test_a_code_of_one_purpose_is_unknown_to_the_others(workbench_on_each: Workbench) -> None:
     """A pairing code is no reset link, and works once however it is written."""
     identity, database = workbench_on_each.identity, workbench_on_each.database
     user_id = add_user(workbench_on_each)
-    code = identity.issue_code(CodePurpose.PAIRING, user_id, GRANT)
+    code = identity.codes.issue_code(CodePurpose.PAIRING, user_id, GRANT)
 
     with pytest.raises(NotAllowed), database.session() as session:
-        identity.consume_code(session, CodePurpose.PASSWORD_RESET, code)
+        identity.codes.consume_code(session, CodePurpose.PASSWORD_RESET, code)
     with database.session() as session:
-        owner = identity.consume_code(session, CodePurpose.PAIRING, Secret(f" {code.reveal().lower()} "))
+        owner = identity.codes.consume_code(session, CodePurpose.PAIRING, Secret(f" {code.reveal().lower()} "))
 
     assert owner == user_id
     with pytest.raises(NotAllowed), database.session() as session:
-        identity.consume_code(session, CodePurpose.PAIRING, code)
+        identity.codes.consume_code(session, CodePurpose.PAIRING, code)
 
 
 def test_a_code_survives_being_copied_by_hand() -> None:

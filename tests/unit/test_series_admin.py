@@ -16,6 +16,7 @@ from cgcore.series.starters import STARTER_SETS, StarterLayout
 from cgcore.workbench import Workbench
 from cgcore.workbench.activity import detail_words
 from tests.servers.house import add_series, add_user
+from tests.servers.identity import set_clock
 
 T = DocumentType
 
@@ -120,7 +121,7 @@ def test_a_new_year_restart_is_allowed(workbench_on_each: Workbench, admin: Acto
     with workbench_on_each.database.session() as session:
         section.record_use(session, "F", T.SALES_INVOICE, 499)
     now = workbench_on_each.clock()
-    workbench_on_each.clock = lambda: now.replace(year=now.year + 1, day=1)
+    set_clock(workbench_on_each, lambda: now.replace(year=now.year + 1, day=1))
     problems = section.check(admin, draft("F", 1))
 
     assert [(problem.code, problem.blocking) for problem in problems] == [("counter_restarts", False)]

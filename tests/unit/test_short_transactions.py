@@ -88,16 +88,16 @@ def picture() -> bytes:
 def test_no_write_waits_for_a_computation(workbench_on_each: Workbench, entered: dict[str, list[bool]]) -> None:
     """By every use case that hashes, cleans, decodes or compares, saves and imports alike."""
     bench, password = workbench_on_each, Secret("una frase bastante larga")
-    code = bench.identity.issue_first_use_code()
-    ana = bench.identity.first_use(code, "ana", password).actor
+    code = bench.identity.accounts.issue_first_use_code()
+    ana = bench.identity.accounts.first_use(code, "ana", password).actor
     bench.users.add(ana, NewUser("luis", password))
-    luis = bench.identity.log_in("luis", password).actor
-    bench.identity.change_password(luis, password, Secret("otra frase bastante larga"))
-    bench.identity.set_password(ana, "luis", password)
-    bench.identity.reset_password(
-        Secret(bench.identity.issue_reset_link(ana, "luis").reveal().rpartition("/")[2]), password
+    luis = bench.identity.sessions.log_in("luis", password).actor
+    bench.identity.accounts.change_password(luis, password, Secret("otra frase bastante larga"))
+    bench.identity.accounts.set_password(ana, "luis", password)
+    bench.identity.accounts.reset_password(
+        Secret(bench.identity.accounts.issue_reset_link(ana, "luis").reveal().rpartition("/")[2]), password
     )
-    bench.identity.issue_grant(ana, "issue_key", password)
+    bench.identity.codes.issue_grant(ana, "issue_key", password)
     bench.company.save(ana, CompanyDraft("Tosma", "", "", picture()), 0)
     bench.mail_account.save(ana, MailAccountDraft(user="ana"), version=0)
     html = f'<p>Hola<img src="data:image/png;base64,{base64.b64encode(picture()).decode()}"></p>'

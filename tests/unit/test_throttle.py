@@ -14,7 +14,7 @@ from cgcore.storage.tables import ThrottleRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.identity import IdentitySection
-from tests.servers.identity import PASSWORD, CountingHasher, HandClock, add_user
+from tests.servers.identity import PASSWORD, CountingHasher, HandClock, add_user, set_clock
 
 WRONG = Secret("no es esta clave")
 
@@ -39,33 +39,33 @@ def test_a_source_is_an_address_or_a_connection() -> None:
 def test_the_right_password_waits_like_any_other_and_then_works(workbench: Workbench) -> None:
     """While the account waits nothing is checked; after the wait the right password opens, and wipes the slate."""
     clock = HandClock()
-    workbench.clock = clock
+    set_clock(workbench, clock)
     add_user(workbench)
     hasher = CountingHasher()
-    identity = IdentitySection(workbench, hasher=hasher)
+    identity = IdentitySection(workbench.context, hasher=hasher)
     for _ in range(2):
         with pytest.raises(NotAllowed):
-            identity.log_in("ana", WRONG, ip="203.0.113.5")
+            identity.sessions.log_in("ana", WRONG, ip="203.0.113.5")
 
     with pytest.raises(Throttled) as early:
-        identity.log_in("ana", PASSWORD, ip="203.0.113.5")
+        identity.sessions.log_in("ana", PASSWORD, ip="203.0.113.5")
     clock.move(seconds=early.value.retry_after)
-    identity.log_in("ana", PASSWORD, ip="203.0.113.5")
+    identity.sessions.log_in("ana", PASSWORD, ip="203.0.113.5")
 
     assert early.value.retry_after == 1
     assert hasher.checks == 3
     with pytest.raises(NotAllowed):
-        identity.log_in("ana", WRONG, ip="203.0.113.5")
+        identity.sessions.log_in("ana", WRONG, ip="203.0.113.5")
 
 
 def test_an_unknown_account_waits_like_a_known_one(workbench: Workbench) -> None:
     """The throttle does not tell which names exist, and does not store what was typed as a name."""
     for _ in range(2):
         with pytest.raises(NotAllowed):
-            workbench.identity.log_in("S3cr3t-ñ typed here", WRONG)
+            workbench.identity.sessions.log_in("S3cr3t-ñ typed here", WRONG)
 
     with pytest.raises(Throttled):
-        workbench.identity.log_in("S3cr3t-ñ typed here", WRONG)
+        workbench.identity.sessions.log_in("S3cr3t-ñ typed here", WRONG)
     with workbench.database.session() as session:
         keys = [row.key for row in session.exec(select(ThrottleRow)).all()]
     assert len(keys) == 1
@@ -75,64 +75,64 @@ def test_an_unknown_account_waits_like_a_known_one(workbench: Workbench) -> None
 def test_many_accounts_from_one_source_make_the_source_wait(workbench: Workbench) -> None:
     """Trying one password on many names is slowed by the address; another address goes on."""
     clock = HandClock()
-    workbench.clock = clock
+    set_clock(workbench, clock)
     add_user(workbench)
     for number in range(5):
         with pytest.raises(NotAllowed):
-            workbench.identity.log_in(f"user{number}", WRONG, ip="203.0.113.5")
+            workbench.identity.sessions.log_in(f"user{number}", WRONG, ip="203.0.113.5")
 
     with pytest.raises(Throttled):
-        workbench.identity.log_in("ana", PASSWORD, ip="203.0.113.5")
-    workbench.identity.log_in("ana", PASSWORD, ip="203.0.113.6")
+        workbench.identity.sessions.log_in("ana", PASSWORD, ip="203.0.113.5")
+    workbench.identity.sessions.log_in("ana", PASSWORD, ip="203.0.113.6")
 
 
 def test_one_good_password_does_not_wash_the_source_clean(workbench_on_each: Workbench) -> None:
     """A guesser who owns an account cannot reset the count of the address with it."""
     clock = HandClock()
-    workbench_on_each.clock = clock
+    set_clock(workbench_on_each, clock)
     add_user(workbench_on_each)
     for number in range(4):
         with pytest.raises(NotAllowed):
-            workbench_on_each.identity.log_in(f"user{number}", WRONG, ip="203.0.113.5")
+            workbench_on_each.identity.sessions.log_in(f"user{number}", WRONG, ip="203.0.113.5")
 
-    workbench_on_each.identity.log_in("ana", PASSWORD, ip="203.0.113.5")
+    workbench_on_each.identity.sessions.log_in("ana", PASSWORD, ip="203.0.113.5")
 
     with pytest.raises(NotAllowed):
-        workbench_on_each.identity.log_in("user9", WRONG, ip="203.0.113.5")
+        workbench_on_each.identity.sessions.log_in("user9", WRONG, ip="203.0.113.5")
     with pytest.raises(Throttled):
-        workbench_on_each.identity.log_in("ana", PASSWORD, ip="203.0.113.5")
+        workbench_on_each.identity.sessions.log_in("ana", PASSWORD, ip="203.0.113.5")
 
 
 def test_an_hour_without_failures_forgets_them(workbench: Workbench) -> None:
     """Nobody is locked out for good."""
     clock = HandClock()
-    workbench.clock = clock
+    set_clock(workbench, clock)
     add_user(workbench)
     for _ in range(12):
         with pytest.raises(NotAllowed):
-            workbench.identity.log_in("ana", WRONG)
+            workbench.identity.sessions.log_in("ana", WRONG)
         clock.move(minutes=5)
 
     clock.move(hours=1)
 
     for _ in range(2):
         with pytest.raises(NotAllowed):
-            workbench.identity.log_in("ana", WRONG)
+            workbench.identity.sessions.log_in("ana", WRONG)
     with pytest.raises(Throttled) as again:
-        workbench.identity.log_in("ana", WRONG)
+        workbench.identity.sessions.log_in("ana", WRONG)
     assert timedelta(seconds=again.value.retry_after) == timedelta(seconds=1)
 
 
 def test_tries_at_once_are_not_all_heard(workbench_on_each: Workbench) -> None:
     """Of eight at the same moment two are checked: the others see the ones before them."""
-    workbench_on_each.clock = HandClock()
+    set_clock(workbench_on_each, HandClock())
     add_user(workbench_on_each)
     hasher = CountingHasher()
-    identity = IdentitySection(workbench_on_each, hasher=hasher)
+    identity = IdentitySection(workbench_on_each.context, hasher=hasher)
 
     def guess(_: int) -> str:
         try:
-            identity.log_in("ana", WRONG)
+            identity.sessions.log_in("ana", WRONG)
         except Throttled:
             return "throttled"
         except NotAllowed:
@@ -150,27 +150,27 @@ def test_the_throttle_outlives_a_restart(workbench_on_each: Workbench) -> None:
     """It stands in the database: a second process over it waits as well."""
     add_user(workbench_on_each)
     clock = HandClock()
-    workbench_on_each.clock = clock
+    set_clock(workbench_on_each, clock)
     for _ in range(2):
         with pytest.raises(NotAllowed):
-            workbench_on_each.identity.log_in("ana", WRONG)
+            workbench_on_each.identity.sessions.log_in("ana", WRONG)
 
     restarted = Workbench(workbench_on_each.settings, workbench_on_each.database, clock=clock)
 
     with pytest.raises(Throttled):
-        restarted.identity.log_in("ana", PASSWORD)
+        restarted.identity.sessions.log_in("ana", PASSWORD)
 
 
 def test_re_authentication_counts_in_the_same_throttle(workbench: Workbench) -> None:
     """An open tab is no place to guess the password without waiting."""
     from cgcore.errors import InvalidInput
 
-    workbench.clock = HandClock()
+    set_clock(workbench, HandClock())
     add_user(workbench)
-    actor = workbench.identity.log_in("ana", PASSWORD).actor
+    actor = workbench.identity.sessions.log_in("ana", PASSWORD).actor
     for _ in range(2):
         with pytest.raises(InvalidInput):
-            workbench.identity.issue_grant(actor, "issue_key", WRONG)
+            workbench.identity.codes.issue_grant(actor, "issue_key", WRONG)
 
     with pytest.raises(Throttled):
-        workbench.identity.change_password(actor, PASSWORD, Secret("otra bien larga"))
+        workbench.identity.accounts.change_password(actor, PASSWORD, Secret("otra bien larga"))

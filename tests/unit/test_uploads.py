@@ -95,7 +95,7 @@ def client(workbench: Workbench, pages: Pages, clock: Clock) -> Iterator[TestCli
 
 
 def _open_tabs(workbench: Workbench, pages: Pages, client: TestClient, *, prefix: str = "") -> None:
-    known = workbench.identity.log_in("ana", PASSWORD)
+    known = workbench.identity.sessions.log_in("ana", PASSWORD)
     client.cookies.set("cg_session", known.token.reveal())
     client.headers["origin"] = SITE
     pages.owners |= {prefix + "form": known.actor.session_hash, prefix + "list": known.actor.session_hash}
@@ -162,7 +162,7 @@ def test_a_file_that_no_uploader_shows_gives_way(client: TestClient, pages: Page
 def test_all_together_have_a_limit_too(workbench: Workbench, client: TestClient, pages: Pages) -> None:
     """Two people within their own limits: who comes last is told that it is the server."""
     add_user(workbench, "luis")
-    known = workbench.identity.log_in("luis", PASSWORD)
+    known = workbench.identity.sessions.log_in("luis", PASSWORD)
     other = TestClient(client.app, base_url=SITE, headers={"origin": SITE})
     other.cookies.set("cg_session", known.token.reveal())
     pages.owners["luis"] = known.actor.session_hash

@@ -26,9 +26,9 @@ def test_a_new_user_gets_a_link_and_sets_a_password_once(workbench_on_each: Work
     link = workbench_on_each.users.add(admin, NewUser("luis", full_name="Luis Paz", mail="luis@ejemplo.es"))
     code = Secret(link.reveal().rsplit("/", 1)[1]) if link else Secret("")
     waiting = workbench_on_each.users.get(admin, "LUIS")
-    workbench_on_each.identity.reset_password(code, Secret("una frase bastante larga"))
+    workbench_on_each.identity.accounts.reset_password(code, Secret("una frase bastante larga"))
     with pytest.raises(NotAllowed):
-        workbench_on_each.identity.reset_password(code, Secret("otra frase bastante larga"))
+        workbench_on_each.identity.accounts.reset_password(code, Secret("otra frase bastante larga"))
 
     assert (waiting.username, waiting.full_name, waiting.role, waiting.has_password) == (
         "luis",
@@ -37,7 +37,9 @@ def test_a_new_user_gets_a_link_and_sets_a_password_once(workbench_on_each: Work
         False,
     )
     assert workbench_on_each.users.get(admin, "luis").has_password
-    assert workbench_on_each.identity.log_in("luis", Secret("una frase bastante larga")).actor.username == "luis"
+    assert (
+        workbench_on_each.identity.sessions.log_in("luis", Secret("una frase bastante larga")).actor.username == "luis"
+    )
 
 
 def test_particulars_change_with_their_version(workbench_on_each: Workbench, admin: Actor) -> None:
@@ -99,13 +101,13 @@ def test_two_administrators_who_demote_each_other_at_once_leave_one(workbench_on
 def test_a_closed_account_stops_at_once(workbench_on_each: Workbench, admin: Actor) -> None:
     """Its log-ins end with it and do not come back with it."""
     workbench_on_each.users.add(admin, NewUser("luis", Secret("una frase bastante larga")))
-    actor = workbench_on_each.identity.log_in("luis", Secret("una frase bastante larga")).actor
+    actor = workbench_on_each.identity.sessions.log_in("luis", Secret("una frase bastante larga")).actor
     workbench_on_each.users.disable(admin, "luis")
-    after = workbench_on_each.identity.find_actor(actor.session_hash)
+    after = workbench_on_each.identity.sessions.find_actor(actor.session_hash)
     workbench_on_each.users.enable(admin, "luis")
 
     assert after is None
-    assert workbench_on_each.identity.find_actor(actor.session_hash) is None
+    assert workbench_on_each.identity.sessions.find_actor(actor.session_hash) is None
 
 
 def test_an_administrator_ends_the_log_ins_of_one_user_only(workbench_on_each: Workbench, admin: Actor) -> None:
@@ -113,12 +115,12 @@ def test_an_administrator_ends_the_log_ins_of_one_user_only(workbench_on_each: W
     password = Secret("una frase bastante larga")
     for name in ("luis", "eva"):
         workbench_on_each.users.add(admin, NewUser(name, password))
-    luis, eva = (workbench_on_each.identity.log_in(name, password).actor for name in ("luis", "eva"))
+    luis, eva = (workbench_on_each.identity.sessions.log_in(name, password).actor for name in ("luis", "eva"))
     counted = workbench_on_each.users.count_sessions(admin, "luis")
 
     assert (counted, workbench_on_each.users.end_sessions(admin, "luis")) == (1, 1)
-    assert workbench_on_each.identity.find_actor(luis.session_hash) is None
-    assert workbench_on_each.identity.find_actor(eva.session_hash) is not None
+    assert workbench_on_each.identity.sessions.find_actor(luis.session_hash) is None
+    assert workbench_on_each.identity.sessions.find_actor(eva.session_hash) is not None
 
 
 def test_a_user_keeps_their_own_particulars_and_no_role(workbench_on_each: Workbench, admin: Actor) -> None:

@@ -52,7 +52,7 @@ def press(page: AppTest, *acts: str) -> AppTest:
 
 def is_in(workbench: Workbench, actor: Actor) -> bool:
     """Whether this log-in still opens the pages."""
-    return workbench.identity.find_actor(actor.session_hash) is not None
+    return workbench.identity.sessions.find_actor(actor.session_hash) is not None
 
 
 def opens(workbench: Workbench, key: Secret) -> bool:
@@ -64,7 +64,7 @@ def test_a_disabled_user_is_out_at_once_and_comes_back_without_what_has_ended(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor, luis: Actor
 ) -> None:
     """After the question, not before: the open page and the key stop; «Activar» lets in again, by password only."""
-    grant = workbench.identity.issue_grant(luis, ISSUE_ACTION, PASSWORD)
+    grant = workbench.identity.codes.issue_grant(luis, ISSUE_ACTION, PASSWORD)
     key = workbench.keys.issue(luis, grant, "App", frozenset(Scope)).key
     own = open_page(monkeypatch, workbench, luis, "profile.py")
     page = press(open_user(monkeypatch, workbench, admin, "luis"), "disable")
@@ -83,7 +83,7 @@ def test_a_disabled_user_is_out_at_once_and_comes_back_without_what_has_ended(
     assert texts.USER_INACTIVE in off
     assert workbench.users.get(admin, "luis").active
     assert (is_in(workbench, luis), opens(workbench, key)) == (False, False)
-    assert is_in(workbench, workbench.identity.log_in("luis", PASSWORD).actor)
+    assert is_in(workbench, workbench.identity.sessions.log_in("luis", PASSWORD).actor)
 
 
 def test_the_last_active_administrator_is_not_disabled(
@@ -103,7 +103,7 @@ def test_the_log_ins_of_one_user_are_ended_after_a_question(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor, luis: Actor
 ) -> None:
     """«Cerrar sus sesiones»: all of theirs, nobody else's, and the account stays open."""
-    second = workbench.identity.log_in("luis", PASSWORD).actor
+    second = workbench.identity.sessions.log_in("luis", PASSWORD).actor
     eva = sign_in(workbench, "eva")
     page = press(open_user(monkeypatch, workbench, admin, "luis"), "end")
     asked, before = words(page), is_in(workbench, luis)
@@ -128,31 +128,34 @@ def test_a_link_for_somebody_with_a_password_is_shown_once_and_works_once(
     page.run()
     left = [*(element.value for element in page.code), words(page), repr(page.session_state._state.filtered_state)]
     before = is_in(workbench, luis)
-    workbench.identity.reset_password(code, NEW)
+    workbench.identity.accounts.reset_password(code, NEW)
     for word in (NEW, Secret("y otra frase más larga")):
         with pytest.raises(NotAllowed):
-            workbench.identity.reset_password(code, word)
+            workbench.identity.accounts.reset_password(code, word)
 
     assert "Enlace para luis" in said
     assert texts.USER_LINK_WARNING in said
     assert code.reveal() not in "\n".join(left)
     assert (before, is_in(workbench, luis)) == (True, False)
-    assert workbench.identity.log_in("luis", NEW).actor.username == "luis"
+    assert workbench.identity.sessions.log_in("luis", NEW).actor.username == "luis"
     with pytest.raises(NotAllowed):
-        workbench.identity.log_in("luis", PASSWORD)
+        workbench.identity.sessions.log_in("luis", PASSWORD)
 
 
 def test_a_role_is_given_on_the_page(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor, luis: Actor
 ) -> None:
-    """Who administers from now on finds the page in the log-in that was open already."""
+    """Who administers from now on finds the page at the next log-in; the one that was open has ended."""
     page = open_user(monkeypatch, workbench, admin, "luis")
     page.segmented_control(f"administration_user_{luis.user_id}_role").set_value(Role.ADMIN).run()
     unsaved = workbench.users.get(admin, "luis").role
     save(page)
-    theirs = open_page(monkeypatch, workbench, luis, "administration.py")
+    ended = workbench.identity.sessions.find_actor(luis.session_hash)
+    again = workbench.identity.sessions.log_in("luis", PASSWORD).actor
+    theirs = open_page(monkeypatch, workbench, again, "administration.py")
 
     assert unsaved is Role.USER
+    assert ended is None
     assert workbench.users.get(admin, "luis").role is Role.ADMIN
     assert texts.TAX_ID in [box.label for box in theirs.text_input]
 
@@ -189,7 +192,9 @@ def test_one_log_in_of_ones_own_is_ended_alone(
 ) -> None:
     """Each open log-in is listed with where it came from; the button ends that one, and not this one or a third."""
     second, third = (
-        workbench.identity.log_in("luis", PASSWORD, ip=ip, user_agent="Mozilla/5.0 (X11; Linux) Firefox/130.0").actor
+        workbench.identity.sessions.log_in(
+            "luis", PASSWORD, ip=ip, user_agent="Mozilla/5.0 (X11; Linux) Firefox/130.0"
+        ).actor
         for ip in ("198.51.100.4", "203.0.113.9")
     )
     page = open_page(monkeypatch, workbench, luis, "profile.py")
@@ -206,7 +211,7 @@ def test_a_new_password_of_ones_own_is_refused_where_the_two_differ(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, luis: Actor
 ) -> None:
     """Typed once wrong: nothing is changed and nobody is logged out; typed twice alike: the others are out."""
-    other = workbench.identity.log_in("luis", PASSWORD).actor
+    other = workbench.identity.sessions.log_in("luis", PASSWORD).actor
     page = open_page(monkeypatch, workbench, luis, "profile.py")
 
     def change(repeated: str) -> str:
@@ -223,4 +228,4 @@ def test_a_new_password_of_ones_own_is_refused_where_the_two_differ(
     assert before
     assert "Contraseña cambiada" in changed
     assert (is_in(workbench, luis), is_in(workbench, other)) == (True, False)
-    assert workbench.identity.log_in("luis", NEW).actor.username == "luis"
+    assert workbench.identity.sessions.log_in("luis", NEW).actor.username == "luis"

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from cgcore.errors import StorageError
 from cgcore.storage.engine import set_patience
 from cgcore.storage.tables import metadata
-
-if TYPE_CHECKING:
-    from cgcore.storage.database import Database
 
 __all__ = ["script_directory", "upgrade_to_head"]
 
@@ -34,7 +30,7 @@ def script_directory() -> ScriptDirectory:
     return ScriptDirectory.from_config(config)
 
 
-def upgrade_to_head(database: Database, *, until: str = "head") -> None:
+def upgrade_to_head(engine: Engine, *, until: str = "head") -> None:
     """Run every migration that the database lacks, in one transaction; two processes may start at once.
 
     ``until`` names the last one to run.
@@ -43,8 +39,8 @@ def upgrade_to_head(database: Database, *, until: str = "head") -> None:
     """
     script = script_directory()
     known = {revision.revision for revision in script.walk_revisions()}
-    with database.engine.connect() as connection, _with_time(connection):
-        _take_lock(connection, sqlite=database.is_sqlite)
+    with engine.connect() as connection, _with_time(connection):
+        _take_lock(connection, sqlite=engine.dialect.name == "sqlite")
         stored = database_revision(connection)
         if stored and stored not in known:
             raise StorageError("the database was written by a newer version", code="storage_newer")

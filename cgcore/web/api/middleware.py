@@ -98,7 +98,7 @@ class FrontDoor:
 
     def _require_log_in(self, headers: dict[str, str]) -> None:
         # The gate sends who is not logged in away and signs the others; without the gate nobody reads it.
-        if self._workbench.identity.verify_identity(headers.get("x-cg-user", "")) is None:
+        if self._workbench.identity.sessions.verify_identity(headers.get("x-cg-user", "")) is None:
             raise ApiProblem(ProblemCode.NOT_FOUND)
 
     def _count_pairing(self, ip: str) -> None:

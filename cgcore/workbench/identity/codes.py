@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from sqlmodel import Session
 
@@ -14,11 +16,16 @@ from cgcore.identity.texts import invalid
 from cgcore.identity.throttle import GRANT
 from cgcore.identity.tokens import hash_code, hash_token, new_code, new_token, username_key
 from cgcore.storage import identity
+from cgcore.storage.identity import lock_user
 from cgcore.storage.tables import GrantRow, OneTimeCodeRow
 from cgcore.vault.secret import Secret
-from cgcore.workbench.identity.part import IdentityPart
 
-__all__ = ["CodePurpose", "CodeUseCases"]
+if TYPE_CHECKING:
+    from cgcore.storage.tables import UserRow
+    from cgcore.workbench.context import Context
+    from cgcore.workbench.identity.passwords import Passwords
+
+__all__ = ["CodePurpose", "Codes"]
 
 
 class CodePurpose(StrEnum):
@@ -29,25 +36,39 @@ class CodePurpose(StrEnum):
     PAIRING = "pairing"
 
 
-class CodeUseCases(IdentityPart):
+class Codes:
     """Codes and grants. Both are used up in the caller's transaction: if that fails, they still work."""
 
-    def issue_code(self, purpose: CodePurpose, user_id: int | None, lifetime: timedelta) -> Secret:
-        """Return a new code of 100 bits; only its SHA-256 is kept."""
-        code, now = new_code(), self._now()
+    def __init__(self, context: Context, *, passwords: Passwords) -> None:
+        self._context, self._passwords = context, passwords
+
+    def issue_code(
+        self, purpose: CodePurpose, user_id: int | None, lifetime: timedelta, session: Session | None = None
+    ) -> Secret:
+        """Return a new code of 100 bits; only its SHA-256 is kept. ``session``: as part of the caller's transaction."""
+        code, now = new_code(), self._context.clock()
         row = OneTimeCodeRow(
             code_hash=hash_code(code), purpose=purpose.value, user_id=user_id, created=now, expires=now + lifetime
         )
-        with self._database.session() as session:
+        with nullcontext(session) if session else self._context.database.session() as session:
             identity.add_code(session, row)
         return code
+
+    def find_owner(self, session: Session, purpose: CodePurpose, code: Secret) -> UserRow | None:
+        """Return the active user whom the code was made for, locked, without using it up; None where there is none.
+
+        Asked before :meth:`consume_code`, so that whoever changes a user has the user before the codes.
+        """
+        found = identity.find_code(session, purpose.value, hash_code(code), self._context.clock())
+        user = lock_user(session, found.user_id) if found and found.user_id else None
+        return user if user and user.active else None
 
     def consume_code(self, session: Session, purpose: CodePurpose, code: Secret) -> int | None:
         """Use the code up in the caller's transaction and return the id of the user it was made for.
 
         Raises :class:`NotAllowed` (code ``code_invalid``) for one that is unknown, used, expired or of another purpose.
         """
-        consumed = identity.consume_code(session, purpose.value, hash_code(code), self._now())
+        consumed = identity.consume_code(session, purpose.value, hash_code(code), self._context.clock())
         if consumed is None:
             raise NotAllowed("the code does not work", code="code_invalid")
         return consumed.user_id
@@ -60,10 +81,12 @@ class CodeUseCases(IdentityPart):
         """
         if not actor.session_hash:
             raise NotAllowed("only a log-in can be re-authenticated")
-        if self._try_password(username_key(actor.username), password, actor.ip) is None:
-            self._workbench.activity.record(actor, Action.REAUTHENTICATED, action, "password_wrong")
+        self._context.require_present(actor)
+        verified = self._passwords.check(username_key(actor.username), password, actor.ip)
+        if verified is None:
+            self._context.activity.record(actor, Action.REAUTHENTICATED, action, "password_wrong")
             raise invalid("password", "password_wrong")
-        grant, now = new_token(), self._now()
+        grant, now = new_token(), self._context.clock()
         row = GrantRow(
             id=hash_token(grant),
             user_id=actor.user_id,
@@ -71,9 +94,11 @@ class CodeUseCases(IdentityPart):
             action=action,
             expires=now + GRANT,
         )
-        with self._database.session() as session:
+        with self._context.write_as(actor) as (session, actor):
+            if self._passwords.confirm(session, verified) is None:
+                raise invalid("password", "password_wrong")
             identity.add_grant(session, row, now)
-            self._workbench.activity.record(actor, Action.REAUTHENTICATED, action, session=session)
+            self._context.activity.record(actor, Action.REAUTHENTICATED, action, session=session)
         return grant.reveal()
 
     def consume_grant(self, session: Session, actor: Actor, grant_id: str, action: str) -> None:
@@ -85,7 +110,7 @@ class CodeUseCases(IdentityPart):
         consumed = identity.consume_grant(
             session,
             hash_token(Secret(grant_id)),
-            self._now(),
+            self._context.clock(),
             user_id=actor.user_id,
             session_hash=actor.session_hash,
             action=action,

@@ -1,105 +1,77 @@
-"""Changing a password: by its owner, by a link, by an administrator."""
+"""The throttled check of a password, shared by log-ins, grants and changes."""
 
 from __future__ import annotations
 
-from sqlmodel import Session
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
 
-from cgcore.activity import Action
-from cgcore.errors import NotAllowed
-from cgcore.identity.actor import Actor
-from cgcore.identity.passwords import find_password_problem
-from cgcore.identity.texts import invalid
-from cgcore.identity.throttle import RESET_LINK
-from cgcore.identity.tokens import hash_code, username_key
-from cgcore.storage import identity
-from cgcore.storage.identity import revoke_sessions_of
+from cgcore.errors import Throttled
+from cgcore.identity.passwords import PasswordHasher
+from cgcore.identity.throttle import account_key, source_key
+from cgcore.storage.identity import find_user_by_key, forgive, lock_user, reserve, save_password_hash
 from cgcore.vault.secret import Secret
-from cgcore.workbench.identity.accounts import AccountUseCases
-from cgcore.workbench.identity.codes import CodePurpose, CodeUseCases
 
-__all__ = ["PasswordUseCases"]
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from cgcore.storage.tables import UserRow
+    from cgcore.workbench.context import Context
+
+__all__ = ["Passwords", "Verified"]
 
 
-class PasswordUseCases(AccountUseCases, CodeUseCases):
-    """A new password ends the user's other log-ins, API keys, links and codes, in the same transaction."""
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A password that was checked: whose it was then, and against which hash."""
 
-    def change_password(self, actor: Actor, old: Secret, new: Secret) -> None:
-        """Change the actor's own password; this log-in goes on, the others end.
+    user_id: int
+    hashes: frozenset[str]
+    password: Secret
 
-        Raises :class:`Throttled` as a log-in does, and :class:`InvalidInput` on ``old_password`` or ``new_password``.
+
+class Passwords:
+    """Checks and hashes passwords; ``hasher`` is handed in by tests that count hashes."""
+
+    def __init__(self, context: Context, hasher: PasswordHasher | None = None) -> None:
+        self._context = context
+        self._hasher = hasher or PasswordHasher()
+
+    def make_hash(self, password: Secret) -> str:
+        """Return the argon2id hash of ``password``."""
+        return self._hasher.make_hash(password)
+
+    def check(self, username_key: str, password: Secret, ip: str) -> Verified | None:
+        """Return whose password it is, an active user's, else None after the same work.
+
+        Raises :class:`Throttled` while the account or the source has to wait; nothing is checked then. Whoever lets
+        somebody in asks :meth:`confirm` in the transaction that does it.
         """
-        problem = find_password_problem(new, actor.username)
-        if problem:
-            raise invalid("new_password", problem)
-        if self._try_password(username_key(actor.username), old, actor.ip) is None:
-            self._workbench.activity.record(actor, Action.PASSWORD_CHANGED, actor.username, "password_wrong")
-            raise invalid("old_password", "password_wrong")
-        new_hash = self._hasher.make_hash(new)
-        with self._database.session() as session:
-            self._workbench.activity.record(actor, Action.PASSWORD_CHANGED, actor.username, session=session)
-            ended = self._replace(session, actor.user_id, new_hash, actor, keep=actor.session_hash)
-        self.tell_ended(ended)
+        account, source = account_key(username_key), source_key(ip)
+        now = self._context.clock()
+        with self._context.database.session() as session:
+            outcome = reserve(session, [account, *([source] if source else [])], now)
+            user = find_user_by_key(session, username_key)
+        if isinstance(outcome, datetime):
+            raise Throttled((outcome - now).total_seconds())
+        check = self._hasher.check(user.password_hash if user else "", password)
+        if user is None or not check.ok or not user.active:
+            return None
+        renewed = self._hasher.make_hash(password) if check.outdated else ""
+        with self._context.database.session() as session:
+            forgive(session, outcome, account=account.name)
+            if renewed and not save_password_hash(session, user.id or 0, renewed, replaces=user.password_hash):
+                renewed = ""
+        return Verified(user.id or 0, frozenset(filter(None, (user.password_hash, renewed))), password)
 
-    def set_password(self, actor: Actor, username: str, new: Secret) -> None:
-        """Give somebody a new password; every log-in of theirs ends.
+    def confirm(self, session: Session, verified: Verified) -> UserRow | None:
+        """Return the user, locked, if it is still their password and they are active; None if either has changed.
 
-        Raises :class:`NotFound`, and :class:`InvalidInput` on ``password``.
+        A hash takes a while, and between the check and what it opens somebody may have set another password.
         """
-        actor.require_admin()
-        problem = find_password_problem(new, username)
-        if problem:
-            raise invalid("password", problem)
-        with self._database.read() as session:
-            user = self._get_user(session, username)
-        new_hash = self._hasher.make_hash(new)
-        with self._database.session() as session:
-            self._workbench.activity.record(actor, Action.PASSWORD_RESET, user.username, session=session)
-            ended = self._replace(session, user.id or 0, new_hash, actor)
-        self.tell_ended(ended)
-
-    def issue_reset_link(self, actor: Actor, username: str) -> Secret:
-        """Return the path of a page where ``username`` sets a new password: good once, for a day.
-
-        Raises :class:`NotFound`.
-        """
-        actor.require_admin()
-        with self._database.read() as session:
-            user = self._get_user(session, username)
-        code = self.issue_code(CodePurpose.PASSWORD_RESET, user.id, RESET_LINK)
-        self._workbench.activity.record(actor, Action.RESET_LINK_ISSUED, user.username)
-        return Secret(f"/nueva-contrasena/{code.reveal()}")
-
-    def find_reset_username(self, code: Secret) -> str | None:
-        """Return whose password this link would change, None when it does not work; the link stays good."""
-        with self._database.read() as session:
-            found = identity.find_code(session, CodePurpose.PASSWORD_RESET.value, hash_code(code), self._now())
-            user = identity.find_user(session, found.user_id) if found and found.user_id else None
-        return user.username if user and user.active else None
-
-    def reset_password(self, code: Secret, new: Secret, *, ip: str = "") -> str:
-        """Set a new password by a link, end every log-in, and return the user name.
-
-        Raises :class:`NotAllowed` (code ``code_invalid``) when the link does not work, and :class:`InvalidInput` on
-        ``password``, which leaves the link good.
-        """
-        username = self.find_reset_username(code)
-        if username is None:
-            raise NotAllowed("the link does not work", code="code_invalid")
-        problem = find_password_problem(new, username)
-        if problem:
-            raise invalid("password", problem)
-        new_hash = self._hasher.make_hash(new)
-        with self._database.session() as session:
-            user_id = self.consume_code(session, CodePurpose.PASSWORD_RESET, code)
-            self._workbench.activity.record(None, Action.PASSWORD_RESET, username, ip=ip, session=session)
-            ended = self._replace(session, user_id or 0, new_hash, None, ip=ip)
-        self.tell_ended(ended)
-        return username
-
-    def _replace(
-        self, session: Session, user_id: int, new_hash: str, actor: Actor | None, *, keep: str = "", ip: str = ""
-    ) -> list[str]:
-        identity.save_password_hash(session, user_id, new_hash)
-        self._workbench.keys.revoke_all_of(user_id, session, actor, ip=ip)
-        identity.delete_codes_of(session, user_id)
-        return revoke_sessions_of(session, user_id, self._now(), keep=keep)
+        user = lock_user(session, verified.user_id)
+        if user is None or not user.active:
+            return None
+        # Another log-in may have made the same password's hash anew meanwhile.
+        same = user.password_hash in verified.hashes or self._hasher.check(user.password_hash, verified.password).ok
+        return user if same else None

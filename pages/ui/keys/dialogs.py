@@ -80,7 +80,7 @@ def ask_password(key: str) -> Secret:
 def find_grant(page: KeysPage, action: str, password: Secret) -> str | tuple[FieldProblem, ...]:
     """Return the grant for ``action``, or what is wrong with the password."""
     try:
-        return page.workbench.identity.issue_grant(page.actor, action, password)
+        return page.workbench.identity.codes.issue_grant(page.actor, action, password)
     except InvalidInput as refused:
         return refused.problems
     except Throttled as throttled:

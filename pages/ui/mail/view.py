@@ -32,7 +32,7 @@ class MailPage:
     @cached_property
     def runs(self):
         """The runs of this account."""
-        return self.workbench.mail_account.runs
+        return self.workbench.mail_runs
 
     def start(self, begin: Callable[[], Run]) -> Run:
         """Start a test; what keeps it from starting is told beside the fields by the page's own run."""

@@ -42,7 +42,7 @@ def _change(workbench: Workbench, actor: Actor, old: Secret, new: Secret, *, sam
         st.error(texts.PASSWORDS_DIFFER, icon=":material/error:")
         return
     try:
-        workbench.identity.change_password(actor, old, new)
+        workbench.identity.accounts.change_password(actor, old, new)
     except InvalidInput as refused:
         for problem in refused.problems:
             draw_problems([problem], problem.field)

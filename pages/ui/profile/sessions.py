@@ -39,7 +39,7 @@ def draw(workbench: Workbench, actor: Actor) -> None:
     """Draw each log-in, and the way to end the others."""
     with cell("sessions", texts.CELL_SESSIONS) as badge:
         badge.empty()
-        sessions = workbench.identity.list_sessions(actor)
+        sessions = workbench.identity.sessions.list_sessions(actor)
         for session in sessions:
             _draw_session(workbench, actor, session)
         if len(sessions) < 2:
@@ -62,7 +62,7 @@ def _draw_session(workbench: Workbench, actor: Actor, session: LoginSummary) -> 
             key=f"profile_end_{session.id[:12]}",
             help=texts.END_SESSION_HELP.format(browser=escape(browser)),
         ):
-            workbench.identity.end_session(actor, session.id)
+            workbench.identity.sessions.end_session(actor, session.id)
             st.rerun()
 
 
@@ -79,7 +79,7 @@ def _ask_end_others(workbench: Workbench, actor: Actor) -> None:
     st.write(texts.END_OTHERS_EXPLANATION)
     with st.container(horizontal=True):
         if st.button(texts.END_OTHERS, type="primary", key="profile_end_others_confirm"):
-            count = workbench.identity.end_other_sessions(actor)
+            count = workbench.identity.sessions.end_other_sessions(actor)
             announce(texts.ENDED.format(count=count))
             st.rerun()
         if st.button(common.CANCEL, key="profile_end_others_cancel"):

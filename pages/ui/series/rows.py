@@ -27,7 +27,7 @@ def preview_subject(workbench: Workbench, actor: Actor, target: Target, row: Def
     if not info(row.document_type).has_template or not row.next_number or target.whose is not Whose.ME:
         return ""
     series, _, number = row.next_number.rpartition(" ")
-    return workbench.templates.preview_subject(actor, row.document_type, {"serie": series, "numero": number})
+    return workbench.template_mail.preview_subject(actor, row.document_type, {"serie": series, "numero": number})
 
 
 def draw_search(key: str) -> None:

@@ -42,7 +42,7 @@ def draw_message(page: SendingPage, kind: DocumentType) -> tuple[Check, ...]:
     )
     samples = list_samples()
     sample = st.selectbox(texts.SAMPLE, samples, format_func=lambda entry: entry.label, key=f"{kind}_sample")
-    preview = page.workbench.templates.mail.preview(page.actor, kind, page.source(kind), sample.values)
+    preview = page.workbench.template_mail.preview(page.actor, kind, page.source(kind), sample.values)
     message = parse_message(preview.raw)
     draw_inbox_row(message)
     if not preview.sender_known:
@@ -108,7 +108,7 @@ def _is_due(kind: DocumentType) -> bool:
 
 def _send(page: SendingPage, kind: DocumentType, sample: Sample) -> None:
     try:
-        run = page.workbench.templates.mail.send_test(page.actor, kind, page.source(kind), sample.values)
+        run = page.workbench.template_mail.send_test(page.actor, kind, page.source(kind), sample.values)
     except InvalidInput as refused:
         reasons = "\n".join(f"- {escape(problem.message)}" for problem in refused.problems)
         st.error(reasons, title=texts.REFUSED, icon=":material/error:")

@@ -76,7 +76,7 @@ def probe_mail_account(workbench: Bench, actor: Sender, probe: Probe) -> Streami
 
 
 def _start(workbench: Workbench, actor: Actor, leg: Leg, draft: MailAccountDraft) -> Run:
-    section = workbench.mail_account.runs
+    section = workbench.mail_runs
     run = section.start_probe(actor, leg, draft)
     if run.fingerprint == section.fingerprint(actor, Cell(leg.value), draft):
         return run
