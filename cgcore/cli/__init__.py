@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
 
 from cgcore.errors import InvalidSettings, StorageError
+from cgcore.language import speak
 from cgcore.logs import install_line_log
 from cgcore.texts import sentence
 
@@ -48,6 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     install_line_log()
+    # POSIX, «Environment Variables»: the first of these that is set names the language of messages.
+    speak(next(filter(None, (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))), ""))
     try:
         if name in _WITH_SETTINGS:
             # Before a command tells of its own troubles.

@@ -56,20 +56,20 @@ def probe_command(
     from cgcore.vault.secret import Secret
 
     if protocol not in list(Leg):
-        _refuse("El protocolo es smtp o imap.")
+        _refuse(_say("probe_protocol"))
     if security not in list(Security):
-        _refuse(f"La seguridad es una de estas: {', '.join(Security)}.")
+        _refuse(_say("probe_security", known=", ".join(Security)))
     leg, mode = Leg(protocol), Security(security)
     if (mode.pinned or pin) and leg is Leg.SMTP:
-        _refuse("SMTP no admite certificados fijados: usa ssl o starttls.")
+        _refuse(_say("probe_smtp_pinned"))
     if pin and not check_pin(pin):
-        _refuse("--pin son 64 cifras hexadecimales, con dos puntos o sin ellos.")
+        _refuse(_say("probe_pin"))
     if not 0 < timeout <= 600:
-        _refuse("--timeout son los segundos de toda la prueba, entre 0 y 600.")
+        _refuse(_say("probe_timeout"))
     if password_stdin and token_stdin:
-        _refuse("--password-stdin y --token-stdin se excluyen.")
+        _refuse(_say("probe_two_secrets"))
     if user and not (password_stdin or token_stdin):
-        _refuse("Con --user hace falta --password-stdin o --token-stdin.")
+        _refuse(_say("probe_no_secret"))
     kind = AccessToken if token_stdin else Password
     request = ProbeRequest(
         leg=leg,
@@ -158,6 +158,12 @@ def _read_secret() -> str:
     """Return the first line of standard input without its line end, in UTF-8 whatever the locale says."""
     line = sys.stdin.buffer.readline().decode("utf-8", "surrogateescape")
     return line.removesuffix("\n").removesuffix("\r")
+
+
+def _say(key: str, **values: object) -> str:
+    from cgcore.texts import sentence
+
+    return sentence("cgcore.cli", key, **values)
 
 
 def _refuse(sentence: str) -> NoReturn:

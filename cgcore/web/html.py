@@ -9,6 +9,7 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
+from cgcore.language import current_language
 from cgcore.web.texts import text
 
 __all__ = ["Field", "Page", "render_page"]
@@ -51,6 +52,7 @@ def render_page(page: Page) -> str:
         _render_form(page) if page.button else _render_link(page.link),
     ]
     return _template().substitute(
+        language=current_language(),
         title=escape(page.title),
         product=escape(text("product")),
         section=escape(text("section")),

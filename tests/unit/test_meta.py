@@ -41,7 +41,6 @@ WRITES_FRAMES = {"pages/ui/preview.py"}
 
 # Spanish in the code itself, each with its reason; everything else stands in texts_es.toml or pages/ui/texts/.
 SPANISH_ALLOWED = {
-    "cgcore/documents.py": "names of the document types, and the sample values",
     "cgcore/mail/imap/folders.py": "folder names as servers give them",
     "cgcore/portable/content.py": "a word that a field of a file may not bear",
     "cgcore/sandbox/authority.py": "the name in a certificate",
@@ -212,11 +211,18 @@ def test_every_public_name_of_the_core_has_a_docstring() -> None:
 
 
 def test_spanish_sentences_stand_where_they_belong() -> None:
-    """No other string holds an accented word, or words beside «»."""
-    found = []
+    """No other string holds an accented word, words beside «», or the small words of a sentence; HTML neither."""
+    small = r"(?i)\b(el|del|las|los|una|con|para|por|que|son|hace|falta|usa|desde|hasta|cada|todo|hay|no se)\b"
+    found = [
+        f"{_shown(path)}: {line.strip()[:50]}"
+        for path in (ROOT / "cgcore").rglob("*.html")
+        for line in path.read_text("utf-8").splitlines()
+        if re.search(rf"[áéíóúüñ¿¡]|{small[4:]}", line, re.IGNORECASE)
+    ]
     for path in [*MODULES, *PAGE_MODULES, ROOT / "streamlit_app.py"]:
-        if _shown(path) not in SPANISH_ALLOWED and "texts" not in path.parts:
+        if _shown(path) not in SPANISH_ALLOWED:
             found += _strings_like(path, r"[áéíóúüñÁÉÍÓÚÜÑ¿¡]|(?=.*[«»]).*[a-z]{2}")
+            found += _strings_like(path, rf"{small}.* |.* {small[4:]}")
 
     assert found == []
 
