@@ -440,3 +440,14 @@ def test_each_filter_narrows_the_lines_and_the_file_alike(
         "30 días": (["hoy", "mes", "smtp"], ["hoy", "mes", "smtp"]),
         "Siempre": (["hoy", "mes", "smtp", "vieja"], ["hoy", "mes", "smtp", "vieja"]),
     }
+
+
+def test_who_can_make_series_is_not_sent_to_somebody_else(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """An administrator is told where; a user, who does it."""
+    theirs = words(open_page(monkeypatch, workbench, admin, "overview.py"))
+    of_a_user = words(open_page(monkeypatch, workbench, sign_in(workbench, "luis"), "overview.py"))
+
+    assert ("Créalas en «Administración»" in theirs, "una persona que administra" in theirs) == (True, False)
+    assert ("Créalas en «Administración»" in of_a_user, "una persona que administra" in of_a_user) == (False, True)
