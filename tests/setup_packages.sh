@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the tests drive, where it may. Elsewhere it changes nothing: the tests that need
-# a missing package are left out and named at the end (with CI=true they fail).
+# Installs the packages that the tests drive, where it may: Debian's, and axe-core beside this file. Elsewhere it changes
+# nothing: the tests that need a missing one are left out and named at the end (with CI=true they fail).
 set -u
 
 packages=()
@@ -12,19 +12,37 @@ packages=()
 [ -x /usr/sbin/postfix ] || packages+=(postfix)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
 [ -x /usr/sbin/nginx ] || packages+=(nginx-light)
-[ ${#packages[@]} -eq 0 ] && exit 0
+command -v npm >/dev/null || packages+=(nodejs npm)
 
-if ! command -v apt-get >/dev/null; then
-  echo "left out, no apt-get here: ${packages[*]}"
-  exit 0
-fi
-sudo=""
-if [ "$(id -u)" -ne 0 ]; then
-  sudo -n true 2>/dev/null || { echo "left out, may not install: ${packages[*]}"; exit 0; }
-  sudo="sudo -n"
-fi
-echo "installing: ${packages[*]}"
-export DEBIAN_FRONTEND=noninteractive
-$sudo apt-get update -qq >/dev/null && $sudo env DEBIAN_FRONTEND=noninteractive \
-  apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null || echo "could not install: ${packages[*]}"
+install_debian_packages() {
+  [ ${#packages[@]} -eq 0 ] && return
+  if ! command -v apt-get >/dev/null; then
+    echo "left out, no apt-get here: ${packages[*]}"
+    return
+  fi
+  local sudo=""
+  if [ "$(id -u)" -ne 0 ]; then
+    sudo -n true 2>/dev/null || { echo "left out, may not install: ${packages[*]}"; return; }
+    sudo="sudo -n"
+  fi
+  echo "installing: ${packages[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  $sudo apt-get update -qq >/dev/null && $sudo env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null || echo "could not install: ${packages[*]}"
+}
+
+# By the hash of the lock, without any script of a package.
+install_axe() {
+  cd "$(dirname "$0")" || return
+  cmp -s package-lock.json node_modules/.locked && return
+  command -v npm >/dev/null || { echo "left out, no npm here: axe-core"; return; }
+  if npm ci --ignore-scripts --no-audit --no-fund --silent; then
+    cp package-lock.json node_modules/.locked
+  else
+    echo "could not install: axe-core"
+  fi
+}
+
+install_debian_packages
+install_axe
 exit 0

@@ -21,7 +21,7 @@ from tests.servers.browser import BROWSER_FLAGS, SHOTS, find_browser, log_in, se
 from tests.servers.daemon import make_folder, remove
 from tests.servers.product import ROOT, Product, product_environment, run_product
 
-__all__ = ["ADDRESSES", "main"]
+__all__ = ["ADDRESSES", "PANELS", "demonstration", "main"]
 
 ADDRESSES = {
     "resumen": "/",
@@ -51,7 +51,7 @@ _COLOURS = 256
 def main(names: Sequence[str]) -> int:
     """Take the pictures of the pages named, of all without names."""
     chosen = {name: path for name, path in ADDRESSES.items() if not names or name in names}
-    with _demonstration() as (product, user, password), sync_playwright() as playwright:
+    with demonstration() as (product, user, password), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=BROWSER_FLAGS)
         session = _furnish(browser, product, user, password)
         if not names:
@@ -68,7 +68,7 @@ def main(names: Sequence[str]) -> int:
 
 
 @contextmanager
-def _demonstration() -> Iterator[tuple[Product, str, str]]:
+def demonstration() -> Iterator[tuple[Product, str, str]]:
     """Seed and start the product as ``make demo`` does; yield it with the user and password of this run."""
     folder = make_folder("cg-shots-")
     environment = product_environment(

@@ -71,6 +71,7 @@ class AppPage:
             "labels": dict(lookup("cgcore.web", "browser_labels")),
             "words": dict(lookup("cgcore.web", "browser_words")),
             "away": text("server_away"),
+            "help_for": text("help_for"),
         }
         address = f".{_COMPANION}?v={hashlib.sha256(self.companion).hexdigest()[:12]}"
         told = escape(json.dumps(texts, ensure_ascii=False))

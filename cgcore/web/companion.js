@@ -1,17 +1,20 @@
-// Beside Streamlit's own script: its English words in Spanish, and a line that tells when the server is away.
+// Beside Streamlit's own script: its English words in Spanish, what a reader without a screen or a mouse needs, and a
+// line that tells when the server is away.
 // It only changes what is shown: whatever it does not know stays as it is.
 "use strict";
 (() => {
-  const { labels, words, away } = JSON.parse(document.currentScript.dataset.texts);
+  const { labels, words, away, help_for: helpFor } = JSON.parse(document.currentScript.dataset.texts);
   const ATTRIBUTES = ["aria-label", "title", "placeholder"];
   // Only where Streamlit speaks for itself: nobody's own text is touched.
   const ITS_OWN = '[data-testid^="stFileUploader"],[data-testid="stConnectionStatus"],[data-testid="stDialog"],' +
-    '[data-testid="stStatusWidget"],[data-testid^="stMainMenu"],[data-testid="stTooltipContent"],[role="dialog"]';
+    '[data-testid="stStatusWidget"],[data-testid^="stMainMenu"],[data-testid="stTooltipContent"],[role="dialog"],' +
+    '[data-testid="InputInstructions"],[data-testid="stSkipToContent"]';
 
   const rename = (element) => {
     for (const name of ATTRIBUTES) {
-      const known = labels[element.getAttribute(name)];
-      if (known) element.setAttribute(name, known);
+      const given = element.getAttribute(name);
+      const known = labels[given] || given?.replace(/^Help for (?=.)/, `${helpFor} `);
+      if (known && known !== given) element.setAttribute(name, known);
     }
   };
   const reword = (node) => {
@@ -22,10 +25,42 @@
       node.data = `${size[1]} ${size[2]} ${words["per file"]}${size[3]}`;
     }
   };
+
+  // A wide table is moved with the arrow keys, and says what it is, where there is something to move.
+  const measure = (entries) => {
+    for (const { target } of entries) {
+      const names = { tabindex: "0", role: "region", "aria-label": target.firstElementChild?.getAttribute("aria-label") };
+      for (const [name, value] of Object.entries(names)) {
+        if (value && target.scrollWidth > target.clientWidth) target.setAttribute(name, value);
+        else target.removeAttribute(name);
+      }
+    }
+  };
+  const sizes = new ResizeObserver(measure);
+  const MENDED = {
+    // Lists whose items are no children of a list: links under a heading.
+    '[data-testid="stSidebarNavItems"],[data-testid="stSidebarNavItems"] li': (e) => e.setAttribute("role", "none"),
+    '[data-testid="stFileUploaderDropzone"][role="presentation"]': (e) => e.setAttribute("role", "group"),
+    // The English name of a picture that stands beside its word.
+    '[role="img"][aria-label$=" icon"]': (e) => {
+      if (e.parentElement.textContent.trim() !== e.textContent.trim()) e.setAttribute("aria-hidden", "true");
+    },
+    // What is chosen has its frame and its ground; its letters in the first colour are too faint on them.
+    '[data-variant],[role="tab"]': (e) => { e.style.color = e.hasAttribute("data-selected") ? "inherit" : ""; },
+    '[data-testid="stTable"] > div': (e) => sizes.observe(e),
+  };
+  const mend = (root) => {
+    for (const [place, cure] of Object.entries(MENDED)) {
+      if (root.matches(place)) cure(root);
+      root.querySelectorAll(place).forEach(cure);
+    }
+  };
+
   const walk = (root) => {
     if (root.nodeType === Node.TEXT_NODE) return reword(root);
     if (root.nodeType !== Node.ELEMENT_NODE) return;
     rename(root);
+    mend(root);
     for (const element of root.querySelectorAll("[aria-label],[title],[placeholder]")) rename(element);
     const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) reword(texts.currentNode);
@@ -60,12 +95,13 @@
       if (change.type === "childList") change.addedNodes.forEach(walk);
       else if (change.type === "characterData") reword(change.target);
       else if (change.attributeName === "data-test-connection-state") look();
+      else if (change.attributeName === "data-selected") mend(change.target);
       else rename(change.target);
     }
     look();
   }).observe(document.documentElement, {
     subtree: true, childList: true, characterData: true, attributes: true,
-    attributeFilter: [...ATTRIBUTES, "data-test-connection-state"],
+    attributeFilter: [...ATTRIBUTES, "data-selected", "data-test-connection-state"],
   });
   document.addEventListener("DOMContentLoaded", () => { document.body.append(line); walk(document.body); });
 })();

@@ -50,7 +50,7 @@ def _labels(messages: Sequence[MessageSummary]) -> dict[int, str]:
 
 def draw_message(section: SandboxSection, message: ReadMessage, *, key: str) -> None:
     """Draw who, what and when, then the message by its parts."""
-    st.subheader(subject_of(message.summary), anchor=False)
+    st.header(subject_of(message.summary), anchor=False)
     st.caption("  \n".join(_facts(message)))
     st.download_button(
         texts.DOWNLOAD_ORIGINAL,

@@ -89,7 +89,7 @@ def _message(subject: str, body: str = "<p>hola</p>", text: str = "texto llano")
 
 
 def _markdown(at: AppTest) -> str:
-    shown: list[Any] = [*at.markdown, *at.caption, *at.subheader, *at.info, *at.warning, *at.error]
+    shown: list[Any] = [*at.markdown, *at.caption, *at.header, *at.info, *at.warning, *at.error]
     return "\n".join(str(element.value) for element in shown)
 
 
@@ -120,12 +120,12 @@ def test_messages_are_listed_the_newest_first_and_opened(
     at = open_page()
 
     assert at.radio[0].options == ["segunda", "primera"]
-    assert at.subheader[0].value == "segunda"
+    assert at.header[0].value == "segunda"
 
     at.radio[0].set_value(at.session_state["sandbox_selected"] - 1).run()
 
     assert not at.exception
-    assert at.subheader[0].value == "primera"
+    assert at.header[0].value == "primera"
     assert any("texto llano" in code.value for code in at.code)
     assert any("Delivered-To: cliente@example.test" in code.value for code in at.code)
 
@@ -177,7 +177,7 @@ def test_nothing_of_a_message_becomes_markdown(
 
     assert not re.search(r"(?<!\\)!\[|(?<!\\)\]\(|(?<!\\):red|(?<!\\)\*\*neg|(?<!\\)<b>", shown)
     # The joiner is invisible, and keeps addresses from becoming links.
-    assert re.sub(r"\\(.)", r"\1", at.subheader[0].value).replace("\u2060", "") == hostile
+    assert re.sub(r"\\(.)", r"\1", at.header[0].value).replace("\u2060", "") == hostile
 
 
 def test_emptying_asks_first_and_names_what_goes(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import itertools
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -236,6 +237,16 @@ def test_locks_hold_hashes_and_no_address(name: str) -> None:
     assert len(blocks) > 50
     assert [block.split()[0] for block in blocks if "--hash=sha256:" not in block or "==" not in block] == []
     assert re.findall(r"https?://\S+|--(?:extra-)?index\S*|--find-links\S*", text) == []
+
+
+def test_what_a_browser_test_loads_is_locked_without_an_address() -> None:
+    """Each package of the npm lock has its digest, and nothing says where to download it from."""
+    text = (ROOT / "tests" / "package-lock.json").read_text("utf-8")
+    packages = {name: facts for name, facts in json.loads(text)["packages"].items() if name}
+
+    assert "node_modules/axe-core" in packages
+    assert [name for name, facts in packages.items() if not facts["integrity"].startswith("sha512-")] == []
+    assert re.findall(r"https?://|\"resolved\"", text) == []
 
 
 def test_every_test_states_what_it_shows() -> None:

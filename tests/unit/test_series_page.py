@@ -10,6 +10,7 @@ from cgcore.identity.actor import Actor, Role
 from cgcore.series.series import SeriesDraft, SeriesKind
 from cgcore.series.starters import StarterLayout
 from cgcore.workbench import Workbench
+from cgcore.workbench.activity import detail_words
 from cgcore.workbench.users import Particulars
 from pages.ui.series.target import ANSWER, Whose
 from pages.ui.texts import series_defaults as texts
@@ -80,7 +81,7 @@ def test_every_type_has_one_row_in_its_group(
 
     assert not page.exception
     assert page.button[0].label == "Guardar"
-    assert [group.value for group in page.subheader] == [group.label for group in SeriesGroup]
+    assert [group.value for group in page.header] == [group.label for group in SeriesGroup]
     assert [box.label for box in page.selectbox] == [
         entry.series_label for group in SeriesGroup for entry in DOCUMENT_TYPES if entry.group is group
     ]
@@ -125,7 +126,7 @@ def test_changing_a_default_renumbers_nothing_and_the_page_says_so(
     assert not page.exception
     assert "no renumera nada" in told
     assert "P2" in words(page)
-    assert workbench.activity.list(admin)["items"][0].detail.endswith("→ P2")
+    assert detail_words(workbench.activity.list(admin)["items"][0]).endswith("→ P2")
     assert next_numbers(workbench, admin) == before
 
 

@@ -166,8 +166,8 @@ def draw_snippets(page: KeysPage) -> None:
     """Draw one tab a language, and the way to the documentation."""
     with cell("api_key_snippets", texts.CELL_SNIPPETS):
         st.markdown(texts.SNIPPETS_NOTE)
-        languages = zip(_LANGUAGES, ("bash", "python", "javascript"), (_CURL, _PYTHON, _JAVASCRIPT), strict=True)
-        for tab, (_, highlight, snippet) in zip(st.tabs(_LANGUAGES), languages, strict=True):
+        for tab, snippet in zip(st.tabs(_LANGUAGES), (_CURL, _PYTHON, _JAVASCRIPT), strict=True):
             with tab:
-                st.code(snippet.format(address=page.address), language=highlight, wrap_lines=True)
+                # Streamlit's colours for a language are too faint to read (2.8 : 1), and no theme reaches them.
+                st.code(snippet.format(address=page.address), language=None, wrap_lines=True)
         st.link_button(texts.DOCS, "/api/v1/docs", icon=":material/menu_book:")

@@ -74,7 +74,7 @@ def _draw_answer(run: Run) -> None:
     if run.verdict is not None and not run.failed:
         st.markdown(f":green[:material/check_circle: {escape(verdict_texts(run.cell, run.verdict)[0])}]")
     with st.status(escape(label), type="step", state="error" if run.failed else "complete", expanded=True):
-        st.code(_indented(result["answer"]), language="json", wrap_lines=True)
+        st.code(_indented(result["answer"]), language=None, wrap_lines=True)
 
 
 def _indented(answer: str) -> str:

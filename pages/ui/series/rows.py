@@ -47,7 +47,7 @@ def draw_groups(
 ) -> None:
     """Draw Ventas, Compras and Otros, each type once; ``quiet`` leaves out what the page has said for all of them."""
     for group in SeriesGroup:
-        st.subheader(group.label, anchor=False)
+        st.header(group.label, anchor=False)
         entries = [entry for entry in DOCUMENT_TYPES if entry.group is group]
         with st.container(border=True, key=f"series_defaults_group_{group.name.lower()}"):
             for entry in entries:
