@@ -116,6 +116,14 @@ def test_every_page_is_for_everybody(visit: BrowserContext, house: tuple[Product
     page.goto(f"{product.url}/entrar")
     wrong = _judge(page, "entrar")
     log_in(page, product, user=user, password=password)
+    page.goto(f"{product.url}/api-key")
+    page.get_by_role("button", name="Generar nueva API Key").click()
+    page.get_by_label("Contraseña del usuario actual").fill(password)
+    settled(page)
+    wrong += _judge(page, "dialog")
+    page.get_by_role("dialog").get_by_role("button", name="Generar", exact=True).click()
+    expect(page.get_by_text("Tu nueva clave")).to_be_visible()
+    wrong += _judge(page, "new key")
     looked: list[str] = []
     for name, path in ADDRESSES.items():
         page.goto(product.url + path)

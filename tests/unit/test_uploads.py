@@ -112,7 +112,7 @@ def test_a_file_goes_only_where_an_uploader_is_drawn(client: TestClient, pages: 
     words = client.put("/_stcore/upload_file/list/a", content=b"x").text
 
     assert answers == [204, 403, 403]
-    assert words == "La página abierta no admite ficheros."
+    assert words == "La página abierta no admite archivos."
     assert list(pages.stored) == [("form", "a")]
 
 
