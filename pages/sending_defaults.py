@@ -49,7 +49,9 @@ for tab, kind in zip(tabs, kinds, strict=True):
 with st.container(border=True, key="cell_signature"):
     st.markdown(f"**{texts.SIGNATURE}**", help=texts.SIGNATURE_HELP)
     st.caption(texts.SIGNATURE_HELP)
-    typed = rich_text(signature.seed, key=signature.key, placeholder=texts.EDITOR_PLACEHOLDER)
+    typed = rich_text(
+        signature.seed, key=signature.key, label=texts.SIGNATURE_EDITOR, placeholder=texts.EDITOR_PLACEHOLDER
+    )
     draw_checks(page.signature_checks(typed), signature, Field.SIGNATURE)
     draw_signature_actions(page)
 

@@ -21,14 +21,18 @@ _TOOLBAR = [
     ["clean"],
 ]
 
+_HISTORY = {"delay": 1000, "maxStack": 100, "userOnly": True}
 
-def rich_text(value: str, *, key: str, placeholder: str = "") -> str:
-    """Draw the editor and return its HTML.
+
+def rich_text(value: str, *, key: str, label: str, placeholder: str = "") -> str:
+    """Draw the editor and return its HTML; ``label`` is its name for whoever does not see it.
 
     ``value`` counts when ``key`` is mounted; afterwards it must stay the same, and a new text needs a new ``key``
     (the component would show the old text and return the new one).
     """
-    found = st_quill(value=value, placeholder=placeholder, html=True, toolbar=_TOOLBAR, key=key)
+    # The component has no place for a name: the script in its frame reads it here (cgcore/web/editor.js).
+    history = {**_HISTORY, "label": label}
+    found = st_quill(value=value, placeholder=placeholder, html=True, toolbar=_TOOLBAR, history=history, key=key)
     return value if found is None else str(found)
 
 

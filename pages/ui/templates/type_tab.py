@@ -213,7 +213,7 @@ def draw_type(page: SendingPage, kind: DocumentType) -> None:
         draw_palette(page.drafts, kind, page.workbench.company.get(page.actor).logo)
         st.markdown(texts.BODY, help=texts.EDITOR_HELP)
         with st.container(border=True, key=f"{kind}_editor", gap=None):
-            rich_text(body.seed, key=body.key, placeholder=texts.EDITOR_PLACEHOLDER)
+            rich_text(body.seed, key=body.key, label=texts.BODY_EDITOR, placeholder=texts.EDITOR_PLACEHOLDER)
         draw_checks(checks, body, Field.BODY)
         draw_actions(page, kind)
     _draw_state(page, kind, checks, badge)

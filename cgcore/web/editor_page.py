@@ -1,0 +1,71 @@
+"""The page in the editor's frame: in Spanish, with a script of ours before the editor's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from anyio import to_thread
+from starlette.responses import HTMLResponse, Response
+
+from cgcore.once import once
+from cgcore.texts import lookup
+from cgcore.web.texts import text
+
+__all__ = ["EditorPages"]
+
+_SCRIPT = "/editor.js"
+_KEEP = {"cache-control": "private, max-age=31536000, immutable"}
+
+
+class EditorPages:
+    """ASGI middleware inside the gate: answers for ``pages``, those of components in a frame, and for their script.
+
+    ``pages`` are the installed files: ``<package>/frontend/build/index.html``. What an update of the component words
+    otherwise stays as it is; what cannot be read is left to Streamlit.
+    """
+
+    def __init__(self, app: Any, *, pages: Sequence[Path]) -> None:
+        self._app = app
+        self._sources = {page.parents[2].name: page for page in pages}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer, or pass the request on."""
+        answer = None
+        if scope["type"] == "http" and scope["method"] == "GET":
+            if scope["path"] == _SCRIPT:
+                # Its address changes with it.
+                answer = Response(self._script, media_type="text/javascript", headers=_KEEP)
+            elif source := self._source_of(scope["path"]):
+                answer = await to_thread.run_sync(self._page, source)
+        await (answer or self._app)(scope, receive, send)
+
+    def _source_of(self, path: str) -> Path | None:
+        parts = path.split("/")
+        if len(parts) == 4 and parts[1] == "component" and parts[3] == "index.html":
+            return self._sources.get(parts[2].partition(".")[0])
+        return None
+
+    def _page(self, source: Path) -> Response | None:
+        try:
+            page = source.read_text("utf-8")
+        except OSError:
+            return None
+        page = page.replace('<html lang="en">', f'<html lang="{escape(text("language"))}">', 1)
+        page = page.replace("<title>Streamlit Component</title>", f"<title>{escape(text('editor_title'))}</title>", 1)
+        told = escape(json.dumps(dict(lookup("cgcore.web", "editor")), ensure_ascii=False))
+        tag = f'<script src="../..{_SCRIPT}?v={self._version}" data-texts="{told}"></script>'
+        return HTMLResponse(page.replace("</head>", tag + "</head>", 1), headers={"cache-control": "private, no-cache"})
+
+    @once
+    def _script(self) -> bytes:
+        return files("cgcore.web").joinpath("editor.js").read_bytes()
+
+    @once
+    def _version(self) -> str:
+        return hashlib.sha256(self._script).hexdigest()[:12]

@@ -1,0 +1,54 @@
+"""The editor's page and its script, as they are handed out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from cgcore.web.editor_page import EditorPages
+from pages.ui.server import find_framed_pages
+from tests.servers.asgi import TestClient
+
+_PAGE = "/component/streamlit_quill.streamlit_quill/index.html"
+
+
+def ask(pages: list[Path]) -> TestClient:
+    passed = Starlette(routes=[Route("/{path:path}", lambda _: PlainTextResponse("passed"))])
+    return TestClient(EditorPages(passed, pages=pages))
+
+
+def test_the_installed_page_is_spanish_and_loads_our_script_first() -> None:
+    """An update of the component that words its page otherwise is noticed here; its own scripts stay."""
+    page = ask(find_framed_pages()).get(_PAGE)
+    scripts = re.findall(r'<script src="([^"?]+)', page.text)
+
+    assert '<html lang="es">' in page.text
+    assert "<title>Editor de texto</title>" in page.text
+    assert scripts[0] == "../../editor.js"
+    assert len(scripts) == 3
+    assert find_framed_pages()[0].read_text("utf-8").split("<body>")[1] in page.text
+    assert page.headers["cache-control"] == "private, no-cache"
+
+
+def test_the_script_is_kept_by_its_content() -> None:
+    """Its address holds a mark of it."""
+    client = ask(find_framed_pages())
+    address = re.findall(r'src="\.\./\.\.(/editor\.js\?v=[0-9a-f]{12})"', client.get(_PAGE).text)[0]
+    script = client.get(address)
+
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert "immutable" in script.headers["cache-control"]
+    assert "Streamlit" not in script.text
+
+
+def test_what_is_not_the_editors_page_passes(tmp_path: Path) -> None:
+    """Its other files, other components, and a page that cannot be read."""
+    gone = tmp_path / "streamlit_quill" / "frontend" / "build" / "index.html"
+
+    assert ask([gone]).get(_PAGE).text == "passed"
+    for address in (_PAGE.replace("index.html", "style.css"), _PAGE.replace("quill", "other"), "/", "/editor.json"):
+        assert ask(find_framed_pages()).get(address).text == "passed"
