@@ -29,6 +29,8 @@ bar = save_bar(PAGE)
 changed = form.changed_choices()
 answer: bool | None = st.session_state.pop(everybody.ANSWER, None)
 wanted = wants_save(bar, form) or answer is not None
+if wanted:
+    bar.tell_saving()
 overriding = target.whose is Whose.ALL and answer is None and [kind for kind, code in changed.items() if code]
 if wanted and overriding and workbench.series.defaults.list_overridden(actor, overriding):
     everybody.ask_everybody(workbench, actor, overriding)

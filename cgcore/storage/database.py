@@ -189,9 +189,17 @@ def _parse(url: str) -> URL:
         known = parsed.get_backend_name() in _KINDS and parsed.get_driver_name() in ("pysqlite", "psycopg")
     except (SQLAlchemyError, ValueError):
         known, parsed = False, None
-    if parsed is None or not known:
+    if parsed is None or not known or _is_in_memory(parsed):
         raise StorageError("the address of the database is none that this program knows", code="storage_url")
     return parsed
+
+
+def _is_in_memory(url: URL) -> bool:
+    """Whether all would be gone with the process: SQLite without a file, by each of its spellings."""
+    name = url.database or ""
+    return url.get_backend_name() == "sqlite" and (
+        not name or ":memory:" in name or "mode=memory" in name or url.query.get("mode") == "memory"
+    )
 
 
 def _build(url: URL) -> Engine:

@@ -264,9 +264,12 @@ def forget_forms(page: str = "") -> None:
 
 
 def wants_save(bar: SaveBar, *forms: Form) -> bool:
-    """Return whether this run is to save: by a click on Guardar, or by the answer to a stale save."""
+    """Return whether this run is to save, and say so: by a click on Guardar, or by the answer to a stale save."""
     again = [form.take_save_again() for form in forms]
-    return (bar.clicked or any(again)) and not is_settling()
+    wanted = (bar.clicked or any(again)) and not is_settling()
+    if wanted:
+        bar.tell_saving()
+    return wanted
 
 
 def store(form: Form, save: Callable[[], object], *, quiet: bool = False) -> bool:

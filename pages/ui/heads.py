@@ -42,6 +42,10 @@ class SaveBar:
             # The same click as Guardar, in view wherever the page is scrolled to.
             st.button(texts.SAVE_BOTTOM, type="primary", icon=":material/save:", key=_bottom_key(self.page))
 
+    def tell_saving(self) -> None:
+        """Say beside the button that a save is under way, which may wait for others; :meth:`show` takes it away."""
+        self.slot.markdown(f":gray[:material/hourglass_top: {texts.SAVING}]")
+
     def remember(self, drawn: Hashable) -> None:
         """Remember what this run of the page is drawn from."""
         st.session_state[f"{self.page}_drawn"] = drawn

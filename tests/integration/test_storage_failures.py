@@ -178,10 +178,15 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(on_postgres: Dat
         ("postgresql://user:S3cr3t@127.0.0.1/cloud?nada=1", "storage_open"),
         ("S3cr3t", "storage_url"),
         ("", "storage_url"),
+        ("sqlite://", "storage_url"),
+        ("sqlite:///", "storage_url"),
+        ("sqlite:///:memory:", "storage_url"),
+        ("sqlite:///file::memory:?uri=true&cache=shared", "storage_url"),
+        ("sqlite:///file:S3cr3t?mode=memory&uri=true", "storage_url"),
     ],
 )
 def test_an_address_that_is_none_is_told_without_it(change: str, code: str) -> None:
-    """Scheme, port, driver, option: one sentence, and never the password in it."""
+    """Scheme, port, driver, option, or one in memory alone: one sentence, and never the password in it."""
     with pytest.raises(StorageError) as caught:
         open_database(change.replace("postgresql://", "postgresql+psycopg://"))
 

@@ -10,10 +10,12 @@ from typing import Any, NoReturn
 
 import pytest
 from streamlit import config
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.testing.v1 import AppTest, local_script_runner
 
 from cgcore.errors import NotAllowed, StorageError
 from cgcore.identity.actor import Actor, Role, Scope
+from cgcore.storage.writers import WriterQueue
 from cgcore.texts import Text, lookup
 from cgcore.workbench import Workbench
 from cgcore.workbench.keys import ISSUE_ACTION
@@ -125,6 +127,37 @@ def test_a_fragment_that_fails_says_so_in_its_place(
     assert sentence in shown(page)
     assert not page.exception
     assert [each.value for each in page.title] == title
+
+
+def test_a_save_says_that_it_is_under_way_before_it_waits(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """The browser has «Guardando…» before the turn to write is asked for; without a click nothing of the kind."""
+    events: list[str] = []
+    enqueue, turn = ForwardMsgQueue.enqueue, WriterQueue.turn
+
+    def sent(self: ForwardMsgQueue, message: Any) -> None:
+        events.append(message.delta.new_element.markdown.body)
+        enqueue(self, message)
+
+    def asked(self: WriterQueue, patience_s: float) -> Any:
+        events.append("turn")
+        return turn(self, patience_s)
+
+    page = open_page(monkeypatch, workbench, ana, "profile.py")
+    monkeypatch.setattr(ForwardMsgQueue, "enqueue", sent)
+    monkeypatch.setattr(WriterQueue, "turn", asked)
+    page.text_input("profile_full_name").set_value("Ana Tosma").run()
+    typed = list(events)
+    events.clear()
+    page.button("profile_save").click().run()
+    told = [number for number, event in enumerate(events) if common.SAVING in event]
+
+    assert not any(common.SAVING in event for event in typed)
+    assert len(told) == 1
+    assert "turn" in events[told[0] :]
+    assert workbench.users.get(ana, "ana").full_name == "Ana Tosma"
+    assert common.SAVING not in words(page)
 
 
 def test_an_exception_is_logged_line_by_line() -> None:
