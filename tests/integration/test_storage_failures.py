@@ -203,6 +203,28 @@ def test_a_server_that_says_nothing_ends_the_start() -> None:
     assert caught.value.code == "storage_open"
 
 
+def test_a_wrong_password_is_told_without_it(postgres_server: PostgresServer) -> None:
+    """At start, and under a product whose password is changed: a code and no password; the right one works."""
+    url = postgres_server.guard(postgres_server.create_migrated_database("t_" + secrets.token_hex(6)), "S3cr3t-right")
+    url = url.replace("postgresql://", "postgresql+psycopg://")
+    running, wrong = open_database(url), url.replace("S3cr3t-right", "S3cr3t-wrong")
+    with pytest.raises(StorageError) as caught:
+        open_database(wrong)
+    with running.session() as session:
+        session.connection().exec_driver_sql(f"ALTER ROLE \"{running.url.database}\" PASSWORD 'S3cr3t-new'")
+    running.engine.dispose()
+    with pytest.raises(StorageError) as later:
+        read(running)
+    running.close()
+    again = open_database(url.replace("S3cr3t-right", "S3cr3t-new"))
+
+    assert (caught.value.code, later.value.code) == ("storage_open", "storage_away")
+    for error in (caught.value, later.value):
+        assert "S3cr3t" not in "".join(traceback.format_exception(error))
+    assert read(again) == 0
+    again.close()
+
+
 def test_a_missing_database_ends_the_start(on_postgres: Database) -> None:
     """So does a name that the server does not know."""
     with pytest.raises(StorageError) as caught:

@@ -69,6 +69,21 @@ class PostgresServer:
             self._model = "migrated"
         return self._create(name, self._model)
 
+    def guard(self, url: str, password: str) -> str:
+        """Return ``url`` for a role of its own that has to show ``password`` (SCRAM)."""
+        import psycopg
+
+        name = url.rpartition("/")[2]
+        rules = self._folder / "data" / "pg_hba.conf"
+        rules.write_text(f"host all {name} 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
+        with psycopg.connect(self._dsn("postgres"), autocommit=True) as connection:
+            for statement in (
+                f"CREATE ROLE \"{name}\" LOGIN SUPERUSER PASSWORD '{password}'",
+                "SELECT pg_reload_conf()",
+            ):
+                connection.execute(statement)  # type: ignore[arg-type]
+        return f"postgresql://{name}:{password}@127.0.0.1:{self.port}/{name}"
+
     def _create(self, name: str, model: str = "template1") -> str:
         import psycopg
 

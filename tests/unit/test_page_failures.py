@@ -199,3 +199,23 @@ def test_every_search_of_a_page_says_when_it_is_too_long() -> None:
 
     assert searching
     assert searching - telling == set()
+
+
+@pytest.mark.parametrize("script", ["overview.py", "sending_defaults.py"])
+def test_pages_that_rot_under_the_product_are_told_on_the_page(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor, script: str
+) -> None:
+    """The file of the database is damaged while a tab is open: one sentence, and what the page had is not shown."""
+    page = open_page(monkeypatch, workbench, ana, script)
+    path = workbench.database.path
+    assert path is not None
+    with workbench.database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    workbench.database.engine.dispose()
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + b"\xa5" * (len(data) - 4096))
+    page.run()
+
+    assert lookup("cgcore.storage", "")["storage_damaged"] in words(page)
+    assert not page.exception
+    assert not page.title
