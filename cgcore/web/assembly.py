@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -248,8 +249,9 @@ def _greet(workbench: Workbench, address: str) -> None:
 
 def _refuse(reason: str, error: Exception) -> NoReturn:
     say(reason)
-    # The server prints what ends its start as a traceback; the reason stands above, and the process ends here.
+    # The server would tell what ends its start as well, in English and with a traceback; the process ends here.
     sys.tracebacklimit = 0
+    logging.getLogger("uvicorn.error").addFilter(lambda _record: False)
     raise error from None
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,10 +16,11 @@ import httpx
 
 from cgcore.identity.actor import Scope
 from cgcore.runs import Cell
+from cgcore.texts import lookup
 from cgcore.vault.secret import Secret
 from cgcore.workbench.keys import ISSUE_ACTION
 from tests.servers.house import furnish
-from tests.servers.product import Product, product_environment, run_product
+from tests.servers.product import ROOT, Product, product_environment, run_product
 
 # What systemd and containers give before they kill is ten seconds at least.
 _SOON_S = 12.0
@@ -85,3 +88,21 @@ def test_a_server_that_is_told_to_stop_ends_with_a_run_and_an_answer_open(tmp_pa
     assert run is not None
     assert run.verdict is not None
     assert run.verdict.key == "interrupted"
+
+
+def test_the_sentence_of_a_refused_start_is_the_last_line(tmp_path: Path) -> None:
+    """No English line of the server's comes after it, no traceback, and the exit code says that nothing runs."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cgcore", "run", "--port", "0"],
+        env=product_environment(tmp_path, CG_DATABASE_URL="mysql://u:S3cr3t@127.0.0.1/cloud"),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+
+    assert done.returncode != 0
+    assert done.stdout.strip().endswith(lookup("cgcore.storage", "")["storage_url"])
+    assert done.stderr.strip() == ""
+    assert "S3cr3t" not in said
