@@ -251,7 +251,8 @@ def _refuse(reason: str, error: Exception) -> NoReturn:
     say(reason)
     # The server would tell what ends its start as well, in English and with a traceback; the process ends here.
     sys.tracebacklimit = 0
-    logging.getLogger("uvicorn.error").addFilter(lambda _record: False)
+    known = (type(error).__name__, "Application startup failed")
+    logging.getLogger("uvicorn.error").addFilter(lambda record: not any(part in str(record.msg) for part in known))
     raise error from None
 
 
