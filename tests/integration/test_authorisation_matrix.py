@@ -292,7 +292,7 @@ DOORS: dict[str, tuple[Callable[[Workbench], Any], Any]] = {
 }
 # What nobody outside the house calls: part of another use case, of the start, of the gate or of the command line.
 INNER = {
-    *("series.record_use", "runs.start", "runs.close", "drafts.close"),
+    *("series.record_use", "runs.start", "runs.close", "runs.beat", "runs.close_orphans", "drafts.close"),
     *(
         "identity.codes.consume_code",
         "identity.codes.consume_grant",
