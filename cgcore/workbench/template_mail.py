@@ -18,7 +18,8 @@ from cgcore.templates.checks import Check
 from cgcore.templates.compile import Rendered, TemplateSource
 from cgcore.templates.render import RenderRequest
 from cgcore.templates.sample_document import build_sample_pdf, sample_file_name
-from cgcore.templates.variables import values_for
+from cgcore.templates.variables import clean_value, values_for
+from cgcore.workbench.texts import problem
 
 if TYPE_CHECKING:
     from cgcore.workbench.company import CompanySection
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from cgcore.workbench.mail_probes import MailRuns
     from cgcore.workbench.templates import TemplatesSection
 
-__all__ = ["Preview", "TemplateMail"]
+__all__ = ["OWN_NAMES", "Preview", "TemplateMail"]
+
+# The variables that are of the house, not of the document, and what it means that one has no value.
+OWN_NAMES = {"empresa": "company_name_missing", "usuario": "user_name_missing"}
 
 _NOBODY = "facturas@ejemplo.example"  # stands for an address that is not set yet; RFC 2606
 
@@ -36,12 +40,14 @@ _NOBODY = "facturas@ejemplo.example"  # stands for an address that is not set ye
 class Preview:
     """A message as it would be sent, and what the rendering has to say about it.
 
-    ``sender_known`` is False while the account has no address and a made-up one stands in the message.
+    ``sender_known`` is False while the account has no address and a made-up one stands in the message. ``invented``
+    are the variables that it names and nobody has a value for: a sample stands there.
     """
 
     rendered: Rendered
     message: EmailMessage
     sender_known: bool
+    invented: tuple[str, ...] = ()
 
     @property
     def raw(self) -> bytes:
@@ -67,7 +73,7 @@ class TemplateMail:
     def own_values(self, actor: Actor) -> dict[str, str]:
         """Return the values that are known already: the company's name and the user's, where they are set."""
         known = {"empresa": self._company.get(actor).name, "usuario": actor.full_name}
-        return {name: value for name, value in known.items() if value}
+        return {name: value for name, value in known.items() if clean_value(value)}
 
     def preview_subject(self, actor: Actor, document_type: DocumentType, variables: Mapping[str, str]) -> str:
         """Return the subject of the next document with these values, as the actor's template makes it."""
@@ -83,15 +89,20 @@ class TemplateMail:
         *,
         date: datetime | None = None,
     ) -> Preview:
-        """Return the message for the text on the screen and a sample document; errors do not stop it."""
-        values = values_for(document_type, {**self.own_values(actor), **sample})
-        rendered = self._templates.compile(document_type, source).fill(values)
+        """Return the message for the text on the screen and a sample document; errors do not stop it.
+
+        Company and user are never those of a sample, where their names are known.
+        """
+        own = self.own_values(actor)
+        values = values_for(document_type, {**sample, **own})
+        compiled = self._templates.compile(document_type, source)
+        rendered = compiled.fill(values)
         account = self._mail_account.get(actor).draft
         sender = next((address for address in (account.user, actor.mail) if is_address(address)), "")
         recipient = actor.mail if is_address(actor.mail) else sender
         message = build_message(
             sender=sender or _NOBODY,
-            sender_name=values["empresa"],
+            sender_name=own.get("empresa") or actor.full_name,
             recipients=[recipient or _NOBODY],
             recipient_name=actor.full_name,
             subject=rendered.subject,
@@ -103,18 +114,22 @@ class TemplateMail:
             generated=True,
             date=date or self._context.clock().astimezone(),
         )
-        return Preview(rendered, message, sender_known=bool(sender))
+        used = {use.name for use in compiled.uses}
+        invented = tuple(name for name in OWN_NAMES if name in used and name not in own)
+        return Preview(rendered, message, sender_known=bool(sender), invented=invented)
 
     def send_test(
         self, actor: Actor, document_type: DocumentType, source: TemplateSource, sample: Mapping[str, str]
     ) -> Run:
         """Send the previewed message to the actor with their own account, as a run.
 
-        Raises :class:`InvalidInput` that names each error of the template, the unresolved variables among them, and
-        where the account is incomplete or the actor has no address.
+        Raises :class:`InvalidInput` that names each error of the template, the unresolved variables among them,
+        where the account is incomplete or the actor has no address, and a name that would be an invented one.
         """
         preview = self.preview(actor, document_type, source, sample)
         require_sendable(preview.rendered)
+        if preview.invented:
+            raise InvalidInput(*(_missing(actor, name) for name in preview.invented))
         sender = self._mail_runs.sender_of(actor, self._mail_account.get(actor).draft)
         recipient = actor.mail if is_address(actor.mail) else sender
         return self._mail_runs.start_message(actor, Cell.TEMPLATE_MAIL, preview.message, recipient)
@@ -124,6 +139,13 @@ def require_sendable(rendered: Rendered) -> None:
     """Raise :class:`InvalidInput` with one problem for each check that forbids sending."""
     if rendered.errors:
         raise InvalidInput(*map(_problem, rendered.errors))
+
+
+def _missing(actor: Actor, variable: str) -> FieldProblem:
+    code = OWN_NAMES[variable]
+    # Only who administers can name the company.
+    asks = variable == "empresa" and not actor.is_admin
+    return problem(variable, f"{code}_ask" if asks else code)
 
 
 def _problem(check: Check) -> FieldProblem:

@@ -15,9 +15,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Dialog, Locator, Page, expect
 
+from cgcore.company.company import CompanyDraft
 from cgcore.documents import types_with_template
+from cgcore.identity.actor import Actor, Role
 from cgcore.templates.stored import default_source
 from tests.servers.browser import log_in, settled, shoot
+from tests.servers.house import open_beside
 from tests.servers.product import PASSWORD, Product, product_environment
 from tests.servers.vectors import XSS
 
@@ -39,6 +42,7 @@ def fresh(product: Product) -> Desk:
     """A new user."""
     name = "u" + secrets.token_hex(4)
     command = [sys.executable, "-m", "cgcore", "user", "add", name, "--role", "user", "--password-stdin"]
+    command += ["--full-name", "Eva Gil"]
     environment = product_environment(product.folder)
     subprocess.run(command, input=PASSWORD.encode(), env=environment, check=True, capture_output=True)
     return Desk(product, name)
@@ -308,6 +312,9 @@ def test_the_preview_cannot_run_or_fetch_anything(page: Page, fresh: Desk, track
 
 def test_the_message_on_the_screen_is_sent_to_oneself(page: Page, fresh: Desk) -> None:
     """«Enviarme una prueba» takes the unsaved draft through the own account; it arrives as the preview shows it."""
+    with open_beside(fresh.product) as workbench:
+        # A message never names a company that is not the own one.
+        workbench.company.save(Actor(0, "", role=Role.ADMIN), CompanyDraft("Tosma, SL"), 0)
     log_in(page, fresh.product, "/cuenta-mail", user=fresh.user)
     page.get_by_role("button", name="¿Quieres probar sin que salga nada?").click()
     page.get_by_role("button", name="Usar el buzón de pruebas").click()

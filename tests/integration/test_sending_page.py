@@ -6,6 +6,7 @@ import io
 import json
 import re
 import time
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -173,6 +174,26 @@ def test_a_draft_with_errors_cannot_be_sent(app: AppTest) -> None:
     assert badges(app) == ["Sin guardar", *["Predeterminada"] * 6]
 
 
+@pytest.mark.parametrize("role", list(Role))
+def test_without_the_companys_name_nothing_is_sent(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, role: Role
+) -> None:
+    """The refusal stands where the click was made, with the way for who may mend it; the preview tells it before."""
+    eva = sign_in(workbench, "eva", role)
+    workbench.mail_account.save(eva, workbench.sandbox.use_for(eva), version=0)
+    app = open_page(monkeypatch, workbench, eva, SCRIPT)
+    before = texts_of(app)
+    press(app, "Enviarme una prueba")
+    told = "\n".join(error.value for error in app.error)
+    links = [link.proto.label for link in app.get("page_link")]
+
+    assert "aquí ves uno de ejemplo" in before
+    assert "Falta el nombre de tu empresa" in told
+    assert ("Pídeselo a quien administra" in told) is (role is Role.USER)
+    assert ("Poner el nombre de tu empresa" in links) is (role is Role.ADMIN)
+    assert workbench.sandbox.list_messages(eva) == []
+
+
 def test_a_signature_is_checked_for_every_type(app: AppTest) -> None:
     """What only some types have is said where it is written, and one click takes it away."""
     write(app, app.session_state[PAGE].signature, "<p>Vence el {vencimiento}</p>")
@@ -301,6 +322,7 @@ def test_the_last_keys_before_sending_are_in_the_message(
     monkeypatch: pytest.MonkeyPatch, app: AppTest, workbench: Workbench, ana: Actor
 ) -> None:
     """The editor hands its text over late: what comes while the page waits is sent too; the file is that message."""
+    workbench.company.save(replace(ana, role=Role.ADMIN), CompanyDraft("Tosma, SL"), 0)
     workbench.mail_account.save(ana, workbench.sandbox.use_for(ana), version=0)
     app.run()
 

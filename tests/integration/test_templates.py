@@ -15,15 +15,17 @@ import pytest
 from PIL import Image
 from sqlmodel import select
 
+from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
 from cgcore.errors import InvalidInput, NotFound, StaleVersion
-from cgcore.identity.actor import Actor
+from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import MailAccountDraft
 from cgcore.runs import Cell
 from cgcore.storage.tables import MailTemplateRow, TemplateImageRow, TemplateVersionRow, UserRow
 from cgcore.templates.compile import TemplateSource
 from cgcore.templates.render import RenderRequest
 from cgcore.templates.stored import default_source
+from cgcore.templates.variables import list_samples
 from cgcore.workbench import Workbench
 from tests.servers.identity import set_clock
 from tests.servers.messages import comparable
@@ -240,6 +242,7 @@ def test_what_is_read_back_by_imap_is_what_was_previewed(workbench: Workbench) -
     ana = add_user(workbench, "ana", "Ana Tosma", "ana@electricidadtosma.es")
     account = workbench.sandbox.use_for(ana)
     workbench.mail_account.save(ana, account, version=0)
+    workbench.company.save(replace(ana, role=Role.ADMIN), CompanyDraft("Electricidad Tosma, SL"), 0)
     ana = replace(ana, mail="ana.tosma@ejemplo.es")  # not the address of the account
     body = f'<p>Señor {{cliente}}: <strong>{{numero}}</strong> — 1.234,56 €</p><ol><li>uno</li></ol><p><img src="{logo()}" alt="L"></p>'
     section = workbench.templates
@@ -256,6 +259,71 @@ def test_what_is_read_back_by_imap_is_what_was_previewed(workbench: Workbench) -
     assert comparable(received) == comparable(copy) == comparable(preview.raw)
     assert (ended.result or {})["recipient"] == ana.mail
     assert email.message_from_bytes(received, policy=policy.default)["To"].addresses[0].addr_spec == ana.mail
+
+
+NAMED = TemplateSource("De {empresa}", "<p>Hola</p>", "<p>{usuario} · {EMPRESA}</p>")
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize(
+    ("company", "full_name", "missing"),
+    [("", "", ["empresa", "usuario"]), ("Tosma", "", ["usuario"]), (" ", "Ana", ["empresa"])],
+    ids=["neither", "no name", "no company"],
+)
+def test_no_invented_name_leaves_in_a_mail(
+    workbench: Workbench, role: Role, company: str, full_name: str, missing: list[str]
+) -> None:
+    """The preview shows a sample and says so; the sending is refused with what is missing and who can mend it."""
+    ana = replace(add_user(workbench, "ana", full_name, "ana@x.es"), role=role)
+    workbench.mail_account.save(ana, workbench.sandbox.use_for(ana), version=0)
+    if company.strip():
+        workbench.company.save(replace(ana, role=Role.ADMIN), CompanyDraft(company), 0)
+
+    preview = workbench.templates.mail.preview(ana, INVOICE, NAMED, {})
+    with pytest.raises(InvalidInput) as refused:
+        workbench.templates.mail.send_test(ana, INVOICE, NAMED, {})
+    told = " ".join(problem.message for problem in refused.value.problems)
+
+    assert [problem.field for problem in refused.value.problems] == missing == list(preview.invented)
+    assert ("Falta el nombre de tu empresa" in told) is ("empresa" in missing)
+    assert ("quien administra" in told) is ("empresa" in missing and role is Role.USER)
+    assert preview.message["From"].addresses[0].display_name in (company.strip(), full_name)
+    assert workbench.runs.find_last(ana, Cell.TEMPLATE_MAIL) is None
+    assert workbench.sandbox.list_messages(ana) == []
+
+
+def test_a_message_names_the_company_whatever_the_sample_document(workbench: Workbench) -> None:
+    """The sample of hard cases brings a company of its own: it is never the one that a mail is from."""
+    ana = replace(add_user(workbench, "ana", "Ana Gil", "ana@x.es"), role=Role.ADMIN)
+    workbench.mail_account.save(ana, workbench.sandbox.use_for(ana), version=0)
+    workbench.company.save(ana, CompanyDraft("Tosma"), 0)
+    samples = [sample for sample in list_samples() if "empresa" in sample.values]
+    for sample in samples:
+        *_, ended = workbench.runs.follow(ana, workbench.templates.mail.send_test(ana, INVOICE, NAMED, sample.values))
+        assert not ended.failed
+    messages = workbench.sandbox.list_messages(ana)
+
+    assert samples
+    assert len(messages) == len(samples)
+    for row in messages:
+        raw = workbench.sandbox.get_message(ana, row.id).raw
+        parsed = email.message_from_bytes(raw, policy=policy.default)
+        assert parsed["Subject"] == "De Tosma"
+        assert parsed["From"].addresses[0].display_name == "Tosma"
+        assert b"Zaragoza" not in raw
+
+
+def test_a_message_that_names_nobody_needs_no_names(workbench: Workbench) -> None:
+    """A template without company and user can be tried on the first day; it is from the address alone."""
+    ana = add_user(workbench, "ana", mail="ana@x.es")
+    workbench.mail_account.save(ana, workbench.sandbox.use_for(ana), version=0)
+    source = TemplateSource("Aviso", "<p>Hola</p>", "")
+
+    *_, ended = workbench.runs.follow(ana, workbench.templates.mail.send_test(ana, INVOICE, source, {}))
+    sender = workbench.templates.mail.preview(ana, INVOICE, source, {}).message["From"].addresses[0]
+
+    assert not ended.failed
+    assert sender.display_name == ""
 
 
 def read_by_imap(workbench: Workbench, account: MailAccountDraft, folder: str) -> bytes:

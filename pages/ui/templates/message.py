@@ -47,6 +47,8 @@ def draw_message(page: SendingPage, kind: DocumentType) -> tuple[Check, ...]:
     draw_inbox_row(message)
     if not preview.sender_known:
         st.caption(f":material/info: {texts.UNKNOWN_SENDER}")
+    for name in preview.invented:
+        st.caption(f":material/info: {texts.INVENTED[name]}")
     draw_message_view(message, preview.raw, view)
     if view is View.DARK:
         st.caption(texts.DARK_NOTE)
@@ -112,6 +114,13 @@ def _send(page: SendingPage, kind: DocumentType, sample: Sample) -> None:
     except InvalidInput as refused:
         reasons = "\n".join(f"- {escape(problem.message)}" for problem in refused.problems)
         st.error(reasons, title=texts.REFUSED, icon=":material/error:")
+        _link_cures(page, {problem.field for problem in refused.problems})
         return
     announce_sent(follow_run(page.workbench, page.actor, run))
     st.rerun()
+
+
+def _link_cures(page: SendingPage, fields: set[str]) -> None:
+    for field, (target, label) in texts.WHERE_NAMED.items():
+        if field in fields and (field != "empresa" or page.actor.is_admin):
+            st.page_link(target, label=label, icon=":material/arrow_forward:")
