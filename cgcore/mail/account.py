@@ -35,6 +35,7 @@ __all__ = [
     "check_server",
     "default_port",
     "expected_security",
+    "list_password_uses",
     "normal_pin",
     "password_bond",
 ]
@@ -262,15 +263,15 @@ def changed_targets(stored: MailAccountDraft, draft: MailAccountDraft) -> list[s
 
     A field that was empty before counts as well: the password was never meant for that server. Emptying a field
     sends nothing anywhere. An encrypted connection that becomes plain counts too: the password would be readable.
+    Both servers on one host that the password is for already are nobody else.
     """
-    changed = [
+    smtp, imap = (_host(stored.smtp), _host(draft.smtp)), (_host(stored.imap), _host(draft.imap))
+    shared = {smtp[0], imap[0]} & {smtp[1]} & {imap[1]}
+    changed = ["user"] if (new := draft.user.strip().lower()) and new != stored.user.strip().lower() else []
+    changed += [
         name
-        for name, old, new in (
-            ("user", stored.user, draft.user),
-            ("smtp_host", stored.smtp.host, draft.smtp.host),
-            ("imap_host", stored.imap.host, draft.imap.host),
-        )
-        if new.strip().lower() and new.strip().lower() != old.strip().lower()
+        for name, (old, new) in (("smtp_host", smtp), ("imap_host", imap))
+        if new and new != old and new not in shared
     ]
     for leg, old, new in ((Leg.SMTP, stored.smtp, draft.smtp), (Leg.IMAP, stored.imap, draft.imap)):
         if old.security.encrypted and not new.security.encrypted and new.host.strip():
@@ -288,6 +289,18 @@ def password_bond(draft: MailAccountDraft) -> dict[str, str]:
         if server.host.strip() and not server.security.encrypted:
             bond[f"{leg}_plain"] = "yes"
     return {name: value.strip().lower() for name, value in bond.items() if value.strip()}
+
+
+def list_password_uses(draft: MailAccountDraft) -> list[dict[str, str]]:
+    """Return the bonds of which a kept password must hold one: where both servers are one host, either names it."""
+    whole = password_bond(draft)
+    if _host(draft.smtp) != _host(draft.imap):
+        return [whole]
+    return [whole, *({name: value for name, value in whole.items() if name != leg} for leg in Leg)]
+
+
+def _host(server: ServerDraft) -> str:
+    return server.host.strip().lower()
 
 
 def account_to_json(draft: MailAccountDraft) -> dict[str, Any]:

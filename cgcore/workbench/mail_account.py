@@ -17,6 +17,7 @@ from cgcore.mail.account import (
     account_to_json,
     changed_targets,
     check_account,
+    list_password_uses,
     password_bond,
 )
 from cgcore.storage.mail_accounts import find_account, put_account
@@ -142,13 +143,18 @@ class MailAccountSection:
         Database and vault may be of different days: one of them was restored, or a save ended between the two.
         """
         vault, name = self._context.vault, secret_name(actor.user_id)
-        try:
-            password = vault.get(name, bond=password_bond(draft))
-        except VaultError as error:
-            if error.code not in {"secret_unbound", "secret_misplaced", "record_unreadable"}:
-                raise
-            # An earlier version kept it without a bond; the mark alone tells whose it is.
-            password = vault.get(name) if error.code == "secret_unbound" else None
+        password = None
+        for bond in list_password_uses(draft):
+            try:
+                password = vault.get(name, bond=bond)
+                break
+            except VaultError as error:
+                if error.code not in {"secret_unbound", "secret_misplaced", "record_unreadable"}:
+                    raise
+                if error.code == "secret_unbound":
+                    # An earlier version kept it without a bond; the mark alone tells whose it is.
+                    password = vault.get(name)
+                    break
         if password is None or not hmac.compare_digest(self.password_mark(password), mark):
             return None
         return password

@@ -183,6 +183,32 @@ def test_what_sends_nothing_elsewhere_keeps_the_password(workbench_on_each: Work
         assert section.effective_password(ana, saved.draft) == Secret(OLD)
 
 
+@pytest.mark.parametrize("first", list(Leg))
+def test_the_other_server_on_the_same_host_needs_no_second_password(
+    workbench_on_each: Workbench, ana: Actor, first: Leg
+) -> None:
+    """Typed for one server, it goes to the other one of that host too, encrypted: not to another host, not plain."""
+    section, both = workbench_on_each.mail_account, account("mail.example")
+    nothing = ServerDraft("", "", Security.SSL)
+    one = replace(both, imap=nothing) if first is Leg.SMTP else replace(both, smtp=nothing)
+    section.save(ana, replace(one, password=Secret(NEW)), version=1)
+    elsewhere = ServerDraft("otro.example", "", Security.SSL)
+    plain = ServerDraft("mail.example", "", Security.NONE)
+
+    assert section.effective_password(ana, both) == Secret(NEW)
+    for other in (elsewhere, plain):
+        draft = replace(both, imap=other) if first is Leg.SMTP else replace(both, smtp=other)
+        with pytest.raises(InvalidInput) as refused:
+            section.effective_password(ana, draft)
+        assert [found.code for found in refused.value.problems] == ["password_again"]
+    with pytest.raises(InvalidInput):
+        section.effective_password(ana, account("otro.example"))
+
+    saved = section.save(ana, both, version=2)
+    assert (saved.password_set, saved.password_lost) == (True, False)
+    assert section.effective_password(ana, both) == Secret(NEW)
+
+
 def test_a_password_of_a_plain_account_may_become_encrypted(workbench_on_each: Workbench, ana: Actor) -> None:
     """Typed for a plain server it may go there plain, and encrypted after a change; back to plain it is asked for."""
     section = workbench_on_each.mail_account
