@@ -1,12 +1,13 @@
-"""«Resumen»: how each section stands, and one button that proves the mail account."""
+"""«Resumen»: how each section stands, what the next step is, and one button that proves the mail account."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import streamlit as st
 
+from cgcore.company.company import Company
 from cgcore.errors import InvalidInput
 from cgcore.runs import Run
 from cgcore.series.series import Finding
@@ -18,11 +19,14 @@ from pages.ui.drafts import moment_of
 from pages.ui.heads import page_title
 from pages.ui.identity import require_actor
 from pages.ui.moments import when
-from pages.ui.problems import draw_problems
-from pages.ui.runs import draw_step, escape, follow
+from pages.ui.runs import draw_steps, escape, follow
 from pages.ui.texts import common
 from pages.ui.texts import drafts as draft_texts
+from pages.ui.texts import mail_account as account_texts
 from pages.ui.texts import overview as texts
+
+COMPANY = "company"
+STEPS = 4  # company, mail account, templates, series; a key is for who needs one
 
 _SECTIONS = {
     SectionName.MAIL_ACCOUNT: ("mail_account.py", ":material/mail:"),
@@ -30,6 +34,7 @@ _SECTIONS = {
     SectionName.SERIES: ("series_defaults.py", ":material/format_list_numbered:"),
     SectionName.API_KEY: ("api_key.py", ":material/key:"),
 }
+_COMPANY_ICON = ":material/apartment:"
 _STATES = {
     SectionState.UNTESTED: CellState.IDLE,
     SectionState.OK: CellState.PASSED,
@@ -47,7 +52,23 @@ def _section_names() -> dict[SectionName, str]:
     }
 
 
-def _draw_line(line: OverviewLine, drafts: Mapping[str, datetime], *, admin: bool) -> None:
+def _draw_company(company: Company, *, may_edit: bool, is_next: bool) -> None:
+    with st.container(border=True, key="overview_company"):
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            if may_edit:
+                st.page_link("administration.py", label=f"**{texts.COMPANY}**", icon=_COMPANY_ICON)
+            else:
+                st.markdown(f"{_COMPANY_ICON} **{texts.COMPANY}**")
+            if company.name:
+                draw_badge(CellState.PASSED)
+            else:
+                st.badge(texts.NOT_SET_UP, icon=CellState.IDLE.icon, color="gray")
+        missing = texts.COMPANY_EMPTY if may_edit else texts.COMPANY_EMPTY_ASK
+        st.caption(escape(" · ".join(filter(None, (company.name, company.tax_id)))) or missing)
+        _offer(COMPANY, is_next=is_next)
+
+
+def _draw_line(line: OverviewLine, drafts: Mapping[str, datetime], *, is_next: bool) -> None:
     page, icon = _SECTIONS[line.section]
     label = _section_names()[line.section]
     with st.container(border=True, key=f"overview_{line.section}"):
@@ -60,12 +81,38 @@ def _draw_line(line: OverviewLine, drafts: Mapping[str, datetime], *, admin: boo
             else:
                 draw_badge(_STATES[line.state])
         values = {name: escape(str(value)) for name, value in line.values.items()}
-        # Nobody is told to ask somebody else for what they can do.
-        code = "series_empty_admin" if admin and line.code == "series_empty" else line.code
-        fact = texts["FACTS"][code].format(sentence=escape(_sentence(line.about)), **values)
+        facts, own = texts["FACTS"], f"{line.code}_admin"
+        fact = facts[own if actor.is_admin and own in facts else line.code].format(
+            sentence=escape(_sentence(line.about)), **values
+        )
         st.caption(f"{fact.removesuffix('.')} · {when(line.at)}" if line.at else fact)
         if typed := drafts.get(page.removesuffix(".py")):
             st.caption(f":violet[:material/edit: {draft_texts.OVERVIEW_LINE.format(moment=moment_of(typed))}]")
+        _offer(line.section, is_next=is_next)
+
+
+def _offer(step: str, *, is_next: bool) -> None:
+    if not is_next:
+        return
+    label = texts["NEXT"][step]
+    if st.button(label, type="primary", icon=":material/arrow_forward:", key="overview_next"):
+        st.switch_page("administration.py" if step == COMPANY else _SECTIONS[SectionName(step)][0])
+
+
+def _missing_steps(company: Company, lines: Sequence[OverviewLine]) -> list[str]:
+    """Return what this person has still to do before a first document can leave, in the order of the page."""
+    states = {line.section: line.state for line in lines}
+    missing = [COMPANY] if actor.is_admin and not company.name else []
+    if states[SectionName.MAIL_ACCOUNT] not in (SectionState.OK, SectionState.RUNNING):
+        missing.append(SectionName.MAIL_ACCOUNT)
+    if states[SectionName.TEMPLATES] is SectionState.ERROR:
+        missing.append(SectionName.TEMPLATES)
+    # Only who administers makes series; a warning stops nothing.
+    if states[SectionName.SERIES] is SectionState.ERROR or (
+        actor.is_admin and states[SectionName.SERIES] is SectionState.IDLE
+    ):
+        missing.append(SectionName.SERIES)
+    return missing
 
 
 def _sentence(about: Run | Finding | None) -> str:
@@ -77,33 +124,43 @@ def _sentence(about: Run | Finding | None) -> str:
 actor = require_actor()
 workbench = get_workbench()
 
-page_title(texts.TITLE, texts.SUBTITLE.format(name=escape(actor.full_name or actor.username)))
+company, sections = workbench.company.get(actor), workbench.overview.lines(actor)
+missing = _missing_steps(company, sections)
+name = escape(actor.full_name or actor.username)
+if missing:
+    told = texts.MISSING_ONE if len(missing) == 1 else texts.MISSING
+    page_title(texts.TITLE, told.format(name=name, count=len(missing), total=STEPS))
+    st.progress(1 - len(missing) / STEPS)
+else:
+    page_title(texts.TITLE, texts.SUBTITLE.format(name=name))
 with st.container(horizontal=True, vertical_alignment="center"):
-    clicked = st.button(texts.RUN_ALL, type="primary", icon=":material/play_arrow:", key="overview_run_all")
+    # One primary button in sight: the next step, while there is one.
+    kind = "secondary" if missing else "primary"
+    clicked = st.button(texts.RUN_ALL, type=kind, icon=":material/play_arrow:", key="overview_run_all")
     st.caption(texts.RUN_ALL_EXPLANATION)
+told_here = st.container()
 lines = st.empty()
 with lines.container():
     drafts = workbench.drafts.marks(actor)
-    for line in workbench.overview.lines(actor):
-        _draw_line(line, drafts, admin=actor.is_admin)
+    _draw_company(company, may_edit=actor.is_admin, is_next=missing[:1] == [COMPANY])
+    for line in sections:
+        _draw_line(line, drafts, is_next=missing[:1] == [line.section])
 if clicked:
     try:
         runs = workbench.mail_runs.start_all(actor)
     except InvalidInput as refused:
-        st.warning(texts.RUN_ALL_INCOMPLETE, icon=":material/warning:")
-        for problem in refused.problems:
-            draw_problems([problem], problem.field)
-        st.page_link("mail_account.py", label=texts.GO_TO_ACCOUNT, icon=":material/mail:")
+        labels = account_texts["FIELD_LABELS"]
+        named = [f"- **{labels[problem.field]}**: {escape(problem.message)}" for problem in refused.problems]
+        with told_here:
+            st.warning("\n".join(named), title=texts.RUN_ALL_INCOMPLETE, icon=":material/warning:")
+            st.page_link("mail_account.py", label=texts.GO_TO_ACCOUNT, icon=":material/mail:")
     else:
         places = {}
-        for run, column in zip(runs, st.columns(len(runs), gap="medium"), strict=True):
+        for run, column in zip(runs, told_here.columns(len(runs), gap="medium"), strict=True):
             column.markdown(f"**{texts['LEGS'][run.cell]}**")
-            places[run.id] = (column.container(gap="xxsmall"), 0)
-        with st.spinner(CellState.RUNNING.label, show_time=True):
+            places[run.id] = column.empty()
+        with told_here, st.spinner(CellState.RUNNING.label, show_time=True):
             for run in follow(workbench, actor, *runs):
-                place, drawn = places[run.id]
-                with place:
-                    for step in run.steps[drawn:]:
-                        draw_step(step)
-                places[run.id] = (place, len(run.steps))
+                with places[run.id]:
+                    draw_steps(run.steps)
         st.rerun()

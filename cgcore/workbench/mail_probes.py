@@ -197,8 +197,13 @@ class MailRuns:
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def start_all(self, actor: Actor) -> list[Run]:
-        """Start every test of the stored account at once. Raises :class:`InvalidInput`."""
+        """Start every test of the stored account at once, or none.
+
+        Raises :class:`InvalidInput` with everything that is missing for any of them.
+        """
         draft = self._mail_account.get(actor).draft
+        if missing := self._list_missing(actor, draft):
+            raise InvalidInput(*missing)
         return [self.start_probe(actor, leg, draft) for leg in (Leg.SMTP, Leg.IMAP)]
 
     def overview(self, actor: Actor) -> OverviewLine:
@@ -234,6 +239,17 @@ class MailRuns:
             code = "mail_proven" if stored.draft.sent_folder else "mail_without_copy"
         values = {"smtp": stored.draft.smtp.host, "folder": stored.draft.sent_folder}
         return OverviewLine(name, SectionState.OK, code, values, at=smtp.started)
+
+    def _list_missing(self, actor: Actor, draft: MailAccountDraft) -> list[FieldProblem]:
+        found: dict[tuple[str, str], FieldProblem] = {}
+        for leg in Leg:
+            try:
+                require_complete(draft, leg)
+                if self._mail_account.effective_password(actor, draft) is None:
+                    raise InvalidInput(account_problem("password", "empty"))
+            except InvalidInput as refused:
+                found |= {(each.field, each.code): each for each in refused.problems}
+        return list(found.values())
 
     def _start_sending(
         self,

@@ -13,12 +13,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Block
 
+from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor, Role, Scope
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Step, Verdict
 from cgcore.sandbox import HOST
+from cgcore.series.starters import StarterLayout
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.keys import ISSUE_ACTION, ROLL_ACTION
@@ -30,7 +32,7 @@ from tests.servers.api_users import Person, add_person, issue_key
 from tests.servers.asking import PASSWORD, USER
 from tests.servers.house import add_series
 from tests.servers.identity import carry_log_in, set_clock
-from tests.servers.pages import open_page, sign_in
+from tests.servers.pages import open_page, sign_in, words
 from tests.servers.scripted import IMAP_CASES, SMTP_CASES
 from tests.servers.wire import Closed, Script, ScriptedServer, Wire
 
@@ -268,6 +270,56 @@ def test_each_section_has_a_row_with_badge_fact_moment_and_link(
     assert re.fullmatch(
         rf"El envío no sale: {re.escape(verdict_texts(run.cell, run.verdict)[0])} · {_MOMENT}", failed.fact
     )
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_the_first_day_has_one_next_step(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, role: Role) -> None:
+    """Company, mail, series: one primary button leads to the next one; what only others may do is not asked for."""
+    ana = sign_in(workbench, "ana", role)
+    admin = replace(ana, role=Role.ADMIN)
+    app = open_page(monkeypatch, workbench, ana, "overview.py")
+    seen: list[tuple[str, ...]] = []
+
+    def look() -> None:
+        app.run()
+        assert not app.exception
+        seen.append(tuple(button.label for button in app.main.button if button.proto.type == "primary"))
+
+    first = words(app)
+    look()
+    workbench.company.save(admin, CompanyDraft("Tosma, SL", "B12345674"), 0)
+    look()
+    workbench.mail_account.save(ana, workbench.sandbox.use_for(ana), version=0)
+    list(workbench.runs.follow(ana, *workbench.mail_runs.start_all(ana)))
+    look()
+    workbench.series.create_starter_set(admin, StarterLayout.SINGLE)
+    look()
+    last = words(app)
+
+    company, mail, series = "Poner los datos de la empresa", "Configurar y probar el correo", "Elegir las series"
+    ours = [(company,), (mail,), (series,)] if role is Role.ADMIN else [(mail,), (mail,), ("Probar todo",)]
+    assert seen == [*ours, ("Probar todo",)]
+    assert ("Faltan 3 de 4 pasos" in first) is (role is Role.ADMIN)
+    assert ("Pídeselo a quien administra" in first) is (role is Role.USER)
+    assert ("Las crea una persona que administra" in first) is (role is Role.USER)
+    assert "Tosma, SL" in last
+    assert "pasos para enviar" not in last
+
+
+def test_what_is_missing_for_the_tests_is_named_with_its_field(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench
+) -> None:
+    """Of both servers at once, and no test of the other one is started alone."""
+    ana = sign_in(workbench, "ana")
+    server = ServerDraft("smtp.tosma.example", 587, Security.STARTTLS)
+    workbench.mail_account.save(ana, MailAccountDraft("ana@tosma.example", Secret("x"), smtp=server), version=0)
+    app = open_page(monkeypatch, workbench, ana, "overview.py")
+    app.button(key="overview_run_all").click().run()
+    (told,) = app.warning
+
+    assert "**Servidor Entrante (IMAP)**: " in told.value
+    assert "Servidor Saliente" not in told.value
+    assert workbench.runs.find_last(ana, Cell.SMTP) is None
 
 
 def _break() -> Iterator[Step]:

@@ -48,7 +48,7 @@ def draw_message(page: SendingPage, kind: DocumentType) -> tuple[Check, ...]:
     if not preview.sender_known:
         st.caption(f":material/info: {texts.UNKNOWN_SENDER}")
     for name in preview.invented:
-        st.caption(f":material/info: {texts.INVENTED[name]}")
+        st.caption(f":material/info: {texts['INVENTED'][name]}")
     draw_message_view(message, preview.raw, view)
     if view is View.DARK:
         st.caption(texts.DARK_NOTE)
@@ -121,6 +121,6 @@ def _send(page: SendingPage, kind: DocumentType, sample: Sample) -> None:
 
 
 def _link_cures(page: SendingPage, fields: set[str]) -> None:
-    for field, (target, label) in texts.WHERE_NAMED.items():
+    for field, target in (("empresa", "administration.py"), ("usuario", "profile.py")):
         if field in fields and (field != "empresa" or page.actor.is_admin):
-            st.page_link(target, label=label, icon=":material/arrow_forward:")
+            st.page_link(target, label=texts["WHERE_NAMED"][field], icon=":material/arrow_forward:")
