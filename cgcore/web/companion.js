@@ -1,5 +1,5 @@
-// Beside Streamlit's own script: its English words in Spanish, what a reader without a screen or a mouse needs, and a
-// line that tells when the server is away.
+// Beside Streamlit's own script: its English words in Spanish, what a reader without a screen or a mouse needs, a line
+// that tells when the server is away, and what a click has come to brought into view.
 // It only changes what is shown: whatever it does not know stays as it is.
 "use strict";
 (() => {
@@ -90,18 +90,47 @@
     }
   };
 
+  // What a click in a cell has come to stands under «…_verdict»; on a phone that may be below the edge. Whoever goes
+  // on by themselves meanwhile is left alone.
+  let clicked = "", ran = false, bringing = 0;
+  document.addEventListener("click", (event) => {
+    const cell = event.target.closest?.("button") && event.target.closest('[class*="st-key-cell_"]');
+    clicked = cell ? [...cell.classList].find((name) => name.startsWith("st-key-cell_")) : "";
+    ran = false;
+  });
+  for (const gesture of ["wheel", "touchmove", "pointerdown", "keydown"]) {
+    document.addEventListener(gesture, () => { clicked = ""; }, { passive: true, capture: true });
+  }
+  const isRunning = () => document.querySelector('[data-test-script-state="running"]') !== null;
+  const bring = () => {
+    const told = clicked && !isRunning() && document.querySelector(`.${clicked} [class*="_verdict"]`);
+    if (!told) return;
+    const box = told.getBoundingClientRect();
+    const edge = (name, side) => document.querySelector(`[data-testid="${name}"]`)?.getBoundingClientRect()[side];
+    const top = edge("stHeader", "bottom") || 0, end = Math.min(edge("stBottom", "top") || innerHeight, innerHeight);
+    if (box.top < top || box.bottom > end) told.scrollIntoView({ block: box.height < end - top ? "center" : "start" });
+    clicked = "";
+  };
+  const seek = () => {
+    ran ||= isRunning();
+    if (!clicked || !ran) return;
+    clearTimeout(bringing);
+    bringing = setTimeout(bring, 150);
+  };
+
   new MutationObserver((changes) => {
+    seek();
     for (const change of changes) {
       if (change.type === "childList") change.addedNodes.forEach(walk);
       else if (change.type === "characterData") reword(change.target);
-      else if (change.attributeName === "data-test-connection-state") look();
+      else if (change.attributeName.startsWith("data-test-")) look();
       else if (change.attributeName === "data-selected") mend(change.target);
       else rename(change.target);
     }
     look();
   }).observe(document.documentElement, {
     subtree: true, childList: true, characterData: true, attributes: true,
-    attributeFilter: [...ATTRIBUTES, "data-selected", "data-test-connection-state"],
+    attributeFilter: [...ATTRIBUTES, "data-selected", "data-test-connection-state", "data-test-script-state"],
   });
   document.addEventListener("DOMContentLoaded", () => { document.body.append(line); walk(document.body); });
 })();

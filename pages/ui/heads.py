@@ -46,6 +46,12 @@ class SaveBar:
         """Say beside the button that a save is under way, which may wait for others; :meth:`show` takes it away."""
         self.slot.markdown(f":gray[:material/hourglass_top: {texts.SAVING}]")
 
+    def ask(self, label: str, key: str) -> None:
+        """Draw a button that is a click on Guardar, for a fragment or a dialog far from it."""
+        # A callback: it counts too where the click runs the page, and the dialog is not drawn any more.
+        if st.button(label, key=key, icon=":material/save:", on_click=_ask, args=(self.page,)):
+            st.rerun()
+
     def remember(self, drawn: Hashable) -> None:
         """Remember what this run of the page is drawn from."""
         st.session_state[f"{self.page}_drawn"] = drawn
@@ -66,8 +72,17 @@ def save_bar(page: str, *, disabled: bool = False) -> SaveBar:
             texts.SAVE, type="primary", icon=":material/save:", key=f"{page}_save", disabled=disabled, width=130
         )
         slot = st.empty()
-    clicked = clicked or bool(st.session_state.get(_bottom_key(page)))
+    asked = st.session_state.pop(_asked_key(page), False)
+    clicked = clicked or asked or bool(st.session_state.get(_bottom_key(page)))
     return SaveBar(page, clicked and not disabled, slot, st.container())
+
+
+def _ask(page: str) -> None:
+    st.session_state[_asked_key(page)] = True
+
+
+def _asked_key(page: str) -> str:
+    return f"{page}_save_asked"
 
 
 def _bottom_key(page: str) -> str:

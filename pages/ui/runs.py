@@ -1,4 +1,4 @@
-"""The output panel of a cell: steps, verdict, time and moment of a run; live while it goes on, stored afterwards."""
+"""The output panel of a cell: the verdict of a run and its cure, then its steps in one line that opens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
     "copy_sentence",
     "draw_run",
     "draw_sent",
-    "draw_step",
+    "draw_steps",
     "draw_verdict",
     "escape",
     "facts_of",
@@ -125,13 +125,28 @@ def escape(text: str) -> str:
     return _LINK_JOINTS.sub("\u2060", _SPECIAL.sub(r"\\\1", text))
 
 
-def draw_step(step: Step) -> None:
-    """Draw one step: its name, its facts and its time; the server's words inside."""
+def draw_steps(steps: Sequence[Step]) -> None:
+    """Draw the steps of a run as one list: its parts, or what has come of it up to now."""
+    st.markdown(_listed(steps))
+
+
+def _listed(steps: Sequence[Step]) -> str:
+    """Return, as Markdown, a line a step with its facts, its time and the server's words; each leg under its name."""
+    legs = list(dict.fromkeys(step.leg for step in steps))
+    parts = ["  \n".join(_listed_step(step) for step in steps if step.leg == leg) for leg in legs]
+    if len(legs) > 1:
+        parts = [f"**{leg_label(leg)}**\n\n{part}" for leg, part in zip(legs, parts, strict=True)]
+    return "\n\n".join(parts)
+
+
+def _listed_step(step: Step) -> str:
     parts = [stage_label(step.stage), *facts_of(step), duration(step.ms)]
-    with step_line(escape(" · ".join(parts)), step.status):
-        # A step without content would end the line of steps, so a silent one says that nothing was said.
-        # Plain text: a code block has a button of its own and costs the browser more than all the rest of the line.
-        st.text(step.reply or texts.NO_REPLY)
+    label, colour = f"{_ICONS[step.status]} {escape(' · '.join(parts))}", _COLOURS.get(step.status)
+    said = " ".join(step.reply.split())
+    # Their words as code, so that nothing in them is read as Markdown: fenced by more ticks than they hold.
+    fence = "`" * (max((len(ticks) for ticks in re.findall("`+", said)), default=0) + 1)
+    words = f" {fence} {said} {fence}" if said else ""
+    return f"{f':{colour}[{label}]' if colour else label}{words}"
 
 
 def step_line(label: str, status: Status) -> DeltaGenerator:
@@ -155,46 +170,57 @@ def _give_way() -> None:
 
 
 def follow_run(workbench: Workbench, actor: Actor, run: Run) -> Run:
-    """Draw the steps of ``run`` as they arrive and return it when it has ended (or no news came for a minute)."""
-    last, drawn = run, 0
-    place = st.container(gap="xxsmall")
-    with place, st.spinner(CellState.RUNNING.label, show_time=True):
+    """Draw the steps of ``run`` as they arrive and return it when it has ended (or no news came for a minute).
+
+    They make way then: the verdict stands first.
+    """
+    last, live = run, st.empty()
+    with st.spinner(CellState.RUNNING.label, show_time=True):
         for last in follow(workbench, actor, run, gather=_GATHER_S):
-            for step in _shown(last)[drawn:]:
-                with place:
-                    draw_step(step)
-                drawn += 1
+            live.markdown(_listed(_shown(last)))
+    live.empty()
     return last
 
 
 def draw_run(
-    run: Run | None,
-    state: CellState,
-    *,
-    key: str,
-    after_verdict: Callable[[Run], None] | None = None,
-    head: DeltaGenerator | None = None,
+    run: Run | None, state: CellState, *, key: str, after_verdict: Callable[[Run], None] | None = None
 ) -> None:
-    """Draw a stored run: time and moment, steps, verdict, transcript.
+    """Draw a stored run: verdict and cure, then steps with time and moment, folded where it passed; transcript.
 
-    ``after_verdict`` draws what the cell offers under the verdict (a proven cure). ``head`` is the place above steps
-    that :func:`follow_run` has drawn already.
+    ``after_verdict`` draws what the cell offers under the verdict (a proven cure).
     """
     if run is None:
         st.caption(f":material/hourglass_empty: {texts.NOT_RUN_YET}")
         return
-    moment = " · ".join([duration(run.duration_ms), when(run.started), texts.RUN_NUMBER.format(number=run.number)])
-    (head or st).caption(moment)
-    if state is CellState.STALE:
-        st.warning(texts.STALE_RESULT, icon=":material/sync_problem:")
-    if head is None:
-        with st.container(gap="xxsmall"):
-            _draw_steps(_shown(run))
-    draw_verdict(run)
-    if after_verdict is not None:
-        after_verdict(run)
-    if run.steps:
-        _draw_transcript(run, key)
+    # The name by which the companion script finds what a click has come to.
+    with st.container(key=f"{key}_verdict", gap="small"):
+        if state is CellState.STALE:
+            st.warning(texts.STALE_RESULT, icon=":material/sync_problem:")
+        draw_verdict(run)
+        if after_verdict is not None:
+            after_verdict(run)
+    moment = " · ".join([when(run.started), texts.RUN_NUMBER.format(number=run.number)])
+    with st.container(gap="xxsmall"):
+        if shown := _shown(run):
+            with st.expander(
+                _summary(run, shown), type="compact", expanded=run.failed, key=f"{key}_{run.number}_steps"
+            ):
+                draw_steps(shown)
+        else:
+            moment = f"{duration(run.duration_ms)} · {moment}"
+        st.caption(moment)
+        if run.steps:
+            _draw_transcript(run, key)
+
+
+def _summary(run: Run, shown: Sequence[Step]) -> str:
+    """Return the one line that the steps fold into: how many, how long, and where it failed."""
+    failing = next((at for at, step in enumerate(shown, 1) if step.status is Status.ERROR), 0)
+    if failing:
+        head = texts.FAILED_AT.format(number=failing, stage=stage_label(shown[failing - 1].stage))
+    else:
+        head = texts.STEPS_ONE if len(shown) == 1 else texts.STEPS.format(count=len(shown))
+    return f"{head} · {duration(run.duration_ms)}"
 
 
 def draw_verdict(run: Run) -> None:
@@ -208,17 +234,6 @@ def draw_verdict(run: Run) -> None:
         st.error(fix or title, title=title if fix else None, icon=":material/error:")
     elif run.verdict.key != "ok":
         st.warning(fix or title, title=title if fix else None, icon=":material/warning:")
-
-
-def _draw_steps(steps: Sequence[Step]) -> None:
-    """Draw the steps; where a run has two legs, each under its name."""
-    legs = list(dict.fromkeys(step.leg for step in steps))
-    for leg in legs:
-        if len(legs) > 1:
-            st.caption(leg_label(leg))
-        for step in steps:
-            if step.leg == leg:
-                draw_step(step)
 
 
 def _shown(run: Run) -> list[Step]:

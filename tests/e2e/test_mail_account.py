@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.servers.browser import log_in, settled, shoot
+from tests.servers.browser import SHOTS, log_in, settled, shoot
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import USERS, Dovecot
 from tests.servers.postfix import Postfix
@@ -153,6 +153,73 @@ def test_a_wrong_security_gets_its_cure(page: Page, trusting_product: Product, p
     expect(smtp.get_by_text(_PASSED)).to_be_visible()
     expect(page.get_by_role("radio", name="TLS", exact=True)).to_be_checked()
     expect(smtp.get_by_text("empieza sin cifrar")).to_have_count(0)
+
+
+def _is_in_view(told: Locator) -> bool:
+    """Whether all of it stands between the header and what lies over the lower edge."""
+    return told.evaluate(
+        """element => {
+            const box = element.getBoundingClientRect();
+            const find = (name) => document.querySelector(`[data-testid="${name}"]`);
+            const edge = (name, side) => find(name)?.getBoundingClientRect()[side];
+            const end = Math.min(edge("stBottom", "top") || innerHeight, innerHeight);
+            return box.height > 0 && box.top >= (edge("stHeader", "bottom") || 0) && box.bottom <= end;
+        }"""
+    )
+
+
+def _click_at_the_edge(page: Page, button: Locator) -> None:
+    """Click it where it stands lowest: what comes below it is out of sight."""
+    button.evaluate("element => element.scrollIntoView({ block: 'end' })")
+    button.click()
+    settled(page)
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)], ids=["desk", "phone"])
+def test_the_verdict_stands_first_and_in_view(
+    page: Page, trusting_product: Product, postfix: Postfix, size: tuple[int, int]
+) -> None:
+    """A refusal with its cure, open at the failing step; a success, folded to one line; a test that cannot begin."""
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    log_in(page, trusting_product, "/cuenta-mail")
+    _fill(page, "Usuario Correo", _ADDRESS)
+    _fill(page, "Contraseña Correo", "no es esta")
+    _fill(page, "Servidor Saliente (SMTP)", "localhost")
+    page.get_by_role("radio", name="TLS", exact=True).click()
+    settled(page)
+    _fill(page, "Puerto", str(postfix.submission_port))
+    run = page.get_by_role("button", name="Probar conexión SMTP", exact=True)
+    smtp = page.locator(".st-key-cell_smtp")
+    told, steps = smtp.locator("[class*=_smtp_verdict]"), smtp.locator("[class*=_steps]")
+
+    _click_at_the_edge(page, run)
+    expect(smtp.get_by_test_id("stAlert")).to_contain_text("no son correctos")
+    page.wait_for_timeout(400)  # the page brings it into view once it stands
+    page.screenshot(path=SHOTS / f"veredicto-error-{size[0]}.png")
+    assert _is_in_view(smtp.get_by_test_id("stAlert"))
+    expect(steps.get_by_text(re.compile("Falló en el paso"))).to_be_visible()
+    expect(steps.get_by_text(re.compile("535"))).to_be_visible()
+    first, second = told.bounding_box(), steps.bounding_box()
+    assert first is not None
+    assert second is not None
+    assert first["y"] + first["height"] <= second["y"]
+
+    _fill(page, "Contraseña Correo", _SECRET)
+    _click_at_the_edge(page, run)
+    expect(told.get_by_text("Puedes enviar con esta cuenta.")).to_be_visible()
+    page.wait_for_timeout(400)
+    page.screenshot(path=SHOTS / f"veredicto-{size[0]}.png")
+    assert _is_in_view(told)
+    expect(steps.get_by_text(re.compile(r"\d+ pasos · [\d,]+ m?s"))).to_be_visible()
+    expect(steps.get_by_text(re.compile("Saludo"))).to_be_hidden()
+
+    _fill(page, "Servidor Entrante (IMAP)", "")
+    _click_at_the_edge(page, page.get_by_role("button", name="Probar conexión IMAP", exact=True))
+    refused = page.locator(".st-key-cell_imap").get_by_test_id("stAlert")
+    expect(refused).to_contain_text("Servidor Entrante (IMAP)")
+    page.wait_for_timeout(400)
+    page.screenshot(path=SHOTS / f"veredicto-falta-{size[0]}.png")
+    assert _is_in_view(refused)
 
 
 def test_bad_input_is_told_beside_its_field(page: Page, trusting_product: Product) -> None:

@@ -37,6 +37,7 @@ SCRIPT = "mail_account.py"
 _PORT, _SECURITY, _PASSWORD = "mail_account_smtp_port", "mail_account_smtp_security", "mail_account_password"
 # Buttons that the suite's own page does not have.
 HELPERS = {"Rellenar para Gmail", "Usar el buzón de pruebas"}
+SCRIPTED = {Leg.SMTP: lambda: smtp_server(SMTP_CASES["friendly"]), Leg.IMAP: lambda: imap_server("friendly")}
 _CELLS = re.compile(r"\*\*(Cuenta|\d · .*)\*\*")
 
 
@@ -460,15 +461,18 @@ def test_a_page_opened_while_a_test_runs_shows_it_to_its_end(
 def test_each_step_shows_its_time_and_the_words_of_the_server(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
 ) -> None:
-    """One line a step, to be opened; a refusal in the server's own words, and never the password."""
+    """Under the verdict, in one place, a line a step; a refusal in the server's own words, and never the password."""
     script = replace(SMTP_CASES["friendly"], replies={"rcpt_to": b"550 5.1.1 No such user here"}, users={})
     with smtp_server(script) as server:
         smtp = ServerDraft("127.0.0.1", server.port, Security.NONE)
         app = click(open_with(monkeypatch, workbench, ana, account(smtp=smtp)), "smtp_run")
-    lines = [expander for expander in app.expander if expander.label != "Transcripción"]
-    said = {plain(line.label).split("[")[-1].split(" · ")[0]: line.text[0].value for line in lines}
+    (fold,) = [expander for expander in app.expander if expander.label != "Transcripción"]
+    lines = [re.sub(r"^(:red\[)?:material/\w+: ", "", line) for line in plain(fold.markdown[0].value).splitlines()]
+    said = {line.split(" · ")[0]: line.partition("`")[2].strip("` ") for line in lines}
 
-    assert all(re.search(r" · \d+ ms\]?$|· \d+,\d s\]?$", plain(line.label)) for line in lines)
+    assert re.fullmatch(r"Falló en el paso \d+: Destinatario · (\d+ ms|\d+,\d s)", plain(fold.label))
+    assert fold.proto.expanded
+    assert all(re.search(r" · (\d+ ms|\d+,\d s)(?=[\s\]]|$)", line) for line in lines)
     assert said["Saludo"] == "220 mail.test ESMTP ready"
     assert said["Identificación"] == "235 2.7.0 Authentication successful"
     assert said["Destinatario"] == "550 5.1.1 No such user here"
@@ -583,6 +587,46 @@ def test_the_dialog_says_what_the_test_mail_proves_and_what_not(
     assert "Lo que esto no prueba" in said
     for unproven in ("llegue a la bandeja de entrada", "el servidor de cada cliente", "Que el destinatario lo lea"):
         assert unproven in said
+
+
+def test_what_is_proven_and_not_saved_is_said_with_the_button(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """In the dialog and in the cell; the button saves as Guardar does, and then nothing is left to say."""
+    app = open_with(monkeypatch, workbench, ana)
+    click(app, "sandbox_fill")
+    click(app, "test_run")
+    in_dialog, everywhere = dialog_words(app), words(app)
+    saved_before = workbench.mail_account.get(ana).version
+    click(app, "dialog_save")
+    after = words(app)
+
+    assert "Probado. Falta guardar." in in_dialog
+    assert everywhere.count("Probado. Falta guardar.") == 2
+    assert (saved_before, workbench.mail_account.get(ana).version) == (0, 1)
+    assert "Probado. Falta guardar." not in after
+    assert "Todo guardado" in after
+
+
+@pytest.mark.parametrize("leg", list(Leg))
+def test_a_test_that_cannot_start_says_why_in_its_cell(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor, leg: Leg
+) -> None:
+    """The password that has to be typed again is asked for where the click was, until it is typed; nowhere else."""
+    with SCRIPTED[leg]() as server:
+        app = open_with(monkeypatch, workbench, ana, account())
+        fill(app, **{f"{leg}_host": "127.0.0.1", f"{leg}_port": str(server.port)})
+        click(app, f"{leg}_run")
+        told = [plain(error.value) for error in app.error]
+        nothing = workbench.runs.find_last(ana, Cell(leg.value))
+        fill(app, password="s3creta-de-ana")
+        cured = [plain(error.value) for error in app.error]
+
+    (reason,) = told
+    assert "Contraseña Correo" in reason
+    assert "Escribe otra vez la contraseña" in reason
+    assert nothing is None
+    assert cured == []
 
 
 def test_a_read_receipt_is_asked_for_only_when_it_is_wanted(

@@ -21,6 +21,7 @@ from pages.ui.texts import mail_account as texts
 
 __all__ = ["draw_incoming", "draw_outgoing"]
 
+_CELLS = {Leg.SMTP: Cell.SMTP, Leg.IMAP: Cell.IMAP}
 _SMTP_CHOICES = (Security.NONE, Security.SSL, Security.STARTTLS)
 _IMAP_CHOICES = (*_SMTP_CHOICES, Security.SSL_PINNED, Security.STARTTLS_PINNED)
 
@@ -108,7 +109,9 @@ def _start_if_asked(page: MailPage, leg: Leg) -> Run | None:
     if not clicked and not asked:
         page.keep_up()
         return None
-    return page.start(lambda: page.runs.start_probe(page.actor, leg, page.form.draft(), create_folder=create))
+    return page.start(
+        _CELLS[leg], lambda: page.runs.start_probe(page.actor, leg, page.form.draft(), create_folder=create)
+    )
 
 
 def _run_key(leg: Leg) -> str:
@@ -153,11 +156,13 @@ def _warn_plain(page: MailPage, leg: Leg) -> None:
 
 
 def _draw_output(page: MailPage, leg: Leg, started: Run | None, badge: DeltaGenerator) -> None:
-    kind = Cell.SMTP if leg is Leg.SMTP else Cell.IMAP
-    run, head = started or page.runs.find_last(page.actor, kind), None
+    kind = _CELLS[leg]
+    if page.tell_refusal(kind, f"mail_account_{leg}_refused"):
+        draw_badge(CellState.IDLE, badge)
+        return
+    run = started or page.runs.find_last(page.actor, kind)
     if run is not None and run.is_running:
         draw_badge(CellState.RUNNING, badge)
-        head = st.empty()
         run = follow_run(page.workbench, page.actor, run)
         if run.is_running or leg is Leg.IMAP:
             # Slower than one script may wait; or folders were found, which are offered above.
@@ -165,4 +170,4 @@ def _draw_output(page: MailPage, leg: Leg, started: Run | None, badge: DeltaGene
     state = state_of(run, page.runs.fingerprint(page.actor, kind, page.form.draft()))
     draw_badge(state, badge)
     offer = partial(draw_cure, page, leg, state=state)
-    draw_run(run, state, key=f"mail_account_{leg}", after_verdict=offer, head=head)
+    draw_run(run, state, key=f"mail_account_{leg}", after_verdict=offer)

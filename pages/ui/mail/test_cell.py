@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 
 from cgcore.runs import Cell, Run
@@ -25,6 +27,9 @@ def draw(page: MailPage) -> None:
         with inputs:
             run = _draw_inputs(page)
         with output:
+            if page.tell_refusal(Cell.TEST_MAIL, "mail_account_test_refused"):
+                draw_badge(CellState.IDLE, badge)
+                return
             run = run or page.runs.find_last(page.actor, Cell.TEST_MAIL)
             if run is not None and run.is_running:
                 draw_badge(CellState.RUNNING, badge)
@@ -33,9 +38,14 @@ def draw(page: MailPage) -> None:
                 st.rerun()
             state = state_of(run, _fingerprint(page, run))
             draw_badge(state, badge)
-            draw_run(run, state, key="mail_account_test", after_verdict=draw_sent)
+            draw_run(run, state, key="mail_account_test", after_verdict=partial(_draw_outcome, page, state))
     if run is not None and st.session_state.pop(_SHOW, None) == run.id:
-        _dialog(page, run)
+        _dialog(page, run, state)
+
+
+def _draw_outcome(page: MailPage, state: CellState, run: Run) -> None:
+    draw_sent(run)
+    page.offer_save("mail_account_test_save", state)
 
 
 def _fingerprint(page: MailPage, run: Run | None) -> str | None:
@@ -56,14 +66,15 @@ def _draw_inputs(page: MailPage) -> Run | None:
     if not st.button(texts.SEND_TEST, key="mail_account_test_run", icon=":material/send:"):
         return None
     recipient = st.session_state[key].strip() or own
-    return page.start(lambda: page.runs.start_test_mail(page.actor, page.form.draft(), recipient))
+    return page.start(Cell.TEST_MAIL, lambda: page.runs.start_test_mail(page.actor, page.form.draft(), recipient))
 
 
 @dialog(lambda: texts.DIALOG_TITLE, width="medium")
 @while_logged_in
-def _dialog(page: MailPage, run: Run) -> None:
+def _dialog(page: MailPage, run: Run, state: CellState) -> None:
     result = run.result or {}
     st.markdown(f"**{sent_sentence(run)}**")
+    page.offer_save("mail_account_dialog_save", state)
     if not is_sent(run):
         draw_verdict(run)
         return

@@ -49,13 +49,17 @@ def _draw_run(run: Run | None, state: CellState) -> None:
     if run is None or run.verdict is None:
         st.caption(f":material/hourglass_empty: {common.NOT_RUN_YET}")
         return
-    st.caption(" · ".join([duration(run.duration_ms), when(run.started), common.RUN_NUMBER.format(number=run.number)]))
-    if state is CellState.STALE:
-        st.warning(common.STALE_RESULT, icon=":material/sync_problem:")
+    moment = " · ".join([duration(run.duration_ms), when(run.started), common.RUN_NUMBER.format(number=run.number)])
+    with st.container(key="series_defaults_check_verdict", gap="small"):
+        if state is CellState.STALE:
+            st.warning(common.STALE_RESULT, icon=":material/sync_problem:")
+        if run.proves_nothing:
+            draw_verdict(run)
+        else:
+            st.markdown(f"**{escape(verdict_texts(run.cell, run.verdict)[0])}**")
+    st.caption(moment)
     if run.proves_nothing:
-        draw_verdict(run)
         return
-    st.markdown(f"**{escape(verdict_texts(run.cell, run.verdict)[0])}**")
     for entry in (run.result or {}).get("types", []):
         kind = type_label(DocumentType(entry["type"]))
         line = texts.CHECK_ROW_OK if entry["series"] else texts.CHECK_ROW_NONE
