@@ -79,12 +79,13 @@ def parse_message(raw: bytes) -> EmailMessage:
     return message
 
 
-def draw_inbox_row(message: EmailMessage) -> None:
-    """Draw the line of an inbox: sender, the subject as a phone cuts it, the first words."""
+def draw_inbox_row(message: EmailMessage, *, whole: bool = False) -> None:
+    """Draw the line of an inbox: sender, the subject as a phone cuts it or the ``whole`` of it, the first words."""
     sender = message["From"].addresses[0]
     with st.container(border=True, gap="xxsmall"):
         st.markdown(f"**{escape(sender.display_name or sender.addr_spec)}** · {escape(sender.addr_spec)}")
-        st.markdown(escape(_cut(str(message["Subject"] or ""), _SUBJECT_ON_A_PHONE)) or f"*{texts.NO_SUBJECT}*")
+        subject = str(message["Subject"] or "")
+        st.markdown(escape(subject if whole else _cut(subject, _SUBJECT_ON_A_PHONE)) or f"*{texts.NO_SUBJECT}*")
         words = " ".join(_text(message).split("\n-- \n")[0].split())
         st.caption(escape(_cut(words, _FIRST_WORDS)) or texts.NO_BODY)
 

@@ -608,6 +608,23 @@ def test_what_is_proven_and_not_saved_is_said_with_the_button(
     assert "Todo guardado" in after
 
 
+@pytest.mark.parametrize(("host", "port", "is_port"), [("8.8.8.8", "443", True), ("169.254.169.254", "587", False)])
+def test_a_refused_target_says_whether_it_is_the_port(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor, host: str, port: str, is_port: bool
+) -> None:
+    """The port that is none of mail is named; the setting that allows a private address is named."""
+    smtp = ServerDraft(host, port, Security.NONE)
+    app = click(open_with(monkeypatch, workbench, ana, account(smtp=smtp)), "smtp_run")
+    run = workbench.runs.find_last(ana, Cell.SMTP)
+    said = words(app)
+
+    assert run is not None
+    assert run.verdict is not None
+    assert run.verdict.key == "forbidden_target"
+    assert ("El puerto 443 no es de correo" in said) is is_port
+    assert "CG_MAIL_ALLOW_PRIVATE" in said
+
+
 @pytest.mark.parametrize("leg", list(Leg))
 def test_a_test_that_cannot_start_says_why_in_its_cell(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor, leg: Leg

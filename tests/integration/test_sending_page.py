@@ -24,6 +24,7 @@ from cgcore.identity.actor import Actor, Role
 from cgcore.storage.tables import TemplateVersionRow
 from cgcore.templates.stored import default_signature, default_source
 from cgcore.workbench import Workbench
+from pages.ui.preview import View
 from pages.ui.templates import message
 from pages.ui.templates.drafts import PAGE, FieldDraft
 from tests.servers.messages import comparable
@@ -172,6 +173,30 @@ def test_a_draft_with_errors_cannot_be_sent(app: AppTest) -> None:
     press(app, "Poner {numero}")
     assert subject(app).value == "Presupuesto {numero}"
     assert badges(app) == ["Sin guardar", *["Predeterminada"] * 6]
+
+
+def test_one_template_is_put_into_every_type(app: AppTest, workbench: Workbench, ana: Actor) -> None:
+    """Subject and body of the other six follow the draft; nothing is stored before Guardar."""
+    subject(app).set_value("Igual {numero}").run()
+    app.button(key="quote_apply").click().run()
+    assert not app.exception
+    drafts = app.session_state[PAGE]
+
+    assert {draft.value for draft in drafts.subjects.values()} == {"Igual {numero}"}
+    assert len({draft.clean for draft in drafts.bodies.values()}) == 1
+    assert all(template.version == 0 for template in workbench.templates.get_all(ana).values())
+
+
+def test_the_preview_shows_the_whole_subject_and_a_phone_what_it_leaves(app: AppTest) -> None:
+    """What is written after the fortieth letter is read before it is sent."""
+    long = "Un asunto que en ningún teléfono cabe entero, por mucho que se mire"
+    subject(app).set_value(long).run()
+    whole = [element.value for element in app.markdown if element.value.startswith("Un asunto")]
+    app.button_group(key="quote_view").set_value(View.PHONE).run()
+    cut = [element.value for element in app.markdown if element.value.startswith("Un asunto")]
+
+    assert whole == [long]
+    assert cut == [f"{long[:39].rstrip()}…"]
 
 
 @pytest.mark.parametrize("role", list(Role))

@@ -72,6 +72,8 @@ def draw_cure(page: MailPage, leg: Leg, run: Run, state: CellState) -> None:
     step = deciding_step(run.steps)
     if step is None or state is CellState.STALE:
         return
+    if step.key == "forbidden_target":
+        _draw_refused_target(page, leg)
     if step.details.get("certificate"):
         draw_certificate(step.details["certificate"])
     if step.key == "folder_missing" and step.details.get("can_create"):
@@ -79,6 +81,18 @@ def draw_cure(page: MailPage, leg: Leg, run: Run, state: CellState) -> None:
         st.button(label, key=f"mail_account_{leg}_create_folder", on_click=_again, args=(leg,), kwargs={"create": True})
     if step.patch:
         _draw_patch(page, leg, dict(step.patch))
+
+
+def _draw_refused_target(page: MailPage, leg: Leg) -> None:
+    """Say which of the two is refused: a port that is not one of mail, or an address that a setting may allow."""
+    from cgcore.mail.network.policy import MAIL_PORTS
+
+    draft = page.form.draft()
+    port = (draft.smtp if leg is Leg.SMTP else draft.imap).port_number(leg)
+    if port not in MAIL_PORTS:
+        ports = ", ".join(map(str, sorted(MAIL_PORTS)))
+        st.markdown(f":material/info: {texts.REFUSED_PORT.format(port=port, ports=ports)}")
+    st.markdown(f":material/info: {texts.REFUSED_ADDRESS}")
 
 
 def _draw_patch(page: MailPage, leg: Leg, patch: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ def draw_message(page: SendingPage, kind: DocumentType) -> tuple[Check, ...]:
     sample = st.selectbox(texts.SAMPLE, samples, format_func=lambda entry: entry.label, key=f"{kind}_sample")
     preview = page.workbench.template_mail.preview(page.actor, kind, page.source(kind), sample.values)
     message = parse_message(preview.raw)
-    draw_inbox_row(message)
+    draw_inbox_row(message, whole=view is not View.PHONE)
     if not preview.sender_known:
         st.caption(f":material/info: {texts.UNKNOWN_SENDER}")
     for name in preview.invented:

@@ -34,6 +34,9 @@ def draw_actions(page: SendingPage, kind: DocumentType) -> None:
         _restore(texts.RESTORE_BODY, body.name, body.clean != default.body, body.put, default.body)
         with st.popover(texts.COPY_FROM, icon=":material/content_copy:", key=f"{kind}_copy_box"):
             _draw_copy(page, kind)
+        with st.popover(texts.APPLY_ALL, icon=":material/done_all:", key=f"{kind}_apply_box"):
+            st.caption(texts.APPLY_NOTE)
+            st.button(texts.APPLY, key=f"{kind}_apply", on_click=_apply_to_all, args=(page, kind))
         if st.button(texts.HISTORY, icon=":material/history:", key=f"{kind}_history"):
             ask_history(page, kind)
         _draw_discard(page, kind)
@@ -73,6 +76,12 @@ def _copy(page: SendingPage, source: DocumentType, target: DocumentType) -> None
     page.drafts.collect()
     for theirs, ours in zip(page.drafts.of(source), page.drafts.of(target), strict=True):
         ours.put(theirs.value)
+
+
+def _apply_to_all(page: SendingPage, source: DocumentType) -> None:
+    for entry in types_with_template():
+        if entry.code is not source:
+            _copy(page, source, entry.code)
 
 
 def _draw_discard(page: SendingPage, kind: DocumentType | None) -> None:
