@@ -276,7 +276,7 @@ def test_each_section_has_a_row_with_badge_fact_moment_and_link(
 def test_the_first_day_has_one_next_step(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, role: Role) -> None:
     """Company, mail, series: one primary button leads to the next one; what only others may do is not asked for."""
     ana = sign_in(workbench, "ana", role)
-    admin = replace(ana, role=Role.ADMIN)
+    admin = Actor(0, "", role=Role.ADMIN)
     app = open_page(monkeypatch, workbench, ana, "overview.py")
     seen: list[tuple[str, ...]] = []
 

@@ -6,7 +6,6 @@ import io
 import json
 import re
 import time
-from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -347,7 +346,7 @@ def test_the_last_keys_before_sending_are_in_the_message(
     monkeypatch: pytest.MonkeyPatch, app: AppTest, workbench: Workbench, ana: Actor
 ) -> None:
     """The editor hands its text over late: what comes while the page waits is sent too; the file is that message."""
-    workbench.company.save(replace(ana, role=Role.ADMIN), CompanyDraft("Tosma, SL"), 0)
+    workbench.company.save(Actor(0, "", role=Role.ADMIN), CompanyDraft("Tosma, SL"), 0)
     workbench.mail_account.save(ana, workbench.sandbox.use_for(ana), version=0)
     app.run()
 

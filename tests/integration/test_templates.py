@@ -30,6 +30,7 @@ from cgcore.workbench import Workbench
 from tests.servers.identity import set_clock
 from tests.servers.messages import comparable
 
+ROOT = Actor(0, "", role=Role.ADMIN)
 QUOTE, INVOICE = DocumentType.QUOTE, DocumentType.SALES_INVOICE
 
 
@@ -242,7 +243,7 @@ def test_what_is_read_back_by_imap_is_what_was_previewed(workbench: Workbench) -
     ana = add_user(workbench, "ana", "Ana Tosma", "ana@electricidadtosma.es")
     account = workbench.sandbox.use_for(ana)
     workbench.mail_account.save(ana, account, version=0)
-    workbench.company.save(replace(ana, role=Role.ADMIN), CompanyDraft("Electricidad Tosma, SL"), 0)
+    workbench.company.save(ROOT, CompanyDraft("Electricidad Tosma, SL"), 0)
     ana = replace(ana, mail="ana.tosma@ejemplo.es")  # not the address of the account
     body = f'<p>Señor {{cliente}}: <strong>{{numero}}</strong> — 1.234,56 €</p><ol><li>uno</li></ol><p><img src="{logo()}" alt="L"></p>'
     section = workbench.templates
@@ -277,11 +278,11 @@ def test_no_invented_name_leaves_in_a_mail(
     ana = replace(add_user(workbench, "ana", full_name, "ana@x.es"), role=role)
     workbench.mail_account.save(ana, workbench.sandbox.use_for(ana), version=0)
     if company.strip():
-        workbench.company.save(replace(ana, role=Role.ADMIN), CompanyDraft(company), 0)
+        workbench.company.save(ROOT, CompanyDraft(company), 0)
 
-    preview = workbench.templates.mail.preview(ana, INVOICE, NAMED, {})
+    preview = workbench.template_mail.preview(ana, INVOICE, NAMED, {})
     with pytest.raises(InvalidInput) as refused:
-        workbench.templates.mail.send_test(ana, INVOICE, NAMED, {})
+        workbench.template_mail.send_test(ana, INVOICE, NAMED, {})
     told = " ".join(problem.message for problem in refused.value.problems)
 
     assert [problem.field for problem in refused.value.problems] == missing == list(preview.invented)
@@ -294,12 +295,12 @@ def test_no_invented_name_leaves_in_a_mail(
 
 def test_a_message_names_the_company_whatever_the_sample_document(workbench: Workbench) -> None:
     """The sample of hard cases brings a company of its own: it is never the one that a mail is from."""
-    ana = replace(add_user(workbench, "ana", "Ana Gil", "ana@x.es"), role=Role.ADMIN)
+    ana = add_user(workbench, "ana", "Ana Gil", "ana@x.es")
     workbench.mail_account.save(ana, workbench.sandbox.use_for(ana), version=0)
-    workbench.company.save(ana, CompanyDraft("Tosma"), 0)
+    workbench.company.save(ROOT, CompanyDraft("Tosma"), 0)
     samples = [sample for sample in list_samples() if "empresa" in sample.values]
     for sample in samples:
-        *_, ended = workbench.runs.follow(ana, workbench.templates.mail.send_test(ana, INVOICE, NAMED, sample.values))
+        *_, ended = workbench.runs.follow(ana, workbench.template_mail.send_test(ana, INVOICE, NAMED, sample.values))
         assert not ended.failed
     messages = workbench.sandbox.list_messages(ana)
 
@@ -319,8 +320,8 @@ def test_a_message_that_names_nobody_needs_no_names(workbench: Workbench) -> Non
     workbench.mail_account.save(ana, workbench.sandbox.use_for(ana), version=0)
     source = TemplateSource("Aviso", "<p>Hola</p>", "")
 
-    *_, ended = workbench.runs.follow(ana, workbench.templates.mail.send_test(ana, INVOICE, source, {}))
-    sender = workbench.templates.mail.preview(ana, INVOICE, source, {}).message["From"].addresses[0]
+    *_, ended = workbench.runs.follow(ana, workbench.template_mail.send_test(ana, INVOICE, source, {}))
+    sender = workbench.template_mail.preview(ana, INVOICE, source, {}).message["From"].addresses[0]
 
     assert not ended.failed
     assert sender.display_name == ""
