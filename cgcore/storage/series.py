@@ -42,7 +42,7 @@ def find_series(session: Session, code: str) -> Series | None:
     """Return the series with ``code`` (neither case nor the composing of its letters counts), or None."""
     if not is_storable(code):
         return None
-    same = or_(SeriesRow.code == code, SeriesRow.code_key == code_key(code))
+    same = or_(col(SeriesRow.code) == code, col(SeriesRow.code_key) == code_key(code))
     rows = session.exec(select(SeriesRow).where(same)).all()
     # Two from before the rule may differ in nothing else: the exact one is meant.
     row = next((row for row in rows if row.code == code), rows[0] if rows else None)
