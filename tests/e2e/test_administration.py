@@ -117,9 +117,12 @@ def test_a_new_user_sets_their_password_with_the_link_shown_once(
         field.fill("una frase bastante larga")
     visitor.get_by_role("button").first.click()
     log_in(visitor, product, "/", user="eva", password="una frase bastante larga")
-    visitor.goto(product.url + "/administracion")
-    settled(visitor)
+    answer = visitor.goto(product.url + "/administracion")
 
+    # To whom it does not belong, there is no such page; the way back is on it.
+    assert answer is not None
+    assert answer.status == 404
+    expect(visitor.locator('a[href="/"]')).to_be_visible()
     expect(visitor.get_by_text("NIF/CIF")).to_have_count(0)
     other.close()
 

@@ -429,8 +429,10 @@ def test_the_documentation_is_for_the_log_in_only(api: ApiServer, bench: Workben
     """The gate's signed header opens it; a key or a made-up header does not."""
     key = issue_key(bench, ana).key.reveal()
     signed = bench.identity.sessions.sign_identity(ana.actor.session_hash)
+    # Not the last letter: its lowest bits are padding, and another one may stand for the same signature.
+    forged = signed[:-5] + ("A" if signed[-5] != "A" else "B") + signed[-4:]
     with api.client(key) as client:
-        found = [client.get("/docs", headers={"x-cg-user": value}) for value in ("", signed[:-1] + "x", signed)]
+        found = [client.get("/docs", headers={"x-cg-user": value}) for value in ("", forged, signed)]
 
     assert [answer.status_code for answer in found] == [404, 404, 200]
     assert "http://" not in found[-1].text

@@ -159,6 +159,8 @@ def test_a_code_never_changes() -> None:
         "internal": 500,
         "store_unavailable": 503,
         "store_busy": 503,
+        "store_full": 507,
+        "store_read_only": 503,
         "vault_unavailable": 503,
     }
 

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from cgcore.identity.actor import Role
 from cgcore.storage.revision import HEAD_REVISION
 from cgcore.vault.secret import Secret
 from cgcore.workbench import open_workbench
 from tests.conftest import make_settings
+from tests.servers.house import add_user
 from tests.servers.postgres import PostgresServer
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +49,7 @@ def check(tmp_path: Path) -> Run:
 def used(tmp_path: Path) -> Path:
     """A folder in which the product has run and kept a secret."""
     workbench = open_workbench(make_settings(tmp_path))
+    add_user(workbench, "ana", Role.ADMIN)
     workbench.vault.set("mail/1", Secret("S3cr3t-ñ"))
     workbench.close()
     return tmp_path
