@@ -448,7 +448,7 @@ def test_on_a_read_only_folder_reading_goes_on(small_disk: Path) -> None:
         assert try_headroom(settings.data_dir) == "storage_readonly"
         assert workbench.find_database_trouble() == "storage_readonly"
         with pytest.raises(StorageError) as refused:
-            open_workbench(settings).company.save(ana, CompanyDraft("Tosma, SL", "", ""), 0)
+            open_workbench(settings, clock=clock).company.save(ana, CompanyDraft("Tosma, SL", "", ""), 0)
     workbench.close()
 
     assert refused.value.code in ("storage_readonly", "storage_open", "storage_away")
