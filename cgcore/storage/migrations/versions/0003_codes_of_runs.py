@@ -73,7 +73,7 @@ def _step(step: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _problem(told: str) -> dict[str, Any]:
-    for code, wording in _table("cgcore.mail:account_texts", "problems").items():
+    for code, wording in _table("cgcore.mail", "problems").items():
         if (found := _read(told, [wording])) is not None:
             return {"problem": code, **found}
     return {"detail": told}
@@ -112,6 +112,8 @@ def _coded(name: str, value: Any) -> Any:
     if name in ("server_kind", "scope"):
         words = _table("cgcore.mail", name)
         return next((code for code, word in words.items() if word == value), value)
+    if name == "minutes":
+        return int(value) if str(value).isdigit() else value
     try:
         if name == "date":
             return datetime.strptime(str(value), "%d/%m/%Y").date().isoformat()  # noqa: DTZ007  a day, no moment
@@ -153,7 +155,7 @@ def _finding(finding: Mapping[str, Any], kind: str) -> dict[str, Any]:
     values.pop("tipo", None)
     if "signos" in values:
         blanks = _entry("several_spaces", "cgcore.series")
-        values["signos"] = [" " if sign == blanks else sign.strip("«»") for sign in values["signos"].split(", ")]
+        values["signos"] = [" " if sign == blanks else sign.strip("«»") for sign in re.split(", | y ", values["signos"])]
     if "ultimo" in values and str(values.get("siguiente", "")).isdigit():
         values["siguiente"] = int(values["siguiente"])
     return {
@@ -175,7 +177,7 @@ def _table(file: str, name: str) -> Mapping[str, Any]:
         return {}
 
 
-def _entry(key: str, file: str = "cgcore.mail:account_texts") -> str:
+def _entry(key: str, file: str = "cgcore.mail") -> str:
     *tables, name = key.split(".")
     entry = _table(file, ".".join(tables)).get(name, "")
     return entry if isinstance(entry, str) else ""
@@ -202,13 +204,18 @@ def _alternatives(wordings: Iterable[object], numbers: Iterator[int]) -> str:
 
 
 def _pattern(wording: str, numbers: Iterator[int]) -> str:
-    pieces = re.split(r"(?<!\{)\{(\w+)(?::\w+)?\}(?!\})", wording)
-    return "".join(
-        f"(?P<{piece}__{next(numbers)}>.+?)"
-        if place % 2
-        else re.escape(piece.replace("{{", "{").replace("}}", "}"))
-        for place, piece in enumerate(pieces)
-    )
+    parts: list[str] = []
+    end = 0
+    for place in re.finditer(r"(?<!\{)\{(\w+)(?::(\w+))?\}(?!\})", wording):
+        name = f"{place[1]}__{next(numbers)}"
+        value = rf"(?P<{name}>\d+)\ minutos?" if place[2] == "minutes" else f"(?P<{name}>.+?)"
+        parts += [_literal(wording[end : place.start()]), value]
+        end = place.end()
+    return "".join([*parts, _literal(wording[end:])])
+
+
+def _literal(text: str) -> str:
+    return re.escape(text.replace("{{", "{").replace("}}", "}"))
 
 
 def _match(pattern: str, told: str) -> dict[str, Any] | None:
