@@ -122,11 +122,14 @@ class DraftsSection:
         if time.monotonic() - found > _SEEN_S:
             with self._context.read_as(actor) as (session, actor):
                 marks = store.latest_by_page(session, actor.user_id)
-            self._marks[actor.user_id] = time.monotonic(), marks
         with self._changed:
-            waiting = {key: draft for key, draft in self._waiting.items() if key[0] == actor.user_id and draft}
+            own = {key: draft for key, draft in self._waiting.items() if key[0] == actor.user_id}
+            if not own:  # else what was read may already be another story
+                self._marks[actor.user_id] = time.monotonic(), marks
+        waiting = {key: draft for key, draft in own.items() if draft}
+        leaving = {key[1] for key, draft in own.items() if draft is None}
         oldest = self._context.clock() - _KEPT_FOR
-        now = {page: saved for page, saved in marks.items() if saved > oldest}
+        now = {page: saved for page, saved in marks.items() if saved > oldest and page not in leaving}
         return now | {key[1]: draft.saved for key, draft in waiting.items()}
 
     def find_trouble(self, actor: Actor, page: str, tab: str) -> DraftTrouble | None:
