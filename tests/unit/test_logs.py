@@ -28,13 +28,21 @@ def written() -> Iterator[io.StringIO]:
     logging.setLogRecordFactory(before)
 
 
+def _open(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let records pass: Streamlit and a server that has run in this process keep theirs from the root."""
+    for logger in map(logging.getLogger, names):
+        monkeypatch.setattr(logger, "propagate", True)
+        monkeypatch.setattr(logger, "disabled", False)
+        monkeypatch.setattr(logger, "filters", [])
+        monkeypatch.setattr(logger, "level", logging.DEBUG)
+        logger.manager._clear_cache()  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("name", ["cgcore", "streamlit.runtime.fragment", "uvicorn.error", "sqlalchemy.engine", "any"])
 def test_a_forged_line_stays_inside_its_own(written: io.StringIO, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """In the message, in an argument, in one that is no text: each event is one line, with nothing active in it."""
     log = logging.getLogger(name)
-    # Streamlit keeps its records from the root.
-    monkeypatch.setattr(log, "propagate", True)
-    monkeypatch.setattr(logging.getLogger("streamlit"), "propagate", True)
+    _open(monkeypatch, name, "streamlit", "uvicorn")
     log.error("in the message " + FORGED)
     log.error("in an argument %s %d", FORGED, 3)
     log.error("in an object %s", ValueError(FORGED))
@@ -60,8 +68,9 @@ def test_an_exception_forges_no_line_either(written: io.StringIO) -> None:
     assert any("ana logged in" in line for line in rest)
 
 
-def test_the_formatters_of_the_web_server_keep_to_it(written: io.StringIO) -> None:
+def test_the_formatters_of_the_web_server_keep_to_it(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     """They put the arguments together by themselves."""
+    _open(monkeypatch, "uvicorn", "uvicorn.access")
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(uvicorn.logging.AccessFormatter('%(client_addr)s "%(request_line)s"', use_colors=False))
