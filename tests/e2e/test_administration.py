@@ -106,7 +106,7 @@ def test_a_new_user_sets_their_password_with_the_link_shown_once(
     dialog = page.get_by_role("dialog")
     link = dialog.get_by_text(re.compile("/nueva-contrasena/")).inner_text()
     shoot(page, "administracion-enlace")
-    dialog.get_by_role("button", name="Cerrar", exact=True).click()
+    dialog.get_by_role("button", name="Cerrar", exact=True).filter(has_text="Cerrar").click()
     expect(dialog).to_have_count(0)
     expect(page.get_by_text("Sin contraseña")).to_be_visible()
     assert "/nueva-contrasena/" not in page.content()
