@@ -13,9 +13,10 @@ from cgcore.workbench import Workbench
 from cgcore.workbench.activity import detail_words
 from cgcore.workbench.users import Particulars
 from pages.ui.series.target import ANSWER, Whose
+from pages.ui.texts import identity as identity_texts
 from pages.ui.texts import series_defaults as texts
 from tests.servers.house import add_series
-from tests.servers.pages import open_page, sign_in
+from tests.servers.pages import PASSWORD, open_page, sign_in
 
 T = DocumentType
 SCRIPT = "series_defaults.py"
@@ -313,7 +314,7 @@ def test_without_another_user_the_page_says_so(
 def test_who_loses_the_role_chooses_for_nobody_else(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
 ) -> None:
-    """«para todos» was in sight: the company's defaults stay, and the page goes back to one's own."""
+    """«para todos» was in sight: the log-in has ended with the role, and the company's defaults stay."""
     eva = sign_in(workbench, "eva", Role.ADMIN)
     page = open_page(monkeypatch, workbench, eva, SCRIPT)
     page.segmented_control("series_defaults_target").set_value(Whose.ALL).run()
@@ -321,10 +322,14 @@ def test_who_loses_the_role_chooses_for_nobody_else(
     before = workbench.series.defaults.get_company(admin).choices
     workbench.users.save(admin, "eva", Particulars(role=Role.USER), 1)
     save(page)
+    again = workbench.identity.sessions.log_in("eva", PASSWORD).actor
+    anew = open_page(monkeypatch, workbench, again, SCRIPT)
 
     assert not page.exception
+    assert identity_texts.SESSION_ENDED in words(page)
     assert not page.segmented_control
-    assert page.selectbox("series_defaults_me__quote").value == ""
+    assert not anew.segmented_control
+    assert anew.selectbox("series_defaults_me__quote").value == ""
     assert workbench.series.defaults.get_company(admin).choices == before
 
 
