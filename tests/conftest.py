@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +50,38 @@ def make_settings(folder: Path, **overrides: Any) -> Settings:
     return load_settings(**{**values, **overrides})
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _components_looked_for_once() -> Iterator[None]:
+    """Each ``AppTest`` reads the metadata of every installed package for components; they stay the same."""
+    from streamlit.components.v2 import manifest_scanner
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of SQLite as the migrations make it; they run once, the rest are copies."""
+    file = tmp_path_factory.mktemp("model") / "cloud-gestion.db"
+    open_database(f"sqlite:///{file}").close()
+    return file
+
+
+def place_database(model: Path, file: Path) -> str:
+    """Copy ``model`` to ``file`` and return the URL."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shutil.copyfile(model, file)
+    return f"sqlite:///{file}"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A fresh, migrated database; the test runs once on SQLite and once on PostgreSQL."""
-    url = f"sqlite:///{tmp_path / 'data' / 'cloud-gestion.db'}"
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_server").create_migrated_database("t_" + secrets.token_hex(6))
+    else:
+        url = place_database(request.getfixturevalue("migrated_file"), tmp_path / "data" / "cloud-gestion.db")
     database = open_database(url)
     yield database
     database.close()
@@ -71,9 +99,11 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[D
 
 
 @pytest.fixture
-def workbench(settings: Settings) -> Iterator[Workbench]:
+def workbench(settings: Settings, migrated_file: Path) -> Iterator[Workbench]:
     """A workbench over SQLite in a temporary folder."""
-    workbench = Workbench(settings, open_database(settings.resolved_database_url()))
+    workbench = Workbench(
+        settings, open_database(place_database(migrated_file, settings.data_dir / "cloud-gestion.db"))
+    )
     yield workbench
     workbench.close()
 
