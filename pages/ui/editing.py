@@ -132,6 +132,17 @@ class Form:
         if not is_held(self.key(name)):
             st.session_state[self.key(name)] = value
 
+    def ensure(self, name: str, value: Any) -> None:
+        """Let a field hold ``value``, without writing to one that does; only before its widget is drawn.
+
+        What is written reaches the browser later than a click that was made meanwhile, and would take it back.
+        """
+        key = self.key(name)
+        if key in st.session_state and st.session_state[key] == value:
+            self._edit.seeds[name] = value
+        else:
+            self.put(name, value)
+
     def values(self) -> dict[str, Any]:
         """Return what every field holds now."""
         return {name: self.value(name) for name in self.stored_values}
@@ -148,7 +159,7 @@ class Form:
         """Take what is stored; only before the widgets are drawn."""
         _EDITS.get()[self.name] = _Edit(self, self._stored_version)
         for name, value in self.stored_values.items():
-            self.put(name, value)
+            self.ensure(name, value)
 
     def kept(self) -> dict[str, Any] | None:
         """Return what a draft keeps: the changed fields without secrets, and the version; None without a change."""

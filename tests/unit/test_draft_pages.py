@@ -181,6 +181,23 @@ def test_a_page_that_is_opened_offers_the_draft(
     assert texts.TAKE not in [button.label for button in page.button]
 
 
+@pytest.mark.parametrize("name", ["mail_account", "company", "series", "user", "profile"])
+def test_a_save_writes_to_no_field_that_shows_what_is_stored(
+    name: str, monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """What the server writes into a field reaches the browser after a click of meanwhile, and would take it back."""
+    edited = EDITED[name]
+    page = edited.open(open_tab(monkeypatch, workbench, ana, edited.script, "one"))
+    edited.write(page, HOST if name == "mail_account" else TYPED)
+    press(page, "Guardar")
+    fields = [*page.text_input, *page.number_input, *page.selectbox, *page.checkbox, *page.toggle]
+    written = [field.label for field in fields if field.proto.set_value and not field.disabled]
+
+    assert "Todo guardado" in words(page)
+    assert len(fields) > 1
+    assert written == []
+
+
 def test_a_draft_that_is_given_up_is_gone(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor) -> None:
     """Descartar leaves what is stored, and nobody is asked again."""
     edited = EDITED["profile"]

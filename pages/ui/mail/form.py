@@ -170,7 +170,7 @@ class AccountForm(Form):
 
     def _bring(self, draft: MailAccountDraft | None) -> None:
         # What the program brings along stays here: the field shows only what was typed into it.
-        self.put("password", "")
+        self.ensure("password", "")
         brought = draft is not None and draft.password
         st.session_state[self._BROUGHT] = (draft.password, _targets(draft)) if draft and brought else None
         st.session_state[self.REMOVE_PASSWORD] = False
