@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import streamlit as st
 
-from cgcore.documents import types_with_template
 from cgcore.runs import Cell
 from cgcore.templates.checks import Field
 from cgcore.workbench import get_workbench
@@ -18,7 +17,7 @@ from pages.ui.runs import draw_run, draw_sent, follow_run
 from pages.ui.templates.drafts import PAGE, load_drafts
 from pages.ui.templates.portable import draw_portable
 from pages.ui.templates.type_tab import draw_checks, draw_signature_actions, draw_type
-from pages.ui.templates.view import SendingPage, draw_head, find_tab
+from pages.ui.templates.view import SendingPage, draw_head, draw_tabs
 from pages.ui.texts import sending_defaults as texts
 
 actor = require_actor()
@@ -39,12 +38,9 @@ with bar.notices:
 draw_head(page)
 
 signature = drafts.signature
-kinds = [entry.code for entry in types_with_template()]
-# Plain tabs, all mounted: an editor that is taken away would lose what was just typed.
-tabs = st.tabs([entry.tab for entry in types_with_template()], default=find_tab())
-for tab, kind in zip(tabs, kinds, strict=True):
-    with tab:
-        draw_type(page, kind)
+kind, tab = draw_tabs()
+with tab:
+    draw_type(page, kind)
 
 with st.container(border=True, key="cell_signature"):
     st.markdown(f"**{texts.SIGNATURE}**", help=texts.SIGNATURE_HELP)

@@ -10,18 +10,23 @@
 
   // ---- What was typed is handed over at once. The editor waits for 200 ms without a key first.
   const HANDOVER_MS = 200;
-  const waiting = new Map();
+  const waiting = new Set();
   const { setTimeout: wait, clearTimeout: forget } = window;
   window.setTimeout = (act, after, ...values) => {
     const id = wait.call(window, (...given) => { waiting.delete(id); act(...given); }, after, ...values);
-    if (after === HANDOVER_MS && typeof act === "function") waiting.set(id, () => act(...values));
+    if (after === HANDOVER_MS && typeof act === "function") waiting.add(id);
     return id;
   };
   window.clearTimeout = (id) => { waiting.delete(id); forget.call(window, id); };
+  // Not by a message, which comes after whatever the page does meanwhile: by its event, here and now.
+  let editor = null;
   const handOver = () => {
-    const acts = [...waiting];
+    if (!waiting.size) return;
+    for (const id of waiting) forget.call(window, id);
     waiting.clear();
-    for (const [id, act] of acts) { forget.call(window, id); act(); }
+    const value = { isStreamlitMessage: true, type: "streamlit:setComponentValue", value: editor.root.innerHTML, dataType: "json" };
+    const { MessageEvent: Event } = window.parent;
+    window.parent.dispatchEvent(new Event("message", { data: value, source: window, origin: location.origin }));
   };
   window.addEventListener("blur", handOver);
   document.addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden") handOver(); });
@@ -270,6 +275,7 @@
     get() { return undefined; },
     set(quill) {
       Object.defineProperty(this, "__quill", { value: quill, writable: true, configurable: true });
+      editor = quill;
       attempt(() => registerNumbers(quill));
       queueMicrotask(() => attempt(() => dress(quill)));
     },

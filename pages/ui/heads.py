@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.ui.tab import is_settling
+from pages.ui.tab import is_fragment_run, is_settling
 from pages.ui.texts import common as texts
 
 __all__ = ["SaveBar", "page_title", "save_bar"]
@@ -57,8 +57,18 @@ class SaveBar:
         st.session_state[f"{self.page}_drawn"] = drawn
 
     def keep_up(self, now: Hashable) -> None:
-        """In a fragment: run the page again where it was drawn from something else than ``now``."""
-        if st.session_state[f"{self.page}_drawn"] != now and not is_settling():
+        """In a fragment: run the page again where it was drawn from something else than ``now``, or is to save.
+
+        The browser may ask once for what a fragment was told last and for a click outside it, and names the fragment.
+        """
+        if is_settling():
+            return
+        if is_fragment_run() and any(
+            st.session_state.get(key) for key in (_save_key(self.page), _bottom_key(self.page))
+        ):
+            _ask(self.page)
+            st.rerun()
+        if st.session_state[f"{self.page}_drawn"] != now:
             st.rerun()
 
 
@@ -69,7 +79,7 @@ def save_bar(page: str, *, disabled: bool = False) -> SaveBar:
     """
     with st.container(horizontal=True, vertical_alignment="center", key=f"{page}_save_bar"):
         clicked = st.button(
-            texts.SAVE, type="primary", icon=":material/save:", key=f"{page}_save", disabled=disabled, width=130
+            texts.SAVE, type="primary", icon=":material/save:", key=_save_key(page), disabled=disabled, width=130
         )
         slot = st.empty()
     asked = st.session_state.pop(_asked_key(page), False)
@@ -83,6 +93,10 @@ def _ask(page: str) -> None:
 
 def _asked_key(page: str) -> str:
     return f"{page}_save_asked"
+
+
+def _save_key(page: str) -> str:
+    return f"{page}_save"
 
 
 def _bottom_key(page: str) -> str:

@@ -132,6 +132,31 @@ def test_drafts_survive_other_tabs_and_other_pages(page: Page, fresh: Desk) -> N
     expect(editor(page, "quote")).to_contain_text("UNO")
 
 
+def test_a_tab_that_opens_at_once_loses_no_key(page: Page, fresh: Desk) -> None:
+    """Of the editor or of the subject, by mouse and by keyboard; one editor of a body is there at a time."""
+    open_page(page, fresh)
+    type_at_end(page, "quote", " UNO")
+    page.get_by_role("tab", name="Albaranes").click()
+    expect(editor(page, "delivery_note")).to_be_visible()
+    expect(page.locator("[class*=_editor] iframe")).to_have_count(1)
+    subject(page).click()
+    page.keyboard.press("End")
+    page.keyboard.type(" DOS")
+    page.get_by_role("tab", name="Presupuestos").click()
+    type_at_end(page, "quote", " TRES")
+    page.get_by_role("tab", name="Presupuestos").focus()
+    page.keyboard.press("ArrowRight")
+    expect(editor(page, "sales_order")).to_be_visible()
+    settled(page)
+    save(page)
+    expect_saved(page)
+    reload(page)
+
+    expect(editor(page, "quote")).to_contain_text("Un saludo, UNO TRES")
+    page.get_by_role("tab", name="Albaranes").click()
+    expect(subject(page)).to_have_value(re.compile(" DOS$"))
+
+
 def test_a_mistake_is_said_and_put_right_with_one_click(page: Page, fresh: Desk) -> None:
     """The error names the variable, the click corrects it, and the preview shows its value."""
     open_page(page, fresh)

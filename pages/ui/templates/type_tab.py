@@ -19,7 +19,7 @@ from pages.ui.tab import is_held
 from pages.ui.templates.drafts import Drafts, FieldDraft
 from pages.ui.templates.history import ask_history
 from pages.ui.templates.message import draw_message
-from pages.ui.templates.view import SendingPage, keep_up
+from pages.ui.templates.view import SendingPage, is_left, keep_up
 from pages.ui.texts import sending_defaults as texts
 
 __all__ = ["draw_actions", "draw_checks", "draw_palette", "draw_signature_actions", "draw_type"]
@@ -208,6 +208,9 @@ def draw_type(page: SendingPage, kind: DocumentType) -> None:
     """Draw a type. A fragment: typing in it redraws it alone, and the page where its head has changed."""
     page.drafts.collect()
     page.save_late()
+    if is_left(kind):
+        # The browser asks once for what is typed here and for the tab that opens upon it, and names this fragment.
+        st.rerun()
     subject, body = page.drafts.of(kind)
     left, right = st.columns([5, 6], gap="medium")
     with right:

@@ -19,12 +19,12 @@ from pages.ui.drafts import keep_what_is_typed
 from pages.ui.editing import store
 from pages.ui.heads import SaveBar
 from pages.ui.runs import escape
-from pages.ui.templates.drafts import Drafts
+from pages.ui.templates.drafts import PAGE, Drafts
 from pages.ui.texts import common
 from pages.ui.texts import sending_defaults as texts
 from pages.ui.toasts import announce
 
-__all__ = ["SendingPage", "draw_head", "find_tab", "keep_up", "type_parameters"]
+__all__ = ["SendingPage", "draw_head", "draw_tabs", "is_left", "keep_up", "type_parameters"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,7 @@ def _head(page: SendingPage) -> tuple[int, str, str]:
 
 
 _TYPE = "tipo"
+_TAB = f"{PAGE}_tab"
 
 
 def type_parameters(document_type: DocumentType) -> dict[str, str]:
@@ -123,7 +124,18 @@ def type_parameters(document_type: DocumentType) -> dict[str, str]:
     return {_TYPE: document_type.value}
 
 
-def find_tab() -> str | None:
-    """Return the tab that the address asks for, None where it names no type with a template."""
+def draw_tabs() -> tuple[DocumentType, DeltaGenerator]:
+    """Draw a tab for each type; return the type that is open and its tab, the only one to be filled.
+
+    What is typed in a tab has been handed over before another one opens (cgcore/web/editor.js).
+    """
+    entries = types_with_template()
     asked = st.query_params.get(_TYPE)
-    return next((entry.tab for entry in types_with_template() if entry.code.value == asked), None)
+    default = next((entry.tab for entry in entries if entry.code.value == asked), None)
+    tabs = st.tabs([entry.tab for entry in entries], default=default, on_change="rerun", key=_TAB)
+    return next((entry.code, tab) for entry, tab in zip(entries, tabs, strict=True) if tab.open)
+
+
+def is_left(kind: DocumentType) -> bool:
+    """Whether another tab than that of ``kind`` is the open one by now."""
+    return st.session_state.get(_TAB) != info(kind).tab
