@@ -27,7 +27,6 @@ __all__ = [
     "MailAccountRow",
     "MailTemplateRow",
     "OneTimeCodeRow",
-    "OutboundMessageRow",
     "ProbeRunRow",
     "Row",
     "SeriesDefaultRow",
@@ -293,24 +292,6 @@ class ProbeRunRow(Row, table=True):
     duration_ms: int = 0
     owner: str = Field(default="", sa_column_kwargs={"server_default": ""})
     beats: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
-
-
-class OutboundMessageRow(Row, table=True):
-    """A message that was handed to a mail server, or is about to be. ``state``: queued, sent, failed, unknown."""
-
-    id: int | None = Field(default=None, primary_key=True)
-    user_id: int = Field(foreign_key="user.id", index=True, ondelete="CASCADE")
-    idempotency_key: str = Field(unique=True, index=True)
-    kind: str = "test"
-    recipient: str = ""
-    subject: str = ""
-    state: str = "queued"
-    raw: bytes = Field(default=b"", sa_column=Column(LargeBinary, nullable=False))
-    attempts: int = 0
-    queue_id: str = ""
-    sent_copy_state: str = ""
-    created: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
-    updated: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
 class SeriesRow(Row, table=True):

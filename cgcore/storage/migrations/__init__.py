@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 
 from cgcore.errors import StorageError
 from cgcore.storage.engine import set_patience
-from cgcore.storage.tables import metadata
+from cgcore.storage.outbox_tables import metadata  # with them every table is known
 
 __all__ = ["script_directory", "upgrade_to_head"]
 

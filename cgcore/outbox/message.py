@@ -1,0 +1,165 @@
+"""A message of the outbox as it stands, its recipients and its tries; and what a worker knows of one it has taken."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from cgcore.outbox.states import CopyState, Kind, RecipientState, State
+
+__all__ = [
+    "AccountState",
+    "Attempt",
+    "Claimed",
+    "CopyTask",
+    "Message",
+    "MessageFilters",
+    "NewMessage",
+    "Recipient",
+    "new_message_name",
+]
+
+
+def new_message_name(now: datetime) -> str:
+    """Return a name for a new message, 32 hex digits; later ones sort behind earlier ones.
+
+    It is the id in the API, the header ``X-Cloud-Gestion-Id`` and the envelope id of RFC 3461.
+    """
+    return f"{int(now.timestamp() * 1000):012x}{secrets.token_hex(10)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One recipient and what is known of them; ``code`` is 0 and ``reply`` empty where nothing was said."""
+
+    address: str
+    kind: Kind
+    name: str = ""
+    state: RecipientState = RecipientState.PENDING
+    code: int = 0
+    key: str = ""
+    reply: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try: how far it came (``stage``), what it was judged (``key``, empty for a good one), and what was said."""
+
+    began: datetime
+    ended: datetime | None = None
+    stage: str = ""
+    key: str = ""
+    reply: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message that is to be stored; ``parts`` are its blobs in their order."""
+
+    name: str
+    key: str
+    request_hash: str
+    document_type: str
+    series: str
+    number: str
+    customer: str
+    subject: str
+    sender: str
+    message_id: str
+    size: int
+    sha256: str
+    parts: Sequence[str]
+    recipients: Sequence[Recipient]
+    delay_s: float
+    copy_folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as it stands. ``reason`` is the stored verdict over its last try, ``held_by`` who lets it go."""
+
+    id: str
+    user_id: int
+    state: State
+    document_type: str
+    series: str
+    number: str
+    customer: str
+    subject: str
+    sender: str
+    message_id: str
+    size: int
+    created: datetime
+    changed: datetime
+    due: datetime
+    request_hash: str = ""
+    sha256: str = ""
+    parts: Sequence[str] = ()
+    reason: Mapping[str, Any] | None = None
+    held_by: str = ""
+    accepted: datetime | None = None
+    host: str = ""
+    queue_id: str = ""
+    copy_state: CopyState = CopyState.NONE
+    copy_folder: str = ""
+    copy_key: str = ""
+    recipients: Sequence[Recipient] = ()
+    attempts: Sequence[Attempt] = ()
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message that a worker has taken: what it sends, and the ``fence`` that proves the claim. ``age_s`` is since
+    the first try."""
+
+    id: str
+    user_id: int
+    fence: int
+    sender: str
+    size: int
+    sha256: str
+    parts: Sequence[str]
+    recipients: Sequence[Recipient]
+    tries: int
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CopyTask:
+    """A copy that is to be filed; ``tries`` counts those before this one."""
+
+    id: str
+    user_id: int
+    message_id: str
+    folder: str
+    parts: Sequence[str]
+    accepted: datetime
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """How a sender stands: ``paused``, until when (``None``: until a person lets it go), and why."""
+
+    user_id: int
+    paused: bool = False
+    paused_until: datetime | None = None
+    reason: Mapping[str, Any] | None = None
+    rests: int = 0
+
+
+def _no_states() -> frozenset[State]:
+    return frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilters:
+    """Which messages are listed: those in ``states`` (all, where there are none), of a type, with some text in them."""
+
+    states: frozenset[State] = field(default_factory=_no_states)
+    document_type: str = ""
+    query: str = ""

@@ -1,0 +1,341 @@
+"""The messages of the outbox as people see and change them; the worker's side is :mod:`cgcore.storage.outbox_queue`.
+
+Each change of a state is one conditional UPDATE, in :func:`move`: it names the state that it leads from, and whoever
+finds another one there has come too late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import exists, func, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, col, delete, or_, select, update
+from sqlmodel.sql.expression import SelectOfScalar
+
+from cgcore.errors import StorageBusy
+from cgcore.outbox.message import AccountState, Attempt, Message, MessageFilters, NewMessage, Recipient
+from cgcore.outbox.states import CANCELLABLE, RESENDABLE, CopyState, Kind, RecipientState, State, is_edge
+from cgcore.process import has_ended
+from cgcore.storage.database import Database
+from cgcore.storage.outbox_tables import (
+    OutboundAttemptRow,
+    OutboundMessageRow,
+    OutboundRecipientRow,
+    OutboxAccountRow,
+)
+from cgcore.storage.search import contains
+
+__all__ = ["OutboxStore", "database_now", "ensure_account", "move", "move_all", "to_recipients"]
+
+_STORING_ENDS = timedelta(hours=1)
+
+
+def database_now(session: Session) -> datetime:
+    """Return the time by which leases and due times count: the database's own, which all processes share."""
+    if session.get_bind().dialect.name == "postgresql":
+        return session.connection().execute(text("SELECT clock_timestamp()")).scalar_one().astimezone(UTC)
+    return datetime.now(UTC)
+
+
+def move(session: Session, name: str, before: State, after: State, fence: int, **values: Any) -> bool:
+    """Take one message from one state to the next, if it still stands there and the claim is still the last one."""
+    where = (col(OutboundMessageRow.id) == name, col(OutboundMessageRow.fence) == fence)
+    return move_all(session, before, after, where, **values) == 1
+
+
+def move_all(session: Session, before: State, after: State, where: Iterable[Any], **values: Any) -> int:
+    """Take every message of ``before`` that ``where`` names to ``after``; return how many there were."""
+    if not is_edge(before, after):
+        raise ValueError(f"no edge leads from {before} to {after}")
+    if "changed" not in values:
+        values["changed"] = database_now(session)
+    if after is not State.CLAIMED and after is not State.IN_FLIGHT:
+        values = {"owner": "", "lease_until": None, **values}
+    if after is not State.HELD:
+        values = {"held_by": "", **values}
+    moved = update(OutboundMessageRow).where(col(OutboundMessageRow.state) == before.value, *where)
+    return session.exec(moved.values(state=after.value, **values)).rowcount
+
+
+def ensure_account(session: Session, user_id: int, *, is_sqlite: bool) -> None:
+    """Make the row that says how a user's account stands as a sender, where there is none yet."""
+    insert = sqlite.insert if is_sqlite else postgresql.insert
+    row = OutboxAccountRow(user_id=user_id, served=database_now(session)).model_dump(exclude={"reason"})
+    session.connection().execute(insert(OutboxAccountRow).values(**row).on_conflict_do_nothing())
+
+
+class OutboxStore:
+    """Stores messages, finds them, and changes them as their people say."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # ---- In
+
+    def reserve(self, user_id: int, key: str, request_hash: str, name: str, owner: str) -> Message | None:
+        """Take an idempotency key for a new message; return the message that has it already, else ``None``.
+
+        A ``storing`` one whose process is gone is nobody's, and is taken over.
+        """
+        for _ in range(2):
+            with self._database.session() as session:
+                insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+                row = OutboundMessageRow(
+                    id=name,
+                    user_id=user_id,
+                    idempotency_key=key,
+                    request_hash=request_hash,
+                    document_type="",
+                    state=State.STORING.value,
+                    due=database_now(session),
+                    owner=owner,
+                ).model_dump(exclude={"reason"})
+                made = insert(OutboundMessageRow).values(**row).on_conflict_do_nothing()
+                if session.scalar(made.returning(col(OutboundMessageRow.id))) is not None:
+                    return None
+                found = session.exec(
+                    select(OutboundMessageRow).where(
+                        OutboundMessageRow.user_id == user_id, OutboundMessageRow.idempotency_key == key
+                    )
+                ).first()
+                if found is not None and not _is_left(found, owner):
+                    return _to_message(found, (), ())
+                if found is not None:
+                    _drop(session, found.id)
+        raise StorageBusy("the key is being taken by others")
+
+    def drop(self, name: str) -> None:
+        """Forget a message whose storing has failed."""
+        with self._database.session() as session:
+            _drop(session, name)
+
+    def enqueue(self, session: Session, message: NewMessage, user_id: int) -> bool:
+        """Put a message whose bytes are stored into the queue, in the caller's transaction; False: it is gone."""
+        now = database_now(session)
+        for place, recipient in enumerate(message.recipients):
+            session.add(
+                OutboundRecipientRow(
+                    message_id=message.name,
+                    place=place,
+                    address=recipient.address,
+                    name=recipient.name,
+                    kind=recipient.kind.value,
+                )
+            )
+        session.flush()
+        ensure_account(session, user_id, is_sqlite=self._database.is_sqlite)
+        return move(
+            session,
+            message.name,
+            State.STORING,
+            State.QUEUED,
+            0,
+            document_type=message.document_type,
+            series=message.series,
+            number=message.number,
+            customer=message.customer,
+            subject=message.subject,
+            sender=message.sender,
+            message_id=message.message_id,
+            size=message.size,
+            sha256=message.sha256,
+            parts=list(message.parts),
+            created=now,
+            changed=now,
+            due=now + timedelta(seconds=message.delay_s),
+            copy_folder=message.copy_folder,
+        )
+
+    def sweep(self) -> None:
+        """Forget what has been in ``storing`` for an hour."""
+        with self._database.session() as session:
+            old = database_now(session) - _STORING_ENDS
+            gone = delete(OutboundMessageRow).where(
+                col(OutboundMessageRow.state) == State.STORING.value, col(OutboundMessageRow.created) < old
+            )
+            session.exec(gone)
+
+    # ---- Looking
+
+    def find(self, session: Session, user_id: int, name: str) -> Message | None:
+        """Return a message of this user with recipients and tries."""
+        row = session.get(OutboundMessageRow, name)
+        if row is None or row.user_id != user_id or row.state == State.STORING:
+            return None
+        return _to_message(row, to_recipients(session, [name])[name], _attempts(session, name))
+
+    def list(
+        self, session: Session, user_id: int, filters: MessageFilters, *, before: str = "", limit: int = 50
+    ) -> Sequence[Message]:
+        """Return a user's messages, the newest first, without their tries; those before ``before`` only."""
+        wanted = _filtered(select(OutboundMessageRow), user_id, filters)
+        if before:
+            wanted = wanted.where(OutboundMessageRow.id < before)
+        rows = session.exec(wanted.order_by(col(OutboundMessageRow.id).desc()).limit(limit)).all()
+        recipients = to_recipients(session, [row.id for row in rows])
+        return [_to_message(row, recipients[row.id], ()) for row in rows]
+
+    def count_states(self, session: Session, user_id: int) -> dict[State, int]:
+        """Return how many messages of a user stand in each state."""
+        wanted = (
+            select(OutboundMessageRow.state, func.count())
+            .where(OutboundMessageRow.user_id == user_id, OutboundMessageRow.state != State.STORING.value)
+            .group_by(col(OutboundMessageRow.state))
+        )
+        return {State(state): count for state, count in session.exec(wanted).all()}
+
+    def find_account(self, session: Session, user_id: int) -> AccountState:
+        """Return how a user's account stands as a sender."""
+        row = session.get(OutboxAccountRow, user_id)
+        if row is None:
+            return AccountState(user_id)
+        return AccountState(user_id, row.paused, row.paused_until, row.reason, row.rests)
+
+    # ---- What people change; each returns whether it came in time
+
+    def cancel(self, session: Session, user_id: int, name: str) -> bool:
+        """Take a message back that waits."""
+        return any(_move_own(session, user_id, name, state, State.CANCELLED) for state in CANCELLABLE)
+
+    def send_now(self, session: Session, user_id: int, name: str) -> bool:
+        """End the delay of a message that waits in the queue."""
+        now = database_now(session)
+        mine = _own(user_id, name)
+        hurried = update(OutboundMessageRow).where(*mine, col(OutboundMessageRow.state) == State.QUEUED.value)
+        return session.exec(hurried.values(due=now, changed=now)).rowcount == 1
+
+    def resend(self, session: Session, user_id: int, name: str) -> bool:
+        """Put a message back into the queue that a person wants to go again: the same bytes, a new claim.
+
+        Recipients who had been refused are asked again; the account's rest is over for this one.
+        """
+        now = database_now(session)
+        values = {"due": now, "first_tried": None, "reason": None, "fence": OutboundMessageRow.fence + 1}
+        moved = any(_move_own(session, user_id, name, state, State.QUEUED, **values) for state in RESENDABLE)
+        if moved:
+            _ask_again(session, name)
+            # If it passes, the others follow.
+            self._end_rest(session, user_id, feeler=True)
+        return moved
+
+    def resolve_sent(self, session: Session, user_id: int, name: str) -> bool:
+        """Note that a message whose fate was unknown has left, as its person says."""
+        now = database_now(session)
+        return _move_own(session, user_id, name, State.UNKNOWN, State.SENT, accepted=now, reason=None)
+
+    def resume(self, session: Session, user_id: int) -> int:
+        """Let the account and everything that is held go; return how many messages went back into the queue."""
+        now = database_now(session)
+        self._end_rest(session, user_id)
+        mine = (col(OutboundMessageRow.user_id) == user_id,)
+        return move_all(session, State.HELD, State.QUEUED, mine, due=now, reason=None)
+
+    def _end_rest(self, session: Session, user_id: int, *, feeler: bool = False) -> None:
+        ended = update(OutboxAccountRow).where(col(OutboxAccountRow.user_id) == user_id)
+        if feeler:
+            ended = ended.where(col(OutboxAccountRow.paused).is_(True))
+        session.exec(ended.values(paused=False, paused_until=None, reason=None, feeler=feeler, rests=0))
+
+
+def _own(user_id: int, name: str) -> tuple[Any, ...]:
+    return (col(OutboundMessageRow.id) == name, col(OutboundMessageRow.user_id) == user_id)
+
+
+def _move_own(session: Session, user_id: int, name: str, before: State, after: State, **values: Any) -> bool:
+    return move_all(session, before, after, _own(user_id, name), **values) == 1
+
+
+def _ask_again(session: Session, name: str) -> None:
+    asked = update(OutboundRecipientRow).where(col(OutboundRecipientRow.message_id) == name)
+    session.exec(asked.values(state=RecipientState.PENDING.value, code=0, key="", reply=""))
+
+
+def _drop(session: Session, name: str) -> None:
+    gone = delete(OutboundMessageRow).where(
+        col(OutboundMessageRow.id) == name, col(OutboundMessageRow.state) == State.STORING.value
+    )
+    session.exec(gone)
+
+
+def _is_left(row: OutboundMessageRow, owner: str) -> bool:
+    """Whether a row is of a storing that nobody goes on with: its process is gone."""
+    return row.state == State.STORING and row.owner != owner and has_ended(row.owner, here=False)
+
+
+def _filtered(
+    wanted: SelectOfScalar[OutboundMessageRow], user_id: int, filters: MessageFilters
+) -> SelectOfScalar[OutboundMessageRow]:
+    wanted = wanted.where(OutboundMessageRow.user_id == user_id, OutboundMessageRow.state != State.STORING.value)
+    if filters.states:
+        wanted = wanted.where(col(OutboundMessageRow.state).in_([state.value for state in filters.states]))
+    if filters.document_type:
+        wanted = wanted.where(OutboundMessageRow.document_type == filters.document_type)
+    if filters.query.strip():
+        row, other, text = OutboundMessageRow, OutboundRecipientRow, filters.query.strip()
+        named = exists().where(col(other.message_id) == col(row.id), contains(text, other.address))
+        wanted = wanted.where(or_(named, contains(text, row.number, row.customer, row.subject)))
+    return wanted
+
+
+def to_recipients(session: Session, names: Sequence[str]) -> dict[str, list[Recipient]]:
+    """Return the recipients of each message, in their order."""
+    found: dict[str, list[Recipient]] = {name: [] for name in names}
+    if not names:
+        return found
+    wanted = select(OutboundRecipientRow).where(col(OutboundRecipientRow.message_id).in_(names))
+    for row in session.exec(wanted.order_by(col(OutboundRecipientRow.message_id), col(OutboundRecipientRow.place))):
+        found[row.message_id].append(
+            Recipient(
+                address=row.address,
+                kind=Kind(row.kind),
+                name=row.name,
+                state=RecipientState(row.state),
+                code=row.code,
+                key=row.key,
+                reply=row.reply,
+            )
+        )
+    return found
+
+
+def _attempts(session: Session, name: str) -> list[Attempt]:
+    wanted = (
+        select(OutboundAttemptRow).where(OutboundAttemptRow.message_id == name).order_by(col(OutboundAttemptRow.id))
+    )
+    return [Attempt(row.began, row.ended, row.stage, row.key, row.reply) for row in session.exec(wanted)]
+
+
+def _to_message(row: OutboundMessageRow, recipients: Sequence[Recipient], attempts: Sequence[Attempt]) -> Message:
+    return Message(
+        id=row.id,
+        user_id=row.user_id,
+        state=State(row.state),
+        document_type=row.document_type,
+        series=row.series,
+        number=row.number,
+        customer=row.customer,
+        subject=row.subject,
+        sender=row.sender,
+        message_id=row.message_id,
+        size=row.size,
+        created=row.created,
+        changed=row.changed,
+        due=row.due,
+        request_hash=row.request_hash,
+        sha256=row.sha256,
+        parts=tuple(row.parts),
+        reason=row.reason,
+        held_by=row.held_by,
+        accepted=row.accepted,
+        host=row.host,
+        queue_id=row.queue_id,
+        copy_state=CopyState(row.copy_state),
+        copy_folder=row.copy_folder,
+        copy_key=row.copy_key,
+        recipients=tuple(recipients),
+        attempts=tuple(attempts),
+        tries=row.attempts,
+    )

@@ -1,0 +1,83 @@
+"""The bytes of messages, as pieces under the SHA-256 of their part: written once, read piece by piece."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import col, select
+
+from cgcore.storage.database import Database
+from cgcore.storage.outbox_tables import OutboundChunkRow
+
+__all__ = ["CHUNK_BYTES", "OutboxBytes"]
+
+CHUNK_BYTES = 256 * 1024
+_PER_COMMIT = 16  # 4 MB: other writers get their turn in between
+
+
+class OutboxBytes:
+    """Stores parts and reads them again. The pieces of a part are whole, or the part is written again."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, pieces: Callable[[], Iterable[bytes]]) -> tuple[str, int]:
+        """Store a part; return its name (SHA-256, hex) and its size. ``pieces`` is called twice and gives the same.
+
+        What is there already is not written again, so it costs the reading of its names.
+        """
+        digest, size = hashlib.sha256(), 0
+        for piece in pieces():
+            digest.update(piece)
+            size += len(piece)
+        blob = digest.hexdigest()
+        if self._count(blob) != -(-size // CHUNK_BYTES):
+            self._write(blob, pieces())
+        return blob, size
+
+    def read(self, parts: Sequence[str]) -> Iterator[bytes]:
+        """Yield the bytes of ``parts``, one after the other, in pieces of at most :data:`CHUNK_BYTES`."""
+        for blob in parts:
+            for place in range(self._count(blob)):
+                with self._database.read() as session:
+                    wanted = select(OutboundChunkRow.data).where(
+                        OutboundChunkRow.blob == blob, OutboundChunkRow.place == place
+                    )
+                    data = session.exec(wanted).one()
+                yield data
+
+    def _count(self, blob: str) -> int:
+        with self._database.read() as session:
+            wanted = select(OutboundChunkRow.place).where(OutboundChunkRow.blob == blob)
+            last = session.exec(wanted.order_by(col(OutboundChunkRow.place).desc()).limit(1)).first()
+        return 0 if last is None else last + 1
+
+    def _write(self, blob: str, pieces: Iterable[bytes]) -> None:
+        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        waiting: list[dict[str, object]] = []
+        for place, data in enumerate(_chunks(pieces)):
+            waiting.append({"blob": blob, "place": place, "data": data})
+            if len(waiting) == _PER_COMMIT:
+                self._commit(insert, waiting)
+                waiting = []
+        if waiting:
+            self._commit(insert, waiting)
+
+    def _commit(self, insert: Callable[..., postgresql.Insert | sqlite.Insert], rows: list[dict[str, object]]) -> None:
+        with self._database.session() as session:
+            for row in rows:
+                # Two requests may bring the same file at once; what is there is the same bytes by their name.
+                session.connection().execute(insert(OutboundChunkRow).values(**row).on_conflict_do_nothing())
+
+
+def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    held = bytearray()
+    for piece in pieces:
+        held += piece
+        while len(held) >= CHUNK_BYTES:
+            yield bytes(held[:CHUNK_BYTES])
+            del held[:CHUNK_BYTES]
+    if held:
+        yield bytes(held)

@@ -1,0 +1,320 @@
+"""The worker's side of the outbox: claims with a lease, the mark before the dot, results, and how accounts rest.
+
+All times are the database's. A worker that was frozen past its lease finds its message elsewhere: each of its changes
+names the state and the fence that it knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import exists
+from sqlmodel import Session, col, or_, select, update
+
+from cgcore.outbox.judgement import Hold, Outcome
+from cgcore.outbox.message import Attempt, Claimed, Recipient
+from cgcore.outbox.states import State
+from cgcore.storage.database import Database
+from cgcore.storage.outbox import database_now, move, move_all, to_recipients
+from cgcore.storage.outbox_tables import (
+    OutboundAttemptRow,
+    OutboundMessageRow,
+    OutboundRecipientRow,
+    OutboxAccountRow,
+)
+
+__all__ = ["BACKUP_AGE", "LEASE", "OutboxQueue"]
+
+LEASE = timedelta(seconds=60)
+"""How long a claim counts without being renewed."""
+BACKUP_AGE = timedelta(hours=6)
+"""What has been due for longer when a worker starts is of a restored copy, or of a machine that was off: a person
+decides whether it still has to go."""
+
+_AT_ONCE = 10  # messages of one claim
+_PERSON, _ACCOUNT = "person", "account"
+_BACKUP_REASON: Mapping[str, Any] = {"key": "backup", "stage": "", "ms": 0, "values": {}}
+_LOST_REASON: Mapping[str, Any] = {"key": "delivery_unknown", "stage": "final", "ms": 0, "values": {"leg": "smtp"}}
+_WORKED_ON = (State.CLAIMED.value, State.IN_FLIGHT.value)
+
+
+class OutboxQueue:
+    """What one process of workers asks of the database; ``owner`` is its name (:mod:`cgcore.process`)."""
+
+    def __init__(self, database: Database, owner: str) -> None:
+        self._database, self._owner = database, owner
+
+    # ---- Claims
+
+    def claim_account(self) -> int | None:
+        """Take an account that has something to send and that nobody serves; ``None`` where there is none."""
+        with self._database.session() as session:
+            now = database_now(session)
+            row, waiting = OutboxAccountRow, OutboundMessageRow
+            due = exists().where(
+                col(waiting.user_id) == col(row.user_id),
+                col(waiting.state) == State.QUEUED.value,
+                col(waiting.due) <= now,
+            )
+            free = or_(col(row.lease_until).is_(None), col(row.lease_until) < now)
+            wanted = select(row.user_id).where(col(row.paused).is_(False), free, due).order_by(col(row.served)).limit(1)
+            user_id = session.exec(wanted.with_for_update(skip_locked=True)).first()
+            if user_id is not None:
+                taken = update(row).where(col(row.user_id) == user_id)
+                session.exec(taken.values(owner=self._owner, lease_until=now + LEASE, served=now))
+            return user_id
+
+    def claim_messages(self, user_id: int) -> Sequence[Claimed]:
+        """Take what is due of an account that this process has taken, the oldest first; none where it rests."""
+        with self._database.session() as session:
+            now = database_now(session)
+            account = session.get(OutboxAccountRow, user_id)
+            if account is None or account.paused or account.owner != self._owner:
+                return ()
+            row = OutboundMessageRow
+            due = select(row.id).where(row.user_id == user_id, row.state == State.QUEUED.value, row.due <= now)
+            due = due.order_by(col(row.due), col(row.id)).limit(_AT_ONCE).with_for_update(skip_locked=True)
+            names = session.exec(due).all()
+            claim = {"owner": self._owner, "lease_until": now + LEASE, "fence": row.fence + 1}
+            move_all(session, State.QUEUED, State.CLAIMED, (col(row.id).in_(names),), **claim)
+            mine = select(row).where(col(row.id).in_(names), row.owner == self._owner)
+            rows = session.exec(mine.order_by(col(row.due), col(row.id))).all()
+            recipients = to_recipients(session, [found.id for found in rows])
+            return [_to_claimed(found, recipients[found.id], now) for found in rows if found.state == State.CLAIMED]
+
+    def renew(self) -> None:
+        """Say that this process still works on what it has taken."""
+        with self._database.session() as session:
+            until = database_now(session) + LEASE
+            messages = update(OutboundMessageRow).where(
+                col(OutboundMessageRow.owner) == self._owner, col(OutboundMessageRow.state).in_(_WORKED_ON)
+            )
+            session.exec(messages.values(lease_until=until))
+            accounts = update(OutboxAccountRow).where(col(OutboxAccountRow.owner) == self._owner)
+            session.exec(accounts.values(lease_until=until))
+
+    def release(self, claimed: Claimed) -> None:
+        """Give a message back untouched."""
+        with self._database.session() as session:
+            move(session, claimed.id, State.CLAIMED, State.QUEUED, claimed.fence)
+
+    def leave_account(self, user_id: int) -> None:
+        """Let others serve the account."""
+        with self._database.session() as session:
+            mine = update(OutboxAccountRow).where(
+                col(OutboxAccountRow.user_id) == user_id, col(OutboxAccountRow.owner) == self._owner
+            )
+            session.exec(mine.values(owner="", lease_until=None))
+
+    # ---- One message
+
+    def mark_in_flight(self, claimed: Claimed) -> bool:
+        """Note, durably, that the dot may leave from now on. False: it must not, the claim is no longer ours."""
+        with self._database.session() as session:
+            now = database_now(session)
+            values = {"lease_until": now + LEASE, "changed": now}
+            return move(session, claimed.id, State.CLAIMED, State.IN_FLIGHT, claimed.fence, **values)
+
+    def finish(
+        self,
+        claimed: Claimed,
+        outcome: Outcome,
+        *,
+        attempt: Attempt,
+        recipients: Sequence[Recipient],
+        reason: Mapping[str, Any] | None,
+        host: str = "",
+        queue_id: str = "",
+        copies: bool = False,
+        note: Callable[[Session], None] | None = None,
+    ) -> bool:
+        """Store what became of a try, with the account's rest that follows from it, in one transaction.
+
+        Also the late word of a worker that was thought to be gone counts, as long as nobody has taken the message
+        over. False where somebody has: then nothing but the try is noted.
+        """
+        with self._database.session() as session:
+            now = database_now(session)
+            values: dict[str, Any] = {
+                "attempts": OutboundMessageRow.attempts + 1,
+                "reason": dict(reason) if reason is not None else None,
+                "changed": now,
+                "host": host,
+            }
+            if outcome.state is State.SENT:
+                copy = {"copy_state": "pending", "copy_due": now} if copies else {}
+                values |= {"accepted": now, "queue_id": queue_id, **copy}
+            elif outcome.state is State.QUEUED:
+                values["due"] = now + timedelta(seconds=outcome.due_s)
+            elif outcome.state is State.HELD:
+                values["held_by"] = _ACCOUNT
+            done = self._settle(session, claimed, outcome.state, values)
+            session.add(_attempt_row(claimed, attempt, now, self._owner))
+            if done:
+                _keep_first(session, claimed, now)
+                _keep_recipients(session, claimed, recipients)
+                if outcome.hold is not None:
+                    _rest(session, claimed.user_id, outcome.hold, reason, now)
+                else:
+                    _let_follow(session, claimed.user_id, now)
+                if note is not None:
+                    note(session)
+            return done
+
+    def hold_back(self, claimed: Sequence[Claimed], user_id: int, hold: Hold, reason: Mapping[str, Any]) -> None:
+        """Hold messages that were never reached, and let the account rest."""
+        with self._database.session() as session:
+            now = database_now(session)
+            for each in claimed:
+                kept = {"held_by": _ACCOUNT, "reason": dict(reason), "changed": now}
+                move(session, each.id, State.CLAIMED, State.HELD, each.fence, **kept)
+            _rest(session, user_id, hold, reason, now)
+
+    def _settle(self, session: Session, claimed: Claimed, after: State, values: Mapping[str, Any]) -> bool:
+        for before in (State.IN_FLIGHT, State.CLAIMED, State.UNKNOWN):
+            if (before, after) in _IMPOSSIBLE:
+                continue
+            if move(session, claimed.id, before, after, claimed.fence, **values):
+                return True
+        return False
+
+    # ---- What nobody works on any more, and what rests
+
+    def expire(self, *, has_ended: Callable[[str], bool]) -> int:
+        """Take back what the gone have left: before the mark into the queue, after it into the unknown.
+
+        ``has_ended`` says of an owner that its process is gone for sure; of the others the lease decides. Returns how
+        many became unknown.
+        """
+        with self._database.session() as session:
+            now = database_now(session)
+            row = OutboundMessageRow
+            owners = session.exec(select(row.owner).where(col(row.state).in_(_WORKED_ON)).distinct()).all()
+            gone = [owner for owner in owners if owner != self._owner and has_ended(owner)]
+            lost = or_(col(row.lease_until) < now, col(row.owner).in_(gone))
+            move_all(session, State.CLAIMED, State.QUEUED, (lost,))
+            unsure = {"reason": dict(_LOST_REASON), "attempts": row.attempts + 1}
+            count = move_all(session, State.IN_FLIGHT, State.UNKNOWN, (lost,), **unsure)
+            left = or_(col(OutboxAccountRow.lease_until) < now, col(OutboxAccountRow.owner).in_(gone or [""]))
+            freed = update(OutboxAccountRow).where(col(OutboxAccountRow.owner) != "", left)
+            session.exec(freed.values(owner="", lease_until=None))
+            return count
+
+    def hold_old(self) -> int:
+        """Hold what has been due for hours, at the start of a worker: a restored copy sends nothing by itself."""
+        with self._database.session() as session:
+            old = (col(OutboundMessageRow.due) < database_now(session) - BACKUP_AGE,)
+            kept = {"held_by": _PERSON, "reason": dict(_BACKUP_REASON)}
+            count = move_all(session, State.QUEUED, State.HELD, old, **kept)
+            waiting = update(OutboundMessageRow).where(
+                col(OutboundMessageRow.state) == State.HELD.value, col(OutboundMessageRow.held_by) == _ACCOUNT, *old
+            )
+            return count + session.exec(waiting.values(**kept)).rowcount
+
+    def tend_accounts(self) -> None:
+        """Hold what is due of accounts that rest; where a rest is over, let one message go ahead."""
+        with self._database.session() as session:
+            now = database_now(session)
+            row = OutboxAccountRow
+            for account in session.exec(select(row).where(col(row.paused).is_(True)).with_for_update(skip_locked=True)):
+                if account.paused_until is not None and account.paused_until <= now:
+                    account.paused, account.paused_until, account.feeler = False, None, True
+                    _send_ahead(session, account.user_id, now)
+                    continue
+                due = (col(OutboundMessageRow.user_id) == account.user_id, col(OutboundMessageRow.due) <= now)
+                move_all(session, State.QUEUED, State.HELD, due, held_by=_ACCOUNT, reason=account.reason)
+
+    def count_rests(self, user_id: int) -> int:
+        """Return how often in a row the account has rested."""
+        with self._database.read() as session:
+            account = session.get(OutboxAccountRow, user_id)
+            return account.rests if account is not None else 0
+
+    def next_due_s(self) -> float | None:
+        """Return in how many seconds the next queued message is due, ``None`` where there is none."""
+        with self._database.read() as session:
+            wanted = select(OutboundMessageRow.due).where(OutboundMessageRow.state == State.QUEUED.value)
+            due = session.exec(wanted.order_by(col(OutboundMessageRow.due)).limit(1)).first()
+            return None if due is None else (due - database_now(session)).total_seconds()
+
+
+# What a try cannot lead to from where it stood: the mark stands before any acceptance.
+_IMPOSSIBLE = frozenset({(State.CLAIMED, State.SENT), (State.CLAIMED, State.UNKNOWN), (State.UNKNOWN, State.UNKNOWN)})
+
+
+def _rest(session: Session, user_id: int, hold: Hold, reason: Mapping[str, Any] | None, now: datetime) -> None:
+    until = None if hold.seconds is None else now + timedelta(seconds=hold.seconds)
+    resting = update(OutboxAccountRow).where(col(OutboxAccountRow.user_id) == user_id)
+    told = dict(reason) if reason is not None else None
+    values = {
+        "paused": True,
+        "paused_until": until,
+        "feeler": False,
+        "reason": told,
+        "rests": OutboxAccountRow.rests + 1,
+    }
+    session.exec(resting.values(**values))
+    due = (col(OutboundMessageRow.user_id) == user_id, col(OutboundMessageRow.due) <= now)
+    move_all(session, State.QUEUED, State.HELD, due, held_by=_ACCOUNT, reason=told)
+
+
+def _let_follow(session: Session, user_id: int, now: datetime) -> None:
+    """The one that went ahead has passed: the others follow."""
+    account = session.get(OutboxAccountRow, user_id)
+    if account is None or not (account.feeler or account.rests):
+        return
+    account.feeler, account.rests, account.reason = False, 0, None
+    session.add(account)
+    held = (col(OutboundMessageRow.user_id) == user_id, col(OutboundMessageRow.held_by) == _ACCOUNT)
+    move_all(session, State.HELD, State.QUEUED, held, due=now, reason=None)
+
+
+def _send_ahead(session: Session, user_id: int, now: datetime) -> None:
+    row = OutboundMessageRow
+    held = select(row.id).where(row.user_id == user_id, row.state == State.HELD.value, row.held_by == _ACCOUNT)
+    first = session.exec(held.order_by(col(row.due), col(row.id)).limit(1)).first()
+    if first is not None:
+        move_all(session, State.HELD, State.QUEUED, (col(row.id) == first,), due=now)
+
+
+def _keep_first(session: Session, claimed: Claimed, now: datetime) -> None:
+    row = OutboundMessageRow
+    untouched = update(row).where(col(row.id) == claimed.id, col(row.first_tried).is_(None))
+    session.exec(untouched.values(first_tried=now))
+
+
+def _keep_recipients(session: Session, claimed: Claimed, recipients: Sequence[Recipient]) -> None:
+    for place, told in enumerate(recipients):
+        kept = update(OutboundRecipientRow).where(
+            col(OutboundRecipientRow.message_id) == claimed.id, col(OutboundRecipientRow.place) == place
+        )
+        session.exec(kept.values(state=told.state.value, code=told.code, key=told.key, reply=told.reply))
+
+
+def _attempt_row(claimed: Claimed, attempt: Attempt, now: datetime, owner: str) -> OutboundAttemptRow:
+    return OutboundAttemptRow(
+        message_id=claimed.id,
+        began=attempt.began,
+        ended=now,
+        stage=attempt.stage,
+        key=attempt.key,
+        reply=attempt.reply,
+        owner=owner,
+    )
+
+
+def _to_claimed(row: OutboundMessageRow, recipients: Sequence[Recipient], now: datetime) -> Claimed:
+    return Claimed(
+        id=row.id,
+        user_id=row.user_id,
+        fence=row.fence,
+        sender=row.sender,
+        size=row.size,
+        sha256=row.sha256,
+        parts=tuple(row.parts),
+        recipients=tuple(recipients),
+        tries=row.attempts,
+        age_s=(now - row.first_tried).total_seconds() if row.first_tried else 0.0,
+    )

@@ -1,0 +1,153 @@
+"""The tables of the outbox. They stand alone: a row that changes its state is slim, and the bytes lie elsewhere.
+
+A state change in the row of a 34 MB message would write all of it again (SQLite), so the bytes are pieces of 256 KB in
+a table of their own, under the SHA-256 of the part that they belong to: one PDF for three customers is stored once.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, Index, LargeBinary, UniqueConstraint, text
+from sqlmodel import Field
+
+from cgcore.clock import utc_now
+from cgcore.storage.tables import Row, UtcDateTime, metadata
+
+__all__ = [
+    "OutboundAttemptRow",
+    "OutboundChunkRow",
+    "OutboundMessageRow",
+    "OutboundRecipientRow",
+    "OutboxAccountRow",
+    "metadata",
+]
+
+
+class OutboundMessageRow(Row, table=True):
+    """A message that leaves by the account of a user, and where it stands (:class:`cgcore.outbox.states.State`).
+
+    ``parts`` are the names of its blobs in their order: their bytes, one after the other, are the message. ``fence``
+    grows with each claim, and with each new beginning by a person: a worker that was thought to be gone cannot change
+    what others have taken over. ``held_by`` says who lets a held one go: ``account`` or ``person``. ``reason`` is the
+    verdict over the last try, as JSON. The copy has columns of its own and never touches ``state``.
+
+    A user with messages cannot be deleted: there is no cascade.
+    """
+
+    __table_args__ = (
+        UniqueConstraint("user_id", "idempotency_key"),
+        Index(
+            "ix_outbound_message_waiting",
+            "due",
+            "id",
+            sqlite_where=text("state = 'queued'"),
+            postgresql_where=text("state = 'queued'"),
+        ),
+        Index("ix_outbound_message_user_id_id", "user_id", "id"),
+        Index(
+            "ix_outbound_message_worked_on",
+            "lease_until",
+            sqlite_where=text("state IN ('claimed', 'in_flight')"),
+            postgresql_where=text("state IN ('claimed', 'in_flight')"),
+        ),
+        Index(
+            "ix_outbound_message_copy",
+            "copy_due",
+            sqlite_where=text("copy_state = 'pending'"),
+            postgresql_where=text("copy_state = 'pending'"),
+        ),
+    )
+
+    id: str = Field(primary_key=True)
+    user_id: int = Field(foreign_key="user.id")
+    idempotency_key: str
+    request_hash: str
+    document_type: str
+    series: str = ""
+    number: str = ""
+    customer: str = ""
+    subject: str = ""
+    sender: str = ""
+    message_id: str = ""
+    size: int = 0
+    sha256: str = ""
+    parts: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    state: str
+    held_by: str = ""
+    reason: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON, nullable=True))
+    created: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    changed: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    due: datetime = Field(sa_type=UtcDateTime)
+    first_tried: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    fence: int = 0
+    owner: str = ""
+    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    attempts: int = 0
+    host: str = ""
+    queue_id: str = ""
+    accepted: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    copy_state: str = "none"
+    copy_folder: str = ""
+    copy_key: str = ""
+    copy_uid: int = 0
+    copy_uidvalidity: int = 0
+    copy_due: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    copy_tries: int = 0
+    copy_owner: str = ""
+    copy_lease: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class OutboundRecipientRow(Row, table=True):
+    """One recipient of a message, ``kind`` to, cc or bcc, and what the server said of them."""
+
+    message_id: str = Field(primary_key=True, foreign_key="outbound_message.id", ondelete="CASCADE")
+    place: int = Field(primary_key=True)
+    address: str
+    name: str = ""
+    kind: str
+    state: str = "pending"
+    code: int = 0
+    key: str = ""
+    reply: str = ""
+
+
+class OutboundAttemptRow(Row, table=True):
+    """One try to hand a message over: when, how far it came, and what was said."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    message_id: str = Field(foreign_key="outbound_message.id", index=True, ondelete="CASCADE")
+    began: datetime = Field(sa_type=UtcDateTime)
+    ended: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    stage: str = ""
+    key: str = ""
+    reply: str = ""
+    owner: str = ""
+
+
+class OutboundChunkRow(Row, table=True):
+    """A piece of at most 256 KB of the part whose SHA-256 (hex) is ``blob``; nobody changes one once it is there."""
+
+    blob: str = Field(primary_key=True)
+    place: int = Field(primary_key=True)
+    data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class OutboxAccountRow(Row, table=True):
+    """How a user's mail account stands as a sender: who sends by it, and whether it rests.
+
+    ``paused`` with ``paused_until``: by itself until then; without: until a person lets it go. After a rest one
+    message goes ahead (``feeler``), the others follow once it has passed.
+    """
+
+    user_id: int = Field(primary_key=True, foreign_key="user.id")
+    owner: str = ""
+    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    served: datetime = Field(sa_type=UtcDateTime)
+    paused: bool = False
+    paused_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    feeler: bool = False
+    rests: int = 0
+    reason: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON, nullable=True))
+    account_version: int = 0

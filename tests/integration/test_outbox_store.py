@@ -1,0 +1,373 @@
+"""The outbox in both databases: edges, claims, leases, rests, and the bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import col, select, update
+
+from cgcore.outbox.judgement import Hold, Outcome
+from cgcore.outbox.message import Attempt, Claimed, Message, MessageFilters, NewMessage, Recipient, new_message_name
+from cgcore.outbox.states import EDGES, Kind, RecipientState, State
+from cgcore.process import new_owner
+from cgcore.storage.database import Database
+from cgcore.storage.outbox import OutboxStore, move
+from cgcore.storage.outbox_bytes import CHUNK_BYTES, OutboxBytes
+from cgcore.storage.outbox_queue import BACKUP_AGE, OutboxQueue
+from cgcore.storage.outbox_tables import OutboundChunkRow, OutboundMessageRow, OutboxAccountRow
+from cgcore.storage.tables import UserRow
+
+_EVA = Recipient("eva@example.com", Kind.TO)
+_LEO = Recipient("leo@example.com", Kind.BCC)
+_REASON: Mapping[str, Any] = {"key": "sending_quota", "stage": "final", "ms": 1, "values": {"leg": "smtp"}}
+_BEGAN = datetime(2026, 11, 30, 12, tzinfo=UTC)
+
+
+class _House:
+    """A user with messages, and the two sides of the outbox."""
+
+    def __init__(self, database: Database) -> None:
+        self.database, self.store = database, OutboxStore(database)
+        with database.session() as session:
+            row = UserRow(username="ana", username_key="ana")
+            session.add(row)
+            session.flush()
+            self.user = row.id or 0
+
+    def put(self, key: str = "k", *, delay_s: float = 0.0) -> str:
+        name = new_message_name(datetime.now(UTC))
+        assert self.store.reserve(self.user, key, "hash", name, "me") is None
+        message = NewMessage(
+            name, key, "hash", "sales_invoice", "F", "7", "Talleres Ruiz", "Adjunto Factura F 7", "ana@example.com",
+            f"<{name}@example.com>", 3, "sha", ("blob",), (_EVA, _LEO), delay_s, "Sent",
+        )  # fmt: skip
+        with self.database.session() as session:
+            assert self.store.enqueue(session, message, self.user)
+        return name
+
+    def queue(self, owner: str = "") -> OutboxQueue:
+        return OutboxQueue(self.database, owner or new_owner())
+
+    def claim(self, queue: OutboxQueue) -> list[Claimed]:
+        user = queue.claim_account()
+        return list(queue.claim_messages(user)) if user is not None else []
+
+    def get(self, name: str) -> Message:
+        with self.database.read() as session:
+            found = self.store.find(session, self.user, name)
+        assert found is not None
+        return found
+
+    def set(self, name: str, **values: Any) -> None:
+        with self.database.session() as session:
+            session.exec(update(OutboundMessageRow).where(col(OutboundMessageRow.id) == name).values(**values))
+
+    def set_account(self, **values: Any) -> None:
+        with self.database.session() as session:
+            session.exec(update(OutboxAccountRow).values(**values))
+
+    def states(self) -> list[State]:
+        with self.database.read() as session:
+            return [message.state for message in self.store.list(session, self.user, MessageFilters())][::-1]
+
+
+@pytest.fixture
+def house(database: Database) -> _House:
+    """A house on each kind of database."""
+    return _House(database)
+
+
+def _finish(queue: OutboxQueue, claimed: Claimed, outcome: Outcome, **more: Any) -> bool:
+    told = [Recipient(r.address, r.kind, "", RecipientState.ACCEPTED, 250, "", "250 ok") for r in claimed.recipients]
+    attempt = Attempt(_BEGAN, stage="final", reply="250 ok")
+    return queue.finish(claimed, outcome, attempt=attempt, recipients=told, reason=more.pop("reason", None), **more)
+
+
+def test_every_pair_of_states_is_an_edge_or_refused(house: _House) -> None:
+    """All pairs: one UPDATE that hits its row where there is an edge, an error where there is none."""
+    name = house.put()
+    went: set[tuple[State, State]] = set()
+    for before, after in itertools.product(State, State):
+        house.set(name, state=before.value)
+        try:
+            with house.database.session() as session:
+                if after in EDGES[before]:
+                    assert not move(session, name, before, after, 99), "another claim"
+                assert move(session, name, before, after, 0)
+                assert before is after or not move(session, name, before, after, 0), "it stands elsewhere now"
+        except ValueError:
+            with house.database.read() as session:
+                assert session.get_one(OutboundMessageRow, name).state == before
+            continue
+        went.add((before, after))
+
+    assert went == {(before, after) for before in EDGES for after in EDGES[before]}
+
+
+def test_a_key_is_taken_once_however_many_ask(house: _House) -> None:
+    """Of ten at once one gets it; the others are shown what has it, and another user is another matter."""
+    taken: list[Message | None] = []
+
+    def ask() -> None:
+        taken.append(house.store.reserve(house.user, "k", "h", new_message_name(datetime.now(UTC)), "me"))
+
+    threads = [threading.Thread(target=ask) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(taken) == 10
+    assert sum(found is None for found in taken) == 1
+    assert {found.state for found in taken if found} == {State.STORING}
+
+
+def test_a_key_whose_storing_was_killed_is_free_again(house: _House) -> None:
+    """Nothing was promised yet, so the next request with it begins anew."""
+    boot, namespace, *_ = new_owner().split(":")
+    gone = f"{boot}:{namespace}:4194304:1:abc"
+    assert house.store.reserve(house.user, "k", "h", "a" * 32, gone) is None
+    assert house.store.reserve(house.user, "k", "other", "b" * 32, new_owner()) is None
+    found = house.store.reserve(house.user, "k", "h", "c" * 32, new_owner())
+
+    assert found is not None
+    assert (found.id, found.request_hash) == ("b" * 32, "other")
+
+
+def test_a_message_goes_from_the_queue_to_sent(house: _House) -> None:
+    """Claimed, marked, finished: the try and each recipient's own result are kept, Bcc among them."""
+    name, queue = house.put(), house.queue()
+    (claimed,) = house.claim(queue)
+    assert (house.get(name).state, claimed.parts, claimed.sender) == (State.CLAIMED, ("blob",), "ana@example.com")
+    assert queue.mark_in_flight(claimed)
+    assert house.get(name).state is State.IN_FLIGHT
+    assert _finish(queue, claimed, Outcome(State.SENT), host="mail.test", queue_id="Q1", copies=True)
+    sent = house.get(name)
+
+    assert (sent.state, sent.host, sent.queue_id, sent.copy_state) == (State.SENT, "mail.test", "Q1", "pending")
+    assert sent.accepted is not None
+    assert [(r.address, r.kind, r.state, r.code) for r in sent.recipients] == [
+        ("eva@example.com", "to", "accepted", 250),
+        ("leo@example.com", "bcc", "accepted", 250),
+    ]
+    assert [(a.stage, a.key, a.reply) for a in sent.attempts] == [("final", "", "250 ok")]
+    assert not _finish(queue, claimed, Outcome(State.QUEUED)), "what is sent never comes back"
+
+
+def test_nobody_else_serves_an_account_that_is_served(house: _House) -> None:
+    """One sender an account, over all processes, until it is left or its lease is over."""
+    house.put("a")
+    first, second = house.queue(), house.queue()
+
+    assert first.claim_account() == house.user
+    assert second.claim_account() is None
+    assert second.claim_messages(house.user) == ()
+    first.leave_account(house.user)
+    assert second.claim_account() == house.user
+
+
+def test_what_the_gone_have_left_goes_back_only_before_the_mark(house: _House) -> None:
+    """An expired claim is queued again; expired in flight it is unknown, and never queued by itself."""
+    kept, lost = house.put("a"), house.put("b")
+    dead, alive = house.queue(), house.queue()
+    first, second = house.claim(dead)
+    assert dead.mark_in_flight(second)
+    assert alive.expire(has_ended=lambda _owner: False) == 0
+    assert house.states() == [State.CLAIMED, State.IN_FLIGHT]
+    assert alive.expire(has_ended=lambda _owner: True) == 1
+    assert (house.get(kept).state, house.get(lost).state) == (State.QUEUED, State.UNKNOWN)
+    assert house.get(lost).reason is not None
+
+    assert not dead.mark_in_flight(first), "the frozen one wakes up, and sends no dot"
+    (again,) = house.claim(alive)
+    assert again.id == kept
+    assert not _finish(dead, first, Outcome(State.FAILED)), "its late word about the other claim counts for nothing"
+    assert house.get(kept).state is State.CLAIMED
+    assert _finish(dead, second, Outcome(State.SENT)), "its late word about the unknown one does"
+    assert house.get(lost).state is State.SENT
+
+
+def test_a_lease_that_is_renewed_is_left_alone(house: _House) -> None:
+    """And one that is not counts for a minute of the database's clock."""
+    name, queue, other = house.put(), house.queue(), house.queue()
+    (claimed,) = house.claim(queue)
+    assert queue.mark_in_flight(claimed)
+    house.set(name, lease_until=datetime.now(UTC) - timedelta(seconds=1))
+    queue.renew()
+    other.expire(has_ended=lambda _owner: False)
+    before = house.get(name).state
+    house.set(name, lease_until=datetime.now(UTC) - timedelta(seconds=1))
+    other.expire(has_ended=lambda _owner: False)
+
+    assert (before, house.get(name).state) == (State.IN_FLIGHT, State.UNKNOWN)
+
+
+def test_a_person_who_sends_an_unknown_one_again_ends_the_old_claim(house: _House) -> None:
+    """The late word of the old try would speak of another one."""
+    name, queue = house.put(), house.queue()
+    (claimed,) = house.claim(queue)
+    queue.mark_in_flight(claimed)
+    house.queue().expire(has_ended=lambda _owner: True)
+    with house.database.session() as session:
+        assert house.store.resend(session, house.user, name)
+    late = _finish(queue, claimed, Outcome(State.SENT))
+    again = house.get(name)
+
+    assert (late, again.state, again.message_id) == (False, State.QUEUED, f"<{name}@example.com>")
+    assert {r.state for r in again.recipients} == {RecipientState.PENDING}
+
+
+def test_an_account_rests_with_all_that_waits_and_one_goes_ahead(house: _House) -> None:
+    """A limit fails nothing: all are held with the reason; after the rest one is tried, and the others follow it."""
+    names, queue = [house.put(key) for key in "abc"], house.queue()
+    first, *others = house.claim(queue)
+    for each in others:
+        queue.release(each)
+    queue.mark_in_flight(first)
+    outcome = Outcome(State.HELD, hold=Hold("sending_quota", 3600))
+    assert _finish(queue, first, outcome, reason=_REASON)
+    assert house.states() == [State.HELD] * 3
+    late = house.put("d")
+    queue.tend_accounts()
+    queue.leave_account(house.user)
+    assert (house.get(late).state, house.get(late).reason) == (State.HELD, _REASON)
+    assert house.claim(queue) == []
+
+    house.set_account(paused_until=datetime.now(UTC) - timedelta(seconds=1))
+    queue.tend_accounts()
+    (ahead,) = house.claim(queue)
+    assert (ahead.id, queue.count_rests(house.user)) == (names[0], 1)
+    queue.mark_in_flight(ahead)
+    assert _finish(queue, ahead, Outcome(State.SENT))
+    assert house.states() == [State.SENT] + [State.QUEUED] * 3
+    assert queue.count_rests(house.user) == 0
+
+
+def test_a_rest_without_end_waits_for_a_person(house: _House) -> None:
+    """A refused password is not tried again by itself; resuming lets all go."""
+    house.put("a")
+    queue = house.queue()
+    claimed = house.claim(queue)
+    queue.hold_back(claimed, house.user, Hold("bad_credentials", None), _REASON)
+    queue.leave_account(house.user)
+    queue.tend_accounts()
+    assert house.claim(queue) == []
+    with house.database.session() as session:
+        account = house.store.find_account(session, house.user)
+        resumed = house.store.resume(session, house.user)
+
+    assert (account.paused, account.paused_until, account.reason) == (True, None, _REASON)
+    assert resumed == 1
+    assert len(house.claim(queue)) == 1
+
+
+def test_a_restored_copy_sends_nothing_by_itself(house: _House) -> None:
+    """What was due long before the worker starts is held, retries and rests included; a person lets it go."""
+    names = [house.put(key) for key in "abc"]
+    old = datetime.now(UTC) - BACKUP_AGE - timedelta(minutes=1)
+    house.set(names[0], due=old)
+    house.set(names[1], due=old, state=State.HELD.value, held_by="account")
+    queue = house.queue()
+    held = queue.hold_old()
+    house.set_account(paused=True, paused_until=old)
+    queue.tend_accounts()
+
+    assert held == 2
+    assert house.states() == [State.HELD, State.HELD, State.QUEUED]
+    assert [claimed.id for claimed in house.claim(queue)] == [names[2]]
+
+
+def test_a_message_that_waits_can_be_taken_back_or_hurried(house: _House) -> None:
+    """Cancelled or claimed, never both; and nobody touches another one's."""
+    name, queue = house.put(delay_s=60), house.queue()
+    assert house.claim(queue) == []
+    with house.database.session() as session:
+        assert not house.store.send_now(session, house.user + 1, name)
+        assert house.store.send_now(session, house.user, name)
+    (claimed,) = house.claim(queue)
+    with house.database.session() as session:
+        assert not house.store.cancel(session, house.user, name)
+    queue.release(claimed)
+    with house.database.session() as session:
+        assert not house.store.cancel(session, house.user + 1, name)
+        assert house.store.cancel(session, house.user, name)
+        assert not house.store.resend(session, house.user, name)
+
+    assert house.get(name).state is State.CANCELLED
+    assert not queue.mark_in_flight(claimed)
+
+
+def test_an_undo_and_a_claim_race_for_one_row(house: _House) -> None:
+    """Whichever comes first, the other finds the state changed."""
+    queue, ends = house.queue(), set[tuple[bool, bool]]()
+    for key in range(8):
+        name = house.put(str(key))
+        barrier, cancelled = threading.Barrier(2), list[bool]()
+
+        def undo(name: str = name, barrier: threading.Barrier = barrier, cancelled: list[bool] = cancelled) -> None:
+            barrier.wait(5)
+            with house.database.session() as session:
+                cancelled.append(house.store.cancel(session, house.user, name))
+
+        thread = threading.Thread(target=undo)
+        thread.start()
+        barrier.wait(5)
+        claimed = house.claim(queue)
+        thread.join()
+        marked = any(queue.mark_in_flight(each) for each in claimed)
+        queue.leave_account(house.user)
+        ends.add((cancelled[0], marked))
+
+    assert ends <= {(True, False), (False, True)}
+
+
+def test_messages_are_found_by_state_type_and_text(house: _House) -> None:
+    """The newest first; the text is looked for in number, customer, subject and recipients."""
+    names = [house.put(key) for key in "ab"]
+    house.set(names[0], state=State.SENT.value, customer="Ñandú, S.L.")
+
+    def found(filters: MessageFilters, **more: Any) -> list[str]:
+        with house.database.read() as session:
+            return [message.id for message in house.store.list(session, house.user, filters, **more)]
+
+    assert found(MessageFilters()) == names[::-1]
+    assert found(MessageFilters(), before=names[1]) == [names[0]]
+    assert found(MessageFilters(), limit=1) == [names[1]]
+    assert found(MessageFilters(frozenset({State.SENT}))) == [names[0]]
+    assert found(MessageFilters(document_type="quote")) == []
+    assert found(MessageFilters(query="ñandú")) == [names[0]]
+    assert found(MessageFilters(query="LEO@example")) == names[::-1]
+    assert found(MessageFilters(query="100%")) == []
+
+
+def test_bytes_are_kept_once_and_come_back_as_they_were(house: _House) -> None:
+    """Pieces of 256 KB under the digest of the whole; the same file again adds none."""
+    data = bytes(range(256)) * 2500
+    store, pieces = OutboxBytes(house.database), [data[:10], data[10:600_000], data[600_000:]]
+    blob, size = store.put(lambda: pieces)
+    again = store.put(lambda: [data])
+    small = store.put(lambda: [b"x"])
+    with house.database.read() as session:
+        lengths = [len(row.data) for row in session.exec(select(OutboundChunkRow)).all() if row.blob == blob]
+
+    assert (blob, size) == (hashlib.sha256(data).hexdigest(), len(data)) == again
+    assert sorted(lengths) == [len(data) - 2 * CHUNK_BYTES, CHUNK_BYTES, CHUNK_BYTES]
+    assert b"".join(store.read([small[0], blob, small[0]])) == b"x" + data + b"x"
+
+
+def test_a_part_that_was_half_written_is_completed(house: _House) -> None:
+    """A process that ended in the middle leaves pieces; the next one writes what is missing."""
+    data = b"z" * (CHUNK_BYTES + 5)
+    store = OutboxBytes(house.database)
+    with house.database.session() as session:
+        blob = hashlib.sha256(data).hexdigest()
+        session.add(OutboundChunkRow(blob=blob, place=0, data=data[:CHUNK_BYTES]))
+    store.put(lambda: [data])
+
+    assert b"".join(store.read([blob])) == data
