@@ -54,13 +54,13 @@ class _AddressesHeader(UniqueAddressHeader):
 def header_registry() -> HeaderRegistry:
     """Return a ``header_factory`` for :class:`email.policy.EmailPolicy`.
 
-    Subject, From, To and Reply-To keep their text exactly: plain where it is ASCII, else as encoded words (RFC 2047)
-    between whole characters. No line is longer than 78 characters but where an address is.
+    Subject, From, To, Cc and Reply-To keep their text exactly: plain where it is ASCII, else as encoded words
+    (RFC 2047) between whole characters. No line is longer than 78 characters but where an address is.
     """
     registry = HeaderRegistry()
     for name in ("subject", "disposition-notification-to"):
         registry.map_to_type(name, cast("type[BaseHeader]", _TextHeader))
-    for name in ("from", "to", "reply-to"):
+    for name in ("from", "to", "cc", "reply-to"):
         registry.map_to_type(name, cast("type[BaseHeader]", _AddressesHeader))
     return registry
 

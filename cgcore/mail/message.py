@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -26,6 +26,9 @@ __all__ = [
     "build_test_message",
     "load_test_mail",
     "make_message_id",
+    "media_type",
+    "size_values",
+    "with_crlf",
 ]
 
 _SMALLEST_SHOWN = 10_000  # bytes: «0,01 MB»
@@ -84,6 +87,8 @@ def build_message(
     attachments: Sequence[Attachment] = (),
     sender_name: str = "",
     recipient_name: str = "",
+    copies: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
     reply_to: str = "",
     read_receipt: bool = False,
     generated: bool = False,
@@ -93,14 +98,19 @@ def build_message(
     """Return mixed(alternative(plain, related(html, images)), attachments), as much of it as there are parts.
 
     Addresses must have passed :func:`cgcore.mail.addresses.is_address`. ``recipient_name`` belongs to a single
-    recipient. ``generated`` marks a test mail (RFC 3834). ``date`` must know its zone and defaults to now;
-    ``message_id`` to a new one. No line break of any kind reaches a header. Only 7-bit lines come out, so the message
-    needs no extension of any server, except where an address itself needs SMTPUTF8.
+    recipient; ``names`` are those of several, by address; ``copies`` are the visible ones (Cc). ``generated`` marks a
+    test mail (RFC 3834). ``date`` must know its zone and defaults to now; ``message_id`` to a new one. No line break of
+    any kind reaches a header. Only 7-bit lines come out, so the message needs no extension of any server, except where
+    an address itself needs SMTPUTF8.
     """
-    message = EmailMessage(policy=_policy([sender, *recipients]))
+    message = EmailMessage(policy=_policy([sender, *recipients, *copies]))
     message["From"] = _address(sender, sender_name)
-    name = recipient_name if len(recipients) == 1 else ""
-    message["To"] = [_address(recipient, name) for recipient in recipients]
+    called = dict(names or {})
+    if recipient_name and len(recipients) == 1:
+        called[recipients[0]] = recipient_name
+    message["To"] = [_address(recipient, called.get(recipient, "")) for recipient in recipients]
+    if copies:
+        message["Cc"] = [_address(copy, called.get(copy, "")) for copy in copies]
     if reply_to and reply_to != sender:
         message["Reply-To"] = _address(reply_to, "")
     message["Subject"] = header_text(subject)
@@ -112,7 +122,7 @@ def build_message(
         message["Auto-Submitted"] = "auto-generated"
     _fill(message, text, html, images)
     for attachment in attachments:
-        main, _, sub = _media_type(attachment.media_type).partition("/")
+        main, _, sub = media_type(attachment.media_type).partition("/")
         filename = attachment_name(attachment.filename)
         message.add_attachment(attachment.data, maintype=main, subtype=sub, filename=filename)
     message["Content-Language"] = "es"  # last: whatever is added moves the Content- headers into a part
@@ -124,7 +134,8 @@ def _policy(addresses: Sequence[str]) -> EmailPolicy[Any]:
     return policy.clone(cte_type="7bit", header_factory=header_registry())
 
 
-def _media_type(written: str) -> str:
+def media_type(written: str) -> str:
+    """Return the media type that a file may travel under; what is none, or has rules of its own, as mere bytes."""
     # A message or multipart as an attachment has rules of its own (RFC 2046 §5); as bytes any of them may travel.
     known = _MEDIA_TYPE.fullmatch(written) and not written.lower().startswith(("message/", "multipart/"))
     return written if known else "application/octet-stream"

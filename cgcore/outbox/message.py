@@ -15,6 +15,7 @@ __all__ = [
     "Attempt",
     "Claimed",
     "CopyTask",
+    "LookTask",
     "Message",
     "MessageFilters",
     "NewMessage",
@@ -109,6 +110,7 @@ class Message:
     recipients: Sequence[Recipient] = ()
     attempts: Sequence[Attempt] = ()
     tries: int = 0
+    looked: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,9 @@ class Claimed:
     recipients: Sequence[Recipient]
     tries: int
     age_s: float
+    document_type: str = ""
+    series: str = ""
+    number: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,18 @@ class CopyTask:
     parts: Sequence[str]
     accepted: datetime
     tries: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookTask:
+    """A message of unknown fate that is to be looked for in a folder; ``fence`` is that of its last try."""
+
+    id: str
+    user_id: int
+    message_id: str
+    folder: str
+    fence: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -338,4 +338,5 @@ def _to_message(row: OutboundMessageRow, recipients: Sequence[Recipient], attemp
         recipients=tuple(recipients),
         attempts=tuple(attempts),
         tries=row.attempts,
+        looked=row.looked,
     )

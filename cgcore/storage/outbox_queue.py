@@ -15,7 +15,7 @@ from sqlmodel import Session, col, or_, select, update
 
 from cgcore.outbox.judgement import Hold, Outcome
 from cgcore.outbox.message import Attempt, Claimed, Recipient
-from cgcore.outbox.states import State
+from cgcore.outbox.states import CopyState, State
 from cgcore.storage.database import Database
 from cgcore.storage.outbox import database_now, move, move_all, to_recipients
 from cgcore.storage.outbox_tables import (
@@ -33,6 +33,7 @@ BACKUP_AGE = timedelta(hours=6)
 """What has been due for longer when a worker starts is of a restored copy, or of a machine that was off: a person
 decides whether it still has to go."""
 
+_FIRST_LOOK = timedelta(minutes=1)
 _AT_ONCE = 10  # messages of one claim
 _PERSON, _ACCOUNT = "person", "account"
 _BACKUP_REASON: Mapping[str, Any] = {"key": "backup", "stage": "", "ms": 0, "values": {}}
@@ -84,16 +85,15 @@ class OutboxQueue:
             recipients = to_recipients(session, [found.id for found in rows])
             return [_to_claimed(found, recipients[found.id], now) for found in rows if found.state == State.CLAIMED]
 
-    def renew(self) -> None:
-        """Say that this process still works on what it has taken."""
+    def renew(self, names: Sequence[str], users: Sequence[int]) -> None:
+        """Say that this process still works on these messages and accounts; what it has forgotten expires."""
         with self._database.session() as session:
             until = database_now(session) + LEASE
-            messages = update(OutboundMessageRow).where(
-                col(OutboundMessageRow.owner) == self._owner, col(OutboundMessageRow.state).in_(_WORKED_ON)
-            )
-            session.exec(messages.values(lease_until=until))
-            accounts = update(OutboxAccountRow).where(col(OutboxAccountRow.owner) == self._owner)
-            session.exec(accounts.values(lease_until=until))
+            row, account = OutboundMessageRow, OutboxAccountRow
+            mine = (col(row.owner) == self._owner, col(row.state).in_(_WORKED_ON))
+            session.exec(update(row).where(col(row.id).in_(names), *mine).values(lease_until=until))
+            served = (col(account.user_id).in_(users), col(account.owner) == self._owner)
+            session.exec(update(account).where(*served).values(lease_until=until))
 
     def release(self, claimed: Claimed) -> None:
         """Give a message back untouched."""
@@ -127,8 +127,8 @@ class OutboxQueue:
         reason: Mapping[str, Any] | None,
         host: str = "",
         queue_id: str = "",
-        copies: bool = False,
-        note: Callable[[Session], None] | None = None,
+        copy_state: CopyState = CopyState.NONE,
+        copy_after_s: float = 0.0,
     ) -> bool:
         """Store what became of a try, with the account's rest that follows from it, in one transaction.
 
@@ -144,8 +144,10 @@ class OutboxQueue:
                 "host": host,
             }
             if outcome.state is State.SENT:
-                copy = {"copy_state": "pending", "copy_due": now} if copies else {}
-                values |= {"accepted": now, "queue_id": queue_id, **copy}
+                copy_due = now + timedelta(seconds=copy_after_s)
+                values |= {"accepted": now, "queue_id": queue_id, "copy_state": copy_state.value, "copy_due": copy_due}
+            elif outcome.state is State.UNKNOWN:
+                values["look_due"] = now + _FIRST_LOOK
             elif outcome.state is State.QUEUED:
                 values["due"] = now + timedelta(seconds=outcome.due_s)
             elif outcome.state is State.HELD:
@@ -159,8 +161,6 @@ class OutboxQueue:
                     _rest(session, claimed.user_id, outcome.hold, reason, now)
                 else:
                     _let_follow(session, claimed.user_id, now)
-                if note is not None:
-                    note(session)
             return done
 
     def hold_back(self, claimed: Sequence[Claimed], user_id: int, hold: Hold, reason: Mapping[str, Any]) -> None:
@@ -195,7 +195,7 @@ class OutboxQueue:
             gone = [owner for owner in owners if owner != self._owner and has_ended(owner)]
             lost = or_(col(row.lease_until) < now, col(row.owner).in_(gone))
             move_all(session, State.CLAIMED, State.QUEUED, (lost,))
-            unsure = {"reason": dict(_LOST_REASON), "attempts": row.attempts + 1}
+            unsure = {"reason": dict(_LOST_REASON), "attempts": row.attempts + 1, "look_due": now + _FIRST_LOOK}
             count = move_all(session, State.IN_FLIGHT, State.UNKNOWN, (lost,), **unsure)
             left = or_(col(OutboxAccountRow.lease_until) < now, col(OutboxAccountRow.owner).in_(gone or [""]))
             freed = update(OutboxAccountRow).where(col(OutboxAccountRow.owner) != "", left)
@@ -226,18 +226,21 @@ class OutboxQueue:
                 due = (col(OutboundMessageRow.user_id) == account.user_id, col(OutboundMessageRow.due) <= now)
                 move_all(session, State.QUEUED, State.HELD, due, held_by=_ACCOUNT, reason=account.reason)
 
+    def has_work(self) -> bool:
+        """Return whether anything is due, is being worked on, or has rested long enough; nobody waits for this look."""
+        with self._database.read() as session:
+            now = database_now(session)
+            row, account = OutboundMessageRow, OutboxAccountRow
+            due = select(row.id).where(row.state == State.QUEUED.value, row.due <= now)
+            worked = select(row.id).where(col(row.state).in_(_WORKED_ON))
+            over = select(account.user_id).where(col(account.paused).is_(True), col(account.paused_until) <= now)
+            return any(session.exec(wanted.limit(1)).first() is not None for wanted in (due, worked, over))
+
     def count_rests(self, user_id: int) -> int:
         """Return how often in a row the account has rested."""
         with self._database.read() as session:
             account = session.get(OutboxAccountRow, user_id)
             return account.rests if account is not None else 0
-
-    def next_due_s(self) -> float | None:
-        """Return in how many seconds the next queued message is due, ``None`` where there is none."""
-        with self._database.read() as session:
-            wanted = select(OutboundMessageRow.due).where(OutboundMessageRow.state == State.QUEUED.value)
-            due = session.exec(wanted.order_by(col(OutboundMessageRow.due)).limit(1)).first()
-            return None if due is None else (due - database_now(session)).total_seconds()
 
 
 # What a try cannot lead to from where it stood: the mark stands before any acceptance.
@@ -317,4 +320,7 @@ def _to_claimed(row: OutboundMessageRow, recipients: Sequence[Recipient], now: d
         recipients=tuple(recipients),
         tries=row.attempts,
         age_s=(now - row.first_tried).total_seconds() if row.first_tried else 0.0,
+        document_type=row.document_type,
+        series=row.series,
+        number=row.number,
     )

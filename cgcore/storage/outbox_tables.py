@@ -97,6 +97,10 @@ class OutboundMessageRow(Row, table=True):
     copy_tries: int = 0
     copy_owner: str = ""
     copy_lease: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    # An unknown one is looked for in the sent folder: when next, how often it was, and when last.
+    look_due: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    looks: int = 0
+    looked: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class OutboundRecipientRow(Row, table=True):

@@ -14,7 +14,7 @@ from sqlmodel import col, select, update
 
 from cgcore.outbox.judgement import Hold, Outcome
 from cgcore.outbox.message import Attempt, Claimed, Message, MessageFilters, NewMessage, Recipient, new_message_name
-from cgcore.outbox.states import EDGES, Kind, RecipientState, State
+from cgcore.outbox.states import EDGES, CopyState, Kind, RecipientState, State
 from cgcore.process import new_owner
 from cgcore.storage.database import Database
 from cgcore.storage.outbox import OutboxStore, move
@@ -147,7 +147,7 @@ def test_a_message_goes_from_the_queue_to_sent(house: _House) -> None:
     assert (house.get(name).state, claimed.parts, claimed.sender) == (State.CLAIMED, ("blob",), "ana@example.com")
     assert queue.mark_in_flight(claimed)
     assert house.get(name).state is State.IN_FLIGHT
-    assert _finish(queue, claimed, Outcome(State.SENT), host="mail.test", queue_id="Q1", copies=True)
+    assert _finish(queue, claimed, Outcome(State.SENT), host="mail.test", queue_id="Q1", copy_state=CopyState.PENDING)
     sent = house.get(name)
 
     assert (sent.state, sent.host, sent.queue_id, sent.copy_state) == (State.SENT, "mail.test", "Q1", "pending")
@@ -199,7 +199,8 @@ def test_a_lease_that_is_renewed_is_left_alone(house: _House) -> None:
     (claimed,) = house.claim(queue)
     assert queue.mark_in_flight(claimed)
     house.set(name, lease_until=datetime.now(UTC) - timedelta(seconds=1))
-    queue.renew()
+    other.renew([name], [house.user])
+    queue.renew([name], [])
     other.expire(has_ended=lambda _owner: False)
     before = house.get(name).state
     house.set(name, lease_until=datetime.now(UTC) - timedelta(seconds=1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -94,6 +94,23 @@ class ImapSession:
         reply = self.client.command("UID", b"SEARCH", b"HEADER", b"Message-ID", wanted)
         found = [uid for line in reply.lines("SEARCH") for uid in numbers(line)]
         return found[0] if len(found) == 1 else 0
+
+    def search(self, folder: Folder, *ids: tuple[str, str]) -> Sequence[int] | None:
+        """Return the UIDs of the messages of a folder that have one of ``ids`` (header and value).
+
+        ``None`` where the server does not say: the folder cannot be opened, or the search is refused.
+        """
+        self.connection.begin(Stage.SELECT)
+        if not self.client.command("SELECT", quote_string(folder.wire)).ok:
+            return None
+        found: list[int] = []
+        for header, value in ids:
+            wanted = (header.encode(), quote_string(value.encode()))
+            reply = self.client.command("UID", b"SEARCH", b"HEADER", *wanted)
+            if not reply.ok:
+                return None
+            found += [uid for line in reply.lines("SEARCH") for uid in numbers(line)]
+        return tuple(dict.fromkeys(found))
 
     def close(self) -> Iterator[Step]:
         """Yield the logout step where there is somebody to say good-bye to. It never decides anything."""
