@@ -14,6 +14,7 @@ from cgcore.web.connections import ConnectionLimits, Connections
 from cgcore.web.origins import Perimeter
 from cgcore.web.paths import AFTER_END, CROWDED
 from cgcore.workbench import get_workbench
+from pages.ui.files import guard_files
 from pages.ui.server import (
     ADMIN_PAGES,
     FIRST_PAGE,
@@ -32,6 +33,7 @@ install_line_log()
 settings = start_settings()
 perimeter = Perimeter.of(settings)
 admit_hosts(perimeter.allowed_hosts())
+guard_files()
 assembly = Assembly(
     get_workbench,
     perimeter,

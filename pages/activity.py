@@ -9,6 +9,7 @@ import streamlit as st
 from cgcore.activity import ActivityFilters
 from cgcore.workbench import get_workbench
 from pages.ui.activity_table import draw_entries, words_of
+from pages.ui.files import draw_download
 from pages.ui.heads import page_title
 from pages.ui.identity import require_actor
 from pages.ui.moments import viewer_zone
@@ -76,20 +77,18 @@ if page["items"]:
 else:
     st.caption(texts.EMPTY if filters == ActivityFilters() else texts.EMPTY_FILTERED)
 pager.draw(page["next"])
-st.download_button(
+draw_download(
     texts.EXPORT,
-    lambda: "".join(
+    lambda asking: "".join(
         workbench.activity.export_csv(
-            actor,
+            asking,
             header=tuple(texts["CSV_HEADER"].values()),
             labels={**texts["ACTIONS"], "ok": texts.OK, "warning": texts.WARNING},
             filters=filters,
             words=words_of,
         )
-    ).encode(),
+    ),
     file_name="actividad.csv",
     mime="text/csv",
-    icon=":material/download:",
     key=f"{PAGE}_export",
-    on_click="ignore",
 )

@@ -26,6 +26,7 @@ from cgcore.web.app_page import AppPage, AppPages
 from cgcore.web.assets import Assets
 from cgcore.web.connections import raise_descriptor_limit
 from cgcore.web.editor_page import EditorPages
+from cgcore.web.files import Files
 from cgcore.web.gate import Gate
 from cgcore.web.headers import SecurityHeaders
 from cgcore.web.health import HealthPage
@@ -176,6 +177,7 @@ class Assembly:
                 farewell=farewell,
                 crowded=crowded,
             ),
+            Middleware(Files, tabs=self._tabs),
             Middleware(Uploads, tabs=self._tabs),
             Middleware(Assets, assets=page.assets),
             Middleware(EditorPages, pages=component_pages),

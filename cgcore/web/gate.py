@@ -16,9 +16,10 @@ from cgcore.language import speaking
 from cgcore.once import once
 from cgcore.server_facts import PLACE_HEADER
 from cgcore.texts import sentence
+from cgcore.web.files import refuse_file
 from cgcore.web.login_pages import read_cookie
 from cgcore.web.origins import Perimeter, read_headers
-from cgcore.web.paths import ENTER, build_enter_link, is_api, is_public
+from cgcore.web.paths import ENTER, FILES, build_enter_link, is_api, is_public
 from cgcore.web.tabs import TABS_PER_USER, Requester, with_requester
 from cgcore.web.texts import text
 
@@ -162,7 +163,10 @@ class Gate:
             await _answer(send, 403, text("foreign_origin"))
         elif is_public(path):
             await self._app(scope, receive, send)
-        elif (known := await self._identify(scope, headers)) is None:
+        elif (known := await self._identify(scope, headers)) is None and path.startswith(FILES):
+            # No page to come back to: the browser would keep the log-in page as the file.
+            await refuse_file(send)
+        elif known is None:
             await _redirect(send, _enter_link(scope))
         else:
             await self._app(_without_origin(_with_identity(scope, known)), receive, send)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cgcore.web.origins import Perimeter, read_headers
+from cgcore.web.paths import FILES
 from cgcore.web.texts import text
 
 __all__ = ["SecurityHeaders", "build_policy", "hash_inline_scripts"]
@@ -22,7 +23,7 @@ _SECURE = re.compile(rb";\s*secure\s*(?:;|$)", re.IGNORECASE)
 # Proxies take a head of 4 kB (nginx, proxy_buffer_size); all of ours together stay below 3 kB.
 _MAX_FILE_NAME = 1000
 _COMPONENT_PREFIX = "/component/"
-_NO_STORE_PREFIXES = ("/api/", "/entrar", "/salir", "/primer-uso", "/nueva-contrasena/", "/salud")
+_NO_STORE_PREFIXES = ("/api/", "/entrar", "/salir", "/primer-uso", "/nueva-contrasena/", "/salud", FILES)
 
 _FIXED = (
     (b"x-content-type-options", b"nosniff"),

@@ -9,6 +9,7 @@ __all__ = [
     "AFTER_END",
     "CROWDED",
     "ENTER",
+    "FILES",
     "FIRST_USE",
     "HEALTH",
     "LEAVE",
@@ -27,6 +28,9 @@ CROWDED = "/demasiadas-pestanas"
 
 ENTER, LEAVE, FIRST_USE, HEALTH, NEW_PASSWORD = "/entrar", "/salir", "/primer-uso", "/salud", "/nueva-contrasena/"
 
+FILES = "/media/"
+"""Below it Streamlit hands out pictures and downloads."""
+
 _API = "/api/v1/"
 _API_SPECIFICATION = _API + "openapi.json"
 # The documentation and its files need the cookie; the description of the API itself is public.
@@ -44,7 +48,7 @@ _NOT_PLACES = (
     NEW_PASSWORD,
     "/_stcore",
     "/static/",
-    "/media/",
+    FILES,
     "/component/",
     "/api/",
 )

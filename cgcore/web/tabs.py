@@ -30,6 +30,10 @@ class Tabs(Protocol):
         """Return the session hash of the log-in that opened ``tab``; None for one that is unknown or gone."""
         ...
 
+    def may_have(self, session_hash: str, file: str) -> bool:
+        """Return whether a page of this log-in has drawn the picture or made the download that ``/media/`` names so."""
+        ...
+
     def draws_uploader(self, tab: str) -> bool:
         """Return whether the page in ``tab`` shows an uploader now."""
         ...

@@ -11,6 +11,7 @@ from cgcore.portable.changes import ImportPlan
 from cgcore.workbench import Workbench
 from pages.ui.cells import cell
 from pages.ui.editing import forget_forms
+from pages.ui.files import draw_download
 from pages.ui.runs import escape
 from pages.ui.texts import portable as texts
 
@@ -25,14 +26,12 @@ def draw_portable(workbench: Workbench, actor: Actor, page: str, *, username: st
     with cell("export", texts.EXPORT_TITLE) as badge:
         badge.empty()
         st.caption(texts.EXPORT_OWN if username else texts.EXPORT_ALL)
-        st.download_button(
+        draw_download(
             texts.EXPORT_BUTTON,
-            lambda: (section.export_user(actor, username) if username else section.export_all(actor)).encode(),
+            lambda asking: section.export_user(asking, username) if username else section.export_all(asking),
             file_name=f"configuracion-{username or 'empresa'}.json",
             mime="application/json",
-            icon=":material/download:",
             key=f"{page}_export",
-            on_click="ignore",
         )
     with cell("import", texts.IMPORT_TITLE) as badge:
         badge.empty()

@@ -12,14 +12,14 @@ import streamlit as st
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
 
-from cgcore.errors import FieldProblem, NotAllowed, StorageError
+from cgcore.errors import FieldProblem, LoginEnded, NotAllowed, NotFound, StorageError
 from cgcore.text_rules import MAX_SEARCH, text_problem
 from cgcore.texts import sentence
 from pages.ui.runs import escape
 from pages.ui.texts import common as texts
 from pages.ui.toasts import announce
 
-__all__ = ["draw_problems", "draw_search_problem", "storage_failures_told", "tell_failure"]
+__all__ = ["download_sentence", "draw_problems", "draw_search_problem", "storage_failures_told", "tell_failure"]
 
 
 def draw_problems(problems: Iterable[FieldProblem], field: str) -> None:
@@ -68,9 +68,16 @@ def tell_failure(error: Exception) -> bool:
     return True
 
 
-def _sentence_of(error: Exception) -> str:
+def download_sentence(error: BaseException) -> str:
+    """Return why a download was not made. One that is not there any more belongs to a page that is not either."""
+    return texts.DOWNLOAD_GONE if isinstance(error, NotFound) else _sentence_of(error)
+
+
+def _sentence_of(error: BaseException) -> str:
     if isinstance(error, StorageError):
         return sentence("cgcore.storage", error.code)
+    if isinstance(error, LoginEnded):
+        return texts.LOGIN_ENDED
     return texts.NOT_ALLOWED if isinstance(error, NotAllowed) else texts.OUR_FAULT
 
 

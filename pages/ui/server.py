@@ -17,6 +17,7 @@ from streamlit.runtime.state.session_state import Serialized, Value
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from cgcore.server_facts import PLACE_HEADER, ServerFacts
+from pages.ui.files import find_log_in, may_have
 
 __all__ = [
     "ADMIN_PAGES",
@@ -118,8 +119,11 @@ class StreamlitTabs:
     def find_owner(self, tab: str) -> str | None:
         """Return the session hash of the log-in that opened the session, from the header that the gate signed."""
         session = _find_session(tab)
-        header = session._user_info.get("login") if session else None
-        return header.partition(".")[0] if isinstance(header, str) else None
+        return find_log_in(session._user_info) if session else None
+
+    def may_have(self, session_hash: str, file: str) -> bool:
+        """Return whether a page of this log-in has drawn the picture or made the download."""
+        return may_have(session_hash, file)
 
     def draws_uploader(self, tab: str) -> bool:
         """Return whether the last run of the session drew an uploader."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import socket
 import subprocess
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from PIL import Image
+from sqlmodel import col, update
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.testing.v1 import AppTest
@@ -20,14 +25,18 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from cgcore.company.company import CompanyDraft
 from cgcore.identity.actor import Actor, Role
+from cgcore.storage.tables import LoginSessionRow
 from cgcore.vault.secret import Secret
-from cgcore.workbench import get_workbench
+from cgcore.workbench import Workbench, get_workbench
 from cgcore.workbench.identity import NewUser
+from cgcore.workbench.users import Particulars
 from tests.servers.daemon import free_ports
 from tests.servers.house import open_beside
 from tests.servers.product import ADMIN, PASSWORD, ROOT, Product, product_environment, run_product
 
+OPERATOR = Actor(0, "", role=Role.ADMIN)
 ROUTER = ROOT / "pages" / "workbench.py"
 
 
@@ -172,6 +181,114 @@ def test_a_file_is_taken_by_the_own_page_while_it_draws_an_uploader(product: Pro
 
     assert without == foreign == left == 403
     assert own == [204, 204, 204, 204, 413]
+
+
+def _ask_for(socket: ClientConnection, tab: str, file_id: str) -> tuple[str, str]:
+    """Ask, in the session ``tab``, for the download that waits under ``file_id``, as its button does.
+
+    Return its address, or ``""`` and what is said instead; of a tab that is sent away, where to.
+    """
+    request = BackMsg()
+    request.backend_operation_request.request_id = request.backend_operation_request.session_id = tab
+    request.backend_operation_request.deferred_file.file_id = file_id
+    socket.send(request.SerializeToString())
+    while True:
+        message = ForwardMsg.FromString(bytes(socket.recv(timeout=30, decode=False)))
+        if message.HasField("auth_redirect"):
+            return "", message.auth_redirect.url
+        if message.HasField("backend_operation_response"):
+            answer = message.backend_operation_response
+            return answer.deferred_file.url, answer.error_msg
+
+
+def _found(what: str, texts: str) -> str:
+    found = re.search(what, texts)
+    assert found is not None
+    return found[1]
+
+
+def _add_person(product: Product, name: str, role: Role = Role.USER) -> None:
+    with open_beside(product) as workbench:
+        workbench.identity.accounts.add_user(OPERATOR, NewUser(name, Secret(PASSWORD), "", "", role))
+
+
+def test_a_download_is_made_and_given_only_where_it_was_drawn(product: Product, victim: httpx.Client) -> None:
+    """Whoever copies its ids, colleague or second log-in of the same person, gets neither; the pictures likewise."""
+    _add_person(product, "eva")
+    with ExitStack() as stack:
+        clients = victim, *(stack.enter_context(_log_in(product, user)) for user in ("eva", ADMIN))
+        sockets = [stack.enter_context(_connect(product, client)) for client in clients]
+        tabs = [_run_script(socket, "mi-usuario") for socket in sockets]
+        waiting = _found(r'deferred_file_id: "(\w+)"', tabs[0][1])
+        stolen = [_ask_for(socket, tab, waiting) for socket, (tab, _) in list(zip(sockets, tabs, strict=True))[1:]]
+        claimed = _ask_for(sockets[1], tabs[0][0], waiting)
+        made, _ = _ask_for(sockets[0], tabs[0][0], waiting)
+        with open_beside(product) as workbench:
+            draft = CompanyDraft("Tosma", logo=_png())
+            workbench.company.save(OPERATOR, draft, workbench.company.get(OPERATOR).version)
+        picture = _found(r"(/media/\w+\.(?:png|jpg))", _run_script(sockets[0], "administracion")[1])
+        with httpx.Client(base_url=product.url) as stranger:
+            for client in (*clients[1:], stranger):
+                statuses = {client.request(how, made).status_code for how in ("GET", "HEAD")}
+                statuses |= {client.get(each).status_code for each in (picture, made.replace("/media", "/%6dedia"))}
+                assert statuses == {404}
+        own = [victim.get(made), victim.get(picture)]
+
+    assert stolen == [("", "Esta descarga ya no está. Vuelve a cargar la página.")] * 2
+    assert claimed[0] == ""
+    assert [answer.status_code for answer in own] == [200, 200]
+    assert own[0].json()["users"][0]["name"] == ADMIN
+    assert own[1].headers["content-type"].startswith("image/")
+    assert {answer.headers["cache-control"] for answer in own} == {"no-store, no-transform"}
+
+
+def _png() -> bytes:
+    out = BytesIO()
+    Image.new("RGB", (40, 20), "navy").save(out, "PNG")
+    return out.getvalue()
+
+
+def _end(workbench: Workbench, name: str) -> None:
+    workbench.identity.accounts.end_sessions_of(OPERATOR, name)
+
+
+def _demote(workbench: Workbench, name: str) -> None:
+    workbench.users.save(OPERATOR, name, Particulars("", "", Role.USER), workbench.users.get(OPERATOR, name).version)
+
+
+def _leave_alone(workbench: Workbench, name: str) -> None:
+    idle, own = workbench.clock() - timedelta(minutes=31), workbench.users.get(OPERATOR, name).id
+    with workbench.database.session() as session:
+        session.exec(update(LoginSessionRow).where(col(LoginSessionRow.user_id) == own).values(last_seen=idle))
+
+
+_OVER = "Tu sesión ha terminado. Entra de nuevo para seguir."
+
+
+# Whoever finds out that a log-in is overdue ends it, and all its tabs.
+@pytest.mark.parametrize(("withdraw", "said"), [(_end, _OVER), (_demote, _OVER), (_leave_alone, "/entrar?aviso=fin")])
+def test_an_open_tab_whose_log_in_is_over_gets_no_file(
+    product: Product, withdraw: Callable[[Workbench, str], None], said: str
+) -> None:
+    """Its waiting download says so in Spanish and in one line of the log; what was made before is gone."""
+    name = f"zoe{withdraw.__name__}"
+    _add_person(product, name, Role.ADMIN)
+    with _log_in(product, name) as client, _connect(product, client) as socket:
+        tab, drawn = _run_script(socket, "actividad")
+        waiting = _found(r'deferred_file_id: "(\w+)"', drawn)
+        made, _ = _ask_for(socket, tab, waiting)
+        before = client.get(made)
+        with open_beside(product) as workbench:
+            withdraw(workbench, name)
+        refused, after = _ask_for(socket, tab, waiting), client.get(made)
+        log = product.log.read_text()
+
+    assert before.status_code == 200
+    assert name in before.text
+    assert refused == ("", said)
+    assert (after.status_code, name in after.text) == (404, False)
+    assert "a download was not made (login_ended)" in log
+    assert "Traceback" not in log
 
 
 @pytest.mark.parametrize(

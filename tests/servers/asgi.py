@@ -33,6 +33,10 @@ class NoTabs:
         """Nobody's."""
         return None
 
+    def may_have(self, session_hash: str, file: str) -> bool:  # noqa: ARG002
+        """Nobody has any."""
+        return False
+
     def draws_uploader(self, tab: str) -> bool:  # noqa: ARG002
         """None is drawn."""
         return False

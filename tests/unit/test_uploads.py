@@ -50,6 +50,9 @@ class Pages:
     def find_owner(self, tab: str) -> str | None:
         return self.owners.get(tab)
 
+    def may_have(self, session_hash: str, file: str) -> bool:  # noqa: ARG002
+        return False
+
     def draws_uploader(self, tab: str) -> bool:
         return tab in self.with_uploader
 

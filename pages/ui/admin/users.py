@@ -14,6 +14,7 @@ from cgcore.workbench.identity import NewUser
 from cgcore.workbench.users import Particulars, User
 from pages.ui.cells import cell
 from pages.ui.editing import Form, store
+from pages.ui.files import draw_download
 from pages.ui.identity import dialog, while_logged_in
 from pages.ui.paging import Pager
 from pages.ui.problems import draw_search_problem
@@ -149,14 +150,12 @@ def draw_editor(workbench: Workbench, actor: Actor, form: UserForm) -> None:
             show_link(user.username, workbench.users.issue_reset_link(actor, user.username).reveal(), user.has_password)
         if st.button(texts.USER_END_SESSIONS, icon=":material/logout:", key="administration_user_end"):
             _ask_end_sessions(workbench, actor, user)
-        st.download_button(
+        draw_download(
             texts.USER_EXPORT,
-            lambda: workbench.portable.export_user(actor, user.username).encode(),
+            lambda asking: workbench.portable.export_user(asking, user.username),
             file_name=f"configuracion-{user.id}.json",
             mime="application/json",
-            icon=":material/download:",
             key="administration_user_export",
-            on_click="ignore",
         )
         if user.active:
             if st.button(texts.USER_DISABLE, icon=":material/block:", key="administration_user_disable"):

@@ -10,6 +10,7 @@ from cgcore.documents import types_with_template
 from cgcore.errors import InvalidInput, StaleVersion
 from pages.ui.cells import cell
 from pages.ui.editing import forget_forms
+from pages.ui.files import draw_download
 from pages.ui.portable import draw_apply
 from pages.ui.runs import escape
 from pages.ui.templates.drafts import PAGE, readable
@@ -25,20 +26,18 @@ _IMPORTED = f"{PAGE}_imported"
 
 def draw_portable(page: SendingPage) -> None:
     """Draw the cell of export and import."""
-    actor, section = page.actor, page.workbench.portable
+    section = page.workbench.portable
     if st.session_state.pop(_IMPORTED, False):
         st.toast(texts.IMPORT_DONE, icon=":material/check:")
     with cell("templates_file", texts.FILE_TITLE) as badge:
         badge.empty()
         st.caption(texts.FILE_NOTE)
-        st.download_button(
+        draw_download(
             texts.EXPORT,
-            lambda: section.export_user(actor, actor.username, only_templates=True).encode(),
+            lambda asking: section.export_user(asking, asking.username, only_templates=True),
             file_name="plantillas.json",
             mime="application/json",
-            icon=":material/download:",
             key=f"{PAGE}_export",
-            on_click="ignore",
         )
         key = f"{PAGE}_import_{st.session_state.get(f'{PAGE}_imports', 0)}"
         uploaded = st.file_uploader(texts.IMPORT, type=["json"], key=key)
