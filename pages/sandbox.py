@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from cgcore.errors import NotFound, VaultError
+from cgcore.identity.actor import Actor
 from cgcore.vault.texts import problem_text
 from cgcore.workbench import get_workbench
+from cgcore.workbench.sandbox import MessageSummary
 from pages.ui.heads import page_title
 from pages.ui.identity import dialog, require_actor, while_logged_in
 from pages.ui.sandbox import draw_message, pick_message, subject_of
@@ -25,14 +29,13 @@ def show_newest() -> None:
 
 @dialog(lambda: texts.CLEAR_TITLE)
 @while_logged_in
-def ask_to_clear() -> None:
+def ask_to_clear(actor: Actor, messages: Sequence[MessageSummary]) -> None:
     """Say what goes and what stays, then clear."""
-    question = texts.CLEAR_COUNT
-    st.markdown(question.format(count=len(messages), subject=subject_of(messages[0])))
+    st.markdown(texts.CLEAR_COUNT.format(count=len(messages), subject=subject_of(messages[0])))
     st.caption(texts.CLEAR_KEPT)
     with st.container(horizontal=True):
         if st.button(texts.CLEAR_CONFIRM, type="primary", icon=":material/delete:", key=f"{PAGE}_clear_confirm"):
-            section.clear(actor)
+            get_workbench().sandbox.clear(actor)
             announce(texts.CLEARED)
             st.rerun()
         if st.button(common.CANCEL, key=f"{PAGE}_clear_cancel"):
@@ -56,7 +59,7 @@ except VaultError as failed:
 with st.container(horizontal=True, vertical_alignment="center"):
     st.button(texts.REFRESH, icon=":material/refresh:", key=f"{PAGE}_refresh", on_click=show_newest)
     if st.button(texts.CLEAR, icon=":material/delete:", key=f"{PAGE}_clear", disabled=not messages):
-        ask_to_clear()
+        ask_to_clear(actor, messages)
     if messages:
         count = texts.COUNT.format(count=len(messages))
         st.caption(f"{count}. {texts.KEPT}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
-from typing import Literal, NoReturn, ParamSpec
+from typing import Any, Literal, NoReturn, ParamSpec
 from urllib.parse import quote, urlsplit
 
 import streamlit as st
@@ -20,7 +21,7 @@ from pages.ui.problems import storage_failures_told
 from pages.ui.tab import is_fragment_run
 from pages.ui.texts import identity as texts
 
-__all__ = ["dialog", "refused_when_ended", "require_actor", "while_logged_in"]
+__all__ = ["dialog", "find_actor", "refused_when_ended", "require_actor", "while_logged_in"]
 
 _Arguments = ParamSpec("_Arguments")
 _LANGUAGE = "language_of_the_person"
@@ -33,14 +34,19 @@ def require_actor() -> Actor:
     read once, when the page connects, so the log-in itself is looked up each time.
     """
     use_language_of(_session_language)
-    token = st.user.get("login")
-    identity = get_workbench().identity
-    session_hash = identity.sessions.verify_identity(token) if isinstance(token, str) else None
-    actor = identity.sessions.find_actor(session_hash) if session_hash else None
+    actor = find_actor()
     if actor is None:
         _refuse()
     st.session_state[_LANGUAGE] = choose_language(actor.locale)
     return actor
+
+
+def find_actor() -> Actor | None:
+    """Return the person behind this page, or None: for a callback, which leaves it to the run behind it to say so."""
+    token = st.user.get("login")
+    sessions = get_workbench().identity.sessions
+    session_hash = sessions.verify_identity(token) if isinstance(token, str) else None
+    return sessions.find_actor(session_hash) if session_hash else None
 
 
 def _session_language() -> str:
@@ -49,19 +55,31 @@ def _session_language() -> str:
 
 
 def while_logged_in(draw: Callable[_Arguments, None]) -> Callable[_Arguments, None]:
-    """Make a fragment or a dialog look the log-in up on each rerun of its own, which runs nothing above it."""
+    """Make a fragment or a dialog look the log-in up on each rerun of its own, which runs nothing above it.
+
+    Whoever acts among its arguments, or is the ``actor`` of one, is the one of this rerun, not of the page's run.
+    """
+
+    act: Callable[..., None] = draw
 
     @wraps(draw)
     def checked(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> None:
-        with storage_failures_told(draw.__qualname__):
+        with storage_failures_told(draw.__qualname__), refused_when_ended():
             if is_fragment_run():
                 # First: a log-in that has ended takes the tab away at once, and what this run brings with it.
                 keep_what_is_typed(get_workbench())
-            require_actor()
-            with refused_when_ended():
-                draw(*arguments, **named)
+            actor = require_actor()
+            now = [_with_actor(each, actor) for each in arguments]
+            act(*now, **{name: _with_actor(each, actor) for name, each in named.items()})
 
     return checked
+
+
+def _with_actor(argument: Any, actor: Actor) -> Any:
+    if isinstance(argument, Actor):
+        return actor
+    held = getattr(argument, "actor", None)
+    return replace(argument, actor=actor) if isinstance(held, Actor) and held != actor else argument
 
 
 def dialog(

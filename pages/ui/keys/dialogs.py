@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from cgcore.api_keys.record import IssuedKey, KeyRecord, Pairing
-from cgcore.errors import FieldProblem, InvalidInput, NotAllowed, NotFound, Throttled
+from cgcore.errors import FieldProblem, InvalidInput, LoginEnded, NotAllowed, NotFound, Throttled
 from cgcore.identity.actor import Scope
 from cgcore.vault.secret import Secret
 from cgcore.workbench.keys import ISSUE_ACTION, PAIR_ACTION, ROLL_ACTION
@@ -176,6 +176,8 @@ def _try_make(
         hold(make(grant))
     except InvalidInput as refused:
         return refused.problems
+    except LoginEnded:
+        raise
     except NotAllowed:
         return (FieldProblem(PASSWORD, "grant_invalid", texts.text("GRANT_GONE")),)
     except NotFound:
@@ -228,6 +230,8 @@ def ask_pairing(page: KeysPage) -> None:
         try:
             hold(page.workbench.keys.pair_start(page.actor, grant, page.address))
             st.rerun()
+        except LoginEnded:
+            raise
         except NotAllowed:
             grant = (FieldProblem(PASSWORD, "grant_invalid", texts.text("GRANT_GONE")),)
     with slot:

@@ -10,6 +10,7 @@ from cgcore.mail.providers import get_provider
 from cgcore.vault import PlaceKind
 from cgcore.vault.texts import place_text, problem_text
 from pages.ui.cells import cell
+from pages.ui.identity import find_actor
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
 from pages.ui.runs import escape
@@ -118,8 +119,11 @@ def _draw_sandbox(page: MailPage) -> None:
 
 
 def _fill_sandbox(page: MailPage) -> None:
+    actor = find_actor()
+    if actor is None:
+        return
     try:
-        account: MailAccountDraft = page.workbench.sandbox.use_for(page.actor)
+        account: MailAccountDraft = page.workbench.sandbox.use_for(actor)
     except VaultError as failed:
         trouble = problem_text(failed.code)
         st.toast(f"{trouble.title} {trouble.fix}", icon=":material/error:", duration="long")
