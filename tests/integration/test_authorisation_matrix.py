@@ -419,8 +419,9 @@ def test_the_matrix(furnished: Workbench, people: dict[str, Actor], name: str, w
     assert expected is OK or name in MAILED | CONFIRMED or _trail(furnished) == lines
 
 
-# What asks nothing of the database: a draft that the page of an open log-in hands over, a key's roll without a key.
-UNASKED = {"drafts.keep", "drafts.drop", "drafts.find_trouble", "drafts.flush", "keys.roll_own"}
+# What asks nothing of the database: a wait, and whether an own draft of this process was written. A key's roll without
+# a key asks nobody either; one with a key has a test of its own.
+UNASKED = {"drafts.find_trouble", "drafts.flush", "keys.roll_own"}
 
 
 @pytest.mark.parametrize("name", [name for name in USE_CASES if name not in UNASKED])
@@ -487,6 +488,25 @@ def test_the_holder_of_a_key_acts_with_that_key_only(furnished: Workbench, peopl
         furnished.identity.codes.issue_grant(holder, ISSUE_ACTION, PASSWORD)
 
     assert furnished.keys.roll_own(holder).id not in {other.id, ""}
+
+
+@pytest.mark.parametrize("withdraw", ["key", "account"])
+def test_a_key_that_has_ended_rolls_itself_no_more(
+    furnished: Workbench, people: dict[str, Actor], withdraw: str
+) -> None:
+    """Revoked, or its owner's account closed, between the check of the call and the roll."""
+    luis = people["luis"]
+    held = furnished.keys.issue(luis, _grant(furnished, luis, ISSUE_ACTION), "Otra", frozenset(Scope))
+    holder = replace(luis, session_hash="", key_id=held.id)
+    if withdraw == "key":
+        furnished.keys.revoke(luis, held.id)
+    else:
+        furnished.identity.accounts.disable_user(OPERATOR, "luis")
+    before = _belongings(furnished, luis)
+    with pytest.raises(LoginEnded):
+        furnished.keys.roll_own(holder)
+
+    assert _belongings(furnished, luis) == before
 
 
 def _use_cases(holder: object, path: str = "") -> Iterator[tuple[str, Callable[..., Any]]]:

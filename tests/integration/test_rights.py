@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -134,6 +135,32 @@ def test_another_role_ends_the_log_ins_and_another_name_does_not(workbench_on_ea
     assert ended == [ana.session_hash]
     assert workbench.identity.sessions.find_actor(ana.session_hash) is None
     assert workbench.identity.sessions.find_actor(zaida.session_hash) is not None
+
+
+@pytest.mark.parametrize("by", ["page", "command line"])
+@pytest.mark.parametrize("role", [Role.USER, Role.ADMIN])
+def test_another_role_by_an_import_ends_the_log_ins_too(workbench_on_each: Workbench, role: Role, by: str) -> None:
+    """Of whoever has got it; an import that leaves the role as it is ends nothing, whatever else it changes."""
+    workbench, ended = workbench_on_each, list[str]()
+    other = Role.ADMIN if role is Role.USER else Role.USER
+    workbench.identity.accounts.add_user(ADMIN, NewUser("ana", PASSWORD, role=other))
+    workbench.identity.accounts.add_user(ADMIN, NewUser("zaida", PASSWORD, role=Role.ADMIN))
+    ana, zaida = _log_in(workbench), _log_in(workbench, "zaida")
+    workbench.identity.sessions.on_sessions_end(ended.extend)
+    who = zaida if by == "page" else ADMIN
+    for brought in (other, role):
+        user = {"name": "ana", "full_name": f"Ana {brought}", "role": brought.value}
+        file = json.dumps({"format": "cloud-gestion", "version": 1, "users": [user]}).encode()
+        alive = workbench.identity.sessions.find_actor(ana.session_hash)
+        workbench.portable.apply(who, file)
+
+    assert alive is not None
+    assert alive.full_name == f"Ana {other}"
+    assert ended == [ana.session_hash]
+    assert workbench.identity.sessions.find_actor(ana.session_hash) is None
+    assert workbench.identity.sessions.find_actor(zaida.session_hash) is not None
+    with pytest.raises(LoginEnded):
+        workbench.portable.export_user(ana, "ana")
 
 
 def test_who_is_idle_for_too_long_exports_nothing(workbench_on_each: Workbench) -> None:
