@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from cgcore.activity import neutral_line
+from cgcore.api_keys.record import key_state
 from cgcore.identity.actor import Actor, Role
 from cgcore.identity.throttle import (
     CLOCK_SKEW,
@@ -163,7 +164,7 @@ def is_open(row: LoginSessionRow, user: UserRow, now: datetime) -> bool:
 def find_present(session: Session, actor: Actor, now: datetime, *, lock: bool = False) -> Actor | None:
     """Return ``actor`` as the rows say now, never with more rights than were claimed; None when they may not act.
 
-    A log-in has to be open, the account behind an API key active and the key not revoked. The operator at the
+    A log-in has to be open, the account behind an API key active and the key still heard. The operator at the
     command line has neither, and is who they are. ``lock`` keeps the account as it is until the transaction ends.
     """
     if not actor.session_hash and not actor.key_id:
@@ -184,7 +185,9 @@ def _find_user_of(session: Session, actor: Actor, now: datetime) -> UserRow | No
         return found[1] if found and found[1].id == actor.user_id and is_open(*found, now) else None
     key = session.get(ApiKeyRow, actor.key_id)
     user = session.get(UserRow, actor.user_id)
-    return user if key and key.user_id == actor.user_id and key.revoked is None and user and user.active else None
+    if key is None or key.user_id != actor.user_id or user is None or not user.active:
+        return None
+    return user if key_state(now, revoked=key.revoked, expires=key.expires, retires=key.retires).is_heard else None
 
 
 def mark_seen(session: Session, token_hash: str, now: datetime) -> None:

@@ -108,8 +108,10 @@ class Accounts:
         self._context.activity.record(actor, action, user.username, session=session)
         if active:
             return ()
-        # A refused key would be good again with the account, years later.
+        # What is only refused would be good again with the account: a key years later, a link within its day.
         self._revoke_keys(session, user_id, actor)
+        codes.delete_codes_of(session, user_id)
+        identity.delete_grants_of(session, user_id)
         return revoke_sessions_of(session, user_id, self._context.clock())
 
     def end_for_role(self, session: Session, user_id: int) -> Sequence[str]:
