@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
 
+from cgcore.clock import has_happened
+
 __all__ = [
-    "CLOCK_SKEW",
     "FIRST_USE_CODE",
     "FORGET_AFTER",
     "GRANT",
@@ -19,7 +20,6 @@ __all__ = [
     "ThrottleKey",
     "account_key",
     "delay_after",
-    "has_happened",
     "is_login_open",
     "source_key",
 ]
@@ -65,9 +65,6 @@ def delay_after(failures: int, free: int) -> timedelta:
     return min(timedelta(seconds=2 ** min(beyond - 1, 16)), _LONGEST)
 
 
-CLOCK_SKEW = timedelta(minutes=1)
-"""How far the clocks of two processes may differ. What lies further ahead was written before the clock was set back."""
-
 SESSION_IDLE = timedelta(minutes=30)
 """A log-in ends when nothing was asked with it for this long."""
 
@@ -85,11 +82,6 @@ FIRST_USE_CODE = timedelta(hours=24)
 
 RESET_LINK = timedelta(hours=24)
 """How long a link to a new password works."""
-
-
-def has_happened(moment: datetime, now: datetime) -> bool:
-    """Return whether a noted moment is past. One that lies ahead says nothing: it counts as never."""
-    return moment <= now + CLOCK_SKEW
 
 
 def is_login_open(*, created: datetime, last_seen: datetime, expires: datetime, now: datetime) -> bool:

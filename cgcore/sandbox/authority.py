@@ -31,8 +31,8 @@ __all__ = ["make_server_context"]
 
 _CA_DAYS = 3650
 _SERVER_DAYS = 397
-# A certificate made now must be valid for a client whose clock is a little behind.
-_SKEW = timedelta(hours=1)
+# A certificate made now must be valid for a client whose clock is behind, and after the clock has been set back.
+_SKEW = timedelta(days=2)
 
 _Key = ec.EllipticCurvePrivateKey
 
@@ -60,7 +60,9 @@ def _load_authority(folder: Path, vault: Vault) -> tuple[x509.Certificate, _Key]
         certificate = x509.load_pem_x509_certificate((folder / CA_FILE).read_bytes())
     except (OSError, ValueError):
         return None
-    if kept is None or certificate.not_valid_after_utc < datetime.now(UTC) + timedelta(days=1):
+    now = datetime.now(UTC)
+    is_valid = certificate.not_valid_before_utc <= now and now + timedelta(days=1) <= certificate.not_valid_after_utc
+    if kept is None or not is_valid:
         return None
     key = load_pem_private_key(kept.reveal().encode(), password=None)
     if not isinstance(key, _Key) or key.public_key() != certificate.public_key():

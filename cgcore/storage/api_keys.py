@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 from cgcore.activity import neutral_line
 from cgcore.api_keys.calls import CallRecord, PendingCalls
 from cgcore.api_keys.record import KEPT_CALLS, LAST_USED_EVERY, KeyRecord, StoredKey, dump_scopes, parse_scopes
+from cgcore.clock import CLOCK_SKEW
 from cgcore.errors import StorageBusy, StorageError
 from cgcore.identity.actor import Actor, Role
 from cgcore.storage.database import Database
@@ -167,7 +168,9 @@ def _row(key_id: str, call: CallRecord) -> ApiCallRow:
 
 
 def _note_use(session: Session, key_id: str, call: CallRecord) -> None:
-    old = or_(col(ApiKeyRow.last_used).is_(None), col(ApiKeyRow.last_used) <= call.at - LAST_USED_EVERY)
+    last = col(ApiKeyRow.last_used)
+    # One that lies ahead was noted before the clock was set back, and would stand until then.
+    old = or_(last.is_(None), last <= call.at - LAST_USED_EVERY, last > call.at + CLOCK_SKEW)
     statement = update(ApiKeyRow).where(col(ApiKeyRow.id) == key_id, old)
     session.exec(statement.values(last_used=call.at, last_ip=neutral_line(call.ip, _MAX_TEXT)))
 

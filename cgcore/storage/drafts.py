@@ -16,12 +16,14 @@ __all__ = ["delete_before", "delete_draft", "has_tab", "latest_by_page", "list_d
 def put_draft(
     session: Session, user_id: int, page: str, tab: str, content: Mapping[str, Any], saved: datetime, *, keep: int
 ) -> None:
-    """Store the draft of a page in a tab; only the ``keep`` newest of the page stay."""
+    """Store the draft of a page in a tab; beside it only the newest of the page stay, ``keep`` in all."""
     row = session.get(DraftRow, (user_id, page, tab)) or DraftRow(user_id=user_id, page=page, tab=tab, saved=saved)
     row.content, row.saved = dict(content), saved
     session.add(row)
     session.flush()
-    for old in list_drafts(session, user_id, page)[keep:]:
+    # It is the newest, also where others are of a clock that has been set back since.
+    others = [other for other in list_drafts(session, user_id, page) if other.tab != tab]
+    for old in others[keep - 1 :]:
         session.delete(old)
 
 

@@ -12,15 +12,14 @@ from sqlmodel import Session, col, select
 
 from cgcore.activity import neutral_line
 from cgcore.api_keys.record import key_state
+from cgcore.clock import CLOCK_SKEW, has_happened
 from cgcore.identity.actor import Actor, Role
 from cgcore.identity.throttle import (
-    CLOCK_SKEW,
     FORGET_AFTER,
     GRANT,
     SESSION_IDLE,
     ThrottleKey,
     delay_after,
-    has_happened,
     is_login_open,
 )
 from cgcore.storage.search import contains

@@ -12,6 +12,7 @@ from enum import StrEnum
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
+from cgcore.clock import has_happened
 from cgcore.errors import LoginEnded, StorageError
 from cgcore.identity.actor import Actor
 from cgcore.storage import drafts as store
@@ -87,15 +88,16 @@ class DraftsSection:
         self._put((actor.user_id, page, tab), None)
 
     def list_drafts(self, actor: Actor, page: str) -> list[Draft]:
-        """Return the actor's drafts of a page, the newest first."""
+        """Return the actor's drafts of a page, the newest first; those that lie ahead after the others."""
         with self._changed:
             waiting = {key[2]: draft for key, draft in self._waiting.items() if key[:2] == (actor.user_id, page)}
         with self._context.read_as(actor) as (session, actor):
             rows = store.list_drafts(session, actor.user_id, page)
-        oldest = self._context.clock() - _KEPT_FOR
+        now = self._context.clock()
         stored = [Draft(row.page, row.tab, row.content, row.saved) for row in rows if row.tab not in waiting]
         drafts = [*(draft for draft in waiting.values() if draft), *stored]
-        return sorted((draft for draft in drafts if draft.saved > oldest), key=lambda draft: draft.saved, reverse=True)
+        kept = (draft for draft in drafts if draft.saved > now - _KEPT_FOR)
+        return sorted(kept, key=lambda draft: (has_happened(draft.saved, now), draft.saved), reverse=True)
 
     def find(self, actor: Actor, page: str, tab: str) -> Draft | None:
         """Return the actor's draft of a page in one tab."""

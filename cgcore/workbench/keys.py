@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ from cgcore.api_keys.record import (
     problem,
     refuse_too_many,
 )
+from cgcore.clock import has_happened
 from cgcore.errors import InvalidInput, NotAllowed, NotFound
 from cgcore.identity.actor import Actor, Role, Scope
 from cgcore.once import once
@@ -106,10 +108,12 @@ class KeysSection:
                 self._context.activity.record(actor, Action.KEY_REVOKED, revoked, session=session)
 
     def list_keys(self, actor: Actor) -> list[KeyRecord]:
-        """Return the actor's keys, the newest first, revoked ones too."""
+        """Return the actor's keys, the newest first, revoked ones too. A use that lies ahead counts as none."""
         self.access.flush()
         with self._context.read_as(actor) as (session, actor):
-            return store.list_keys(session, actor.user_id)
+            keys = store.list_keys(session, actor.user_id)
+        now = self._context.clock()
+        return [replace(key, last_used=None) if _is_ahead(key.last_used, now) else key for key in keys]
 
     def overview(self, actor: Actor) -> OverviewLine:
         """Return the line of Resumen: whether the actor has a key that is heard, and when it ends or was used."""
@@ -219,3 +223,7 @@ class KeysSection:
         store.add_key(session, record, digest_secret(parts.secret, self.access.pepper))
         self._context.activity.record(actor, action, parts.id, detail=request.device, session=session)
         return IssuedKey(key, parts.id)
+
+
+def _is_ahead(moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and not has_happened(moment, now)

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
+from cgcore.clock import has_happened
 from cgcore.texts import write
 from pages.ui.texts import common as texts
 
@@ -24,12 +25,17 @@ def viewer_zone() -> tzinfo:
 
 
 def when(moment: datetime | None, *, now: datetime | None = None, zone: tzinfo | None = None) -> str:
-    """Return «hace 3 s», «hoy 9:14», «ayer 18:02» or «03/11/2026 18:02»."""
+    """Return «hace 3 s», «hoy 9:14», «ayer 18:02» or «03/11/2026 18:02».
+
+    A moment that lies ahead was noted before a clock was set back: it is told by its date.
+    """
     if moment is None:
         return texts.NEVER
     zone = zone or viewer_zone()
     now = (now or datetime.now(UTC)).astimezone(zone)
     local = moment.astimezone(zone)
+    if not has_happened(moment, now):
+        return _dated(local)
     seconds = max(0, int((now - local).total_seconds()))
     if seconds < _JUST_NOW_S:
         return texts.NOW
@@ -42,7 +48,11 @@ def when(moment: datetime | None, *, now: datetime | None = None, zone: tzinfo |
         return texts.TODAY_AT.format(time=time)
     if local.date() == now.date() - timedelta(days=1):
         return texts.YESTERDAY_AT.format(time=time)
-    return texts.DATE_AT.format(date=write(local.date()), time=time)
+    return _dated(local)
+
+
+def _dated(local: datetime) -> str:
+    return texts.DATE_AT.format(date=write(local.date()), time=write(local, "time"))
 
 
 def unbroken(text: str) -> str:

@@ -8,7 +8,7 @@ counts, the widgets keep what they show, and drafts take that over.
 
 from __future__ import annotations
 
-import time
+import secrets
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -62,7 +62,7 @@ def start_settling() -> bool:
     # An id is «$$ID-<hash>-<key>».
     held = frozenset(state.id.split("-", 2)[-1] for state in brought if state.id not in clicks)
     st.session_state[_HELD] = held
-    st.session_state[_FIRST_MOUNT] = int(time.time())
+    st.session_state[_FIRST_MOUNT] = secrets.randbelow(2**40)
     return bool(clicks)
 
 

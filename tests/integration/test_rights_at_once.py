@@ -110,7 +110,9 @@ def _is_waited_for(database: Database) -> bool:
     if database.is_sqlite:
         return bool(database._writers._waiting)
     with database.engine.connect() as connection:
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
         return bool(connection.execute(text(waiting)).scalar())
 
 

@@ -50,6 +50,30 @@ SPANISH_ALLOWED = {
     "cgcore/cli/demo.py": "lines that scripts read, one fact each",
 }
 
+# Where the hour is asked, each with its reason: it is noted, shown or compared with an hour that somebody else has set.
+# What has passed is measured with a monotonic clock, for the hour may be set back or forth at any moment.
+ASKS_THE_HOUR = {
+    "cgcore/clock.py": "the one function for it",
+    "cgcore/mail/connection.py": "the dates of a certificate",
+    "cgcore/mail/imap/mailbox.py": "the date of a message",
+    "cgcore/mail/message.py": "the date of a message",
+    "cgcore/mail/network/tls.py": "whether it can be right at all",
+    "cgcore/mail/probe.py": "the date of a message",
+    "cgcore/sandbox/authority.py": "the dates of a certificate",
+    "cgcore/sandbox/mailboxes.py": "the date of a message",
+    "cgcore/sandbox/smtp.py": "the date of a message",
+    "cgcore/workbench/start.py": "the name of a folder",
+    "pages/activity.py": "which day is today, where it is seen",
+    "pages/ui/drafts.py": "which day is today, where it is seen",
+    "pages/ui/moments.py": "how long ago, for people",
+}
+# Where the distance of two hours becomes a number: it is shown, or it waits for a moment that is capped elsewhere.
+TELLS_A_DISTANCE = {
+    "cgcore/workbench/identity/accounts.py": "the wait of the throttle",
+    "cgcore/workbench/identity/passwords.py": "the wait of the throttle",
+    "pages/ui/moments.py": "«hace 3 s», never of what lies ahead",
+}
+
 MODULES = sorted(p for p in (ROOT / "cgcore").rglob("*.py") if "versions" not in p.parts)
 PAGE_SCRIPTS = sorted((ROOT / "pages").glob("*.py"))
 PAGE_MODULES = sorted((ROOT / "pages").rglob("*.py"))
@@ -247,6 +271,45 @@ def test_what_a_browser_test_loads_is_locked_without_an_address() -> None:
     assert "node_modules/axe-core" in packages
     assert [name for name, facts in packages.items() if not facts["integrity"].startswith("sha512-")] == []
     assert re.findall(r"https?://|\"resolved\"", text) == []
+
+
+def test_every_promise_names_tests_that_are_there() -> None:
+    """A promise without its test does not stand there; a test that is renamed takes its name along."""
+    rows = [line for line in (ROOT / "docs/promises.md").read_text().splitlines() if line.startswith("| ")]
+    for row in (row for row in rows if not row.startswith("| fault |")):
+        tests: list[str] = []
+        for word in re.findall(r"`([\w/]+\.py|test_\w+)`", row.rpartition(" | ")[2]):
+            if word.endswith(".py"):
+                tests.append((ROOT / "tests" / word).read_text())
+            else:
+                assert re.search(rf"^ *def {word}\(", tests[-1], re.MULTILINE), word
+        assert tests, row
+
+
+def _hour_calls(tree: ast.AST) -> Iterator[str]:
+    """Yield each call that asks the hour of the machine or measures between two hours, by its name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner = ast.unparse(node.func.value)
+            names = {"time": ("time", "time_ns", "ctime", "localtime", "gmtime")}.get(owner, ("now", "today", "utcnow"))
+            if owner.rpartition(".")[2] in ("datetime", "date", "time") and node.func.attr in names:
+                yield "hour"
+            elif node.func.attr == "total_seconds":
+                yield "distance"
+        elif isinstance(node, ast.ImportFrom) and node.module == "time":
+            # Under a bare name neither of the above is seen.
+            yield from ("hour" for name in node.names if name.name not in ("monotonic", "perf_counter", "sleep"))
+
+
+def test_what_has_passed_is_measured_by_no_clock_that_is_set() -> None:
+    """The hour is asked in a few places, each with its reason; a duration is none of them."""
+    found: dict[str, set[str]] = {"hour": set(), "distance": set()}
+    for path in [*MODULES, *PAGE_MODULES, ROOT / "streamlit_app.py"]:
+        for kind in _hour_calls(ast.parse(path.read_text())):
+            found[kind].add(_shown(path))
+
+    assert found["hour"] == set(ASKS_THE_HOUR)
+    assert found["distance"] == set(TELLS_A_DISTANCE)
 
 
 def test_every_test_states_what_it_shows() -> None:

@@ -37,10 +37,13 @@ _MADRID = ZoneInfo("Europe/Madrid")
         (_NOW - timedelta(hours=3), "hoy 10:00"),
         (_NOW - timedelta(hours=14), "ayer 23:00"),
         (_NOW - timedelta(days=20), "04/11/2026 13:00"),
+        (_NOW + timedelta(seconds=59), "ahora mismo"),
+        (_NOW + timedelta(hours=1), "24/11/2026 14:00"),
+        (_NOW + timedelta(days=1), "25/11/2026 13:00"),
     ],
 )
 def test_a_moment_is_told_as_people_say_it(moment: datetime | None, text: str) -> None:
-    """In the viewer's zone; a clock that runs ahead makes nothing negative."""
+    """In the viewer's zone; what lies ahead, by a clock that was set back, is not «ahora» for a day, nor negative."""
     told = when(moment, now=_NOW, zone=_MADRID)
 
     assert told == text
