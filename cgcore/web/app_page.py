@@ -71,7 +71,8 @@ class AppPage:
             "labels": dict(lookup("cgcore.web", "browser_labels")),
             "words": dict(lookup("cgcore.web", "browser_words")),
             "away": text("server_away"),
-            "help_for": text("help_for"),
+            "beginnings": dict(lookup("cgcore.web", "browser_beginnings")),
+            "uploads": dict(lookup("cgcore.web", "browser_uploads")),
         }
         address = f".{_COMPANION}?v={hashlib.sha256(self.companion).hexdigest()[:12]}"
         told = escape(json.dumps(texts, ensure_ascii=False))

@@ -3,23 +3,38 @@
 // It only changes what is shown: whatever it does not know stays as it is.
 "use strict";
 (() => {
-  const { labels, words, away, help_for: helpFor } = JSON.parse(document.currentScript.dataset.texts);
+  const { labels, words, away, beginnings, uploads } = JSON.parse(document.currentScript.dataset.texts);
   const ATTRIBUTES = ["aria-label", "title", "placeholder"];
   // Only where Streamlit speaks for itself: nobody's own text is touched.
   const ITS_OWN = '[data-testid^="stFileUploader"],[data-testid="stConnectionStatus"],[data-testid="stDialog"],' +
     '[data-testid="stStatusWidget"],[data-testid^="stMainMenu"],[data-testid="stTooltipContent"],[role="dialog"],' +
     '[data-testid="InputInstructions"],[data-testid="stSkipToContent"]';
 
+  const BEGINNING = new RegExp(`^(?:${Object.keys(beginnings).join("|")})(?= .)`);
+  const UPLOADER = '[data-testid^="stFileUploader"],[data-testid="stTooltipContent"],[role="tooltip"]';
+
+  // Why a file was not taken: Streamlit shows what its library throws, and the answer's status at best.
+  const explain = (said) => {
+    if (said.startsWith("AxiosError")) return uploads[/status code (\d+)/.exec(said)?.[1]] || uploads.failed;
+    const size = /^File must be (\d+(?:\.\d+)?)\s?([KMG]?B) or smaller\.?$/.exec(said);
+    if (size) return `${uploads.size} ${size[1]} ${size[2]}.`;
+    return / files are not allowed\.$/.test(said) ? uploads.kind : null;
+  };
   const rename = (element) => {
     for (const name of ATTRIBUTES) {
       const given = element.getAttribute(name);
-      const known = labels[given] || given?.replace(/^Help for (?=.)/, `${helpFor} `);
+      // A file is named by its own name, whatever that begins with.
+      const began = element.matches('[data-testid="stFileChip"]') ? null : BEGINNING.exec(given ?? "");
+      const known = labels[given] || (began && beginnings[began[0]] + given.slice(began[0].length));
       if (known && known !== given) element.setAttribute(name, known);
     }
   };
   const reword = (node) => {
     const known = words[node.data.trim()];
     if (known && node.parentElement?.closest(ITS_OWN)) node.data = node.data.replace(node.data.trim(), known);
+    const place = node.parentElement;
+    const why = place?.closest(UPLOADER) && !place.closest('[data-testid="stFileChipName"]') && explain(node.data);
+    if (why) node.data = why;
     const size = /^(\d+(?:\.\d+)?)\s?([KMG]?B) per file(.*)$/.exec(node.data);
     if (size && node.parentElement?.closest('[data-testid^="stFileUploader"]')) {
       node.data = `${size[1]} ${size[2]} ${words["per file"]}${size[3]}`;

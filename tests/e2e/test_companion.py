@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from cgcore.texts import lookup
 from tests.servers.browser import log_in, settled
 from tests.servers.daemon import free_ports
-from tests.servers.product import run_product
+from tests.servers.product import Product, run_product
 
 pytestmark = pytest.mark.e2e
+
+
+def expect_refusal(page: Page, product: Product, answer: int | None, told: str) -> None:
+    """The next file is answered with ``answer`` (None: not at all), and the page says why: in our words alone."""
+    address, chip = "**/_stcore/upload_file/**", page.get_by_test_id("stFileChip")
+    page.route(address, lambda route: route.fulfill(status=answer) if answer else route.abort())
+    page.goto(f"{product.url}/administracion")
+    page.get_by_test_id("stFileUploaderDropzoneInput").first.set_input_files(
+        {"name": "Remove me.png", "mimeType": "image/png", "buffer": b"no picture"}
+    )
+    expect(chip).to_have_accessible_description(f"Error: {told}")
+    expect(chip).to_have_accessible_name(re.compile("^Remove me.png"))
+    expect(chip.get_by_role("button", name="Quitar Remove me.png")).to_be_visible()
+    chip.hover()
+    expect(page.get_by_text("AxiosError")).to_have_count(0)
+    page.unroute(address)
 
 
 def test_streamlits_own_words_are_spanish_and_a_server_that_is_away_is_told(page: Page, tmp_path: Path) -> None:
@@ -26,6 +44,10 @@ def test_streamlits_own_words_are_spanish_and_a_server_that_is_away_is_told(page
         expect(page.get_by_role("button", name="Main menu")).to_have_count(0)
         expect(page.get_by_text("Upload", exact=True)).to_have_count(0)
         expect(line).to_be_hidden()
+        uploads = lookup("cgcore.web", "browser_uploads")
+        for answer in (413, 403, 503, 500, None):
+            expect_refusal(page, product, answer, uploads.get(str(answer), uploads["failed"]))
+        settled(page)
     expect(line).to_be_visible()
     expect(line).to_contain_text("No hay conexión con el servidor")
     expect(page.get_by_text("Connection error")).to_have_count(0)
