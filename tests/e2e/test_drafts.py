@@ -39,8 +39,19 @@ class Server:
         self.product = self.running.enter_context(_run(self.house.folder, self.port))
 
 
+# A session ends with its connection: what otherwise takes two minutes without one, and no test waits for.
+_FORGETFUL = {"STREAMLIT_SERVER_DISCONNECTED_SESSION_TTL": "0"}
+# Every WebSocket of the page, to be cut: «offline» keeps new connections from coming about, and lets the old ones be.
+_COLLECT = """
+window.__sockets = [];
+window.WebSocket = class extends WebSocket {
+  constructor(...given) { super(...given); window.__sockets.push(this); }
+};
+"""
+
+
 def _run(folder: Path, port: int):
-    environment = product_environment(folder, CG_ADMIN_USER="", CG_ADMIN_PASSWORD="")
+    environment = product_environment(folder, CG_ADMIN_USER="", CG_ADMIN_PASSWORD="", **_FORGETFUL)
     return run_product(folder, port=port, environment=environment)
 
 
@@ -64,6 +75,42 @@ def expect_back(page: Page) -> None:
     """The tab has its page again, by itself."""
     expect(page.get_by_text("Se ha recuperado lo que habías escrito")).to_be_visible(timeout=60_000)
     settled(page)
+
+
+def lose_the_network(context: BrowserContext, page: Page) -> None:
+    """The lid is closed, the phone is in the pocket: the tab has no connection, and the server has forgotten it."""
+    context.set_offline(True)
+    page.evaluate("window.__sockets.forEach(socket => socket.close())")
+    expect(page.locator("#server-away")).to_be_visible()
+
+
+def test_a_tab_that_was_away_from_a_server_that_ran_on_comes_back(
+    context: BrowserContext, page: Page, server: Server
+) -> None:
+    """For longer than the server remembers it: what is seen is what is saved, and nothing was said to be saved."""
+    page.add_init_script(_COLLECT)
+    log_in(page, server.product, "/mi-usuario", user="ana")
+    name_field(page).fill("Ana de Tosma")
+    name_field(page).press("Tab")
+    expect(page.get_by_text("1 campo")).to_be_visible()
+    page.get_by_role("textbox", name="Correo").fill("otra@tosma.es")  # and the cursor stays in the field
+    settled(page)
+    lose_the_network(context, page)
+    expect(name_field(page)).to_have_value("Ana de Tosma")
+    context.set_offline(False)
+    expect_back(page)
+
+    expect(name_field(page)).to_have_value("Ana de Tosma")
+    expect(page.get_by_text("2 campos")).to_be_visible()
+    with server.house.workbench() as workbench:
+        before = workbench.users.get(server.house.admin, "ana")
+    guardar(page)
+    expect(page.get_by_text("Todo guardado")).to_be_visible()
+    settled(page)
+    with server.house.workbench() as workbench:
+        stored = workbench.users.get(server.house.admin, "ana")
+    assert before.full_name != "Ana de Tosma"
+    assert (stored.full_name, stored.mail) == ("Ana de Tosma", "otra@tosma.es")
 
 
 def test_a_tab_comes_back_after_the_server_was_away(page: Page, server: Server) -> None:

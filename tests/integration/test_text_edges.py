@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from cgcore.activity import Action, ActivityFilters
 from cgcore.errors import InvalidInput, NotAllowed
@@ -38,6 +40,12 @@ PAGES = [
     "overview.py", "mail_account.py", "sending_defaults.py", "series_defaults.py", "api_key.py", "sandbox.py",
     "activity.py", "administration.py", "profile.py",
 ]  # fmt: skip
+# Each dialog that asks for a text, and the button that takes it.
+DIALOGS = [
+    ("ask_issue", "api_key_issue_run"),
+    ("ask_renew", "api_key_renew_run"),
+    ("ask_pairing", "api_key_pair_run"),
+]
 each_text = pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 
 
@@ -161,28 +169,89 @@ def test_every_parameter_and_member_of_the_api_refuses_it(
     assert build_app(workbench_on_each)
 
 
+# What is typed comes to more than a look: each page's buttons for it.
+_TAKES_IT = ("Guardar", "profile_change_password", "api_key_check_run")
+
+
+def _type_each(page: Any, where: tuple[object, ...]) -> Any:
+    """Type each hostile text into each field of the page, one after the other, and press what takes it."""
+    # A surrogate has no UTF-8: it does not come through the socket of a page.
+    for text in (text for name, text in HOSTILE.items() if name != "surrogate"):
+        for kind in ("text_input", "text_area"):
+            for index in range(len(page.get(kind))):
+                field = page.get(kind)[index]
+                if not field.disabled:
+                    page = field.set_value(text).run()
+                    assert not page.exception, (*where, field.label, page.exception)
+    for name in _TAKES_IT:
+        for button in [button for button in page.button if name in (button.label, button.key) and not button.disabled]:
+            page = button.click().run()
+            assert not page.exception, (*where, name, page.exception)
+            break
+    return page
+
+
 @pytest.mark.parametrize("script", PAGES)
 def test_every_text_field_of_a_page_survives_it(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch, script: str
 ) -> None:
-    """Typed into one field after the other, and saved where the page saves: no exception is drawn."""
+    """Typed into one field after the other, also those behind a button, and saved: no exception is drawn."""
     page: Any = open_page(monkeypatch, workbench, sign_in(workbench, "ana", Role.ADMIN), script)
+    behind = {"series": "administration_series_new", "users": "administration_user_new"}
     panels = ("company", "series", "users") if script == "administration.py" else ("",)
     for panel in panels:
         page = page.segmented_control("administration_panel").set_value(panel).run() if panel else page
-        # A surrogate has no UTF-8: it does not come through the socket of a page.
-        for text in (text for name, text in HOSTILE.items() if name != "surrogate"):
-            for kind in ("text_input", "text_area"):
-                for index in range(len(page.get(kind))):
-                    field = page.get(kind)[index]
-                    if not field.disabled:
-                        page = field.set_value(text).run()
-                        assert not page.exception, (script, panel, field.label, page.exception)
-        for button in page.button:
-            if button.label == "Guardar" and not button.disabled:
-                page = button.click().run()
-                assert not page.exception, (script, panel, page.exception)
-                break
+        page = _type_each(page, (script, panel))
+        if panel in behind:
+            page = page.button(behind[panel]).click().run()
+            assert not page.button or behind[panel] not in [button.key for button in page.button]
+            page = _type_each(page, (script, panel, "new"))
+
+
+def _dialog_script(name: str) -> None:
+    from cgcore.workbench import get_workbench
+    from pages.ui.identity import require_actor
+    from pages.ui.keys import dialogs
+    from pages.ui.keys.view import KeysPage
+
+    page = KeysPage(get_workbench(), require_actor())
+    getattr(dialogs, name)(page, *(page.keys[:1] if name == "ask_renew" else ()))
+
+
+@pytest.mark.parametrize(("name", "submit"), DIALOGS)
+def test_every_text_field_of_a_dialog_survives_it(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch, name: str, submit: str
+) -> None:
+    """Typed into each field and sent: it is refused in the dialog, and nothing comes of it."""
+    ana = add_person(workbench, "ana")
+    issue_key(workbench, ana)
+    for module in ("pages.ui.identity", "cgcore.workbench"):
+        monkeypatch.setattr(f"{module}.get_workbench", lambda: workbench)
+    page = AppTest.from_function(_dialog_script, kwargs={"name": name}, default_timeout=60)
+    page.user = {"login": workbench.identity.sessions.sign_identity(ana.actor.session_hash)}
+    page.run()
+    fields = len(page.text_input)
+    for text in (text for kind, text in HOSTILE.items() if kind != "surrogate"):
+        for index in range(fields):
+            page.text_input[index].set_value(text)
+        page.button(submit).click().run()
+        assert not page.exception, (text[:20], page.exception)
+
+    assert fields > 0
+    assert len(workbench.keys.list_keys(ana.actor)) == 1
+
+
+def test_no_dialog_with_a_field_is_left_out() -> None:
+    """Each dialog that asks for a text is walked through above; the others only ask yes or no."""
+    asking: set[str] = set()
+    for path in (ROOT / "pages").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and any("dialog" in ast.unparse(mark) for mark in node.decorator_list):
+                calls = {ast.unparse(call.func) for call in ast.walk(node) if isinstance(call, ast.Call)}
+                if calls & {"st.text_input", "st.text_area", "st.number_input", "st.chat_input", "ask_password"}:
+                    asking.add(node.name)
+
+    assert asking == {name for name, _submit in DIALOGS}
 
 
 COMMANDS = [
