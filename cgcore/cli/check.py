@@ -64,26 +64,37 @@ def run_checks() -> list[CheckResult]:
         settings = load_settings()
     except InvalidSettings as error:
         return [CheckResult("settings", False, " ".join(describe_problems(error)))]
-    checks: list[Callable[[Settings], CheckResult]] = [
-        _check_database,
-        _check_vault,
-        _check_data_dir,
-        _check_master_key,
-        _check_sandbox,
-        _check_settings,
-    ]
-    return [check(settings) for check in checks]
+    checks: dict[str, Callable[[Settings], CheckResult]] = {
+        "database": _check_database,
+        "vault": _check_vault,
+        "data_dir": _check_data_dir,
+        "master_key": _check_master_key,
+        "sandbox": _check_sandbox,
+        "settings": _check_settings,
+    }
+    return [_try(name, check, settings) for name, check in checks.items()]
+
+
+def _try(name: str, check: Callable[[Settings], CheckResult], settings: Settings) -> CheckResult:
+    from cgcore.errors import StorageError
+
+    try:
+        return check(settings)
+    except StorageError as error:
+        # The vault may live in the database too; what is left is looked at all the same.
+        return CheckResult(name, False, sentence("cgcore.storage", error.code))
 
 
 def _check_database(settings: Settings) -> CheckResult:
     from sqlalchemy.exc import SQLAlchemyError
 
     from cgcore.errors import StorageError
-    from cgcore.storage.database import Database
+    from cgcore.storage.database import Database, find_opening_failure
     from cgcore.storage.revision import HEAD_REVISION, find_damage, sqlite_path
     from cgcore.workbench.context import has_vault_records
     from cgcore.workbench.start import misses_users
 
+    database = None
     try:
         database = Database(settings.resolved_database_url())
         kind = "SQLite" if database.is_sqlite else "PostgreSQL"
@@ -99,10 +110,11 @@ def _check_database(settings: Settings) -> CheckResult:
             return _result("database", True, "database_new", place=file)
     except StorageError as error:
         return CheckResult("database", False, sentence("cgcore.storage", error.code))
-    except (SQLAlchemyError, OSError) as error:
-        # The driver's text may hold the password of the URL.
-        cause = getattr(error, "orig", None) or error
-        return _result("database", False, "database_unreachable", reason=type(cause).__name__)
+    except SQLAlchemyError as error:
+        code = find_opening_failure(database, error).code if database else "storage_open"
+        return CheckResult("database", False, sentence("cgcore.storage", code))
+    except OSError:
+        return CheckResult("database", False, sentence("cgcore.storage", "storage_open"))
     if revision > HEAD_REVISION:
         return _result("database", False, "database_newer", revision=revision)
     code = "database_ready" if revision == HEAD_REVISION else "database_older" if revision else "database_new"

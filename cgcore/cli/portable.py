@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from cgcore.activity import neutral_line
+from cgcore.texts import sentence
 
 if TYPE_CHECKING:
     from cgcore.identity.actor import Actor
     from cgcore.portable.changes import ImportPlan
 
 __all__ = ["app"]
+
+_MAX_SHOWN = 200
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -25,36 +30,32 @@ def export_command(
     only: Annotated[Literal["templates", ""], typer.Option("--only", help="Leave everything else out.")] = "",
 ) -> None:
     """Write the configuration to standard output. Exit code 0 done, 1 refused, 2 wrong usage."""
-    from cgcore.errors import CloudGestionError
     from cgcore.workbench import get_workbench
 
-    try:
-        section, actor, only_templates = get_workbench().portable, _operator(), only == "templates"
-        if user:
-            text = section.export_user(actor, user, only_templates=only_templates)
-        else:
-            text = section.export_all(actor, only_templates=only_templates)
-    except CloudGestionError as error:
-        _refuse(error)
+    section, actor, only_templates = get_workbench().portable, _operator(), only == "templates"
+    if user:
+        text = section.export_user(actor, user, only_templates=only_templates)
+    else:
+        text = section.export_all(actor, only_templates=only_templates)
     sys.stdout.buffer.write(text.encode())
 
 
 @app.command("import")
 def import_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True)],
+    file: Annotated[Path, typer.Argument(metavar="FILE")],
     user: _User = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the changes and make none.")] = False,
 ) -> None:
     """Bring a configuration file in: all of it, or nothing. Exit code 0 done, 1 refused, 2 wrong usage."""
-    from cgcore.errors import CloudGestionError
     from cgcore.workbench import get_workbench
 
     try:
-        section, data = get_workbench().portable, file.read_bytes()
-        plan = section.plan(_operator(), data, user) if dry_run else section.apply(_operator(), data, user)
-    except CloudGestionError as error:
-        _refuse(error)
-    _print_plan(plan)
+        data = file.read_bytes()
+    except (OSError, ValueError):  # not there, not ours to read, or no name of a file at all
+        print(sentence("cgcore.cli", "import_unreadable", file=neutral_line(str(file), _MAX_SHOWN)), file=sys.stderr)
+        raise typer.Exit(2) from None
+    section = get_workbench().portable
+    _print_plan(section.plan(_operator(), data, user) if dry_run else section.apply(_operator(), data, user))
 
 
 def _operator() -> Actor:
@@ -73,20 +74,3 @@ def _print_plan(plan: ImportPlan) -> None:
         print(f"{change.object}: {change.field}: {change.before or '∅'} → {change.after or '∅'}")
     for note in plan.notes:
         print(note)
-
-
-def _refuse(error: Exception) -> NoReturn:
-    from cgcore.errors import InvalidInput, NotFound, StorageError
-    from cgcore.identity.texts import sentence
-
-    if isinstance(error, StorageError):
-        raise error
-
-    if isinstance(error, InvalidInput):
-        for problem in error.problems:
-            print(problem.message, file=sys.stderr)
-    elif isinstance(error, NotFound):
-        print(sentence("username_unknown"), file=sys.stderr)
-    else:
-        print(error, file=sys.stderr)
-    raise SystemExit(1)

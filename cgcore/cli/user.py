@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-group = typer.Typer(no_args_is_help=True)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+group = typer.Typer()
 app.add_typer(group, name="user")
 
 # Whoever reaches the database by hand stands above its users; the trail shows these lines without an actor's id.
@@ -78,7 +78,7 @@ def _read_password(from_input: bool) -> Secret:
     from cgcore.vault.secret import Secret
 
     if not from_input:
-        print("error: give --password-stdin and the password on standard input", file=sys.stderr)
+        print(texts.sentence("cgcore.cli", "password_stdin"), file=sys.stderr)
         raise typer.Exit(2)
     # In UTF-8 whatever the locale says; what is none is a wrong password, not a fault of ours.
     line = sys.stdin.buffer.readline().decode("utf-8", "surrogateescape")
@@ -87,27 +87,9 @@ def _read_password(from_input: bool) -> Secret:
 
 @contextmanager
 def _opened() -> Generator[Workbench]:
-    """Yield the workbench of the environment; a refusal is printed and ends the program with 1."""
-    from cgcore.errors import CloudGestionError, InvalidInput, NotFound, StorageError
-    from cgcore.identity.texts import sentence
+    """Yield the workbench of the environment."""
     from cgcore.settings import load_settings
     from cgcore.workbench import open_workbench
 
-    try:
-        workbench = open_workbench(load_settings())
-        try:
-            yield workbench
-        finally:
-            workbench.close()
-    except StorageError:
-        raise
-    except InvalidInput as refused:
-        lines = [problem.message for problem in refused.problems]
-    except NotFound as refused:
-        lines = [sentence(refused.code)]
-    except CloudGestionError as refused:
-        lines = [f"error: {refused}"]
-    else:
-        return
-    print("\n".join(lines), file=sys.stderr)
-    raise typer.Exit(1)
+    with closing(open_workbench(load_settings())) as workbench:
+        yield workbench

@@ -15,8 +15,8 @@ __all__ = ["app"]
 
 _PACKAGE = "cgcore.cli"
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-group = typer.Typer(no_args_is_help=True)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+group = typer.Typer()
 app.add_typer(group, name="vault")
 
 
@@ -76,7 +76,7 @@ def set_aside_command() -> None:
 
     try:
         place = set_aside_vault(load_settings())
-    except OSError as error:
-        print(sentence(_PACKAGE, "vault_not_aside", reason=type(error).__name__), file=sys.stderr)
+    except OSError:
+        print(sentence(_PACKAGE, "vault_not_aside"), file=sys.stderr)
         raise typer.Exit(1) from None
     print(sentence(_PACKAGE, "vault_aside" if place else "vault_none_aside", place=place))

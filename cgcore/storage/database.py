@@ -17,12 +17,13 @@ from sqlmodel import Session
 from cgcore.errors import StorageBusy, StorageError
 from cgcore.storage.engine import WRITE_PATIENCE_S, build_engine
 from cgcore.storage.failures import find_failure, translated
+from cgcore.storage.obstacles import find_obstacle
 from cgcore.storage.revision import HEAD_REVISION, TOUCH
 from cgcore.storage.writers import WriterQueue
 
 _log = logging.getLogger(__name__)
 
-__all__ = ["Database", "open_database", "take_change_lock"]
+__all__ = ["Database", "find_opening_failure", "open_database", "take_change_lock"]
 
 _KINDS = ("sqlite", "postgresql")
 _TOUCH_S = 0.5
@@ -163,11 +164,24 @@ def open_database(url: str, *, has_past: Callable[[], bool] = lambda: False) -> 
         if stored != HEAD_REVISION:
             _migrate(database)
     except DBAPIError as error:
-        # The driver's text may hold the password of the URL, so it goes no further than the cause's class.
-        failure = find_failure(error)
-        code = failure.code if failure is not None and failure.code != "storage_away" else "storage_open"
-        raise StorageError(f"cannot open the database ({type(error.orig).__name__})", code=code) from None
+        raise find_opening_failure(database, error) from None
     return database
+
+
+def find_opening_failure(database: Database, error: SQLAlchemyError) -> StorageError:
+    """Return why ``database`` could not be opened: of a server that is not reached, what is in the way.
+
+    The driver's text may hold the password of the URL, so it goes no further than the cause's class.
+    """
+    cause, code = getattr(error, "orig", None), "storage_open"
+    kinds = {kind.__name__ for kind in type(cause).__mro__}
+    failure = find_failure(error) if isinstance(error, DBAPIError) else None
+    if failure is not None and failure.code != "storage_away":
+        code = failure.code
+    elif not database.is_sqlite and not getattr(cause, "sqlstate", None):
+        # An option that the driver does not know is no matter of the server.
+        code = "storage_url" if "ProgrammingError" in kinds else find_obstacle(database.url)
+    return StorageError(f"cannot open the database ({type(cause).__name__})", code=code)
 
 
 def _make_folder(folder: Path) -> None:

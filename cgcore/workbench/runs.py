@@ -266,6 +266,9 @@ class RunSection:
         while not self._closed.wait(_BEAT_EVERY_S):
             try:
                 self.beat()
+            except StorageError as failure:
+                # It is away for a while; the next beat comes.
+                _log.warning("a beat of the runs was not stored (%s)", failure.code)
             except Exception:
                 # Whatever it is, the next beat comes: without it others would take our runs for dead.
                 _log.warning("a beat of the runs failed", exc_info=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 
 from cgcore.identity.actor import Role
 from cgcore.storage.revision import HEAD_REVISION
+from cgcore.texts import lookup
 from cgcore.vault.secret import Secret
 from cgcore.workbench import open_workbench
 from tests.conftest import make_settings
@@ -152,12 +154,30 @@ def test_authorities_that_cannot_be_read_are_told(check: Run, tmp_path: Path, co
 
 
 def test_a_database_server_out_of_reach_is_told_without_its_password(check: Run) -> None:
-    """The connection fails; the URL, with its password, is in no detail."""
-    code, results = check(CG_DATABASE_URL="postgresql://cg:S3cr3t@127.0.0.1:1/cg")
+    """Nobody listens, or what listens says nothing: which of them, with its action; no URL and no name of a class."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        ports = {1: "storage_refused", silent.getsockname()[1]: "storage_silent"}
+        seen = {
+            code: check(CG_DATABASE_URL=f"postgresql://cg:S3cr3t@127.0.0.1:{port}/cg") for port, code in ports.items()
+        }
 
-    assert code == 1
-    assert results["database"]["ok"] is False
-    assert "S3cr3t" not in json.dumps(results)
+    for said, (code, results) in seen.items():
+        assert code == 1
+        assert results["database"] == {"name": "database", "ok": False, "detail": lookup("cgcore.storage", "")[said]}
+        assert "S3cr3t" not in json.dumps(results)
+
+
+def test_a_frozen_server_is_told_by_check_and_answers_when_it_goes_on(
+    check: Run, postgres_server: PostgresServer
+) -> None:
+    """Its connections stay and its answers do not: the command ends by itself."""
+    url = postgres_server.create_database("check_frozen")
+    with postgres_server.frozen():
+        frozen, results = check(CG_DATABASE_URL=url)
+    again, _ = check(CG_DATABASE_URL=url, PYTHON_KEYRING_BACKEND="")
+
+    assert (frozen, again) == (1, 0)
+    assert results["database"]["detail"] == lookup("cgcore.storage", "")["storage_silent"]
 
 
 def test_with_postgresql_the_shared_table_is_named(check: Run, postgres_server: PostgresServer) -> None:

@@ -11,6 +11,7 @@ import pytest
 from cgcore.errors import NotAllowed
 from cgcore.identity.actor import Role
 from cgcore.settings import load_settings
+from cgcore.texts import sentence
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench, open_workbench
 from tests.servers.product import ROOT, product_environment
@@ -65,6 +66,10 @@ def test_what_is_refused_says_why_in_one_line(tmp_path: Path) -> None:
     usage = [_run(tmp_path, "add", "eva", "--role", "boss"), _run(tmp_path, "add", "eva", "--role", "user")]
 
     refused = [taken, poor, unknown, last]
+    assert [run.stderr.strip() for run in usage] == [
+        sentence("cgcore.cli", "usage_value", name="--role", help="python -m cgcore user add --help"),
+        sentence("cgcore.cli", "password_stdin"),
+    ]
     assert [run.returncode for run in refused] == [1, 1, 1, 1]
     assert all(len(run.stderr.splitlines()) == 1 for run in refused)
     assert [run.returncode for run in usage] == [2, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 import socket
@@ -16,7 +17,7 @@ from typing import Any, NoReturn
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import URL, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, select
 
@@ -25,6 +26,7 @@ from cgcore.identity.actor import Role
 from cgcore.storage.api_keys import ApiKeyReader
 from cgcore.storage.database import Database, open_database
 from cgcore.storage.identity import add_user
+from cgcore.storage.obstacles import find_obstacle
 from cgcore.storage.tables import ThrottleRow, UserRow
 from cgcore.texts import lookup
 from cgcore.web.api.handlers import problem_of
@@ -175,7 +177,7 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(on_postgres: Dat
         ("http://user:S3cr3t@127.0.0.1/cloud", "storage_url"),
         ("postgresql://user:S3cr3t@127.0.0.1:puerto/cloud", "storage_url"),
         ("postgresql+asyncpg://user:S3cr3t@127.0.0.1/cloud", "storage_url"),
-        ("postgresql://user:S3cr3t@127.0.0.1/cloud?nada=1", "storage_open"),
+        ("postgresql://user:S3cr3t@127.0.0.1/cloud?nada=1", "storage_url"),
         ("S3cr3t", "storage_url"),
         ("", "storage_url"),
         ("sqlite://", "storage_url"),
@@ -200,7 +202,7 @@ def test_a_server_that_says_nothing_ends_the_start() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(StorageError) as caught:
         open_database(f"postgresql+psycopg://user@127.0.0.1:{silent.getsockname()[1]}/cloud")
 
-    assert caught.value.code == "storage_open"
+    assert caught.value.code == "storage_silent"
 
 
 def test_a_wrong_password_is_told_without_it(postgres_server: PostgresServer) -> None:
@@ -218,7 +220,7 @@ def test_a_wrong_password_is_told_without_it(postgres_server: PostgresServer) ->
     running.close()
     again = open_database(url.replace("S3cr3t-right", "S3cr3t-new"))
 
-    assert (caught.value.code, later.value.code) == ("storage_open", "storage_away")
+    assert (caught.value.code, later.value.code) == ("storage_login", "storage_away")
     for error in (caught.value, later.value):
         assert "S3cr3t" not in "".join(traceback.format_exception(error))
     assert read(again) == 0
@@ -230,7 +232,53 @@ def test_a_missing_database_ends_the_start(on_postgres: Database) -> None:
     with pytest.raises(StorageError) as caught:
         open_database(on_postgres.url.set(database="missing").render_as_string(hide_password=False))
 
-    assert caught.value.code == "storage_open"
+    assert caught.value.code == "storage_login"
+
+
+@pytest.mark.parametrize(
+    ("answer", "sslmode", "code"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "", "storage_no_postgres"),
+        (b"220 mail.tosma.es ESMTP\r\n", "require", "storage_no_postgres"),
+        (b"", "", "storage_no_postgres"),
+        (b"E\0\0\0\x1aSFATAL\0C28P01\0Mno\0\0", "", "storage_login"),
+        (b"R\0\0\0\x08\0\0\0\x03", "", "storage_login"),
+        (b"E\0\0\0\x1aSFATAL\0C53300\0Mno\0\0", "", "storage_busy"),
+        (b"E\0\0\0\x1aSFATAL\0C57P03\0Mno\0\0", "", "storage_away"),
+        (b"S", "verify-full", "storage_login"),
+        (b"N", "require", "storage_no_tls"),
+    ],
+)
+def test_what_is_in_the_way_of_postgresql_is_told(answer: bytes, sslmode: str, code: str) -> None:
+    """Another program on that port, a wrong log-in, too many connections, a server that starts, or one without TLS."""
+    seen: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        with connection:
+            seen.append(connection.recv(4096))
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=lambda: serve(server.accept()[0]))
+        thread.start()
+        port, query = server.getsockname()[1], f"?sslmode={sslmode}" if sslmode else ""
+        found = find_obstacle(make_url(f"postgresql+psycopg://eva:S3cr3t@127.0.0.1:{port}/cloud{query}"))
+        thread.join(20)
+
+    assert found == code
+    assert found in lookup("cgcore.storage", "")
+    assert b"S3cr3t" not in seen[0]
+    assert (b"eva" in seen[0]) == (not sslmode)
+
+
+def test_a_port_where_nobody_listens_and_a_name_of_nobody_are_told() -> None:
+    """And what cannot be looked at, a socket in the file system or a choice of servers, is told as ever."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    addresses = ["127.0.0.1", "no-hay.invalid", "", "/var/run/postgresql", "a.invalid,b.invalid"]
+    found = [find_obstacle(URL.create("postgresql+psycopg", "eva", host=host, port=port)) for host in addresses]
+
+    assert found == ["storage_refused", "storage_no_host", "storage_open", "storage_open", "storage_open"]
 
 
 def test_while_another_process_writes_reading_goes_on(tmp_path: Path) -> None:
@@ -431,9 +479,10 @@ def test_every_command_ends_with_a_sentence(tmp_path: Path, command: list[str], 
         check=False,
     )
     said = done.stdout + done.stderr
-    code = "storage_url" if url.startswith("mysql") else "storage_open"
+    code = "storage_url" if url.startswith("mysql") else "storage_refused"
 
     assert done.returncode == 1
     assert "Traceback" not in said
     assert "S3cr3t" not in said
     assert command[0] == "check" or done.stderr.strip() == lookup("cgcore.storage", "")[code]
+    assert command[0] != "check" or json.loads(done.stdout)[0]["detail"] == lookup("cgcore.storage", "")[code]
