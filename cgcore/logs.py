@@ -8,9 +8,9 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
-__all__ = ["LineRecord", "RepeatLimit", "install_line_log", "limit_repeats", "one_line"]
+__all__ = ["LineRecord", "PlainStream", "RepeatLimit", "install_line_log", "limit_repeats", "one_line"]
 
 _MAX_MESSAGE = 4000
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
@@ -36,6 +36,22 @@ def one_line(text: str, limit: int = _MAX_MESSAGE) -> str:
     if len(bare) > limit:
         bare = f"{bare[:limit]}… (+{len(bare) - limit})"
     return _ACTIVE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), bare)
+
+
+class PlainStream:
+    """A stream to a terminal that writes what is active in a text as its escape, line by line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write the text; return how long it was."""
+        self._stream.write("\n".join(map(one_line, text.split("\n"))))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the stream itself in everything else."""
+        return getattr(self._stream, name)
 
 
 class LineRecord(logging.LogRecord):

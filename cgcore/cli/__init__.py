@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import redirect_stderr
 from importlib import import_module
 from io import TextIOWrapper
+from typing import TextIO, cast
 
 from cgcore.cli.refusals import describe_refusal, describe_usage, is_usage_error
 from cgcore.errors import CloudGestionError
 from cgcore.language import speak
-from cgcore.logs import install_line_log
+from cgcore.logs import PlainStream, install_line_log
 from cgcore.texts import sentence
 
 __all__ = ["main"]
@@ -49,7 +51,9 @@ def main(arguments: list[str] | None = None) -> None:
         usage = sentence("cgcore.cli", "usage", commands="|".join(_COMMANDS))
         print(usage, file=sys.stdout if asked else sys.stderr)
         raise SystemExit(0 if asked else 2)
-    raise SystemExit(_run(name, given))
+    # What a caller gave is repeated in a refusal, and a terminal obeys what moves its cursor.
+    with redirect_stderr(cast("TextIO", PlainStream(sys.stderr))):
+        raise SystemExit(_run(name, given))
 
 
 def _run(name: str, given: list[str]) -> int:

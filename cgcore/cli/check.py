@@ -16,6 +16,8 @@ import typer
 from cgcore.texts import sentence
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cgcore.settings import Settings
 
 __all__ = ["CheckResult", "app", "run_checks"]
@@ -132,12 +134,9 @@ def _check_vault(settings: Settings) -> CheckResult:
 
 def _check_data_dir(settings: Settings) -> CheckResult:
     path = settings.data_dir
-    existing = next(folder for folder in (path, *path.parents) if folder.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        return _result("data_dir", False, "data_dir_unwritable", path=path)
-    if shutil.disk_usage(existing).free < _WANTED_BYTES:
-        return _result("data_dir", False, "data_dir_full", path=path)
-    if existing != path:
+    if obstacle := _find_obstacle(path):
+        return _result("data_dir", False, obstacle, path=path)
+    if not path.exists():
         return _result("data_dir", True, "data_dir_new", path=path)
     mode = stat.S_IMODE(path.stat().st_mode) if os.name == "posix" else 0o700
     if mode & 0o022:
@@ -145,6 +144,14 @@ def _check_data_dir(settings: Settings) -> CheckResult:
     if mode & 0o055:
         return _result("data_dir", not settings.production, "data_dir_readable_by_others", path=path)
     return _result("data_dir", True, "data_dir_ready", path=path)
+
+
+def _find_obstacle(folder: Path) -> str:
+    """Return the code of what keeps a file from being made in ``folder``, which may be one that is still to be made."""
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        return "data_dir_unwritable"
+    return "data_dir_full" if shutil.disk_usage(existing).free < _WANTED_BYTES else ""
 
 
 def _check_master_key(settings: Settings) -> CheckResult:
@@ -162,6 +169,8 @@ def _check_master_key(settings: Settings) -> CheckResult:
         return CheckResult("master_key", False, f"{text.title} {text.fix} ({place})")
     if path is not None and path.resolve().is_relative_to(settings.data_dir.resolve()):
         return _result("master_key", not settings.production, "master_key_inside", place=place)
+    if path is not None and not exists and (obstacle := _find_obstacle(path.parent)):
+        return _result("master_key", False, obstacle, path=path.parent)
     return _result("master_key", True, "master_key_ready" if exists else "master_key_new", place=place)
 
 

@@ -38,9 +38,8 @@ def move_command(
 
     Exit code 0 done, 1 refused (everything is where it was), 2 usage.
     """
-    from cgcore.errors import CloudGestionError, StorageError, VaultError
     from cgcore.settings import load_settings
-    from cgcore.vault.texts import place_text, problem_text
+    from cgcore.vault.texts import place_text
     from cgcore.workbench import open_workbench
     from cgcore.workbench.secrets import list_secret_names
     from cgcore.workbench.start import sole_server
@@ -48,20 +47,10 @@ def move_command(
     if target not in (PlaceKind.OS_KEYRING, PlaceKind.ENCRYPTED):
         print(sentence(_PACKAGE, "vault_usage"), file=sys.stderr)
         raise typer.Exit(2)
-    try:
-        settings = load_settings()
-        with sole_server(settings), closing(open_workbench(settings)) as workbench:
-            moved = workbench.vault.move(PlaceKind(target), list_secret_names(workbench))
-            place = place_text(workbench.vault.describe(), workbench.settings)
-    except StorageError:
-        raise
-    except VaultError as error:
-        text = problem_text(error.code)
-        print(f"{text.title} {text.fix}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    except CloudGestionError as error:
-        print(sentence(_PACKAGE, "vault_failed", code=error.code), file=sys.stderr)
-        raise typer.Exit(1) from None
+    settings = load_settings()
+    with sole_server(settings), closing(open_workbench(settings)) as workbench:
+        moved = workbench.vault.move(PlaceKind(target), list_secret_names(workbench))
+        place = place_text(workbench.vault.describe(), workbench.settings)
     print(sentence(_PACKAGE, "vault_moved", count=len(moved), place=place.detail))
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "FIRST_USE_CODE",
     "FORGET_AFTER",
     "GRANT",
+    "LONGEST_WAIT",
     "RESET_LINK",
     "SESSION_ABSOLUTE",
     "SESSION_IDLE",
@@ -24,7 +25,9 @@ __all__ = [
     "source_key",
 ]
 
-_LONGEST = timedelta(minutes=5)
+LONGEST_WAIT = timedelta(minutes=5)
+"""Nobody waits longer than this, whatever is stored."""
+
 FORGET_AFTER = timedelta(hours=1)
 """Failures older than this no longer count."""
 
@@ -62,7 +65,7 @@ def delay_after(failures: int, free: int) -> timedelta:
     beyond = failures - free
     if beyond <= 0:
         return timedelta(0)
-    return min(timedelta(seconds=2 ** min(beyond - 1, 16)), _LONGEST)
+    return min(timedelta(seconds=2 ** min(beyond - 1, 16)), LONGEST_WAIT)
 
 
 SESSION_IDLE = timedelta(minutes=30)

@@ -18,7 +18,7 @@ from cgcore.errors import StorageBusy, StorageError
 from cgcore.storage.engine import WRITE_PATIENCE_S, build_engine
 from cgcore.storage.failures import find_failure, translated
 from cgcore.storage.obstacles import find_obstacle
-from cgcore.storage.revision import HEAD_REVISION, TOUCH
+from cgcore.storage.revision import HEAD_REVISION, TOUCH, try_headroom
 from cgcore.storage.writers import WriterQueue
 
 _log = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ def open_database(url: str, *, has_past: Callable[[], bool] = lambda: False) -> 
 
 
 def find_opening_failure(database: Database, error: SQLAlchemyError) -> StorageError:
-    """Return why ``database`` could not be opened: of a server that is not reached, what is in the way.
+    """Return why ``database`` could not be opened: what is in the way of a server, or wrong with the folder.
 
     The driver's text may hold the password of the URL, so it goes no further than the cause's class.
     """
@@ -178,7 +178,9 @@ def find_opening_failure(database: Database, error: SQLAlchemyError) -> StorageE
     failure = find_failure(error) if isinstance(error, DBAPIError) else None
     if failure is not None and failure.code != "storage_away":
         code = failure.code
-    elif not database.is_sqlite and not getattr(cause, "sqlstate", None):
+    elif database.path is not None:
+        code = _find_place_obstacle(database.path.parent)
+    elif not getattr(cause, "sqlstate", None):
         # An option that the driver does not know is no matter of the server.
         code = "storage_url" if "ProgrammingError" in kinds else find_obstacle(database.url)
     return StorageError(f"cannot open the database ({type(cause).__name__})", code=code)
@@ -188,7 +190,14 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"the folder of the database ({type(error).__name__})", code="storage_open") from None
+        code = _find_place_obstacle(folder)
+        raise StorageError(f"the folder of the database ({type(error).__name__})", code=code) from None
+
+
+def _find_place_obstacle(folder: Path) -> str:
+    existing = next(place for place in (folder, *folder.parents) if place.is_dir())
+    code = try_headroom(existing)
+    return code if code in ("storage_full", "storage_readonly") else "storage_open"
 
 
 def _migrate(database: Database) -> None:

@@ -17,6 +17,7 @@ from cgcore.identity.actor import Actor, Role
 from cgcore.identity.throttle import (
     FORGET_AFTER,
     GRANT,
+    LONGEST_WAIT,
     SESSION_IDLE,
     ThrottleKey,
     delay_after,
@@ -325,7 +326,7 @@ def reserve(session: Session, keys: Sequence[ThrottleKey], now: datetime) -> lis
     rows = [_locked_row(session, key, now) for key in keys]
     waiting = [row.next_allowed for row in rows if row.next_allowed > now and has_happened(row.last_failure, now)]
     if waiting:
-        return max(waiting)
+        return min(max(waiting), now + LONGEST_WAIT)
     return [_count(row, key, now) for row, key in zip(rows, keys, strict=True)]
 
 

@@ -120,6 +120,16 @@ def test_what_is_broken_is_named_and_the_rest_still_checked(
     assert {name for name, result in results.items() if not result["ok"]} == names
 
 
+def test_a_place_where_no_key_can_be_made_is_told_before_the_start(check: Run, tmp_path: Path) -> None:
+    """A file stands where its folder is to be; nothing is made."""
+    (tmp_path / "file").write_text("")
+    code, results = check(CG_CONFIG_DIR=str(tmp_path / "file" / "config"))
+
+    assert code == 1
+    assert [name for name, result in results.items() if not result["ok"]] == ["master_key"]
+    assert str(tmp_path / "file" / "config") in results["master_key"]["detail"]
+
+
 def test_another_key_is_told(check: Run, used: Path) -> None:
     """A vault that the key does not open is not well, and stays as it is."""
     code, results = check(CG_MASTER_KEY="A" * 43 + "=")

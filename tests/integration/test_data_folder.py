@@ -449,9 +449,12 @@ def test_on_a_read_only_folder_reading_goes_on(small_disk: Path) -> None:
         assert workbench.find_database_trouble() == "storage_readonly"
         with pytest.raises(StorageError) as refused:
             open_workbench(settings, clock=clock).company.save(ana, CompanyDraft("Tosma, SL", "", ""), 0)
+        with pytest.raises(StorageError) as fresh:
+            open_database(f"sqlite:///{small_disk / 'new' / 'cloud-gestion.db'}")
     workbench.close()
 
-    assert refused.value.code in ("storage_readonly", "storage_open", "storage_away")
+    assert refused.value.code in ("storage_readonly", "storage_away")
+    assert fresh.value.code == "storage_readonly"
 
 
 def _deny_sqlite(database: Database) -> Callable[[], None]:

@@ -8,11 +8,12 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from cgcore.api_keys.record import ISSUE_ACTION, PAIR_ACTION
 from cgcore.errors import InvalidInput, LoginEnded, NotAllowed, Throttled
 from cgcore.identity.actor import Actor, Role, Scope
+from cgcore.storage.tables import ThrottleRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.identity import CodePurpose, NewUser
@@ -234,6 +235,17 @@ class TestTheClockIsSetBack:
 
         assert 1 < waits[0] <= 300
         assert _log_in(workbench).username == "ana"
+
+    def test_no_stored_wait_is_longer_than_the_longest(self, workbench_on_each: Workbench, clock: HandClock) -> None:
+        """Whatever made it so: a clock between two set ones, or a row of another version."""
+        with pytest.raises(NotAllowed):
+            _log_in(workbench_on_each, password=NEW)
+        with workbench_on_each.database.session() as session:
+            session.exec(update(ThrottleRow).values(next_allowed=clock.now + timedelta(days=1)))
+        with pytest.raises(Throttled) as throttled:
+            _log_in(workbench_on_each)
+
+        assert throttled.value.retry_after == 300
 
     def test_codes_and_grants_of_tomorrow_open_nothing(self, workbench_on_each: Workbench, clock: HandClock) -> None:
         """They would outlive their minutes by a day; those of today open what they are for."""
