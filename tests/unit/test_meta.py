@@ -62,6 +62,7 @@ ASKS_THE_HOUR = {
     "cgcore/sandbox/authority.py": "the dates of a certificate",
     "cgcore/sandbox/mailboxes.py": "the date of a message",
     "cgcore/sandbox/smtp.py": "the date of a message",
+    "cgcore/storage/outbox.py": "when a message is due, over restarts; PostgreSQL is asked itself",
     "cgcore/workbench/start.py": "the name of a folder",
     "pages/activity.py": "which day is today, where it is seen",
     "pages/ui/drafts.py": "which day is today, where it is seen",
@@ -69,6 +70,7 @@ ASKS_THE_HOUR = {
 }
 # Where the distance of two hours becomes a number: it is shown, or it waits for a moment that is capped elsewhere.
 TELLS_A_DISTANCE = {
+    "cgcore/storage/outbox_queue.py": "how long a message has been tried, over restarts",
     "cgcore/workbench/identity/accounts.py": "the wait of the throttle",
     "cgcore/workbench/identity/passwords.py": "the wait of the throttle",
     "pages/ui/moments.py": "«hace 3 s», never of what lies ahead",
