@@ -8,6 +8,7 @@ import smtplib
 import socket
 import ssl
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgcore.mail.diagnosis.catalogue import diagnosis_keys
-from cgcore.mail.diagnosis.diagnose import diagnose_exception, diagnose_reply
+from cgcore.mail.diagnosis.diagnose import diagnose_exception, diagnose_reply, explain_reply
 from cgcore.mail.diagnosis.rules import load_rules
 from cgcore.mail.steps import Leg, Stage
 
@@ -27,7 +28,7 @@ def rows(name: str) -> list[dict[str, Any]]:
     return tomllib.loads((DATA / name).read_text("utf-8"))["reply"]
 
 
-@pytest.mark.parametrize("name", ["server_replies.toml", "replies_more.toml"])
+@pytest.mark.parametrize("name", ["server_replies.toml", "replies_more.toml", "replies_by_class.toml"])
 def test_every_collected_reply_gets_its_key(name: str) -> None:
     """Each row gets its key, or one of those that are just as right."""
     wrong = [
@@ -38,6 +39,41 @@ def test_every_collected_reply_gets_its_key(name: str) -> None:
     ]
 
     assert wrong == []
+
+
+def test_every_key_is_told_by_at_least_two_texts() -> None:
+    """A key that no text leads to could not be explained to anybody."""
+    names = ("server_replies.toml", "replies_more.toml", "replies_by_class.toml")
+    told = Counter(row["key"] for name in names for row in rows(name))
+
+    assert {key: told[key] for key in diagnosis_keys() if told[key] < 2} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("getaddrinfo ENOTFOUND smtp.empresa.example", "No existe el servidor «smtp.empresa.example»"),
+        ("connect ECONNREFUSED smtp.empresa.example:587", "smtp.empresa.example no atiende en el puerto 587"),
+        ("552 5.3.4 Message size exceeds fixed limit 26214400", "El mensaje es demasiado grande (máximo 25 MB)"),
+        (
+            "certificate verify failed: Host: mail.empresa.example. altnames: DNS:a.example, DNS:b.example",
+            "El certificado es de a.example y b.example, no de mail.empresa.example",
+        ),
+        (
+            "certificate has expired for imap.empresa.example, notAfter=Mar  3 10:00:00 2026 GMT",
+            "El certificado de imap.empresa.example caducó el 03/03/2026",
+        ),
+    ],
+)
+def test_an_explained_text_lends_its_own_values_to_the_sentence(text: str, title: str) -> None:
+    """Host, port, limit, names and day are those that the text names."""
+    assert explain_reply(text).title == title
+
+
+@pytest.mark.parametrize("name", ["socket.gaierror: [Errno -2] Name or service not known", "ConnectionRefusedError"])
+def test_the_class_of_an_exception_is_no_server(name: str) -> None:
+    """A module with a dot in it looks like a host name."""
+    assert "gaierror" not in explain_reply(name).title
 
 
 @pytest.mark.parametrize(
@@ -288,7 +324,20 @@ def test_words_that_nobody_knows_are_unclassified() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["first", "providers", "early", "sign_in", "sign_in_late", "envelope", "addresses", "folders", "last", "library"],
+    [
+        "first",
+        "providers",
+        "notions",
+        "early",
+        "sign_in",
+        "sign_in_late",
+        "envelope",
+        "addresses",
+        "folders",
+        "notions_late",
+        "last",
+        "library",
+    ],
 )
 def test_every_rule_names_a_key_and_known_stages(name: str) -> None:
     """A slip in a rule file would make a rule that never fits."""

@@ -35,7 +35,18 @@ __all__ = [
     "explain_reply",
 ]
 
-_TELLING = ("first", "providers", "early", "sign_in", "sign_in_late", "envelope", "addresses", "folders")
+_TELLING = (
+    "first",
+    "providers",
+    "notions",
+    "early",
+    "sign_in",
+    "sign_in_late",
+    "envelope",
+    "addresses",
+    "folders",
+    "notions_late",
+)
 _CHALLENGE = re.compile(r"^(?:334|\+)\s*([A-Za-z0-9+/=]{16,})\s*$")
 # A plain refusal of these means a wrong password as often as one of the wrong kind: they name the kind themselves.
 _NAME_THE_KIND = frozenset({"gmail", "google_workspace"})

@@ -152,6 +152,31 @@ _SCOPE = re.compile(r"disabled for the (tenant|mailbox)", re.IGNORECASE)
 _FOLDER = re.compile(r"(?:exist|mailbox|folder|found)s?: *\"?([^\"\r\n]{1,80}?)\"?(?: \(Failure\))?\s*$", re.IGNORECASE)
 _OWNER = re.compile(r"not owned by user (\S+)", re.IGNORECASE)
 _CERTIFIED = re.compile(r"not valid for '([^']+)'")
+_HOST_PORT = re.compile(r"\b((?:[\w-]+\.)+[a-z]{2,}|\d{1,3}(?:\.\d{1,3}){3}):\d{2,5}\b", re.IGNORECASE)
+_ANNOUNCES_HOST = (
+    *("enotfound", "eai_again", r"resolv\w*", "lookup", "host", "hostname", "server", "servidor", "equipo"),
+    *("to", "for", "at", "from", "con", "a", "mit"),
+)
+_NAMED_HOST = re.compile(
+    r"\b(?:" + "|".join(_ANNOUNCES_HOST) + r")[ :=(]{1,3}['\"\u00ab<\[]?((?:[\w-]+\.)+[a-z]{2,})\b", re.IGNORECASE
+)
+_PORT = re.compile(r"(?:\b(?:[\w-]+\.)+\w+:|\bport[ :=]{1,2}|\bpuerto[ :=]{1,2})(\d{2,5})\b", re.IGNORECASE)
+_SIZE = re.compile(r"\b(\d{1,9}) ?(mb|mib|kb|kib|k|m)\b", re.IGNORECASE)
+_UNITS = {"m": 1, "k": 1024}
+_COUNT = re.compile(
+    r"\b(\d{1,4})\b(?! ?(?:min|sec|hour))(?=[^\d]*$|[^.]{0,40}(?:recipient|rcpt|destinat|per |max|limit|empf))",
+    re.IGNORECASE,
+)
+_DAY = re.compile(
+    r"(?:expir|not ?after|caduc|venc|valid)[^\n]{0,60}?(?:\b(\d{4}-\d\d-\d\d)"
+    r"|\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +(\d{1,2})(?: [\d:]{8})? (\d{4}))",
+    re.IGNORECASE,
+)
+_ALTNAMES = re.compile(
+    r"(?:altnames?: |is only valid for |valid for names? |issued (?:to|for) |doesn't match either of |DNS:)"
+    r"([^\n]{3,200})",
+    re.IGNORECASE,
+)
 _MINUTES = {"s": 1 / 60, "m": 1, "h": 60}
 
 
@@ -174,6 +199,17 @@ def _group(pattern: re.Pattern[str]) -> Callable[[str], str]:
     return read
 
 
+def _host(text: str) -> str:
+    """Return the server that a library's text names: beside a port, or behind a word that announces it."""
+    for pattern in (_HOST_PORT, _NAMED_HOST):
+        for match in pattern.finditer(_URL.sub(" ", text)):
+            if not re.match(
+                r"(?:socket|ssl|smtplib|imaplib|builtins|java|javax|system|net|com\.sun)\.", match[1], re.IGNORECASE
+            ):
+                return match[1].lower()
+    return ""
+
+
 def _minutes(text: str) -> int:
     """Return how many minutes the server asks to wait, 0 when it does not say."""
     match = _WAIT.search(text)
@@ -185,7 +221,54 @@ def _scope(text: str) -> str:
     return match[1].lower() if match else ""
 
 
+def _megabytes(text: str) -> str:
+    """Return the limit of a message's size that the text names, in MB; ``""`` when it names none."""
+    if match := _SIZE.search(text):
+        return f"{int(match[1]) / _UNITS[match[2][:1].lower()]:.3g}"
+    sizes = [int(found) for found in re.findall(r"\b\d{6,10}\b", text)]
+    return f"{min(sizes) / 2**20:.3g}" if sizes else ""
+
+
+def _expiry(text: str) -> str:
+    """Return the day, in ISO form, on which a certificate ended, where the text names one."""
+    match = _DAY.search(text)
+    if not match:
+        return ""
+    if match[1]:
+        return match[1]
+    month = "janfebmaraprmayjunjulaugsepoctnovdec".index(match[2].lower()) // 3 + 1
+    return f"{match[4]}-{month:02}-{int(match[3]):02}"
+
+
+def _cert_names(text: str) -> list[str]:
+    """Return the names that the text says the certificate bears."""
+    match = _ALTNAMES.search(text)
+    return re.findall(r"(?:\*\.)?(?:[\w-]+\.)+[a-z]{2,}", match[1], re.IGNORECASE) if match else []
+
+
+_PLACE: Mapping[str, Callable[[str], object]] = {"host": _host, "port": _group(_PORT)}
 _BY_KEY: Mapping[str, Mapping[str, Callable[[str], object]]] = {
+    **dict.fromkeys(
+        (
+            "host_not_found",
+            "port_closed",
+            "port_filtered",
+            "server_silent",
+            "connection_dropped",
+            "wrong_protocol",
+            "host_is_website",
+            "ssl_on_starttls_port",
+            "starttls_on_ssl_port",
+            "starttls_not_offered",
+            "cert_self_signed",
+            "cert_untrusted_chain",
+            "tls_obsolete",
+        ),
+        _PLACE,
+    ),
+    "cert_expired": {**_PLACE, "date": _expiry},
+    "message_too_big": {"limit_mb": _megabytes},
+    "too_many_recipients": {"limit": _group(_COUNT)},
     "ip_blocklisted": {"ip": _group(_IPV4), "list_name": _group(_LIST)},
     "ip_not_allowed": {"ip": _group(_IPV4)},
     "too_many_attempts": {"minutes": _minutes},
@@ -196,6 +279,6 @@ _BY_KEY: Mapping[str, Mapping[str, Callable[[str], object]]] = {
     "sender_unknown": {"sender": _group(_MAIL_ADDRESS)},
     "recipient_unknown": {"recipient": _group(_MAIL_ADDRESS)},
     "folder_missing": {"folder": _group(_FOLDER)},
-    "cert_wrong_name": {"host": _group(_CERTIFIED)},
+    "cert_wrong_name": {"host": lambda text: _group(_CERTIFIED)(text) or _host(text), "cert_names": _cert_names},
     "unclassified": {"reply": str},
 }

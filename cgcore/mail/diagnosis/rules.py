@@ -26,6 +26,9 @@ __all__ = [
 ]
 
 
+_TERM = re.compile(r"\{([a-z_]+)\}")
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
     """Where a reply appeared: ``protocol`` (smtp, imap, library), ``stage`` and ``provider``, ``""`` when unknown."""
@@ -84,12 +87,14 @@ def load_rules(name: str) -> tuple[Rule, ...]:
     """Return the rules of the file ``name`` of this package, in their order."""
     data = tomllib.loads(files("cgcore.mail.diagnosis").joinpath(f"{name}.toml").read_text("utf-8"))
     groups: Mapping[str, str] = data.get("stages", {})
-    return tuple(_rule(entry, groups) for entry in data["rule"])
+    terms: Mapping[str, str] = data.get("terms", {})
+    return tuple(_rule(entry, groups, terms) for entry in data["rule"])
 
 
-def _rule(entry: Mapping[str, Any], groups: Mapping[str, str]) -> Rule:
+def _rule(entry: Mapping[str, Any], groups: Mapping[str, str], terms: Mapping[str, str]) -> Rule:
     def patterns(name: str) -> tuple[re.Pattern[str], ...]:
-        return tuple(re.compile(_bounded(text if raw else _from_word(text))) for text in entry.get(name, ()))
+        wanted = [_with_terms(text, terms) for text in entry.get(name, ())]
+        return tuple(re.compile(_bounded(text if raw else _from_word(text))) for text in wanted)
 
     raw = bool(entry.get("raw", False))
     stages = entry.get("stages", "")
@@ -104,6 +109,12 @@ def _rule(entry: Mapping[str, Any], groups: Mapping[str, str]) -> Rule:
         codes=tuple(entry.get("codes", "").split()),
         raw=raw,
     )
+
+
+def _with_terms(pattern: str, terms: Mapping[str, str]) -> str:
+    """Replace ``{name}`` by the words of a term, which may name other terms; a name nobody knows is a ``KeyError``."""
+    found = _TERM.sub(lambda name: terms[name[1]], pattern)
+    return found if found == pattern else _with_terms(found, terms)
 
 
 def _from_word(pattern: str) -> str:
