@@ -12,7 +12,7 @@ from pages.ui.editing import Form, draw_notices, store, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
 from pages.ui.portable import draw_portable
-from pages.ui.profile import password, sessions
+from pages.ui.profile_cells import draw_password, draw_sessions
 from pages.ui.runs import escape
 from pages.ui.texts import profile as texts
 
@@ -48,6 +48,6 @@ with cell("particulars", texts.CELL_PARTICULARS) as badge:
     with mail:
         st.text_input(texts.MAIL, live=True, key=form.key("mail"), help=texts.MAIL_HELP, persist_state="session")
         form.problems_under("mail")
-password.draw(workbench, actor)
-sessions.draw(workbench, actor)
+draw_password(workbench, actor)
+draw_sessions(workbench, actor)
 draw_portable(workbench, actor, PAGE, username=actor.username)

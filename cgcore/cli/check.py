@@ -124,8 +124,8 @@ def _check_database(settings: Settings) -> CheckResult:
 
 
 def _check_vault(settings: Settings) -> CheckResult:
-    from cgcore.vault.inspection import inspect_place
     from cgcore.vault.texts import place_text
+    from cgcore.workbench.secrets import inspect_place
 
     place = inspect_place(settings)
     text = place_text(place, settings)
@@ -156,9 +156,9 @@ def _find_obstacle(folder: Path) -> str:
 
 def _check_master_key(settings: Settings) -> CheckResult:
     from cgcore.errors import VaultError
-    from cgcore.vault.inspection import inspect_key
     from cgcore.vault.master_key import find_key_path
     from cgcore.vault.texts import problem_text
+    from cgcore.workbench.secrets import inspect_key
 
     path = find_key_path(settings)
     place = path or "CG_MASTER_KEY"

@@ -49,7 +49,7 @@ def move_command(
         raise typer.Exit(2)
     settings = load_settings()
     with sole_server(settings), closing(open_workbench(settings)) as workbench:
-        moved = workbench.vault.move(PlaceKind(target), list_secret_names(workbench))
+        moved = workbench.vault.move(PlaceKind(target), list_secret_names(workbench.database))
         place = place_text(workbench.vault.describe(), workbench.settings)
     print(sentence(_PACKAGE, "vault_moved", count=len(moved), place=place.detail))
 

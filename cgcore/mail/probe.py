@@ -9,7 +9,8 @@ from email.message import EmailMessage
 
 from cgcore.mail.addresses import is_address
 from cgcore.mail.connection import Connection, Timeouts
-from cgcore.mail.request import Choice, ProbeEnvironment, ProbeRequest, TrustedTarget, environment_from
+from cgcore.mail.network.policy import TrustedTarget
+from cgcore.mail.request import Choice, ProbeEnvironment, ProbeRequest, environment_from
 from cgcore.mail.smtp.session import Delivery, Envelope, Fate, SmtpSession
 from cgcore.mail.steps import Leg, Stage, Step
 from cgcore.mail.transcript import Trace

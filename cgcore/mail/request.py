@@ -14,6 +14,7 @@ from cgcore.mail.account import AccessToken, Credential, Security, check_folder,
 from cgcore.mail.account_texts import problem
 from cgcore.mail.addresses import check_host, clean_host, is_address, is_disguised_address
 from cgcore.mail.network.dns import Records, Resolver, dns_resolver, system_resolver
+from cgcore.mail.network.policy import TrustedTarget
 from cgcore.mail.network.sockets import Deadline
 from cgcore.mail.steps import Leg, Step
 from cgcore.mail.transcript import OpenStage
@@ -23,7 +24,6 @@ __all__ = [
     "Choice",
     "ProbeEnvironment",
     "ProbeRequest",
-    "TrustedTarget",
     "environment_from",
     "input_step",
     "request_problems",
@@ -70,15 +70,6 @@ class ProbeRequest:
     def recipient(self) -> str:
         """The one recipient of a probe, ``""`` when there is none."""
         return self.rcpt_to or self.sender
-
-
-@dataclass(frozen=True, slots=True)
-class TrustedTarget:
-    """One exact server on loopback that may be reached although it is not public: the test mailbox, and its own CA."""
-
-    host: str
-    port: int
-    ca_file: str = ""
 
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")  # RFC 6749 §A.12, without blanks: no header has room for them

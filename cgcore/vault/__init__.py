@@ -6,6 +6,6 @@ from cgcore.vault.guard import VaultLimits
 from cgcore.vault.secret import Secret
 from cgcore.vault.selection import PlaceKind, VaultPlace
 from cgcore.vault.stores import Bond, Kept
-from cgcore.vault.vault import Vault, open_vault
+from cgcore.vault.vault import Vault
 
-__all__ = ["Bond", "Kept", "PlaceKind", "Secret", "Vault", "VaultLimits", "VaultPlace", "open_vault"]
+__all__ = ["Bond", "Kept", "PlaceKind", "Secret", "Vault", "VaultLimits", "VaultPlace"]

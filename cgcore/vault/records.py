@@ -9,13 +9,9 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from cgcore.errors import VaultError
-from cgcore.settings import Settings
-
-if TYPE_CHECKING:
-    from cgcore.storage.database import Database
 
 __all__ = [
     "TEMPORARY_PREFIX",
@@ -25,8 +21,6 @@ __all__ = [
     "delete_record",
     "hold_lock",
     "make_private_folder",
-    "open_records",
-    "prefers_records",
     "read_record",
     "sync_folder",
     "take_lock",
@@ -273,20 +267,6 @@ class MemoryRecords:
     def names(self) -> list[str]:
         """Return the names of all records."""
         return sorted(self._records)
-
-
-def open_records(settings: Settings, database: Database) -> RecordStore:
-    """Return where the encrypted records of these settings lie: in PostgreSQL's table, else in the data folder."""
-    if database.is_sqlite:
-        return FolderRecords(settings.data_dir / "vault")
-    from cgcore.storage.vault_records import VaultRecords
-
-    return VaultRecords(database)
-
-
-def prefers_records(database: Database) -> bool:
-    """Return whether shared records come before the keyring of one machine: unless a keyring is named on purpose."""
-    return not database.is_sqlite and not os.environ.get("PYTHON_KEYRING_BACKEND")
 
 
 def read_record(records: RecordStore, name: str) -> bytes | None:

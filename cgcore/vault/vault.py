@@ -7,13 +7,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from cgcore.errors import VaultError
 from cgcore.settings import Settings
 from cgcore.vault.guard import Guard, VaultLimits
 from cgcore.vault.master_key import KEY_BYTES, MasterKey
-from cgcore.vault.records import RecordStore, open_records, prefers_records
+from cgcore.vault.records import RecordStore
 from cgcore.vault.secret import Secret
 from cgcore.vault.selection import (
     FindBackend,
@@ -30,10 +29,7 @@ from cgcore.vault.selection import (
 )
 from cgcore.vault.stores import SERVICE, Bond, Kept, SecretStore, check_storable, pack, require_bond, unpack
 
-if TYPE_CHECKING:
-    from cgcore.storage.database import Database
-
-__all__ = ["Vault", "as_vault_error", "find_replaced", "keep", "open_vault", "put_back", "remove"]
+__all__ = ["Vault", "as_vault_error", "find_replaced", "keep", "put_back", "remove"]
 
 
 def find_replaced(store: SecretStore, name: str) -> str | None:
@@ -253,22 +249,3 @@ class Vault:
                 except OSError as error:
                     raise as_vault_error(error) from None
             return self._master_key
-
-
-def open_vault(
-    settings: Settings,
-    database: Database,
-    *,
-    find_backend: FindBackend | None = None,
-    limits: VaultLimits | None = None,
-    clock: Callable[[], float] = time.monotonic,
-) -> Vault:
-    """Return the vault of these settings; nothing is read yet.
-
-    With PostgreSQL the encrypted records are in its table ``vault_record`` and come before the keyring of one machine,
-    unless ``PYTHON_KEYRING_BACKEND`` names a keyring; else they are in ``vault`` under the data folder.
-    ``find_backend`` finds the system's keyring, ``clock`` counts seconds.
-    """
-    shared = prefers_records(database) and find_backend is None
-    records = open_records(settings, database)
-    return Vault(settings, records, shared=shared, find_backend=find_backend, limits=limits, clock=clock)

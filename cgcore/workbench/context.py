@@ -51,7 +51,7 @@ class Context:
     @once
     def vault(self) -> Vault:
         """Where secrets live."""
-        from cgcore.vault import open_vault
+        from cgcore.workbench.secrets import open_vault
 
         return open_vault(self.settings, self.database)
 

@@ -22,6 +22,7 @@ from cgcore.mail.account import (
 )
 from cgcore.storage.mail_accounts import find_account, put_account
 from cgcore.vault.secret import Secret
+from cgcore.workbench.secrets import secret_name
 from cgcore.workbench.texts import problem
 
 if TYPE_CHECKING:
@@ -29,12 +30,7 @@ if TYPE_CHECKING:
 
     from cgcore.workbench.context import Context
 
-__all__ = ["MailAccountSection", "secret_name"]
-
-
-def secret_name(user_id: int) -> str:
-    """Return the vault's name of a user's mail password; by number, so that a rename orphans nothing."""
-    return f"mail/{user_id}"
+__all__ = ["MailAccountSection"]
 
 
 class MailAccountSection:

@@ -10,7 +10,7 @@ from cgcore.errors import NotAllowed, NotFound, VaultError
 from cgcore.identity.actor import Actor
 from cgcore.identity.tokens import username_key
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
-from cgcore.mail.request import TrustedTarget
+from cgcore.mail.network.policy import TrustedTarget
 from cgcore.mail.steps import Leg
 from cgcore.once import once
 from cgcore.sandbox import CA_FILE, HOST, Sandbox

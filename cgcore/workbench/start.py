@@ -48,7 +48,7 @@ def require_past(context: Context, is_new: Callable[[], bool]) -> None:
     settings = context.settings
     lost = misses_users(settings)
     if sqlite_path(settings.resolved_database_url()) is None and is_new():
-        from cgcore.vault.records import open_records
+        from cgcore.workbench.secrets import open_records
 
         lost = _names_secret(open_records(settings, context.database).names())
     if lost:

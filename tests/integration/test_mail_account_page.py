@@ -20,12 +20,11 @@ from cgcore.mail.steps import Leg, Stage
 from cgcore.process import new_owner
 from cgcore.runs import Cell, Run, Status, Step, Verdict
 from cgcore.storage.runs import ProbeRunStore
-from cgcore.vault import open_vault
 from cgcore.vault.memory import MemoryKeyring
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
-from cgcore.workbench.mail_account import secret_name
 from cgcore.workbench.runs import Job
+from cgcore.workbench.secrets import open_vault, secret_name
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui import runs as results
 from tests.contracts.vault_doubles import Indiscreet, Lying, Shrinking

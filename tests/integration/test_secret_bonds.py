@@ -22,10 +22,10 @@ from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.steps import Leg
 from cgcore.storage.tables import MailAccountRow
-from cgcore.vault import Secret, open_vault
+from cgcore.vault import Secret
 from cgcore.vault.memory import MemoryKeyring
 from cgcore.workbench import Workbench
-from cgcore.workbench.mail_account import secret_name
+from cgcore.workbench.secrets import open_vault, secret_name
 from tests.conftest import make_settings
 from tests.servers.house import add_user
 

@@ -10,9 +10,10 @@ import pytest
 from cgcore.mail.account import Security
 from cgcore.mail.connection import Connection
 from cgcore.mail.diagnosis.texts import build_verdict, verdict_texts
+from cgcore.mail.network.policy import TrustedTarget
 from cgcore.mail.network.sockets import Deadline
 from cgcore.mail.network.tls import handshake_key
-from cgcore.mail.request import Choice, TrustedTarget
+from cgcore.mail.request import Choice
 from cgcore.mail.steps import Leg
 from tests.servers.asking import PASSWORD, USER, ask_smtp, loopback, smtp_request
 from tests.servers.certificates import Certificates

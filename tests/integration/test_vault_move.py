@@ -34,7 +34,7 @@ def test_every_secret_that_a_user_may_have_is_taken_along(
     workbench.sandbox.use_for(actor)
     backend = MemoryKeyring({})
     monkeypatch.setattr("cgcore.vault.os_keyring.find_backend", lambda: backend)
-    moved = workbench.vault.move(PlaceKind.OS_KEYRING, list_secret_names(workbench))
+    moved = workbench.vault.move(PlaceKind.OS_KEYRING, list_secret_names(workbench.database))
     records = workbench.settings.data_dir / "vault"
 
     assert set(moved) == {f"mail/{actor.user_id}", f"sandbox/{actor.user_id}", "sandbox-authority/1"}

@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from cgcore.company.company import CompanyDraft
-from cgcore.company.tax_id import TaxIdProblem, check_tax_id, normalise_tax_id
+from cgcore.company.company import CompanyDraft, TaxIdProblem, check_tax_id, normalise_tax_id
 from cgcore.errors import InvalidInput, NotAllowed, StaleVersion
 from cgcore.identity.actor import Role
 from cgcore.workbench import Workbench

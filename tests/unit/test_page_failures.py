@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest, local_script_runner
 
 from cgcore.errors import NotAllowed, StorageError
 from cgcore.identity.actor import Actor, Role, Scope
-from cgcore.storage.writers import WriterQueue
+from cgcore.storage.database import WriterQueue
 from cgcore.texts import Text, lookup
 from cgcore.workbench import Workbench
 from cgcore.workbench.keys import ISSUE_ACTION

@@ -6,8 +6,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from cgcore.mail.network.policy import MAIL_PORTS, is_allowed, is_public, may_connect
-from cgcore.mail.request import ProbeEnvironment, TrustedTarget
+from cgcore.mail.network.policy import MAIL_PORTS, TrustedTarget, is_allowed, is_public, may_connect
+from cgcore.mail.request import ProbeEnvironment
 
 PRIVATE = [
     "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",  # noqa: S104

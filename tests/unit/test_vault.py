@@ -14,9 +14,10 @@ import pytest
 from cgcore.errors import VaultError
 from cgcore.settings import Settings
 from cgcore.storage.database import Database
-from cgcore.vault import Kept, PlaceKind, Secret, Vault, VaultPlace, open_vault
+from cgcore.vault import Kept, PlaceKind, Secret, Vault, VaultPlace
 from cgcore.vault.records import FolderRecords
 from cgcore.vault.texts import place_text, problem_text
+from cgcore.workbench.secrets import open_vault
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,9 +16,9 @@ import pytest
 from cgcore.errors import VaultError
 from cgcore.settings import Settings
 from cgcore.vault import PlaceKind, Secret, Vault
-from cgcore.vault.inspection import inspect_key
 from cgcore.vault.master_key import MasterKey, load_master_key
 from cgcore.vault.records import FolderRecords
+from cgcore.workbench.secrets import inspect_key
 from tests.conftest import make_settings
 
 ROOT = Path(__file__).parents[2]

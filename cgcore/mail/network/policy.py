@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Protocol
 
-from cgcore.mail.request import ProbeEnvironment
+from cgcore.settings import Network
 
-__all__ = ["MAIL_PORTS", "is_allowed", "is_public", "may_connect", "unwrap"]
+__all__ = ["MAIL_PORTS", "Permissions", "TrustedTarget", "is_allowed", "is_public", "may_connect", "unwrap"]
 
 #: The ports of mail servers; any other port of a public address is refused, or we would be a port scanner.
 MAIL_PORTS = frozenset({25, 26, 143, 465, 587, 993, 2525, 2587})
@@ -25,6 +27,28 @@ _REFUSED = (
     ip_network("5f00::/16"),  # segment routing, RFC 9602
     ip_network("3fff::/20"),  # documentation, RFC 9637
 )
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedTarget:
+    """One exact server on loopback that may be reached although it is not public: the test mailbox, and its own CA."""
+
+    host: str
+    port: int
+    ca_file: str = ""
+
+
+class Permissions(Protocol):
+    """What is allowed besides the public servers: networks, and single servers."""
+
+    @property
+    def allowed_networks(self) -> Sequence[Network]:
+        """Networks whose servers may be reached although they are not public."""
+        ...
+
+    def trusted_target(self, host: str, port: int) -> TrustedTarget | None:
+        """Return the trusted target of exactly this host and port, if there is one."""
+        ...
 
 
 def unwrap(address: _Address) -> _Address:
@@ -50,20 +74,20 @@ def is_public(address: _Address) -> bool:
     return inner.is_global and not (inner.is_multicast or inner.is_reserved or inner.is_unspecified)
 
 
-def is_allowed(text: str, host: str, port: int, env: ProbeEnvironment) -> bool:
+def is_allowed(text: str, host: str, port: int, permissions: Permissions) -> bool:
     """Whether one resolved address of ``host`` may be connected to on ``port``."""
     try:
         address = ip_address(text)
     except ValueError:  # a zone, as in fe80::1%eth0
         return False
     inner = unwrap(address)
-    if any(inner in network for network in env.allowed_networks if network.version == inner.version):
+    if any(inner in network for network in permissions.allowed_networks if network.version == inner.version):
         return True
-    if env.trusted_target(host, port) is not None and inner.is_loopback:
+    if permissions.trusted_target(host, port) is not None and inner.is_loopback:
         return True
     return is_public(address) and port in MAIL_PORTS
 
 
-def may_connect(addresses: Sequence[str], host: str, port: int, env: ProbeEnvironment) -> bool:
+def may_connect(addresses: Sequence[str], host: str, port: int, permissions: Permissions) -> bool:
     """Whether *every* resolved address is allowed: one forbidden address among public ones is an attack, not a slip."""
-    return bool(addresses) and all(is_allowed(text, host, port, env) for text in addresses)
+    return bool(addresses) and all(is_allowed(text, host, port, permissions) for text in addresses)

@@ -1,21 +1,26 @@
-"""The own open log-ins."""
+"""The cells of «Mi usuario» besides the particulars: the own password, and the own open log-ins."""
 
 from __future__ import annotations
 
+import math
+
 import streamlit as st
 
+from cgcore.errors import InvalidInput, Throttled
 from cgcore.identity.actor import Actor
+from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.identity import LoginSummary
 from pages.ui.cells import cell
 from pages.ui.identity import dialog, while_logged_in
 from pages.ui.moments import when
+from pages.ui.problems import draw_problems
 from pages.ui.runs import escape
 from pages.ui.texts import common
 from pages.ui.texts import profile as texts
 from pages.ui.toasts import announce
 
-__all__ = ["draw"]
+__all__ = ["draw_password", "draw_sessions"]
 
 # What a browser calls itself, most particular first: every one of them also says «Safari», most say «Chrome».
 _BROWSERS = (
@@ -35,7 +40,42 @@ _SYSTEMS = (
 )
 
 
-def draw(workbench: Workbench, actor: Actor) -> None:
+def draw_password(workbench: Workbench, actor: Actor) -> None:
+    """Draw the cell. The three fields are a form of their own, so that no password waits in the session."""
+    with cell("password", texts.CELL_PASSWORD) as badge:
+        badge.empty()
+        with st.form("profile_password", border=False, clear_on_submit=True, enter_to_submit=False):
+            old = st.text_input(
+                texts.OLD_PASSWORD, type="password", key="profile_old_password", autocomplete="current-password"
+            )
+            new = st.text_input(
+                texts.NEW_PASSWORD, type="password", key="profile_new_password", autocomplete="new-password"
+            )
+            again = st.text_input(
+                texts.REPEAT_PASSWORD, type="password", key="profile_repeat_password", autocomplete="new-password"
+            )
+            st.caption(texts.PASSWORD_CONSEQUENCE)
+            clicked = st.form_submit_button(texts.CHANGE_PASSWORD, icon=":material/key:", key="profile_change_password")
+        if clicked:
+            _change_password(workbench, actor, Secret(old or ""), Secret(new or ""), same=new == again)
+
+
+def _change_password(workbench: Workbench, actor: Actor, old: Secret, new: Secret, *, same: bool) -> None:
+    if not same:
+        st.error(texts.PASSWORDS_DIFFER, icon=":material/error:")
+        return
+    try:
+        workbench.identity.accounts.change_password(actor, old, new)
+    except InvalidInput as refused:
+        for problem in refused.problems:
+            draw_problems([problem], problem.field)
+    except Throttled as throttled:
+        st.error(texts.THROTTLED.format(seconds=math.ceil(throttled.retry_after)), icon=":material/timer:")
+    else:
+        st.success(texts.PASSWORD_CHANGED, icon=":material/check:")
+
+
+def draw_sessions(workbench: Workbench, actor: Actor) -> None:
     """Draw each log-in, and the way to end the others."""
     with cell("sessions", texts.CELL_SESSIONS) as badge:
         badge.empty()
