@@ -10,7 +10,7 @@ from cgcore.documents import DocumentType, type_label
 from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.identity.actor import Actor
 from cgcore.storage import activity as store
-from cgcore.texts import sentence, text
+from cgcore.texts import join, sentence, text, wordings
 
 if TYPE_CHECKING:
     from cgcore.workbench.context import Context
@@ -29,7 +29,12 @@ _FIELDS = {
     "account": ("cgcore.workbench", "changed_"),
     "company": ("cgcore.company", "field_"),
     "series": ("cgcore.series", "field_"),
+    "user": ("cgcore.identity", "field_"),
 }
+
+
+# Values that are codes themselves.
+_NAMED = {"series.kind": ("cgcore.series", "kinds"), "user.role": ("cgcore.identity", "roles")}
 
 
 class ActivityPage(TypedDict):
@@ -96,8 +101,8 @@ def detail_words(entry: ActivityEntry) -> str:
     if not entry.changes:
         return entry.detail
     told = [_change_words(change) for change in entry.changes]
-    joint = "; " if any(change.old is not None for change in entry.changes) else ", "
-    return neutral_line(joint.join(told), _MAX_CHANGES)
+    has_values = any(change.old is not None for change in entry.changes)
+    return neutral_line("; ".join(told) if has_values else join(told), _MAX_CHANGES)
 
 
 def _change_words(change: Change) -> str:
@@ -108,13 +113,17 @@ def _change_words(change: Change) -> str:
         package, key = _FIELDS[area]
         word = sentence(package, key + name)
     head = f"{change.whose}: {word}" if change.whose else word
-    return head if change.old is None else f"{head}: {_value_words(change.old)} → {_value_words(change.new)}"
+    if change.old is None:
+        return head
+    return f"{head}: {_value_words(change.code, change.old)} → {_value_words(change.code, change.new)}"
 
 
-def _value_words(value: object) -> str:
+def _value_words(code: str, value: object) -> str:
     if isinstance(value, dict):
         numbers = cast("dict[str, object]", value)
-        return ", ".join(f"{type_label(DocumentType(kind))} {number}" for kind, number in numbers.items()) or "–"
+        return join(f"{type_label(DocumentType(kind))} {number}" for kind, number in numbers.items()) or "–"
+    if code in _NAMED:
+        return wordings(*_NAMED[code]).get(str(value), str(value))
     return str(value or "–")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from sqlmodel import Session
 
-from cgcore.activity import Action
+from cgcore.activity import Action, Change
 from cgcore.errors import InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor, Role
 from cgcore.identity.texts import invalid
@@ -108,7 +108,7 @@ class UsersSection:
             if before.role is Role.ADMIN and user_store.count_active_admins(session) == 0:
                 raise invalid("role", "last_admin")
             self._context.activity.record(
-                actor, Action.USER_SAVED, after.username, detail=_changes(before, after), session=session
+                actor, Action.USER_SAVED, after.username, changes=_list_changes(before, after), session=session
             )
             ended = self._identity.accounts.end_for_role(session, after.id) if before.role is not after.role else ()
         self._identity.sessions.tell_ended(ended)
@@ -120,7 +120,7 @@ class UsersSection:
             before = _user(_visible(session, actor, actor.username))
             after = self._store(session, before, Particulars(full_name, mail, before.role), version)
             self._context.activity.record(
-                actor, Action.PROFILE_SAVED, after.username, detail=_changes(before, after), session=session
+                actor, Action.PROFILE_SAVED, after.username, changes=_list_changes(before, after), session=session
             )
             return after
 
@@ -180,6 +180,6 @@ def _user(row: UserRow) -> User:
     )
 
 
-def _changes(before: User, after: User) -> str:
+def _list_changes(before: User, after: User) -> list[Change]:
     old, new = before.as_json(), after.as_json()
-    return "; ".join(f"{name}: {old[name]} → {new[name]}" for name in old if old[name] != new[name])
+    return [Change(f"user.{name}", old[name], new[name]) for name in old if old[name] != new[name]]

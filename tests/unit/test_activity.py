@@ -18,9 +18,11 @@ from cgcore.identity.actor import Actor, Role
 from cgcore.storage.tables import ActivityRow
 from cgcore.workbench import Workbench
 from cgcore.workbench.activity import detail_words
+from cgcore.workbench.users import Particulars
 from pages.ui.activity_table import words_of
 from pages.ui.texts import activity as screen
 from tests.servers.identity import set_clock
+from tests.servers.pages import sign_in
 
 ANA = Actor(1, "ana", role=Role.ADMIN, ip="192.0.2.1")
 LUIS = Actor(2, "luis", ip="192.0.2.2")
@@ -196,9 +198,10 @@ def test_what_was_changed_is_stored_as_codes_and_told_in_words(workbench_on_each
     with workbench_on_each.database.read() as session:
         stored = session.connection().execute(text("SELECT detail, changes FROM activity ORDER BY id")).all()
 
-    assert detail_words(first) == "servidor saliente, contraseña"
+    assert detail_words(first) == "servidor saliente y contraseña"
     assert (
-        detail_words(newer) == "Facturas: F → –; próximos números: Presupuestos 1 → Presupuestos 2, Facturas proforma 1"
+        detail_words(newer)
+        == "Facturas: F → –; próximos números: Presupuestos 1 → Presupuestos 2 y Facturas proforma 1"
     )
     assert (detail_words(old), old.changes) == ("servidor saliente", ())
     assert [(detail, "saliente" in codes) for detail, codes in stored] == [
@@ -208,7 +211,24 @@ def test_what_was_changed_is_stored_as_codes_and_told_in_words(workbench_on_each
     ]
     assert actions(workbench_on_each, ANA, text="proforma_invoice") == ["series_defaults_saved"]
     lines = list(workbench_on_each.activity.export_csv(ANA, header=HEADER, labels={}, words=words_of))
-    assert "servidor saliente, contraseña" in lines[4]
+    assert "servidor saliente y contraseña" in lines[4]
+
+
+def test_a_change_of_a_user_is_stored_as_codes_and_told_in_words(workbench: Workbench) -> None:
+    """Field and role have their words where they are shown; a line of an earlier version keeps its own."""
+    ana = sign_in(workbench, "ana", Role.ADMIN)
+    sign_in(workbench, "luis")
+    before = workbench.users.get(ana, "luis")
+    workbench.context.activity.record(ana, Action.USER_SAVED, "luis", detail="full_name: Luis → Luis Paz")
+    workbench.users.save(ana, "luis", Particulars("Luis Paz", before.mail, Role.ADMIN), before.version)
+    saved, old = workbench.activity.list(ana, filters=ActivityFilters(action=Action.USER_SAVED))["items"]
+
+    assert [change.code for change in saved.changes] == ["user.full_name", "user.role"]
+    assert (saved.detail, detail_words(saved)) == (
+        "",
+        f"nombre: {before.full_name or '–'} → Luis Paz; permisos: Usuario → Administra",
+    )
+    assert detail_words(old) == "full_name: Luis → Luis Paz"
 
 
 def test_a_change_of_many_things_keeps_its_line_short(workbench: Workbench) -> None:

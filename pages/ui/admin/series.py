@@ -13,6 +13,7 @@ from cgcore.identity.actor import Actor
 from cgcore.series.defaults import OwnChoice
 from cgcore.series.series import Series, SeriesDraft, SeriesKind, format_number
 from cgcore.series.starters import STARTER_SETS, StarterLayout
+from cgcore.texts import wordings
 from cgcore.workbench import Workbench
 from pages.ui.cells import cell
 from pages.ui.editing import Form, store
@@ -72,7 +73,7 @@ def _draw_row(series: Series) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             name = f" · {escape(series.name)}" if series.name else ""
             st.markdown(f"**{escape(series.code)}**{name}", width="stretch")
-            st.badge(texts["KINDS"][series.kind], color="gray")
+            st.badge(wordings("cgcore.series", "kinds")[series.kind], color="gray")
             if series.active:
                 st.badge(texts.ACTIVE, icon=":material/check_circle:", color="green")
             else:
@@ -215,7 +216,7 @@ def _draw_head(form: SeriesForm) -> None:
         st.segmented_control(
             texts.KIND,
             list(SeriesKind),
-            format_func=texts["KINDS"].__getitem__,
+            format_func=wordings("cgcore.series", "kinds").__getitem__,
             key=form.key("kind"),
             help=texts.KIND_HELP,
             required=True,

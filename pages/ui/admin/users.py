@@ -9,6 +9,7 @@ import streamlit as st
 
 from cgcore.errors import InvalidInput, NotFound
 from cgcore.identity.actor import Actor, Role
+from cgcore.texts import wordings
 from cgcore.workbench import Workbench
 from cgcore.workbench.identity import NewUser
 from cgcore.workbench.users import Particulars, User
@@ -68,7 +69,7 @@ def _draw_row(actor: Actor, user: User) -> None:
             st.markdown(f"**{escape(user.username)}**", width="stretch")
             if user.id == actor.user_id:
                 st.badge(texts.USER_YOU, color="violet")
-            st.badge(texts["ROLES"][user.role], color="gray")
+            st.badge(wordings("cgcore.identity", "roles")[user.role], color="gray")
             draw_state(user)
             st.button(
                 texts.EDIT,
@@ -186,7 +187,7 @@ def _draw_fields(form: UserForm) -> None:
         st.segmented_control(
             texts.ROLE,
             list(Role),
-            format_func=texts["ROLES"].__getitem__,
+            format_func=wordings("cgcore.identity", "roles").__getitem__,
             key=form.key("role"),
             required=True,
             persist_state="session",

@@ -1,6 +1,6 @@
 """Texts that only pages show: ``<page>_<language>.toml`` here, one a page; ``common`` holds what several pages share.
 
-``texts.TITLE`` is a wording, ``texts["KINDS"]`` a table of them, both read in the language of the person when they are
+``texts.TITLE`` is a wording, ``texts["PANELS"]`` a table of them, both read in the language of the person when they are
 asked for. So nothing of them may be kept from an import on (tests/unit/test_languages.py).
 """
 
