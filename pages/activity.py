@@ -88,7 +88,7 @@ draw_download(
             words=words_of,
         )
     ),
-    file_name="actividad.csv",
+    file_name=texts.FILE_NAME,
     mime="text/csv",
     key=f"{PAGE}_export",
 )

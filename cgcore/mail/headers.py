@@ -13,6 +13,8 @@ from email.header import Header
 from email.headerregistry import Address, HeaderRegistry, UniqueAddressHeader, UniqueUnstructuredHeader
 from typing import TYPE_CHECKING, Any, cast
 
+from cgcore.texts import sentence
+
 __all__ = ["attachment_name", "header_registry", "header_text"]
 
 if TYPE_CHECKING:
@@ -149,7 +151,7 @@ def attachment_name(name: str) -> str:
     """
     plain = unicodedata.normalize("NFKD", header_text(name))
     ascii_name = plain.encode("ascii", "ignore").decode("ascii")
-    clean = re.sub(r"\s+", "_", _FORBIDDEN.sub("-", ascii_name)).strip("._- ") or "adjunto"
+    clean = re.sub(r"\s+", "_", _FORBIDDEN.sub("-", ascii_name)).strip("._- ") or sentence("cgcore.mail", "attachment")
     if len(clean) <= _LONGEST_NAME:
         return clean
     stem, dot, ending = clean.rpartition(".")

@@ -17,9 +17,9 @@ _SHOWN = 80
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One value that changes; ``before`` is ``""`` for a new one, ``after`` for one that goes."""
+    """One value of ``object`` that changes; ``before`` is ``""`` for a new one, ``after`` for one that goes."""
 
-    object: str
+    object: Text
     field: str
     before: str
     after: str
@@ -40,16 +40,16 @@ class ImportPlan:
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the changes."""
-        rows = [[change.object, change.field, change.before, change.after] for change in self.changes]
+        rows = [[change.object.as_json(), change.field, change.before, change.after] for change in self.changes]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def compare(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+def compare(object: Text, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
     """Yield the changes from ``before`` to ``after``, two objects as the API shows them, place by place."""
     old, new = dict(_flat(before, "")), dict(_flat(after, ""))
     for field in [*old, *(field for field in new if field not in old)]:
         if old.get(field, "") != new.get(field, ""):
-            yield Change(name, field, _shown(old.get(field, "")), _shown(new.get(field, "")))
+            yield Change(object, field, _shown(old.get(field, "")), _shown(new.get(field, "")))
 
 
 def _flat(value: Mapping[str, Any], place: str) -> Iterator[tuple[str, str]]:

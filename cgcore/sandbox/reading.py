@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from cgcore.sandbox.state import StoredMessage
+from cgcore.texts import sentence
 
 __all__ = ["Attachment", "MessageSummary", "ReadMessage", "build_document", "read_message", "summarise"]
 
@@ -172,7 +173,7 @@ def _safe_name(part: Any) -> str:
         given = ""
     name = _UNSAFE_IN_NAME.sub("_", given).strip(". ")
     ending = "eml" if part.get_content_type() == "message/rfc822" else part.get_content_subtype()
-    return name[-_MAX_NAME:] or f"adjunto.{ending}"
+    return name[-_MAX_NAME:] or f"{sentence('cgcore.mail', 'attachment')}.{ending}"
 
 
 def _content_id(part: Any) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cgcore.documents import DocumentType
 from cgcore.series.series import SeriesDraft, SeriesKind
+from cgcore.texts import sentence
 
 __all__ = ["STARTER_SETS", "StarterLayout", "StarterSet"]
 
@@ -26,11 +27,18 @@ class StarterLayout(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StarterSet:
-    """The series of one layout, and the company's defaults that go with them."""
+    """The series of one layout, each with the code of its name, and the company's defaults that go with them."""
 
     layout: StarterLayout
-    series: tuple[SeriesDraft, ...]
+    outlines: tuple[SeriesDraft, ...]
     defaults: Mapping[DocumentType, str]
+
+    @property
+    def series(self) -> tuple[SeriesDraft, ...]:
+        """The series, named in the language of the person."""
+        return tuple(
+            replace(outline, name=sentence("cgcore.series", f"starters.{outline.name}")) for outline in self.outlines
+        )
 
 
 def _series(code: str, name: str, *types: DocumentType, kind: SeriesKind = SeriesKind.ORDINARY) -> SeriesDraft:
@@ -46,26 +54,26 @@ STARTER_SETS: tuple[StarterSet, ...] = (
     StarterSet(
         StarterLayout.SINGLE,
         (
-            _series("A", "General", *_SALES, _T.WORK_REPORT),
-            _series("PF", "Proformas", _T.PROFORMA_INVOICE),
-            _series("C", "Compras", *_PURCHASES),
-            _series("R", "Rectificativas", _T.SALES_INVOICE, kind=SeriesKind.CORRECTIVE),
+            _series("A", "general", *_SALES, _T.WORK_REPORT),
+            _series("PF", "proforma", _T.PROFORMA_INVOICE),
+            _series("C", "purchases", *_PURCHASES),
+            _series("R", "corrective", _T.SALES_INVOICE, kind=SeriesKind.CORRECTIVE),
         ),
         {**_serving("A", *_SALES, _T.WORK_REPORT), **_serving("PF", _T.PROFORMA_INVOICE), **_serving("C", *_PURCHASES)},
     ),
     StarterSet(
         StarterLayout.PER_DOCUMENT,
         (
-            _series("P", "Presupuestos", _T.QUOTE),
-            _series("PV", "Pedidos de venta", _T.SALES_ORDER),
-            _series("AV", "Albaranes de venta", _T.DELIVERY_NOTE),
-            _series("F", "Facturas", _T.SALES_INVOICE),
-            _series("PF", "Proformas", _T.PROFORMA_INVOICE),
-            _series("R", "Rectificativas y abonos", _T.SALES_INVOICE, kind=SeriesKind.CORRECTIVE),
-            _series("PC", "Pedidos de compra", _T.PURCHASE_ORDER),
-            _series("AC", "Albaranes de compra", _T.PURCHASE_DELIVERY_NOTE),
-            _series("FC", "Facturas de compra", _T.PURCHASE_INVOICE),
-            _series("T", "Partes de trabajo", _T.WORK_REPORT),
+            _series("P", "quotes", _T.QUOTE),
+            _series("PV", "sales_orders", _T.SALES_ORDER),
+            _series("AV", "delivery_notes", _T.DELIVERY_NOTE),
+            _series("F", "invoices", _T.SALES_INVOICE),
+            _series("PF", "proforma", _T.PROFORMA_INVOICE),
+            _series("R", "corrective_and_refunds", _T.SALES_INVOICE, kind=SeriesKind.CORRECTIVE),
+            _series("PC", "purchase_orders", _T.PURCHASE_ORDER),
+            _series("AC", "purchase_delivery_notes", _T.PURCHASE_DELIVERY_NOTE),
+            _series("FC", "purchase_invoices", _T.PURCHASE_INVOICE),
+            _series("T", "work_reports", _T.WORK_REPORT),
         ),
         {
             **_serving("P", _T.QUOTE),
@@ -82,12 +90,12 @@ STARTER_SETS: tuple[StarterSet, ...] = (
     StarterSet(
         StarterLayout.PER_ACTIVITY,
         (
-            _series("OBRA", "Obras", *_SALES, _T.WORK_REPORT),
-            _series("MANT", "Mantenimiento", *_SALES, _T.WORK_REPORT),
-            _series("TIENDA", "Venta en tienda", *_SALES),
-            _series("PF", "Proformas", _T.PROFORMA_INVOICE),
-            _series("C", "Compras", *_PURCHASES),
-            _series("R", "Rectificativas", _T.SALES_INVOICE, kind=SeriesKind.CORRECTIVE),
+            _series("OBRA", "building", *_SALES, _T.WORK_REPORT),
+            _series("MANT", "maintenance", *_SALES, _T.WORK_REPORT),
+            _series("TIENDA", "shop", *_SALES),
+            _series("PF", "proforma", _T.PROFORMA_INVOICE),
+            _series("C", "purchases", *_PURCHASES),
+            _series("R", "corrective", _T.SALES_INVOICE, kind=SeriesKind.CORRECTIVE),
         ),
         {
             **_serving("OBRA", *_SALES, _T.WORK_REPORT),

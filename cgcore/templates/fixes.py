@@ -15,12 +15,13 @@ from cgcore.templates.images import ImageFault, OpenedImage, decode, open_image,
 from cgcore.templates.links import LinkState, decode_braces, judge_link
 from cgcore.templates.parse import parse_html
 from cgcore.templates.scan import Found, Kind, join_split_variables, replace_spans, scan, split_across
+from cgcore.texts import lookup
 
 __all__ = [
-    "DEFAULT_ALT",
     "INLINE_FIXES",
     "append_image",
     "append_variable",
+    "default_alt",
     "fix_html",
     "fix_subject",
     "is_fixable",
@@ -29,7 +30,10 @@ __all__ = [
     "with_href",
 ]
 
-DEFAULT_ALT = "Logotipo de {empresa}"
+
+def default_alt() -> str:
+    """Return the alternative text that is proposed for an image, a variable in it."""
+    return str(lookup("cgcore.templates", "default_alt"))
 
 
 def map_inlines(document: Document, change: Callable[[Inline], Inline | None]) -> Document:
@@ -124,7 +128,7 @@ def _reduced(inline: Inline) -> Inline | None:
 
 
 def _with_alt(inline: Inline) -> Inline:
-    return replace(inline, alt=inline.alt or DEFAULT_ALT) if isinstance(inline, Image) else inline
+    return replace(inline, alt=inline.alt or default_alt()) if isinstance(inline, Image) else inline
 
 
 INLINE_FIXES: dict[Code, Callable[[Inline], Inline | None]] = {

@@ -107,6 +107,8 @@ def detail_words(entry: ActivityEntry) -> str:
 
 def _change_words(change: Change) -> str:
     area, _, name = change.code.partition(".")
+    if area == "portable":
+        return sentence("cgcore.portable", name, nombre=change.whose)
     if area == "type":
         word = type_label(DocumentType(name))
     else:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cgcore import activity
 from cgcore.activity import Action
 from cgcore.errors import NotFound, StaleVersion, StorageBusy
 from cgcore.identity.actor import Actor
@@ -123,7 +124,7 @@ class PortableSection:
                 actor,
                 Action.CONFIGURATION_IMPORTED,
                 username or "*",
-                detail=_touched(decision.changes),
+                changes=_list_touched(decision.changes),
                 session=session,
             )
         for user_id in writing.dropped:
@@ -162,8 +163,9 @@ def _visible(users: dict[str, UserState], actor: Actor, username: str) -> UserSt
     return state
 
 
-def _touched(changes: Sequence[Change]) -> str:
-    return ", ".join(dict.fromkeys(change.object for change in changes))
+def _list_touched(changes: Sequence[Change]) -> list[activity.Change]:
+    objects = dict.fromkeys(change.object for change in changes)
+    return [activity.Change(f"portable.{found.key}", whose=str(found.codes().get("nombre", ""))) for found in objects]
 
 
 def _to_text(value: dict[str, Any]) -> str:

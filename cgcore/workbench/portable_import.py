@@ -86,7 +86,7 @@ def decide(found: Snapshot, content: Content, *, now: datetime) -> Decision:
 def decide_for(found: Snapshot, state: UserState, user: UserContent, *, now: datetime) -> Decision:
     """Return what bringing the parts of the file's ``user`` to one user means: everything but their particulars."""
     made = _Making(found, now)
-    made.bring_parts(state, user, name=state.row.username)
+    made.bring_parts(state, user, name=portable_text("of_user", nombre=state.row.username))
     return made.decision
 
 
@@ -118,7 +118,7 @@ class _Making:
         stored = self.series.get(draft.code)
         after = _as_series(draft, stored)
         before = export_series(stored) if stored else {}
-        changes = list(compare(f"serie {draft.code}", before, export_series(after)))
+        changes = list(compare(portable_text("of_series", nombre=draft.code), before, export_series(after)))
         if stored is None:
             self._add(changes, lambda writing: series_store.add_series(writing.session, draft))
         elif changes:
@@ -143,7 +143,7 @@ class _Making:
         after["series"] = export_defaults(wanted)
         if changed:
             self._add([], lambda writing: series_store.save_company_defaults(writing.session, changed))
-        self.decision.changes[:0] = compare("empresa", before, after)
+        self.decision.changes[:0] = compare(portable_text("of_company"), before, after)
 
     def _judged_logo(self, draft: CompanyDraft, uri: str) -> Logo | None:
         # An installation whose company has no name yet exports it so, and takes it back.
@@ -175,14 +175,16 @@ class _Making:
             self._add([], lambda writing: writing.switch(row, active))
         (self.admins.add if role == "admin" and active else self.admins.discard)(key)
         told = {**particulars, **({} if active else {"active": False})}
-        self.bring_parts(state, content, name=f"usuario {row.username}", particulars=told, is_new=stored is None)
+        self.bring_parts(
+            state, content, name=portable_text("of_user", nombre=row.username), particulars=told, is_new=stored is None
+        )
 
     def bring_parts(
         self,
         state: UserState,
         content: UserContent,
         *,
-        name: str,
+        name: Text,
         particulars: Mapping[str, Any] | None = None,
         is_new: bool = False,
     ) -> None:

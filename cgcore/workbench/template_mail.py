@@ -19,6 +19,7 @@ from cgcore.templates.compile import Rendered, TemplateSource
 from cgcore.templates.render import RenderRequest
 from cgcore.templates.sample_document import build_sample_pdf, sample_file_name
 from cgcore.templates.variables import clean_value, values_for
+from cgcore.texts import sentence
 from cgcore.workbench.texts import problem
 
 if TYPE_CHECKING:
@@ -158,5 +159,6 @@ def _part(cid: str, media_type: str, data: bytes) -> InlineImage:
 
 def _sample_attachment(values: Mapping[str, str]) -> Attachment:
     name = sample_file_name(values["documento"], values["serie"], values["numero"])
-    title = f"{values['documento']} {values['serie']} {values['numero']} - documento de ejemplo"
-    return Attachment(name, "application/pdf", build_sample_pdf(title))
+    return Attachment(
+        name, "application/pdf", build_sample_pdf(sentence("cgcore.templates", "sample_document", **values))
+    )

@@ -78,7 +78,7 @@ def draw_apply(page: str, plan: ImportPlan, label: str) -> str:
 def _draw_changes(plan: ImportPlan) -> None:
     st.markdown(f"**{texts.IMPORT_COUNT.format(count=len(plan.changes))}**")
     names = (texts.COLUMN_OBJECT, texts.COLUMN_FIELD, texts.COLUMN_BEFORE, texts.COLUMN_AFTER)
-    rows = [(change.object, _field(change.field), change.before, change.after) for change in plan.changes[:_ROWS]]
+    rows = [(str(change.object), _field(change.field), change.before, change.after) for change in plan.changes[:_ROWS]]
     columns = zip(names, zip(*rows, strict=True), strict=True)
     st.table(
         {name: [escape(value) or texts.EMPTY for value in values] for name, values in columns},

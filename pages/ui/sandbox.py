@@ -55,7 +55,7 @@ def draw_message(section: SandboxSection, message: ReadMessage, *, key: str) -> 
     st.download_button(
         texts.DOWNLOAD_ORIGINAL,
         message.raw,
-        file_name=f"mensaje-{message.summary.id}.eml",
+        file_name=texts.FILE_NAME.format(id=message.summary.id),
         mime="message/rfc822",
         icon=":material/download:",
         key=f"{key}_original",

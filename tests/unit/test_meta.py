@@ -7,14 +7,18 @@ import importlib
 import itertools
 import json
 import re
+import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import streamlit as st
 
 from cgcore.identity.actor import Role
+from cgcore.series.series import SeriesKind
 from cgcore.settings import Settings
+from cgcore.texts import lookup
 from cgcore.workbench import Workbench
 from tests.servers.pages import open_page, sign_in
 
@@ -60,7 +64,7 @@ ASKS_THE_HOUR = {
     "cgcore/mail/network/tls.py": "whether it can be right at all",
     "cgcore/mail/probe.py": "the date of a message",
     "cgcore/sandbox/authority.py": "the dates of a certificate",
-    "cgcore/sandbox/mailboxes.py": "the date of a message",
+    "cgcore/sandbox/imap.py": "the date of a message",
     "cgcore/sandbox/smtp.py": "the date of a message",
     "cgcore/storage/outbox.py": "when a message is due, over restarts; PostgreSQL is asked itself",
     "cgcore/workbench/start.py": "the name of a folder",
@@ -75,6 +79,21 @@ TELLS_A_DISTANCE = {
     "cgcore/workbench/identity/passwords.py": "the wait of the throttle",
     "pages/ui/moments.py": "«hace 3 s», never of what lies ahead",
 }
+# Spanish words that are addresses, codes of files, or names inside a mail, and no sentence.
+SPANISH_NAMES = {
+    "cgcore/mail/imap/mailbox.py": "an address that cannot be",
+    "cgcore/sandbox/smtp.py": "a host's name",
+    "cgcore/sandbox/state.py": "a domain and user names",
+    "cgcore/series/defaults.py": "names of values",
+    "cgcore/series/starters.py": "codes of series",
+    "cgcore/storage/tables.py": "a code of a series",
+    "cgcore/templates/image_parts.py": "a part's id",
+    "cgcore/web/login_pages.py": "a code in an address",
+    "cgcore/web/paths.py": "an address",
+    "cgcore/workbench/template_mail.py": "names of values, an address and a part's file name",
+    "pages/ui/server.py": "addresses and names of settings",
+}
+DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 MODULES = sorted(p for p in (ROOT / "cgcore").rglob("*.py") if "versions" not in p.parts)
 PAGE_SCRIPTS = sorted((ROOT / "pages").glob("*.py"))
@@ -85,6 +104,7 @@ def _shown(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
 
@@ -98,21 +118,29 @@ def _exported(tree: ast.Module) -> list[str] | None:
     return None
 
 
-def _strings_like(path: Path, pattern: str) -> list[str]:
-    """Return where a string that is no docstring matches ``pattern``."""
-    tree = _tree(path)
-    documented = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+@cache
+def _nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(_tree(path)))
+
+
+@cache
+def _told(path: Path) -> list[tuple[int, str]]:
+    """Return line and text of the strings that are no docstring, the parts of f-strings among them."""
     docstrings = {
         node.body[0].value
-        for node in ast.walk(tree)
-        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+        for node in _nodes(path)
+        if isinstance(node, DOCUMENTED) and node.body and isinstance(node.body[0], ast.Expr)
     }
     return [
-        f"{_shown(path)}:{node.lineno} {node.value[:50]!r}"
-        for node in ast.walk(tree)
+        (node.lineno, node.value)
+        for node in _nodes(path)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in docstrings
-        if re.search(pattern, node.value)
     ]
+
+
+def _strings_like(path: Path, pattern: str) -> list[str]:
+    """Return where a string that is no docstring matches ``pattern``."""
+    return [f"{_shown(path)}:{line} {said[:50]!r}" for line, said in _told(path) if re.search(pattern, said)]
 
 
 def test_every_setting_is_documented_and_nothing_else() -> None:
@@ -235,6 +263,58 @@ def test_every_public_name_of_the_core_has_a_docstring() -> None:
         found += [f"{_shown(path)}:{line} {name}" for line, name in _undocumented(tree.body, exported)]
 
     assert found == []
+
+
+def _catalogue_words() -> set[str]:
+    files = [*(ROOT / "cgcore").rglob("*_es.toml"), *(ROOT / "pages").rglob("*_es.toml")]
+    return {word for path in files for said in _values(tomllib.loads(path.read_text("utf-8"))) for word in _words(said)}
+
+
+def _values(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield re.sub(r"\{[^}]*\}|:[a-z]+(?:-[a-z]+)?\[", " ", value)
+    elif isinstance(value, dict | list):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from _values(entry)
+
+
+def _words(said: str) -> set[str]:
+    return {word.lower() for word in re.findall(r"[a-záéíóúüñA-ZÁÉÍÓÚÜÑ]{4,}", said)}
+
+
+def _english_words(path: Path) -> set[str]:
+    """Return the words of names, comments and docstrings, without what they quote."""
+    said = re.findall(r"# .*", path.read_text("utf-8"))
+    for node in _nodes(path):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.keyword(arg=str(name)):
+                said.append(name)
+            case ast.Module() | ast.FunctionDef(name=_) | ast.AsyncFunctionDef(name=_) | ast.ClassDef(name=_):
+                said += [getattr(node, "name", ""), ast.get_docstring(node, clean=False) or ""]
+            case _:
+                pass
+    return _words(re.sub("«[^»]*»", "", " ".join(said)).replace("_", " "))
+
+
+def test_no_word_of_the_catalogues_stands_in_the_code() -> None:
+    """Not as a part of an f-string, a list or a file name either; addresses, names of values and codes of files are."""
+    codes = (
+        {address for _, address, _ in PAGES}
+        | {kind.value for kind in SeriesKind}
+        | set(lookup("cgcore.templates", "variables"))
+    )
+    modules = [path for path in [*MODULES, *PAGE_MODULES] if _shown(path) not in SPANISH_ALLOWED | SPANISH_NAMES]
+    spanish = _catalogue_words() - set[str]().union(*map(_english_words, [*MODULES, *PAGE_MODULES]))
+    found = [f"{line} {sorted(words)}" for path in modules for line, words in _spoken(path, codes, spanish)]
+
+    assert len(spanish) > 800
+    assert found == []
+
+
+def _spoken(path: Path, codes: set[str], spanish: set[str]) -> Iterator[tuple[str, set[str]]]:
+    for line, said in _told(path):
+        if said not in codes and (words := _words(said) & spanish):
+            yield f"{_shown(path)}:{line}", words
 
 
 def test_spanish_sentences_stand_where_they_belong() -> None:

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from cgcore.mail.message import InlineImage, build_message
 from cgcore.templates.checks import SEVERITY, Code, Severity
-from cgcore.templates.fixes import DEFAULT_ALT
+from cgcore.templates.fixes import default_alt
 from pages.ui.preview import View
 from pages.ui.templates.portable import contrast
 
@@ -29,6 +29,7 @@ def uri(image: Image.Image, form: str = "PNG") -> str:
 LOGO = uri(Image.new("RGB", (20, 10)))
 PHOTO = uri(Image.frombytes("RGB", (1600, 800), os.urandom(1600 * 800 * 3)), "JPEG")
 BOMB = uri(Image.new("1", (20000, 20000)))
+DEFAULT_ALT = default_alt()
 ALT = f"Poner «{DEFAULT_ALT}»"
 
 

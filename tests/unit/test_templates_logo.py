@@ -10,7 +10,7 @@ from cgcore.company.company import Logo
 from cgcore.documents import DocumentType
 from cgcore.templates.canonical import canonical_html
 from cgcore.templates.compile import TemplateSource
-from cgcore.templates.fixes import DEFAULT_ALT, append_image
+from cgcore.templates.fixes import append_image, default_alt
 from cgcore.templates.render import render
 
 
@@ -20,7 +20,7 @@ def test_an_inserted_logo_is_one_part_of_the_mail_in_its_shown_size() -> None:
     Image.new("RGB", (400, 100), "#0B6BCB").save(picture, "PNG")
     logo = Logo("image/png", 400, 100, picture.getvalue())
 
-    body = append_image("<p>Hola</p>", logo.as_data_uri(), alt=DEFAULT_ALT, width=200, height=50)
+    body = append_image("<p>Hola</p>", logo.as_data_uri(), alt=default_alt(), width=200, height=50)
     rendered = render(DocumentType.SALES_INVOICE, TemplateSource("Asunto", body, ""), {"empresa": "Tosma & Hijas"})
 
     assert canonical_html(body) == body

@@ -35,7 +35,7 @@ def draw_portable(page: SendingPage) -> None:
         draw_download(
             texts.EXPORT,
             lambda asking: section.export_user(asking, asking.username, only_templates=True),
-            file_name="plantillas.json",
+            file_name=texts.FILE_NAME,
             mime="application/json",
             key=f"{PAGE}_export",
         )

@@ -9,7 +9,7 @@ import streamlit as st
 from cgcore.company.company import Logo
 from cgcore.documents import DocumentType, info, types_with_template
 from cgcore.templates.checks import Check, Code, Field
-from cgcore.templates.fixes import DEFAULT_ALT, append_image, append_variable, fix_html, fix_subject, is_fixable
+from cgcore.templates.fixes import append_image, append_variable, default_alt, fix_html, fix_subject, is_fixable
 from cgcore.templates.stored import default_signature, default_source
 from cgcore.templates.variables import list_variables
 from pages.ui.editor import rich_text
@@ -128,7 +128,7 @@ def _draw_check(check: Check, field: FieldDraft, number: int) -> None:
 
 def _label(check: Check) -> str:
     if check.code is Code.MISSING_ALT:
-        return texts.FIX_ALT.format(alt=DEFAULT_ALT)
+        return texts.FIX_ALT.format(alt=default_alt())
     if check.code in (Code.UNKNOWN_VARIABLE, Code.WRONG_BRACES):
         return texts.FIX_TO.format(name="{" + (check.suggestion or "") + "}")
     cannot_be_reduced = check.code is Code.IMAGE_TOO_LARGE and check.blocks
@@ -199,7 +199,7 @@ def _insert_logo(drafts: Drafts, kind: DocumentType, logo: Logo) -> None:
     _, body = drafts.of(kind)
     width = min(logo.width, _LOGO_WIDTH)
     height = max(1, round(logo.height * width / logo.width))
-    body.put(append_image(body.value, logo.as_data_uri(), alt=DEFAULT_ALT, width=width, height=height))
+    body.put(append_image(body.value, logo.as_data_uri(), alt=default_alt(), width=width, height=height))
 
 
 @st.fragment
