@@ -81,11 +81,13 @@ TELLS_A_DISTANCE = {
 }
 # Spanish words that are addresses, codes of files, or names inside a mail, and no sentence.
 SPANISH_NAMES = {
+    "cgcore/mail/diagnosis/reply.py": "words of servers",
     "cgcore/mail/imap/mailbox.py": "an address that cannot be",
     "cgcore/sandbox/smtp.py": "a host's name",
     "cgcore/sandbox/state.py": "a domain and user names",
     "cgcore/series/defaults.py": "names of values",
     "cgcore/series/starters.py": "codes of series",
+    "cgcore/storage/obstacles.py": "the name of a parameter",
     "cgcore/storage/tables.py": "a code of a series",
     "cgcore/templates/image_parts.py": "a part's id",
     "cgcore/web/login_pages.py": "a code in an address",
