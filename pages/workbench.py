@@ -15,6 +15,7 @@ from pages.ui.identity import refused_when_ended, require_actor, while_logged_in
 from pages.ui.keys.dialogs import forget
 from pages.ui.log_out import leave
 from pages.ui.problems import storage_failures_told
+from pages.ui.runs import escape
 from pages.ui.texts import common as texts
 from pages.ui.texts import drafts as draft_texts
 from pages.ui.toasts import draw_toast
@@ -78,7 +79,7 @@ with storage_failures_told(), refused_when_ended():
     begin_tab(workbench, actor)
     page = st.navigation(_pages(actor, workbench.drafts.marks(actor)))
     with st.sidebar:
-        st.caption(texts.SIGNED_IN_AS.format(name=actor.username))
+        st.caption(texts.SIGNED_IN_AS.format(name=escape(actor.username)))
         leaving = st.button(texts.LOG_OUT, type="tertiary", icon=":material/logout:", key="log_out")
         _draw_lifeline()
     if page.url_path != "api-key":

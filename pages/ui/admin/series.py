@@ -112,7 +112,7 @@ def _create(workbench: Workbench, actor: Actor, layout: StarterLayout) -> None:
     except InvalidInput as refused:
         st.error(escape(refused.problems[0].message), icon=":material/error:")
         return
-    announce(texts.STARTER_DONE.format(codes=", ".join(series.code for series in made)))
+    announce(texts.STARTER_DONE.format(codes=escape(", ".join(series.code for series in made))))
     st.rerun()
 
 
@@ -277,7 +277,7 @@ def _ask_delete(workbench: Workbench, actor: Actor, series: Series) -> None:
                 workbench.series.delete(actor, series.code, series.version)
             except (InvalidInput, StaleVersion) as refused:
                 problems = refused.problems if isinstance(refused, InvalidInput) else ()
-                st.error(problems[0].message if problems else common.STALE_TITLE, icon=":material/error:")
+                st.error(escape(problems[0].message) if problems else common.STALE_TITLE, icon=":material/error:")
                 return
             st.session_state.pop(OPEN, None)
             st.rerun()

@@ -223,7 +223,7 @@ def _ask_disable(workbench: Workbench, actor: Actor, user: User) -> None:
             try:
                 workbench.users.disable(actor, user.username)
             except InvalidInput as refused:
-                st.error(refused.problems[0].message, icon=":material/error:")
+                st.error(escape(refused.problems[0].message), icon=":material/error:")
                 return
             announce(texts.DISABLED_TOAST)
             st.rerun()
