@@ -47,8 +47,9 @@ PAGES = ADMIN_PAGES | {
     "series-por-defecto",
     "valores-por-defecto",
 }
-# The browser's modules of the elements that nearly every page has.
-WANTED_MODULES = ("Button", "ButtonGroup", "Expander", "Popover", "Selectbox", "TextInput")
+# The browser's modules of the elements that nearly every page has, and of the link to the log-in page: when that one
+# is drawn, there is no log-in to load anything with.
+WANTED_MODULES = ("Button", "ButtonGroup", "Expander", "Html", "Popover", "Selectbox", "TextInput")
 _UPLOADER = "file_uploader_state_value"
 _EVERY_ADDRESS = ("", "0.0.0.0", "::", "127.0.0.1", "::1")  # noqa: S104  compared, not listened on
 

@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from cgcore.identity.actor import Role
+from cgcore.vault.secret import Secret
+from cgcore.workbench.identity import NewUser
+from cgcore.workbench.users import Particulars
 from tests.servers.browser import log_in, settled, shoot, shoot_phone, watch
 from tests.servers.house import Furnished, furnish, open_beside
 from tests.servers.product import Product, product_environment, run_product
@@ -125,6 +129,47 @@ def test_a_new_user_sets_their_password_with_the_link_shown_once(
     expect(visitor.locator('a[href="/"]')).to_be_visible()
     expect(visitor.get_by_text("NIF/CIF")).to_have_count(0)
     other.close()
+
+
+def test_a_right_that_is_withdrawn_under_an_open_dialog_changes_nothing(
+    page: Page, house: tuple[Product, Furnished]
+) -> None:
+    """Its button says that the log-in is over, once; a download of another tab says so too; the way back leads in."""
+    product, furnished = house
+    with furnished.workbench() as workbench:
+        workbench.identity.accounts.add_user(
+            furnished.admin, NewUser("zoe", Secret(furnished.password), role=Role.ADMIN)
+        )
+    log_in(page, product, "/actividad", user="zoe", password=furnished.password)
+    other = page.context.new_page()
+    other.goto(product.url + "/administracion")
+    settled(other)
+    other.get_by_role("radio", name="Usuarios", exact=True).click()
+    settled(other)
+    other.locator(f".st-key-administration_user_edit_{furnished.user.user_id}").get_by_role("button").click()
+    settled(other)
+    other.get_by_role("button", name="Desactivar", exact=True).click()
+    dialog = other.get_by_role("dialog")
+    expect(dialog.get_by_text("¿Desactivar a luis?")).to_be_visible()
+    with open_beside(product) as workbench:
+        version = workbench.users.get(furnished.admin, "zoe").version
+        workbench.users.save(furnished.admin, "zoe", Particulars("", "", Role.USER), version)
+    dialog.get_by_role("button", name="Desactivar", exact=True).click()
+    expect(dialog.get_by_text("Tu sesión ha terminado")).to_be_visible()
+    expect(dialog.get_by_role("button", name="Desactivar", exact=True)).to_have_count(0)
+    page.get_by_role("button", name="Descargar CSV").click()
+    expect(page.get_by_test_id("stDownloadButtonError")).to_have_text(
+        "Tu sesión ha terminado. Entra de nuevo para seguir."
+    )
+    shoot(other, "administracion-sin-permiso")
+    with open_beside(product) as workbench:
+        stays = workbench.users.get(furnished.admin, "luis").active
+    said = other.get_by_role("alert").count(), other.get_by_text("ya no tiene permiso").count()
+    dialog.get_by_role("link", name="Ir a la entrada").click()
+    expect(other.get_by_label("Usuario", exact=True)).to_be_visible()
+
+    assert stays
+    assert said == (1, 0)
 
 
 def test_the_copy_goes_out_and_comes_back_with_a_preview(
