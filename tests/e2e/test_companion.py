@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from cgcore.texts import lookup
-from tests.servers.browser import log_in, settled
+from tests.servers.browser import log_in, settled, shoot
 from tests.servers.daemon import free_ports
 from tests.servers.product import Product, run_product
 
@@ -29,6 +29,8 @@ def expect_refusal(page: Page, product: Product, answer: int | None, told: str) 
     expect(chip.get_by_role("button", name="Quitar Remove me.png")).to_be_visible()
     chip.hover()
     expect(page.get_by_text("AxiosError")).to_have_count(0)
+    if answer == 413:
+        shoot(page, "subida-rechazada")
     page.unroute(address)
 
 

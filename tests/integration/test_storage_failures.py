@@ -12,6 +12,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -168,6 +169,21 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_server(on_postgres: Dat
         sleep()
 
     assert "0" not in limits.values()
+
+
+def test_who_finds_every_connection_taken_is_told_so(on_postgres: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is served as soon as one comes back; nobody waits for ever."""
+    pool: Any = on_postgres.engine.pool
+    patience = pool._timeout
+    monkeypatch.setattr(pool, "_timeout", 0.05)
+    with ExitStack() as taken:
+        for _ in range(pool.size() + pool._max_overflow):
+            taken.enter_context(on_postgres.engine.connect())
+        with pytest.raises(StorageBusy):
+            read(on_postgres)
+
+    assert 0 < patience <= 10
+    assert read(on_postgres) == 0
 
 
 @pytest.mark.parametrize(
