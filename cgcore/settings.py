@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     trusted_proxies: _NetworkList = ()
     production: bool = False
     dns_server: str = ""
+    ispdb: bool = False
     ssl_cert_file: str = Field(default="", validation_alias="SSL_CERT_FILE")
 
     @field_validator("mail_allow_private", "trusted_proxies", mode="before")

@@ -22,6 +22,7 @@ _PROGRAM = "python -m cgcore"
 _COMMANDS = {
     "probe": "probe",
     "explain": "explain",
+    "discover": "discover",
     "render": "render",
     "user": "user",
     "export": "portable",

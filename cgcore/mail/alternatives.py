@@ -12,25 +12,26 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 from cgcore.mail.account import Security, normal_pin
 from cgcore.mail.addresses import address_literal, encode_host
-from cgcore.mail.network.greeting import Kind, ask_for_tls, first_line, first_words, kind_of
+from cgcore.mail.network.greeting import Kind, ask_for_tls, first_line, first_words, kind_of, lacks
 from cgcore.mail.network.policy import may_connect
 from cgcore.mail.network.sockets import Channel, Deadline, connect, connect_any
 from cgcore.mail.network.tls import (
-    certificate_card,
+    bears_name,
+    chain_context,
     client_hello,
     fingerprint,
     handshake_key,
     looking_context,
-    verifying_context,
 )
 from cgcore.mail.request import Choice, ProbeEnvironment, ProbeRequest
 from cgcore.mail.steps import Leg
 
-__all__ = ["Candidate", "CounterProof", "Proof", "Server", "prove"]
+__all__ = ["Candidate", "CounterProof", "Depth", "Proof", "Server", "prove", "prove_one"]
 
 _PATIENCE = 1.5  # seconds for one try: what is alive answers within that
 _SIDE_BY_SIDE = 16  # candidates tried at once
@@ -49,6 +50,13 @@ class Candidate:
     security: Security
     pin: str = ""
     addresses: tuple[str, ...] = ()
+
+
+class Depth(StrEnum):
+    """How far a try goes: to a greeting inside TLS, or on to the capabilities, which cost one more exchange."""
+
+    GREETING = "greeting"
+    CAPABILITIES = "capabilities"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +90,19 @@ def prove(
     if not wanted:
         return ()
     with ThreadPoolExecutor(min(len(wanted), _SIDE_BY_SIDE), thread_name_prefix="alternatives") as pool:
-        running = [pool.submit(_prove, candidate, env, deadline, patience) for candidate in wanted]
+        running = [pool.submit(prove_one, candidate, env, deadline, patience=patience) for candidate in wanted]
         return tuple(proving.result() for proving in running)
 
 
-def _prove(candidate: Candidate, env: ProbeEnvironment, deadline: Deadline, patience: float) -> Proof:
+def prove_one(
+    candidate: Candidate,
+    env: ProbeEnvironment,
+    deadline: Deadline,
+    *,
+    patience: float = _PATIENCE,
+    depth: Depth = Depth.GREETING,
+) -> Proof:
+    """Try one candidate, as :func:`prove` does with many."""
     if deadline.expired:
         return Proof(candidate, "server_silent")
     try:
@@ -106,27 +122,20 @@ def _prove(candidate: Candidate, env: ProbeEnvironment, deadline: Deadline, pati
         refused = any(attempt.result == "refused" for attempt in attempts)
         return Proof(candidate, "port_closed" if refused else "port_filtered")
     address = str(connected.getpeername()[0])
-    proof = replace(_talk(candidate, name, env, Channel(connected, limit)), address=address)
-    if proof.key != "cert_wrong_name":
-        return proof
-    request = ProbeRequest(candidate.leg, candidate.host, candidate.port, candidate.security)
-    der = CounterProof(request, env, Server(name, address), deadline).certificate()
-    return replace(proof, names=certificate_card(der).names if der else ())
+    return replace(_talk(candidate, name, env, Channel(connected, limit), depth), address=address)
 
 
-def _talk(candidate: Candidate, name: str, env: ProbeEnvironment, channel: Channel) -> Proof:
+def _talk(candidate: Candidate, name: str, env: ProbeEnvironment, channel: Channel, depth: Depth) -> Proof:
     """Return the proof of a candidate that has answered: its encryption, and that it speaks the leg's protocol."""
     security = candidate.security
     try:
         if security.upgrade and not ask_for_tls(channel, candidate.leg, env.ehlo_name or _own_name(channel)):
             return Proof(candidate, "starttls_not_offered")
-        if security.encrypted:
-            context = (
-                looking_context() if security.pinned else verifying_context(env.trust(candidate.host, candidate.port))
-            )
-            channel.start_tls(context, name)
-            if security.pinned and candidate.pin and fingerprint(channel.certificate()) != normal_pin(candidate.pin):
-                return Proof(candidate, "cert_pin_changed")
+        if security.encrypted and (refused := _encrypt(candidate, name, env, channel)):
+            return refused
+        if depth is Depth.CAPABILITIES:
+            own = env.ehlo_name or _own_name(channel)
+            return Proof(candidate, lacks(channel, candidate.leg, own, greeted=security.upgrade))
         spoken = security.upgrade or kind_of(first_line(channel)) == candidate.leg.value
         return Proof(candidate, "" if spoken else "wrong_protocol")
     except ssl.SSLCertVerificationError as error:
@@ -139,6 +148,17 @@ def _talk(candidate: Candidate, name: str, env: ProbeEnvironment, channel: Chann
         return Proof(candidate, "connection_dropped")
     finally:
         channel.close()
+
+
+def _encrypt(candidate: Candidate, name: str, env: ProbeEnvironment, channel: Channel) -> Proof | None:
+    """Shake hands; return why the certificate will not do, with the names that it bears, ``None`` when it will."""
+    if candidate.security.pinned:
+        channel.start_tls(looking_context(), name)
+        changed = candidate.pin and fingerprint(channel.certificate()) != normal_pin(candidate.pin)
+        return Proof(candidate, "cert_pin_changed") if changed else None
+    channel.start_tls(chain_context(env.trust(candidate.host, candidate.port)), name)
+    names = channel.certificate_names()
+    return None if bears_name(names, name) else Proof(candidate, "cert_wrong_name", names=names)
 
 
 def _own_name(channel: Channel) -> str:

@@ -87,7 +87,9 @@ class ProbeEnvironment:
     """The seam between a probe and its process: names, permitted targets, trust, time.
 
     ``ca_file`` holds authorities trusted besides the system's (``SSL_CERT_FILE``). ``neighbours`` are the
-    choices that the counter-proof tries. ``ehlo_name`` empty means the address literal of our end (RFC 5321 §4.1.4).
+    choices that the counter-proof tries, and discovery for its guesses. ``https_port`` is where discovery fetches from,
+    ``ispdb`` whether it may ask the Thunderbird database. ``ehlo_name`` empty means the address literal of our end
+    (RFC 5321 §4.1.4).
     """
 
     resolver: Resolver = system_resolver
@@ -98,6 +100,8 @@ class ProbeEnvironment:
     clock: Callable[[], float] = time.monotonic
     ehlo_name: str = ""
     neighbours: Mapping[Leg, Sequence[Choice]] = field(default_factory=lambda: _NEIGHBOURS)
+    https_port: int = 443
+    ispdb: bool = False
 
     def deadline(self, seconds: float) -> Deadline:
         """Return a deadline on this environment's clock."""
@@ -118,6 +122,7 @@ def environment_from(settings: Settings, *, trusted_targets: Sequence[TrustedTar
     return ProbeEnvironment(
         resolver=dns_resolver(settings.dns_server) if settings.dns_server else system_resolver,
         records=Records(settings.dns_server),
+        ispdb=settings.ispdb,
         allowed_networks=settings.mail_allow_private,
         trusted_targets=tuple(trusted_targets),
         ca_file=settings.ssl_cert_file,

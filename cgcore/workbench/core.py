@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cgcore.vault import Vault
     from cgcore.workbench.activity import ActivitySection
     from cgcore.workbench.company import CompanySection
+    from cgcore.workbench.discovery import DiscoverySection
     from cgcore.workbench.drafts import DraftsSection
     from cgcore.workbench.identity import IdentitySection
     from cgcore.workbench.keys import KeysSection
@@ -123,6 +124,13 @@ class Workbench:
         from cgcore.workbench.mail_probes import MailRuns
 
         return MailRuns(self.context, mail_account=self.mail_account, runs=self.runs, sandbox=lambda: self.sandbox)
+
+    @once
+    def discovery(self) -> DiscoverySection:
+        """From an address to proven servers."""
+        from cgcore.workbench.discovery import DiscoverySection
+
+        return DiscoverySection(self.context, environment=lambda: self.mail_runs.environment())
 
     @once
     def runs(self) -> RunSection:

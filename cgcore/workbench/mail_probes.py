@@ -115,6 +115,10 @@ class MailRuns:
         self._context, self._mail_account, self._runs = context, mail_account, runs
         self._requests = MailRequests(context, mail_account=mail_account, sandbox=sandbox)
 
+    def environment(self) -> ProbeEnvironment:
+        """Return the world that the tests of this installation run in."""
+        return self._requests.environment()
+
     def find_last(self, actor: Actor, cell: Cell) -> Run | None:
         """Return the last run of one of this account's cells."""
         return self._runs.find_last(actor, cell)

@@ -59,7 +59,7 @@ def test_schemathesis_finds_nothing(api: tuple[ApiServer, str], tmp_path: Path) 
     )
 
     assert done.returncode == 0, done.stdout[-6000:]
-    assert "Tested: 18" in done.stdout
+    assert "Tested: 19" in done.stdout
     with server.client(key) as client:
         assert client.get("/me").status_code == 200
 
@@ -125,6 +125,7 @@ def test_a_client_made_from_the_description_walks_every_route(api: tuple[ApiServ
         defaults = step("get_series_defaults")
         step("put_series_defaults", {types[0]: None}, etag=defaults.headers["ETag"])
         assert step("explain_reply", {"protocol": "smtp", "text": "535 5.7.8 no"}).json()["fix"]
+        assert step("discover_mail_servers", {"address": "sin arroba"}).json()["reason"] == "invalid_address"
         step("probe_mail_account", {"leg": "imap", "imap": {"host": "imap.ejemplo.invalid"}, "password": "x"})
         assert step("list_activity").json()["items"]
         step("pair_device", {"code": "no es uno", "device": "Móvil"})

@@ -215,6 +215,7 @@ USE_CASES: dict[str, UseCase] = {
     "mail_account.effective_password": personal(
         lambda w, a: (w.mail_account.effective_password(a, w.mail_account.get(a).draft) or Secret("")).reveal()
     ),
+    "discovery.discover": personal(lambda w, a: w.discovery.discover(a, "nobody").reason),
     "mail_runs.find_last": personal(lambda w, a: w.mail_runs.find_last(a, Cell.SERIES_CHECK)),
     "mail_runs.fingerprint": personal(lambda w, a: w.mail_runs.fingerprint(a, Cell.SMTP, MailAccountDraft())),
     "mail_runs.sender_of": personal(lambda w, a: w.mail_runs.sender_of(a, w.mail_account.get(a).draft)),
@@ -313,6 +314,7 @@ INNER = {
         "identity.accounts.issue_first_use_code",
     ),
     *("mail_account.delete_secret", "mail_account.password_mark", "mail_account.to_json"),
+    "mail_runs.environment",
     *("templates.compile", "templates.render_for_user"),
     *("sandbox.is_available", "sandbox.is_in_use", "sandbox.probe_targets"),
     *("sandbox.build_document", "sandbox.close"),

@@ -7,7 +7,7 @@ from enum import StrEnum
 from cgcore.mail.network.sockets import Channel, FloodError
 from cgcore.mail.steps import Leg
 
-__all__ = ["STRANGERS", "Kind", "ask_for_tls", "first_line", "first_words", "kind_of"]
+__all__ = ["STRANGERS", "Kind", "ask_for_tls", "first_line", "first_words", "kind_of", "lacks"]
 
 #: What a greeting may weigh: RFC 5321 allows 512 bytes a line.
 GREETING_BYTES = 64 * 1024
@@ -104,6 +104,27 @@ def ask_for_tls(channel: Channel, leg: Leg, ehlo_name: str) -> bool:
         return False
     channel.sendall(b"STARTTLS\r\n")
     return _reply(channel).startswith(b"220")
+
+
+def lacks(channel: Channel, leg: Leg, ehlo_name: str, *, greeted: bool) -> str:
+    """Read the capabilities inside TLS; return the diagnosis key of what is missing to sign in, ``""`` for nothing.
+
+    ``greeted``: whether the greeting has been read. Raises ``OSError`` or ``EOFError``.
+    """
+    if leg is Leg.IMAP:
+        if not greeted and not _line(channel).upper().startswith(b"* OK"):
+            return "wrong_protocol"
+        channel.sendall(b"a2 CAPABILITY\r\n")
+        found = b""
+        while not (line := _line(channel).upper()).startswith(b"A2 "):
+            found += line
+            if len(found) > GREETING_BYTES:
+                raise FloodError("capabilities without end")
+        return "" if b"IMAP4" in found else "wrong_protocol"
+    if not greeted and not _reply(channel).startswith(b"220"):
+        return "wrong_protocol"
+    channel.sendall(f"EHLO {ehlo_name}\r\n".encode())
+    return "" if b"AUTH" in _reply(channel).upper() else "auth_not_offered"
 
 
 def _line(channel: Channel) -> bytes:

@@ -177,6 +177,16 @@ class Channel:
             return b""
         return self._socket.getpeercert(binary_form=True) or b""
 
+    def certificate_names(self) -> tuple[str, ...]:
+        """Return the names and addresses of the verified certificate; its common name where it bears no other."""
+        found: Any = self._socket.getpeercert() if isinstance(self._socket, ssl.SSLSocket) else None
+        if not found:
+            return ()
+        names = tuple(str(value) for _, value in found.get("subjectAltName", ()))
+        return names or tuple(
+            str(value) for row in found.get("subject", ()) for name, value in row if name == "commonName"
+        )
+
     def tls_facts(self) -> dict[str, str]:
         """Return ``version`` and ``cipher`` of the TLS connection; ``{}`` without TLS."""
         if not isinstance(self._socket, ssl.SSLSocket):

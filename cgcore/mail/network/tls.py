@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,9 @@ from typing import Any
 __all__ = [
     "CertificateCard",
     "alert_words",
+    "bears_name",
     "certificate_card",
+    "chain_context",
     "client_hello",
     "fingerprint",
     "handshake_key",
@@ -44,6 +46,42 @@ def _verifying_context(ca_file: str, changed: int) -> ssl.SSLContext:
         context.load_verify_locations(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def chain_context(ca_file: str = "") -> ssl.SSLContext:
+    """Return a context that checks the chain and leaves the name to the caller (:func:`bears_name`).
+
+    So the names of a certificate for somebody else can be read from that very handshake. For connections without
+    credentials only.
+    """
+    return _chain_context(ca_file, Path(ca_file).stat().st_mtime_ns if ca_file else 0)
+
+
+@lru_cache(maxsize=8)
+def _chain_context(ca_file: str, changed: int) -> ssl.SSLContext:
+    del changed
+    context = ssl.create_default_context()
+    if ca_file:
+        context.load_verify_locations(cafile=ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    return context
+
+
+def bears_name(names: Sequence[str], wanted: str) -> bool:
+    """Whether a certificate with these names is for ``wanted``, an ASCII name or an IP address (RFC 9525 §6.3).
+
+    A wildcard stands for one whole label, the first, and never for a name of two labels.
+    """
+    name = wanted.rstrip(".").lower()
+    for each in names:
+        own = each.rstrip(".").lower()
+        if own == name:
+            return True
+        first, _, rest = name.partition(".")
+        if own.startswith("*.") and first and "." in rest and own[2:] == rest:
+            return True
+    return False
 
 
 @lru_cache(maxsize=1)

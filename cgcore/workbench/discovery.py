@@ -1,0 +1,53 @@
+"""Discovery of a person's mail servers; stands alone because it opens connections and stores nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cgcore.errors import Throttled
+from cgcore.identity.actor import Actor
+
+if TYPE_CHECKING:
+    from cgcore.mail.discovery.result import Discovery
+    from cgcore.mail.request import ProbeEnvironment
+    from cgcore.workbench.context import Context
+
+__all__ = ["DISCOVERIES_PER_MINUTE", "DiscoverySection"]
+
+DISCOVERIES_PER_MINUTE = 5
+_MINUTE = 60.0
+
+
+class DiscoverySection:
+    """Use cases of «Configurar mi correo» that need no password."""
+
+    def __init__(self, context: Context, *, environment: Callable[[], ProbeEnvironment]) -> None:
+        self._context, self._environment = context, environment
+        self._lock = threading.Lock()
+        self._begun: dict[int, deque[float]] = {}
+
+    def discover(self, actor: Actor, address: str) -> Discovery:
+        """Return the servers of an address, proven live; it takes up to eight seconds.
+
+        Raises :class:`Throttled` for more than :data:`DISCOVERIES_PER_MINUTE` of one person: whoever names a domain
+        names the hosts that are connected to.
+        """
+        from cgcore.mail.discovery.discover import discover
+
+        with self._context.read_as(actor) as (_, actor):
+            user = actor.user_id
+        self._count(user)
+        return discover(address, self._environment())
+
+    def _count(self, user: int) -> None:
+        now = self._context.clock().timestamp()
+        with self._lock:
+            begun = self._begun.setdefault(user, deque())
+            while begun and begun[0] <= now - _MINUTE:
+                begun.popleft()
+            if len(begun) >= DISCOVERIES_PER_MINUTE:
+                raise Throttled(begun[0] + _MINUTE - now)
+            begun.append(now)
