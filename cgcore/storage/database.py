@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlmodel import Session
 
 from cgcore.errors import StorageBusy, StorageError
+from cgcore.storage.changes import build_stamps
 from cgcore.storage.engine import WRITE_PATIENCE_S, build_engine
 from cgcore.storage.failures import find_failure, translated
 from cgcore.storage.obstacles import find_obstacle
@@ -42,6 +43,7 @@ class Database:
         self.url: URL = _parse(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _build(self.url)
+        self.stamps = build_stamps(self.engine, self.path)
         self._writers = WriterQueue()
         self._mine = threading.local()
         self._told_until: dict[str, float] = {}
@@ -125,7 +127,8 @@ class Database:
         return ""
 
     def close(self) -> None:
-        """Close every pooled connection."""
+        """Close every connection that is not in use."""
+        self.stamps.close()
         self.engine.dispose()
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -29,6 +29,7 @@ from cgcore.storage.tables import ApiKeyRow, GrantRow, LoginSessionRow, OneTimeC
 __all__ = [
     "Attempt",
     "Consumed",
+    "Presence",
     "add_code",
     "add_grant",
     "add_session",
@@ -39,6 +40,7 @@ __all__ = [
     "delete_codes_of",
     "delete_grants_of",
     "find_code",
+    "find_presence",
     "find_present",
     "find_session",
     "find_user",
@@ -161,33 +163,58 @@ def is_open(row: LoginSessionRow, user: UserRow, now: datetime) -> bool:
     return within and row.revoked is None and user.active
 
 
-def find_present(session: Session, actor: Actor, now: datetime, *, lock: bool = False) -> Actor | None:
-    """Return ``actor`` as the rows say now, never with more rights than were claimed; None when they may not act.
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Who may act, as the rows say; ``may_act`` tells, the rows being as they are, whether they may at a moment."""
 
-    A log-in has to be open, the account behind an API key active and the key still heard. The operator at the
-    command line has neither, and is who they are. ``lock`` keeps the account as it is until the transaction ends.
+    actor: Actor
+    may_act: Callable[[datetime], bool]
+
+
+def find_present(session: Session, actor: Actor, now: datetime, *, lock: bool = False) -> Actor | None:
+    """Return ``actor`` as :func:`find_presence` finds them; ``lock`` keeps the account so until the transaction ends.
+
+    The operator at the command line has neither log-in nor key, and is who they are.
     """
-    if not actor.session_hash and not actor.key_id:
-        return actor
-    if lock:
+    if lock and (actor.session_hash or actor.key_id):
         # Before anything else of the user, everywhere: else two changes could wait for each other.
         lock_user(session, actor.user_id)
-    user = _find_user_of(session, actor, now)
-    if user is None:
+    found = find_presence(session, actor, now)
+    return found.actor if found else None
+
+
+def find_presence(session: Session, actor: Actor, now: datetime) -> Presence | None:
+    """Return ``actor`` as the rows say now, never with more rights than were claimed; None when they may not act.
+
+    A log-in has to be open, the account behind an API key active and the key still heard.
+    """
+    if not actor.session_hash and not actor.key_id:
+        return Presence(actor, lambda _moment: True)
+    found = _find_login(session, actor) if actor.session_hash else _find_key(session, actor)
+    if found is None or not found[1](now):
         return None
+    user, may_act = found
     role = Role(user.role) if actor.is_admin else Role.USER
-    return replace(actor, username=user.username, full_name=user.full_name, mail=user.mail, role=role)
+    present = replace(actor, username=user.username, full_name=user.full_name, mail=user.mail, role=role)
+    return Presence(present, may_act)
 
 
-def _find_user_of(session: Session, actor: Actor, now: datetime) -> UserRow | None:
-    if actor.session_hash:
-        found = find_session(session, actor.session_hash)
-        return found[1] if found and found[1].id == actor.user_id and is_open(*found, now) else None
+def _find_login(session: Session, actor: Actor) -> tuple[UserRow, Callable[[datetime], bool]] | None:
+    found = find_session(session, actor.session_hash)
+    if found is None or found[1].id != actor.user_id or found[0].revoked is not None or not found[1].active:
+        return None
+    login, user = found
+    times = {"created": login.created, "last_seen": login.last_seen, "expires": login.expires}
+    return user, lambda moment: is_login_open(**times, now=moment)
+
+
+def _find_key(session: Session, actor: Actor) -> tuple[UserRow, Callable[[datetime], bool]] | None:
     key = session.get(ApiKeyRow, actor.key_id)
     user = session.get(UserRow, actor.user_id)
     if key is None or key.user_id != actor.user_id or user is None or not user.active:
         return None
-    return user if key_state(now, revoked=key.revoked, expires=key.expires, retires=key.retires).is_heard else None
+    times = {"revoked": key.revoked, "expires": key.expires, "retires": key.retires}
+    return user, lambda moment: key_state(moment, **times).is_heard
 
 
 def mark_seen(session: Session, token_hash: str, now: datetime) -> None:

@@ -90,11 +90,11 @@ class ProbeRunStore:
             raise NotFound("no such run")
         return _to_run(row)
 
-    def find_last(self, user_id: int, cell: str) -> Run | None:
-        """Return the newest run of this user and cell."""
-        with self._database.read() as session:
-            wanted = select(ProbeRunRow).where(ProbeRunRow.user_id == user_id, ProbeRunRow.cell == cell)
-            row = session.exec(wanted.order_by(col(ProbeRunRow.id).desc()).limit(1)).first()
+    def find_last(self, user_id: int, cell: str, session: Session | None = None) -> Run | None:
+        """Return the newest run of this user and cell, as ``session`` sees it where one is given."""
+        wanted = select(ProbeRunRow).where(ProbeRunRow.user_id == user_id, ProbeRunRow.cell == cell)
+        with nullcontext(session) if session is not None else self._database.read() as reading:
+            row = reading.exec(wanted.order_by(col(ProbeRunRow.id).desc()).limit(1)).first()
         return _to_run(row) if row else None
 
     def list_unfinished(self, *, besides: str = "") -> Sequence[Run]:

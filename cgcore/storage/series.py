@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, func, or_, update
+from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, union_all, update
+from sqlalchemy import select as select_columns
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from cgcore.documents import DocumentType
+from cgcore.documents import DOCUMENT_TYPES, DocumentType
 from cgcore.series.defaults import OwnChoice
 from cgcore.series.series import Counter, Series, SeriesDraft, SeriesKind, code_key
 from cgcore.storage.search import contains
@@ -73,29 +75,36 @@ def count_series(session: Session) -> int:
     return session.exec(select(func.count()).select_from(SeriesRow)).one()
 
 
-def list_allowed(session: Session, document_type: DocumentType, *, text: str = "", limit: int) -> list[tuple[str, str]]:
-    """Return code and name of at most ``limit`` series that may be the default of ``document_type``, by code.
+def list_allowed(session: Session, *, text: str = "", limit: int) -> dict[DocumentType, list[tuple[str, str]]]:
+    """Return, for each type, code and name of at most ``limit`` series that may be its default, by code: one question.
 
     The same as asking :func:`cgcore.series.guards.allows` of each; a test holds the two together.
     """
-    statement = (
-        select(SeriesRow.code, SeriesRow.name)
-        .join(SeriesNumberRow, col(SeriesNumberRow.series_code) == SeriesRow.code)
-        .where(SeriesNumberRow.document_type == document_type.value, col(SeriesNumberRow.enabled))
-        .where(col(SeriesRow.active), SeriesRow.kind != SeriesKind.CORRECTIVE.value)
+    invoices = aliased(SeriesNumberRow)
+    serves_invoices = exists().where(
+        col(invoices.series_code) == SeriesRow.code,
+        col(invoices.document_type) == DocumentType.SALES_INVOICE.value,
+        col(invoices.enabled),
     )
-    if document_type is DocumentType.PROFORMA_INVOICE:
-        invoices = aliased(SeriesNumberRow)
-        statement = statement.where(
-            ~exists().where(
-                col(invoices.series_code) == SeriesRow.code,
-                col(invoices.document_type) == DocumentType.SALES_INVOICE.value,
-                col(invoices.enabled),
-            )
+    parts: list[Select[Any]] = []
+    for entry in DOCUMENT_TYPES:
+        part = (
+            select(SeriesNumberRow.document_type, SeriesRow.code, SeriesRow.name)
+            .join(SeriesNumberRow, col(SeriesNumberRow.series_code) == SeriesRow.code)
+            .where(SeriesNumberRow.document_type == entry.code.value, col(SeriesNumberRow.enabled))
+            .where(col(SeriesRow.active), SeriesRow.kind != SeriesKind.CORRECTIVE.value)
         )
-    if text:
-        statement = statement.where(_contains(text))
-    return [(code, name) for code, name in session.exec(statement.order_by(SeriesNumberRow.series_code).limit(limit))]
+        if entry.code is DocumentType.PROFORMA_INVOICE:
+            part = part.where(~serves_invoices)
+        if text:
+            part = part.where(_contains(text))
+        # As a table of its own: SQLite takes neither order nor limit in a part of a union.
+        parts.append(select_columns(part.order_by(SeriesNumberRow.series_code).limit(limit).subquery()))
+    every = union_all(*parts).subquery()
+    found: dict[DocumentType, list[tuple[str, str]]] = {entry.code: [] for entry in DOCUMENT_TYPES}
+    for kind, code, name in session.connection().execute(select_columns(every).order_by(every.c.code)):
+        found[DocumentType(kind)].append((code, name))
+    return found
 
 
 def load_counters(session: Session, code: str) -> dict[DocumentType, Counter]:

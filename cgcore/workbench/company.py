@@ -26,8 +26,7 @@ class CompanySection:
 
     def get(self, actor: Actor) -> Company:
         """Return the company; an empty one with version 0 when nothing is stored."""
-        with self._context.read_as(actor) as (session, _):
-            return store.load_company(session)
+        return self._context.recall(actor, "company", lambda session, _: store.load_company(session))
 
     def save(self, actor: Actor, draft: CompanyDraft, version: int) -> Company:
         """Store ``draft``, read at ``version``; the tax number is stored in its compact form.

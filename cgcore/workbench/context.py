@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cgcore.clock import utc_now
 from cgcore.errors import LoginEnded
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from cgcore.storage.activity import ActivityLog
     from cgcore.storage.database import Database
     from cgcore.vault import Vault
+    from cgcore.workbench.recall import Recall
 
 __all__ = ["VAULT_FOLDER", "VAULT_RECORDS", "Context", "has_vault_records"]
+
+_Value = TypeVar("_Value")
 
 VAULT_FOLDER, VAULT_RECORDS = "vault", "*.rec"
 """Where the vault of a data folder keeps its records, and their names."""
@@ -79,6 +82,16 @@ class Context:
         with self.database.read() as session:
             yield session, self._present(session, actor, admin=admin, lock=False)
 
+    def recall(
+        self, actor: Actor, name: Hashable, look: Callable[[Session, Actor], _Value], *, admin: bool = False
+    ) -> _Value:
+        """Return what ``look`` finds in a session of :meth:`read_as`, or has found while nothing was changed since.
+
+        ``name`` stands for ``look`` and what it depends on. The value is shared: nobody changes it. What the answer
+        depends on besides the database does not belong in it. Raises as :meth:`read_as`.
+        """
+        return self._recall.read(actor, name, look, admin=admin)
+
     @contextmanager
     def write_as(
         self, actor: Actor, *, admin: bool = False, exclusive: bool = False
@@ -94,6 +107,12 @@ class Context:
             if exclusive:
                 take_change_lock(session)
             yield session, self._present(session, actor, admin=admin, lock=True)
+
+    @once
+    def _recall(self) -> Recall:
+        from cgcore.workbench.recall import Recall
+
+        return Recall(self.database, lambda: self.clock())
 
     def require_present(self, actor: Actor) -> None:
         """Raise :class:`LoginEnded` unless ``actor`` may act now; for what needs nothing else of the database."""

@@ -29,7 +29,6 @@ _MAX_CHARACTERS = 4_000_000  # of a page's draft as JSON: pictures are in the te
 _KEPT_PER_PAGE = 5
 _KEPT_FOR = timedelta(days=30)
 _EVERY_S = 1.0
-_SEEN_S = 5.0  # so long a mark may lag behind what another process has written
 _CLOSING_S = 5.0
 
 _Key = tuple[int, str, str]
@@ -64,7 +63,6 @@ class DraftsSection:
         self._waiting: dict[_Key, Draft | None] = {}
         self._written_at: dict[_Key, float] = {}
         self._troubles: dict[_Key, DraftTrouble] = {}
-        self._marks: dict[int, tuple[float, dict[str, datetime]]] = {}
         self._hurried: set[int] = set()
         self._writer: Thread | None = None
         self._is_closed = False
@@ -120,18 +118,13 @@ class DraftsSection:
                 store.move_tab(session, actor.user_id, old, new)
         except Exception as error:
             _log.warning("drafts could not be taken over (%s)", type(error).__name__)
-        self._marks.pop(actor.user_id, None)
 
     def marks(self, actor: Actor) -> dict[str, datetime]:
         """Return the pages that have a draft of the actor, and when each was last typed into."""
-        found, marks = self._marks.get(actor.user_id, (float("-inf"), {}))
-        if time.monotonic() - found > _SEEN_S:
-            with self._context.read_as(actor) as (session, actor):
-                marks = store.latest_by_page(session, actor.user_id)
         with self._changed:
+            # Before what is stored is read: what is being written now is found in one of the two, or in both.
             own = {key: draft for key, draft in self._waiting.items() if key[0] == actor.user_id}
-            if not own:  # else what was read may already be another story
-                self._marks[actor.user_id] = time.monotonic(), marks
+        marks = self._context.recall(actor, "drafts", lambda session, who: store.latest_by_page(session, who.user_id))
         waiting = {key: draft for key, draft in own.items() if draft}
         leaving = {key[1] for key, draft in own.items() if draft is None}
         oldest = self._context.clock() - _KEPT_FOR
@@ -230,4 +223,3 @@ class DraftsSection:
             self._written_at[key] = time.monotonic()
             if draft is None:
                 self._written_at.pop(key, None)
-            self._marks.pop(user_id, None)

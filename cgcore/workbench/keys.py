@@ -110,8 +110,7 @@ class KeysSection:
     def list_keys(self, actor: Actor) -> list[KeyRecord]:
         """Return the actor's keys, the newest first, revoked ones too. A use that lies ahead counts as none."""
         self.access.flush()
-        with self._context.read_as(actor) as (session, actor):
-            keys = store.list_keys(session, actor.user_id)
+        keys = self._context.recall(actor, "keys", lambda session, who: store.list_keys(session, who.user_id))
         now = self._context.clock()
         return [replace(key, last_used=None) if _is_ahead(key.last_used, now) else key for key in keys]
 
@@ -138,12 +137,15 @@ class KeysSection:
         """Return the calls made with a key of the actor. Raises :class:`NotFound`."""
         self.access.flush()
         today = self._context.clock().date()
-        with self._context.read_as(actor) as (session, actor):
-            if store.find_key(session, actor.user_id, key_id) is None:
+
+        def look(session: Session, who: Actor) -> KeyCalls:
+            if store.find_key(session, who.user_id, key_id) is None:
                 raise NotFound("no such key")
             last = call_store.list_calls(session, key_id)
             counts = call_store.count_by_day(session, key_id, today - timedelta(days=days - 1))
-        return KeyCalls(tuple(last), fill_days(counts, today=today, days=days))
+            return KeyCalls(tuple(last), fill_days(counts, today=today, days=days))
+
+        return self._context.recall(actor, ("calls", key_id, days, today), look)
 
     def start_check(self, actor: Actor, key: Secret, address: str) -> Run:
         """Start «Probar la clave» against the API at ``address``, which must be ours and not a user's word.

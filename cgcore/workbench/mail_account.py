@@ -104,6 +104,10 @@ class MailAccountSection:
             raise InvalidInput(problem("password", "password_lost"))
         return password
 
+    def stored_mark(self, actor: Actor) -> str:
+        """Return the mark of the stored password as the row has it, without asking the vault."""
+        return self._find(actor).password_mark
+
     def password_mark(self, password: Secret | None) -> str:
         """Return a keyed digest of a password: equal for equal ones, useless to whoever has only the database."""
         if not password:
@@ -120,8 +124,9 @@ class MailAccountSection:
         }
 
     def _find(self, actor: Actor) -> StoredAccount:
-        with self._context.read_as(actor) as (session, actor):
-            return find_account(session, actor.user_id) or StoredAccount()
+        return self._context.recall(
+            actor, "mail_account", lambda session, who: find_account(session, who.user_id) or StoredAccount()
+        )
 
     def _judged(self, actor: Actor, stored: StoredAccount) -> StoredAccount:
         if not stored.password_set:

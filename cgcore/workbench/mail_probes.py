@@ -191,7 +191,7 @@ class MailRuns:
         """Return what stands for the settings that ``cell`` tests; equal settings give equal fingerprints."""
         section = self._mail_account
         keeps = draft.password is None
-        mark = section.get(actor).password_mark if keeps else section.password_mark(draft.password)
+        mark = section.stored_mark(actor) if keeps else section.password_mark(draft.password)
         tested = account_to_json(draft)
         if cell is Cell.SMTP:
             del tested["imap"], tested["sent_folder"], tested["read_receipt"]

@@ -94,12 +94,13 @@ class RunSection:
 
     def find_last(self, actor: Actor, cell: Cell) -> Run | None:
         """Return the run under way, else the last stored one, else ``None``."""
-        self._context.require_present(actor)
+        stored = self._context.recall(
+            actor, ("run", cell.value), lambda session, who: self._store.find_last(who.user_id, cell.value, session)
+        )
         with self._changed:
             live = self._live.get((actor.user_id, cell.value))
         if live is not None:
             return live
-        stored = self._store.find_last(actor.user_id, cell.value)
         return self._settled(actor, stored) if stored is not None else None
 
     def follow(

@@ -96,8 +96,7 @@ class SeriesSection:
 
     def count(self, actor: Actor) -> int:
         """Return how many series there are."""
-        with self._context.read_as(actor) as (session, _):
-            return store.count_series(session)
+        return self._context.recall(actor, "series_count", lambda session, _: store.count_series(session))
 
     def preview(self, actor: Actor, code: str, document_type: DocumentType, count: int = 3) -> tuple[str, ...]:
         """Return the next numbers as they would look; nothing is consumed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlmodel import Session
 
 from cgcore.activity import Action, Change
-from cgcore.documents import DOCUMENT_TYPES, DocumentType
+from cgcore.documents import DocumentType
 from cgcore.errors import FieldProblem, InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor
 from cgcore.runs import Cell, Run, Step, Verdict
@@ -57,14 +57,21 @@ class SeriesDefaultsSection:
         ``search`` narrows the series offered; with ``choices`` the table shows what storing them would make of it.
         Raises :class:`NotFound` for a user that is unknown or not theirs.
         """
-        with self._context.read_as(actor) as (session, actor):
-            return self._read(session, _user(session, actor, user_id), search, choices)
+        return self._context.recall(
+            actor,
+            self._name("defaults", user_id, search, choices),
+            lambda session, who: self._read(session, _user(session, who, user_id), search, choices),
+        )
 
     def get_company(self, actor: Actor, *, search: str = "", choices: Choices | None = None) -> Defaults:
         """Return the company's defaults in the same shape, with the company's choice as ``own``."""
         actor.require_admin()
-        with self._context.read_as(actor, admin=True) as (session, actor):
-            return self._read(session, None, search, choices)
+        return self._context.recall(
+            actor,
+            self._name("company_defaults", None, search, choices),
+            lambda session, _: self._read(session, None, search, choices),
+            admin=True,
+        )
 
     def save(self, actor: Actor, choices: Choices, version: int | None, user_id: int | None = None) -> Defaults:
         """Store the choices of the types named (None: the company's applies again); the other types stay.
@@ -100,21 +107,27 @@ class SeriesDefaultsSection:
     def list_overridden(self, actor: Actor, types: Sequence[DocumentType]) -> Sequence[OwnChoice]:
         """Return whose own choice of ``types`` «para todos» would remove, by user name."""
         actor.require_admin()
-        with self._context.read_as(actor, admin=True) as (session, actor):
-            return store.list_choices_of_types(session, types)
+        return self._context.recall(
+            actor,
+            ("overridden", tuple(types)),
+            lambda session, _: store.list_choices_of_types(session, types),
+            admin=True,
+        )
 
     def check_choice(self, actor: Actor, document_type: DocumentType, code: str) -> tuple[Finding, ...]:
         """Return what the guards say of ``code`` for one document (Enviar documento); an error means: do not send."""
         with self._context.read_as(actor) as (session, _):
             return self._findings(session, document_type, code)
 
+    def _name(self, what: str, user_id: int | None, search: str, choices: Choices | None) -> Hashable:
+        # The findings speak of this year's numbers.
+        return what, user_id, search, frozenset((choices or {}).items()), self._context.clock().year
+
     def _read(self, session: Session, user: UserRow | None, search: str, choices: Choices | None = None) -> Defaults:
         company = store.load_company_defaults(session)
         stored = store.load_own_defaults(session, _id(user)) if user else company
         own = {kind: code for kind, code in {**stored, **(choices or {})}.items() if code is not None}
-        options = {
-            entry.code: series_store.list_allowed(session, entry.code, limit=_OPTIONS + 1) for entry in DOCUMENT_TYPES
-        }
+        options = series_store.list_allowed(session, limit=_OPTIONS + 1)
         codes = {*own.values(), *company.values(), *(found[0][0] for found in options.values() if len(found) == 1)}
         series = series_store.load_series(session, codes)
         rows = tuple(
@@ -130,7 +143,8 @@ class SeriesDefaultsSection:
             for kind, found in options.items()
         )
         if search.strip():
-            rows = tuple(_narrowed(session, row, search.strip()) for row in rows)
+            fitting = series_store.list_allowed(session, text=search.strip(), limit=_OPTIONS + 1)
+            rows = tuple(_narrowed(row, fitting[row.document_type]) for row in rows)
         return Defaults(user.username if user else "", rows, choices_version(stored))
 
     def _judged(self, session: Session, choices: Choices, stored: Mapping[DocumentType, str]) -> Choices:
@@ -180,8 +194,7 @@ def parse_document_type(code: str) -> DocumentType:
         raise InvalidInput(series_problem(code, "unknown_document_type", tipo=code)) from None
 
 
-def _narrowed(session: Session, row: DefaultRow, search: str) -> DefaultRow:
-    found = series_store.list_allowed(session, row.document_type, text=search, limit=_OPTIONS + 1)
+def _narrowed(row: DefaultRow, found: Sequence[tuple[str, str]]) -> DefaultRow:
     return replace(row, options=tuple(found[:_OPTIONS]), more=len(found) > _OPTIONS)
 
 

@@ -91,14 +91,11 @@ class TemplatesSection:
 
     def get_all(self, actor: Actor) -> dict[DocumentType, StoredTemplate]:
         """Return the actor's template of every type, in the order of the tabs."""
-        with self._context.read_as(actor) as (session, actor):
-            rows = store.list_templates(session, actor.user_id)
-        return {entry.code: read_template(entry.code, rows.get(entry.code.value)) for entry in types_with_template()}
+        return dict(self._context.recall(actor, "templates", _get_all))
 
     def get_signature(self, actor: Actor) -> StoredSignature:
         """Return the actor's signature; version 0 is the built-in one."""
-        with self._context.read_as(actor) as (session, actor):
-            return _get_signature(session, actor.user_id)
+        return self._context.recall(actor, "signature", lambda session, who: _get_signature(session, who.user_id))
 
     def save(
         self, actor: Actor, document_type: DocumentType, subject: str, body: str, *, version: int, amends: bool = False
@@ -148,8 +145,9 @@ class TemplatesSection:
 
     def source(self, actor: Actor, document_type: DocumentType) -> TemplateSource:
         """Return the actor's stored subject, body and signature for a type."""
-        with self._context.read_as(actor) as (session, actor):
-            return _source(session, actor.user_id, document_type)
+        return self._context.recall(
+            actor, ("template", document_type), lambda session, who: _source(session, who.user_id, document_type)
+        )
 
     def render(self, actor: Actor, document_type: DocumentType, request: RenderRequest) -> Rendered:
         """Render a request; a part that it leaves out is the actor's stored one."""
@@ -171,9 +169,7 @@ class TemplatesSection:
         broken = [
             template
             for template in templates
-            if self._compile(template.document_type, TemplateSource(template.subject, template.body, signature.html))
-            .fill({})
-            .errors
+            if any(check.blocks for check in self._compile_stored(template, signature).sample_checks)
         ]
         own = [stored for stored in (*templates, signature) if not stored.is_default]
         at = max((stored.updated for stored in own if stored.updated), default=None)
@@ -183,6 +179,10 @@ class TemplatesSection:
         count = len(own) - (signature in own)
         code = "templates_own" if count else "templates_signature" if own else "templates_default"
         return OverviewLine(SectionName.TEMPLATES, SectionState.OK, code, {"count": count}, at=at)
+
+    def _compile_stored(self, template: StoredTemplate, signature: StoredSignature) -> CompiledTemplate:
+        source = TemplateSource(template.subject, template.body, signature.html)
+        return self._compile(template.document_type, source)
 
     def _save(
         self,
@@ -213,6 +213,11 @@ class TemplatesSection:
 
 def _get(session: Session, user_id: int, document_type: DocumentType) -> StoredTemplate:
     return read_template(document_type, store.find_template(session, user_id, document_type))
+
+
+def _get_all(session: Session, actor: Actor) -> dict[DocumentType, StoredTemplate]:
+    rows = store.list_templates(session, actor.user_id)
+    return {entry.code: read_template(entry.code, rows.get(entry.code.value)) for entry in types_with_template()}
 
 
 def _get_signature(session: Session, user_id: int) -> StoredSignature:

@@ -82,8 +82,9 @@ class UsersSection:
 
     def get(self, actor: Actor, username: str) -> User:
         """Return a user by name: oneself, or anybody for an administrator. Raises :class:`NotFound`."""
-        with self._context.read_as(actor) as (session, actor):
-            return _user(_visible(session, actor, username))
+        return self._context.recall(
+            actor, ("user", username), lambda session, who: _user(_visible(session, who, username))
+        )
 
     def add(self, actor: Actor, draft: NewUser) -> Secret | None:
         """Add a user; without a password in ``draft`` return the path of a page to set one, good once, for a day.

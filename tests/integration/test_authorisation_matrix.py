@@ -208,6 +208,7 @@ USE_CASES: dict[str, UseCase] = {
     "keys.overview": personal(lambda w, a: w.keys.overview(a)),
     "mail_runs.start_all": personal(lambda w, a: _ended(w, a, *w.mail_runs.start_all(a))),
     "mail_account.get": personal(lambda w, a: w.mail_account.get(a)),
+    "mail_account.stored_mark": personal(lambda w, a: w.mail_account.stored_mark(a)),
     "mail_account.check": personal(lambda w, a: w.mail_account.check(a, MailAccountDraft())),
     "mail_account.save": personal(
         lambda w, a: w.mail_account.save(a, _account("x"), version=w.mail_account.get(a).version)
