@@ -7,7 +7,7 @@ import streamlit as st
 from cgcore.runs import Cell
 from cgcore.templates.checks import Field
 from cgcore.workbench import get_workbench
-from pages.ui.cells import cell, draw_badge, state_of
+from pages.ui.cells import cell, state_of
 from pages.ui.drafts import draw_draft
 from pages.ui.editing import draw_stale, wants_save
 from pages.ui.editor import rich_text
@@ -53,8 +53,7 @@ with st.container(border=True, key="cell_signature"):
 
 run = workbench.runs.find_last(actor, Cell.TEMPLATE_MAIL)
 if run is not None:
-    with cell("template_mail", texts.CELL_SENDING) as badge:
-        draw_badge(state_of(run), badge)
+    with cell("template_mail", texts.CELL_SENDING, state_of(run)):
         if run.is_running:
             follow_run(workbench, actor, run)
             st.rerun()

@@ -10,6 +10,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from cgcore.documents import DocumentType
+from cgcore.once import once
 from cgcore.templates.budget import COMPILING
 from cgcore.templates.checks import (
     CHECKS_AT_MOST,
@@ -234,7 +235,7 @@ class Rendered:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CompiledTemplate:
     """Made by :func:`compile_template`; safe to share between threads, since nothing in it changes."""
 
@@ -252,7 +253,7 @@ class CompiledTemplate:
     def fill(self, variables: Mapping[str, str]) -> Rendered:
         """Return the message for ``variables``; one left out takes its sample. Values are never expanded again."""
         filling = Filling(values_for(self.document_type, variables))
-        filling.subject = _one_line(fill_plain(self.subject, filling))
+        filling.subject = self._fill_subject(filling)
         page = fill_html(self.html, filling)
         body = fill_plain(self.body_text, filling)
         text = join_parts(body, fill_plain(self.signature_text, filling))
@@ -261,6 +262,18 @@ class CompiledTemplate:
         said += self._whole(filling.subject, body, len(page.encode()))
         checks = sort_checks([*self.checks, *said]) if said else self.checks
         return Rendered(filling.subject, page, text, self.images, checks)
+
+    @once
+    def sample_checks(self) -> tuple[Check, ...]:
+        """The checks of the message for the sample values: asked for again and again while somebody types."""
+        return self.fill({}).checks
+
+    def fill_subject(self, variables: Mapping[str, str]) -> str:
+        """Return the subject alone, as :meth:`fill` makes it."""
+        return self._fill_subject(Filling(values_for(self.document_type, variables)))
+
+    def _fill_subject(self, filling: Filling) -> str:
+        return _one_line(fill_plain(self.subject, filling))
 
     def _empty_values(self, filling: Filling) -> list[Check]:
         empty = (use for use in self.uses if not filling.values[use.name])

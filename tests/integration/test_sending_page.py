@@ -137,7 +137,9 @@ def test_a_type_has_subject_body_and_palette_and_all_share_one_signature(app: Ap
     open_tab(app, entry.tab)
     editors = [json.loads(editor.proto.json_args) for editor in app.get("component_instance")]
     labels = [element.value for element in app.markdown]
-    glossary = app.table[0].value
+    assert len(app.table) == 0
+    app.session_state[f"{entry.code}_glossary"] = True
+    glossary = app.run().table[0].value
     samples = dict(zip(glossary["Variable"].str.strip("`{}"), glossary["Ejemplo"], strict=True))
     offered = [option.content for option in app.pills(key=f"{entry.code}_palette").proto.options]
 

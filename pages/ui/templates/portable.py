@@ -29,8 +29,7 @@ def draw_portable(page: SendingPage) -> None:
     section = page.workbench.portable
     if st.session_state.pop(_IMPORTED, False):
         st.toast(texts.IMPORT_DONE, icon=":material/check:")
-    with cell("templates_file", texts.FILE_TITLE) as badge:
-        badge.empty()
+    with cell("templates_file", texts.FILE_TITLE):
         st.caption(texts.FILE_NOTE)
         draw_download(
             texts.EXPORT,

@@ -11,7 +11,7 @@ from cgcore.documents import DocumentType, info, types_with_template
 from cgcore.templates.checks import Check, Code, Field
 from cgcore.templates.fixes import append_image, append_variable, default_alt, fix_html, fix_subject, is_fixable
 from cgcore.templates.stored import default_signature, default_source
-from cgcore.templates.variables import list_variables
+from cgcore.templates.variables import Variable, list_variables
 from pages.ui.editor import rich_text
 from pages.ui.identity import while_logged_in
 from pages.ui.runs import escape
@@ -159,17 +159,10 @@ def draw_palette(drafts: Drafts, kind: DocumentType, logo: Logo | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.session_state.setdefault(target, texts.INTO_BODY)
         st.segmented_control(texts.INSERT_INTO, [texts.INTO_BODY, texts.INTO_SUBJECT], key=target, required=True)
-        with st.popover(texts.GLOSSARY, icon=":material/help:"):
-            st.table(
-                {
-                    texts.COLUMN_VARIABLE: ["`{" + variable.name + "}`" for variable in variables],
-                    texts.COLUMN_SAMPLE: [escape(variable.sample) for variable in variables],
-                    texts.COLUMN_MEANING: [escape(variable.help) for variable in variables],
-                },
-                border="horizontal",
-                hide_index=True,
-                alt=texts.GLOSSARY,
-            )
+        with st.popover(texts.GLOSSARY, icon=":material/help:", key=f"{kind}_glossary", on_change="rerun") as glossary:
+            # A table loads pandas, and nobody looks at this one every day.
+            if glossary.open:
+                _draw_glossary(variables)
         if logo is not None:
             st.button(
                 texts.INSERT_LOGO,
@@ -179,6 +172,19 @@ def draw_palette(drafts: Drafts, kind: DocumentType, logo: Logo | None) -> None:
                 args=(drafts, kind, logo),
             )
     st.caption(texts.INSERT_NOTE)
+
+
+def _draw_glossary(variables: Sequence[Variable]) -> None:
+    st.table(
+        {
+            texts.COLUMN_VARIABLE: ["`{" + variable.name + "}`" for variable in variables],
+            texts.COLUMN_SAMPLE: [escape(variable.sample) for variable in variables],
+            texts.COLUMN_MEANING: [escape(variable.help) for variable in variables],
+        },
+        border="horizontal",
+        hide_index=True,
+        alt=texts.GLOSSARY,
+    )
 
 
 def _insert(drafts: Drafts, kind: DocumentType, key: str, target: str) -> None:

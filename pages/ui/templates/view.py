@@ -46,7 +46,7 @@ class SendingPage:
         """Return what is wrong with a signature for any of the types: it goes below all of them."""
         source = TemplateSource("-", "<p>-</p>", html)
         compiled = (self.workbench.templates.compile(entry.code, source) for entry in types_with_template())
-        return sort_checks(dict.fromkeys(check for template in compiled for check in template.fill({}).checks))
+        return sort_checks(dict.fromkeys(check for template in compiled for check in template.sample_checks))
 
     def save(self) -> None:
         """Save everything that has changed, and say so; what cannot be saved stays as it is."""
@@ -106,7 +106,7 @@ def _head(page: SendingPage) -> tuple[int, str, str]:
     broken: list[str] = []
     for entry in types_with_template():
         source, default = page.source(entry.code), default_source(entry.code)
-        if page.workbench.templates.compile(entry.code, source).fill({}).errors:
+        if any(check.blocks for check in page.workbench.templates.compile(entry.code, source).sample_checks):
             broken.append(entry.tab)
         elif tuple(field.clean for field in page.drafts.of(entry.code)) != (default.subject, default.body):
             own.append(entry.tab)
