@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import timedelta
-from pathlib import Path
 
 import streamlit as st
 
 from cgcore.identity.actor import Actor
+from cgcore.language import current_language
 from cgcore.workbench import get_workbench
 from pages.ui.drafts import begin_tab, keep_drafts, keep_what_is_typed
 from pages.ui.identity import refused_when_ended, require_actor, while_logged_in
 from pages.ui.keys.dialogs import forget
+from pages.ui.light import draw_frame, draw_logo
 from pages.ui.log_out import leave
 from pages.ui.problems import storage_failures_told
 from pages.ui.runs import escape
@@ -20,8 +21,7 @@ from pages.ui.texts import common as texts
 from pages.ui.texts import drafts as draft_texts
 from pages.ui.toasts import draw_toast
 
-_LOGO = Path(__file__).parent / "ui" / "logo.svg"
-_ICON = Path(__file__).parent / "ui" / "icon.svg"
+_MENU = "menu_of_pages"
 # The pages that edit, by address.
 _SCRIPTS = {
     "cuenta-mail": "mail_account",
@@ -33,6 +33,15 @@ _SCRIPTS = {
 
 
 def _pages(actor: Actor, marks: Collection[str]) -> dict[str, list[st.Page]]:
+    """Return the pages of the menu; the same ones as in the run before, while they would be made alike."""
+    wanted = actor.is_admin, frozenset(marks), current_language()
+    kept: tuple[object, dict[str, list[st.Page]]] | None = st.session_state.get(_MENU)
+    if kept is None or kept[0] != wanted:
+        kept = st.session_state[_MENU] = wanted, _make_pages(actor, marks)
+    return kept[1]
+
+
+def _make_pages(actor: Actor, marks: Collection[str]) -> dict[str, list[st.Page]]:
     def _page(name: str, url_path: str, icon: str, title: str, help_text: str, *, default: bool = False) -> st.Page:
         if name in marks:
             title, icon = draft_texts.MARKED.format(title=title), "edit"
@@ -69,12 +78,12 @@ def _draw_lifeline() -> None:
     """Draw nothing. A tab that has a fragment of this kind asks for a run as soon as it is connected again."""
 
 
-st.set_page_config(page_title=texts.PRODUCT, page_icon=str(_ICON), layout="wide")
+draw_frame(texts.PRODUCT)
 with storage_failures_told(), refused_when_ended():
     # Before the log-in is looked up: one that has ended takes the tab away at once, and what this run brings with it.
     keep_what_is_typed(get_workbench())
     actor = require_actor()
-    st.logo(_LOGO, size="large", icon_image=_ICON)
+    draw_logo()
     workbench = get_workbench()
     begin_tab(workbench, actor)
     page = st.navigation(_pages(actor, workbench.drafts.marks(actor)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +11,6 @@ from typing import Any, Literal, NoReturn, ParamSpec
 from urllib.parse import quote, urlsplit
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from cgcore.errors import LoginEnded
 from cgcore.identity.actor import Actor
@@ -18,26 +18,33 @@ from cgcore.language import choose_language, use_language_of
 from cgcore.workbench import get_workbench
 from pages.ui.drafts import keep_what_is_typed
 from pages.ui.problems import storage_failures_told
-from pages.ui.tab import is_fragment_run
+from pages.ui.tab import is_fragment_run, this_run
 from pages.ui.texts import identity as texts
 
 __all__ = ["dialog", "find_actor", "refused_when_ended", "require_actor", "while_logged_in"]
 
 _Arguments = ParamSpec("_Arguments")
 _LANGUAGE = "language_of_the_person"
+_ACTOR = "actor_of_the_run"
+_spoken = threading.local()
 
 
 def require_actor() -> Actor:
     """Return the person behind this page, or end the run with a link to the log-in page.
 
     Nothing but the gate's signed header counts: without the gate the header is whatever the browser sends. It is
-    read once, when the page connects, so the log-in itself is looked up each time.
+    read once, when the page connects, so the log-in itself is looked up in each run, of the page or of a fragment.
     """
     use_language_of(_session_language)
+    run, found = this_run(), st.session_state.get(_ACTOR)
+    if run is not None and found is not None and found[0] is run:
+        return found[1]
     actor = find_actor()
     if actor is None:
         _refuse()
     st.session_state[_LANGUAGE] = choose_language(actor.locale)
+    _spoken.run, _spoken.language = run, st.session_state[_LANGUAGE]
+    st.session_state[_ACTOR] = run, actor
     return actor
 
 
@@ -50,8 +57,14 @@ def find_actor() -> Actor | None:
 
 
 def _session_language() -> str:
+    run = this_run()
+    if run is None:
+        return ""
+    if getattr(_spoken, "run", None) is run:
+        # Asked for with every word of a page.
+        return _spoken.language
     # A run of the page, of a fragment of it, or a callback: all know the session.
-    return st.session_state.get(_LANGUAGE, "") if get_script_run_ctx(suppress_warning=True) else ""
+    return st.session_state.get(_LANGUAGE, "")
 
 
 def while_logged_in(draw: Callable[_Arguments, None]) -> Callable[_Arguments, None]:

@@ -23,6 +23,7 @@ __all__ = [
     "is_settling",
     "settle",
     "start_settling",
+    "this_run",
 ]
 
 _HELD, _FIRST_MOUNT = "tab_held", "tab_first_mount"
@@ -33,6 +34,16 @@ def find_session() -> str:
     """Return the id of this session; it is known to its own browser alone."""
     context = get_script_run_ctx()
     return context.session_id if context else ""
+
+
+def this_run() -> object | None:
+    """Return a mark of this run, of the page or of a fragment: the very same for all of it, another one in the next.
+
+    None where nothing runs.
+    """
+    context = get_script_run_ctx(suppress_warning=True)
+    # Streamlit begins each run with new ones.
+    return None if context is None else context.cursors
 
 
 def is_fragment_run() -> bool:

@@ -11,6 +11,7 @@ from cgcore.vault import PlaceKind
 from cgcore.vault.texts import place_text, problem_text
 from pages.ui.cells import cell
 from pages.ui.identity import find_actor
+from pages.ui.light import at_each_key
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
 from pages.ui.runs import escape
@@ -22,8 +23,7 @@ __all__ = ["draw"]
 
 def draw(page: MailPage) -> None:
     """Draw user, password and the two helpers."""
-    with cell("account", texts.CELL_ACCOUNT) as badge:
-        badge.empty()
+    with cell("account", texts.CELL_ACCOUNT):
         user, password = st.columns(2, gap="medium")
         with user:
             st.text_input(
@@ -34,11 +34,10 @@ def draw(page: MailPage) -> None:
                 placeholder=texts.USER_PLACEHOLDER,
                 autocomplete="off",
             )
-            page.problems_under("user")
+            page.list_problems("user")
+            _draw_gmail(page)
         with password:
             _draw_password(page)
-        with st.container(horizontal=True, gap="medium"):
-            _draw_gmail(page)
             if page.workbench.settings.sandbox_on:
                 _draw_sandbox(page)
 
@@ -54,10 +53,10 @@ def _draw_password(page: MailPage) -> None:
         # At each key: a password that is left with the Tab key never arrives otherwise. The eye inside the field
         # takes the focus, and Streamlit 1.67 commits nothing when it leaves from there. With a pause, a Guardar
         # within it would save all but the password.
-        live="0ms",
+        live=at_each_key(),
         placeholder=_password_state(page),
     )
-    page.problems_under("password")
+    page.list_problems("password")
     where = place_text(place, page.workbench.settings)
     note = (
         f"{escape(where.title)} · {draft_texts.PASSWORD_NOT_KEPT}"
@@ -92,9 +91,15 @@ def _draw_removal() -> None:
 
 
 def _draw_gmail(page: MailPage) -> None:
-    with st.popover(texts.GMAIL_PANEL, icon=":material/help:", key="mail_account_gmail", width="content"):
-        st.markdown(texts.GMAIL_STEPS)
-        st.button(texts.GMAIL_FILL, key="mail_account_gmail_fill", on_click=_fill_gmail, args=(page.form,))
+    with _popover(texts.GMAIL_PANEL, "help", "mail_account_gmail") as panel:
+        if panel.open:
+            st.markdown(texts.GMAIL_STEPS)
+            st.button(texts.GMAIL_FILL, key="mail_account_gmail_fill", on_click=_fill_gmail, args=(page.form,))
+
+
+def _popover(label: str, icon: str, key: str):
+    """Return a popover that is filled when it is open: nobody needs what is in it before."""
+    return st.popover(label, icon=f":material/{icon}:", key=key, width="content", on_change="rerun")
 
 
 def _fill_gmail(form: AccountForm) -> None:
@@ -113,9 +118,10 @@ def _fill_gmail(form: AccountForm) -> None:
 
 
 def _draw_sandbox(page: MailPage) -> None:
-    with st.popover(texts.SANDBOX_PANEL, icon=":material/inbox:", key="mail_account_sandbox", width="content"):
-        st.markdown(texts.SANDBOX_EXPLANATION)
-        st.button(texts.SANDBOX_FILL, key="mail_account_sandbox_fill", on_click=_fill_sandbox, args=(page,))
+    with _popover(texts.SANDBOX_PANEL, "inbox", "mail_account_sandbox") as panel:
+        if panel.open:
+            st.markdown(texts.SANDBOX_EXPLANATION)
+            st.button(texts.SANDBOX_FILL, key="mail_account_sandbox_fill", on_click=_fill_sandbox, args=(page,))
 
 
 def _fill_sandbox(page: MailPage) -> None:
