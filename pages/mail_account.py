@@ -33,7 +33,8 @@ if wants_save(bar, form):
     except VaultError as failed:
         st.session_state[TROUBLE] = failed.code
 bar.show(form.count_changed())
-bar.remember(form.draft())
+page = MailPage(workbench, actor, form, bar)
+page.remember()
 
 draw_draft(bar, workbench, actor)
 draw_notices(bar, form)
@@ -41,7 +42,6 @@ if TROUBLE in st.session_state:
     trouble = problem_text(st.session_state[TROUBLE])
     bar.notices.error(trouble.fix, title=trouble.title, icon=":material/error:")
 page_title(texts.TITLE, texts.SUBTITLE)
-page = MailPage(workbench, actor, form, bar)
 account_cell.draw(page)
 server_cells.draw_outgoing(page)
 server_cells.draw_incoming(page)

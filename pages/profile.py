@@ -39,8 +39,7 @@ bar.show(form.count_changed())
 draw_draft(bar, workbench, actor)
 draw_notices(bar, form)
 page_title(texts.TITLE, texts.SUBTITLE.format(name=escape(actor.username)))
-with cell("particulars", texts.CELL_PARTICULARS) as badge:
-    badge.empty()
+with cell("particulars", texts.CELL_PARTICULARS):
     name, mail = st.columns(2, gap="medium")
     with name:
         st.text_input(texts.FULL_NAME, live=True, key=form.key("full_name"), persist_state="session")

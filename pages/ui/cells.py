@@ -8,13 +8,13 @@ from enum import Enum
 from typing import Literal
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from cgcore.runs import INTERRUPTED, Run
 from pages.ui.texts import common as texts
 
-__all__ = ["CellState", "cell", "draw_badge", "state_of"]
+__all__ = ["CellHead", "CellState", "cell", "draw_badge", "state_of"]
 
+_APART = "\N{EN SPACE}"
 _Color = Literal["gray", "blue", "green", "red", "orange", "violet"]
 
 
@@ -53,18 +53,32 @@ def state_of(run: Run | None, fingerprint: str | None = None) -> CellState:
     return CellState.FAILED if run.failed else CellState.PASSED
 
 
-def draw_badge(state: CellState, place: DeltaGenerator | None = None) -> None:
-    """Draw the badge of ``state``, here or in ``place``."""
-    (place or st).badge(state.label, icon=state.icon, color=state.color)
+def draw_badge(state: CellState) -> None:
+    """Draw the badge of ``state``."""
+    st.badge(state.label, icon=state.icon, color=state.color)
+
+
+class CellHead:
+    """The title of a cell and the badge of its state, in one element: each one costs as much as all it holds."""
+
+    def __init__(self, title: str, state: CellState | None) -> None:
+        self._title, self._state = title, state
+        self._place = st.markdown(self._words())
+
+    def show(self, state: CellState) -> None:
+        """Let the badge be that of ``state``."""
+        if state is not self._state:
+            self._state = state
+            self._place.markdown(self._words())
+
+    def _words(self) -> str:
+        if self._state is None:
+            return f"**{self._title}**"
+        return f"**{self._title}**{_APART}:{self._state.color}-badge[{self._state.icon} {self._state.label}]"
 
 
 @contextmanager
-def cell(key: str, title: str, state: CellState | None = None) -> Iterator[DeltaGenerator]:
-    """Open a cell: a frame with its title and, at the right, a slot for the badge, which is yielded."""
+def cell(key: str, title: str, state: CellState | None = None) -> Iterator[CellHead]:
+    """Open a cell: a frame with its title, and its state where it has one; the head is yielded."""
     with st.container(border=True, key=f"cell_{key}"):
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", wrap=False):
-            st.markdown(f"**{title}**")
-            slot = st.empty()
-        if state is not None:
-            draw_badge(state, slot)
-        yield slot
+        yield CellHead(title, state)

@@ -7,7 +7,7 @@ ends the whole page when the two arrive in the wrong order; so a fragment asks f
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -27,24 +27,30 @@ class SaveBar:
 
     page: str
     clicked: bool
-    slot: DeltaGenerator
+    row: DeltaGenerator
     notices: DeltaGenerator
+    said: list[DeltaGenerator] = field(default_factory=list[DeltaGenerator])
 
     def show(self, changed_fields: int) -> None:
         """Say beside the button how many fields differ from what is stored."""
         if changed_fields == 0:
-            self.slot.markdown(f":gray[:material/check: {texts.ALL_SAVED}]")
+            self._say(f":gray[:material/check: {texts.ALL_SAVED}]")
             return
         count = texts.UNSAVED_COUNT.format(count=changed_fields)
-        self.slot.markdown(f":violet[:material/edit: {texts.UNSAVED}] · {count}")
-
+        self._say(f":violet[:material/edit: {texts.UNSAVED}] · {count}")
         with st.bottom, st.container(horizontal=True, key=f"{self.page}_bottom_bar"):
             # The same click as Guardar, in view wherever the page is scrolled to.
             st.button(texts.SAVE_BOTTOM, type="primary", icon=":material/save:", key=_bottom_key(self.page))
 
     def tell_saving(self) -> None:
         """Say beside the button that a save is under way, which may wait for others; :meth:`show` takes it away."""
-        self.slot.markdown(f":gray[:material/hourglass_top: {texts.SAVING}]")
+        self._say(f":gray[:material/hourglass_top: {texts.SAVING}]")
+
+    def _say(self, words: str) -> None:
+        if self.said:
+            self.said[0].markdown(words)
+        else:
+            self.said.append(self.row.markdown(words))
 
     def ask(self, label: str, key: str) -> None:
         """Draw a button that is a click on Guardar, for a fragment or a dialog far from it."""
@@ -77,14 +83,14 @@ def save_bar(page: str, *, disabled: bool = False) -> SaveBar:
 
     Call :meth:`SaveBar.show` when the draft has been read.
     """
-    with st.container(horizontal=True, vertical_alignment="center", key=f"{page}_save_bar"):
+    row = st.container(horizontal=True, vertical_alignment="center", key=f"{page}_save_bar")
+    with row:
         clicked = st.button(
             texts.SAVE, type="primary", icon=":material/save:", key=_save_key(page), disabled=disabled, width=130
         )
-        slot = st.empty()
     asked = st.session_state.pop(_asked_key(page), False)
     clicked = clicked or asked or bool(st.session_state.get(_bottom_key(page)))
-    return SaveBar(page, clicked and not disabled, slot, st.container())
+    return SaveBar(page, clicked and not disabled, row, st.container())
 
 
 def _ask(page: str) -> None:

@@ -23,8 +23,7 @@ _ROWS = 100
 def draw_portable(workbench: Workbench, actor: Actor, page: str, *, username: str = "") -> None:
     """Draw both cells; with ``username`` for that user's part only."""
     section = workbench.portable
-    with cell("export", texts.EXPORT_TITLE) as badge:
-        badge.empty()
+    with cell("export", texts.EXPORT_TITLE):
         st.caption(texts.EXPORT_OWN if username else texts.EXPORT_ALL)
         draw_download(
             texts.EXPORT_BUTTON,
@@ -33,8 +32,7 @@ def draw_portable(workbench: Workbench, actor: Actor, page: str, *, username: st
             mime="application/json",
             key=f"{page}_export",
         )
-    with cell("import", texts.IMPORT_TITLE) as badge:
-        badge.empty()
+    with cell("import", texts.IMPORT_TITLE):
         st.caption(texts.IMPORT_EXPLANATION)
         uploads = f"{page}_import_uploads"
         key = f"{page}_import_{st.session_state.get(uploads, 0)}"

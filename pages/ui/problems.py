@@ -19,16 +19,31 @@ from pages.ui.runs import escape
 from pages.ui.texts import common as texts
 from pages.ui.toasts import announce
 
-__all__ = ["download_sentence", "draw_problems", "draw_search_problem", "storage_failures_told", "tell_failure"]
+__all__ = [
+    "download_sentence",
+    "draw_problems",
+    "draw_search_problem",
+    "list_problems",
+    "storage_failures_told",
+    "tell_failure",
+]
 
 
 def draw_problems(problems: Iterable[FieldProblem], field: str) -> None:
-    """Draw the problems of ``field`` under its widget: red where they block, orange where they warn.
+    """Draw the problems of ``field`` under its widget, in a place of their own.
 
-    Their place is there without problems too: what follows would move otherwise, and a field that moves is mounted
-    anew, without the text that is being typed into it.
+    It is there without problems too: what follows would move otherwise, and a field that moves is mounted anew,
+    without the text that is being typed into it.
     """
     with st.container(gap="xxsmall"):
+        list_problems(problems, field)
+
+
+def list_problems(problems: Iterable[FieldProblem], *fields: str) -> None:
+    """Draw the problems of ``fields``, red where they block, orange where they warn: in a place that is there already,
+    or where no field follows that would move.
+    """
+    for field in fields:
         for problem in problems:
             if problem.field == field:
                 color, icon = ("red", "error") if problem.blocking else ("orange", "warning")

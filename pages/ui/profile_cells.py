@@ -42,8 +42,7 @@ _SYSTEMS = (
 
 def draw_password(workbench: Workbench, actor: Actor) -> None:
     """Draw the cell. The three fields are a form of their own, so that no password waits in the session."""
-    with cell("password", texts.CELL_PASSWORD) as badge:
-        badge.empty()
+    with cell("password", texts.CELL_PASSWORD):
         with st.form("profile_password", border=False, clear_on_submit=True, enter_to_submit=False):
             old = st.text_input(
                 texts.OLD_PASSWORD, type="password", key="profile_old_password", autocomplete="current-password"
@@ -77,8 +76,7 @@ def _change_password(workbench: Workbench, actor: Actor, old: Secret, new: Secre
 
 def draw_sessions(workbench: Workbench, actor: Actor) -> None:
     """Draw each log-in, and the way to end the others."""
-    with cell("sessions", texts.CELL_SESSIONS) as badge:
-        badge.empty()
+    with cell("sessions", texts.CELL_SESSIONS):
         sessions = workbench.identity.sessions.list_sessions(actor)
         for session in sessions:
             _draw_session(workbench, actor, session)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from cgcore.identity.actor import Actor
 from cgcore.mail.diagnosis.texts import leg_label, stage_label
@@ -35,7 +34,7 @@ __all__ = [
     "follow_run",
     "is_sent",
     "sent_sentence",
-    "step_line",
+    "status_line",
 ]
 
 _Facts = Callable[[Mapping[str, Any]], list[str]]
@@ -141,22 +140,18 @@ def _listed(steps: Sequence[Step]) -> str:
 
 def _listed_step(step: Step) -> str:
     parts = [stage_label(step.stage), *facts_of(step), duration(step.ms)]
-    label, colour = f"{_ICONS[step.status]} {escape(' · '.join(parts))}", _COLOURS.get(step.status)
+    label = status_line(escape(" · ".join(parts)), step.status)
     said = " ".join(step.reply.split())
     # Their words as code, so that nothing in them is read as Markdown: fenced by more ticks than they hold.
     fence = "`" * (max((len(ticks) for ticks in re.findall("`+", said)), default=0) + 1)
     words = f" {fence} {said} {fence}" if said else ""
-    return f"{f':{colour}[{label}]' if colour else label}{words}"
+    return f"{label}{words}"
 
 
-def step_line(label: str, status: Status) -> DeltaGenerator:
-    """Return one line of a series of steps, to be opened for what is put into it; ``label`` is Markdown.
-
-    ``st.status`` would look alike, but sleeps 50 ms in each line so that it can be changed at once.
-    """
-    colour = _COLOURS.get(status)
-    shown = f":{colour}[{label}]" if colour else label
-    return st.expander(shown, type="step", icon=_ICONS[status])
+def status_line(label: str, status: Status) -> str:
+    """Return, as Markdown, a line of a list of results; ``label`` is Markdown."""
+    line, colour = f"{_ICONS[status]} {label}", _COLOURS.get(status)
+    return f":{colour}[{line}]" if colour else line
 
 
 def follow(workbench: Workbench, actor: Actor, *runs: Run, gather: float = 0.0) -> Iterator[Run]:

@@ -60,8 +60,7 @@ class CompanyPanel:
 
     def draw(self) -> None:
         """Draw the fields, then the default series."""
-        with cell("company", texts.COMPANY_CELL) as badge:
-            badge.empty()
+        with cell("company", texts.COMPANY_CELL):
             left, right = st.columns([6, 5], gap="medium")
             with left:
                 self._draw_fields()

@@ -175,8 +175,7 @@ def draw_editor(workbench: Workbench, actor: Actor, form: SeriesForm) -> None:
         st.session_state.pop(OPEN, None)
         st.rerun()
     title = texts.SERIES_EDITOR.format(code=escape(form.stored.code)) if form.stored else texts.SERIES_EDITOR_NEW
-    with cell("series_editor", title) as badge:
-        badge.empty()
+    with cell("series_editor", title):
         _draw_head(form)
         st.markdown(f"**{texts.TYPES}**")
         st.caption(texts.TYPES_EXPLANATION)

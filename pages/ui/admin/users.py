@@ -138,8 +138,7 @@ def draw_editor(workbench: Workbench, actor: Actor, form: UserForm) -> None:
         st.rerun()
     user = form.stored
     title = texts.USER_EDITOR.format(name=escape(user.username)) if user else texts.USER_EDITOR_NEW
-    with cell("user_editor", title) as badge:
-        badge.empty()
+    with cell("user_editor", title):
         _draw_fields(form)
     if user is None:
         return

@@ -11,7 +11,7 @@ from cgcore.runs import Cell, Run
 from cgcore.vault.secret import Secret
 from cgcore.workbench.key_access import CHECKED_PATH
 from cgcore.workbench.verdicts import verdict_texts
-from pages.ui.cells import cell, draw_badge, state_of
+from pages.ui.cells import CellState, cell, state_of
 from pages.ui.identity import while_logged_in
 from pages.ui.keys.view import KeysPage
 from pages.ui.problems import draw_problems
@@ -28,7 +28,7 @@ _PASTED = "api_key_check_pasted"
 @while_logged_in
 def draw_check_cell(page: KeysPage) -> None:
     """Draw the field, the button and the last result."""
-    with cell("api_key_check", texts.CELL_CHECK) as badge:
+    with cell("api_key_check", texts.CELL_CHECK, CellState.IDLE) as head:
         inputs, output = st.columns([5, 6], gap="medium")
         problems: tuple[FieldProblem, ...] = ()
         run = page.workbench.runs.find_last(page.actor, Cell.API_KEY)
@@ -45,7 +45,7 @@ def draw_check_cell(page: KeysPage) -> None:
             draw_problems(problems, "key")
         with output:
             draw_outcome(page, run, key="cell")
-            draw_badge(state_of(page.workbench.runs.find_last(page.actor, Cell.API_KEY)), badge)
+            head.show(state_of(page.workbench.runs.find_last(page.actor, Cell.API_KEY)))
 
 
 def draw_outcome(page: KeysPage, run: Run | None, *, key: str) -> None:

@@ -40,10 +40,9 @@ def draw_pin(page: MailPage) -> None:
     """Say which certificate is pinned, and offer to forget it."""
     key = page.form.key("imap_pin")
     pin = st.session_state[key]
-    with st.container():
-        if pin and page.form.draft().imap.security.pinned:
-            st.caption(f":material/verified_user: {texts.PIN_SET.format(pin=pin[:16].upper())}")
-            st.button(texts.PIN_FORGET, type="tertiary", key="mail_account_pin_forget", on_click=_forget, args=(key,))
+    if pin and page.draft.imap.security.pinned:
+        st.caption(f":material/verified_user: {texts.PIN_SET.format(pin=pin[:16].upper())}")
+        st.button(texts.PIN_FORGET, type="tertiary", key="mail_account_pin_forget", on_click=_forget, args=(key,))
 
 
 def _forget(key: str) -> None:
@@ -87,7 +86,7 @@ def _draw_refused_target(page: MailPage, leg: Leg) -> None:
     """Say which of the two is refused: a port that is not one of mail, or an address that a setting may allow."""
     from cgcore.mail.network.policy import MAIL_PORTS
 
-    draft = page.form.draft()
+    draft = page.draft
     port = (draft.smtp if leg is Leg.SMTP else draft.imap).port_number(leg)
     if port not in MAIL_PORTS:
         ports = ", ".join(map(str, sorted(MAIL_PORTS)))
@@ -156,17 +155,17 @@ def draw_folder(page: MailPage) -> None:
         accept_new_options=True,
         help=texts.SENT_FOLDER_HELP,
     )
-    page.problems_under("sent_folder")
     recommended = str(offer.get("recommended", ""))
-    with st.container():
-        if recommended and not chosen and not offer.get("server_saves_copy"):
-            st.button(
-                texts.USE_FOLDER.format(folder=escape(recommended)),
-                key="mail_account_use_folder",
-                icon=":material/drive_file_move:",
-                on_click=_use,
-                args=(key, recommended),
-            )
+    # No field follows that these would move.
+    page.list_problems("sent_folder")
+    if recommended and not chosen and not offer.get("server_saves_copy"):
+        st.button(
+            texts.USE_FOLDER.format(folder=escape(recommended)),
+            key="mail_account_use_folder",
+            icon=":material/drive_file_move:",
+            on_click=_use,
+            args=(key, recommended),
+        )
 
 
 def _use(key: str, folder: str) -> None:

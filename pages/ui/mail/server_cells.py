@@ -5,13 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from cgcore.mail.account import Security
 from cgcore.mail.account_texts import security_label
 from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Run
-from pages.ui.cells import CellState, cell, draw_badge, state_of
+from pages.ui.cells import CellHead, CellState, cell
 from pages.ui.identity import while_logged_in
 from pages.ui.mail.cures import draw_cure, draw_folder, draw_pin
 from pages.ui.mail.view import MailPage
@@ -22,6 +21,7 @@ from pages.ui.texts import mail_account as texts
 __all__ = ["draw_incoming", "draw_outgoing"]
 
 _CELLS = {Leg.SMTP: Cell.SMTP, Leg.IMAP: Cell.IMAP}
+_PORT_WIDTH = 110  # pixels: five digits
 _SMTP_CHOICES = (Security.NONE, Security.SSL, Security.STARTTLS)
 _IMAP_CHOICES = (*_SMTP_CHOICES, Security.SSL_PINNED, Security.STARTTLS_PINNED)
 
@@ -31,14 +31,13 @@ _IMAP_CHOICES = (*_SMTP_CHOICES, Security.SSL_PINNED, Security.STARTTLS_PINNED)
 def draw_outgoing(page: MailPage) -> None:
     """Draw «1 · Servidor saliente»."""
     started = _start_if_asked(page, Leg.SMTP)
-    with cell("smtp", texts.CELL_SMTP) as badge:
+    run = started or page.runs.find_last(page.actor, Cell.SMTP)
+    with cell("smtp", texts.CELL_SMTP, page.state_of(Cell.SMTP, run)) as head:
         inputs, output = st.columns([5, 6], gap="medium")
         with inputs:
             _draw_host(page, Leg.SMTP, texts.SMTP_HOST, texts.SMTP_PLACEHOLDER)
-            port, security = st.columns([2, 5])
-            with port:
+            with st.container(horizontal=True):
                 _draw_port(page, Leg.SMTP, texts.PORT)
-            with security:
                 st.segmented_control(
                     texts.SMTP_SECURITY,
                     _SMTP_CHOICES,
@@ -50,8 +49,9 @@ def draw_outgoing(page: MailPage) -> None:
                     on_change=page.form.follow_security,
                     args=(Leg.SMTP,),
                 )
-            page.problems_under("smtp_port", "smtp_security")
-            _warn_plain(page, Leg.SMTP)
+            with st.container(gap="xxsmall"):
+                page.list_problems("smtp_port", "smtp_security")
+                _warn_plain(page, Leg.SMTP)
             st.segmented_control(
                 texts.READ_RECEIPT,
                 (True, False),
@@ -63,7 +63,7 @@ def draw_outgoing(page: MailPage) -> None:
             )
             _draw_button(Leg.SMTP, texts.RUN_SMTP)
         with output:
-            _draw_output(page, Leg.SMTP, started, badge)
+            _draw_output(page, Leg.SMTP, run, head)
     page.keep_up()
 
 
@@ -72,16 +72,16 @@ def draw_outgoing(page: MailPage) -> None:
 def draw_incoming(page: MailPage) -> None:
     """Draw «2 · Servidor entrante y carpeta»."""
     started = _start_if_asked(page, Leg.IMAP)
-    with cell("imap", texts.CELL_IMAP) as badge:
+    run = started or page.runs.find_last(page.actor, Cell.IMAP)
+    with cell("imap", texts.CELL_IMAP, page.state_of(Cell.IMAP, run)) as head:
         inputs, output = st.columns([5, 6], gap="medium")
         with inputs:
             _draw_host(page, Leg.IMAP, texts.IMAP_HOST, texts.IMAP_PLACEHOLDER)
-            port, security = st.columns([2, 5])
-            with port, st.container(gap="xxsmall"):
-                # The label is drawn apart, so that the field's own name can tell it from the other port.
-                st.markdown(f":small[{texts.PORT}]")
-                _draw_port(page, Leg.IMAP, texts.IMAP_PORT)
-            with security:
+            with st.container(horizontal=True):
+                with st.container(gap="xxsmall", width=_PORT_WIDTH):
+                    # The label is drawn apart, so that the field's own name can tell it from the other port.
+                    st.markdown(f":small[{texts.PORT}]")
+                    _draw_port(page, Leg.IMAP, texts.IMAP_PORT)
                 st.selectbox(
                     texts.IMAP_SECURITY,
                     _IMAP_CHOICES,
@@ -91,13 +91,14 @@ def draw_incoming(page: MailPage) -> None:
                     on_change=page.form.follow_security,
                     args=(Leg.IMAP,),
                 )
-            page.problems_under("imap_port", "imap_pin")
-            _warn_plain(page, Leg.IMAP)
-            draw_pin(page)
+            with st.container(gap="xxsmall"):
+                page.list_problems("imap_port", "imap_pin")
+                _warn_plain(page, Leg.IMAP)
+                draw_pin(page)
             draw_folder(page)
             _draw_button(Leg.IMAP, texts.RUN_IMAP)
         with output:
-            _draw_output(page, Leg.IMAP, started, badge)
+            _draw_output(page, Leg.IMAP, run, head)
     page.keep_up()
 
 
@@ -142,32 +143,30 @@ def _draw_port(page: MailPage, leg: Leg, label: str) -> None:
         persist_state="session",
         label_visibility="visible" if leg is Leg.SMTP else "collapsed",
         autocomplete="off",
+        width=_PORT_WIDTH if leg is Leg.SMTP else "stretch",
         on_change=page.form.mark_typed,
         args=(leg,),
     )
 
 
 def _warn_plain(page: MailPage, leg: Leg) -> None:
-    draft = page.form.draft()
-    server = draft.smtp if leg is Leg.SMTP else draft.imap
-    with st.container():
-        if server.security is Security.NONE:
-            st.markdown(f":orange[:material/warning: {texts.PLAIN_WARNING}]")
+    server = page.draft.smtp if leg is Leg.SMTP else page.draft.imap
+    if server.security is Security.NONE:
+        st.markdown(f":orange[:material/warning: {texts.PLAIN_WARNING}]")
 
 
-def _draw_output(page: MailPage, leg: Leg, started: Run | None, badge: DeltaGenerator) -> None:
+def _draw_output(page: MailPage, leg: Leg, run: Run | None, head: CellHead) -> None:
     kind = _CELLS[leg]
     if page.tell_refusal(kind, f"mail_account_{leg}_refused"):
-        draw_badge(CellState.IDLE, badge)
+        head.show(CellState.IDLE)
         return
-    run = started or page.runs.find_last(page.actor, kind)
     if run is not None and run.is_running:
-        draw_badge(CellState.RUNNING, badge)
         run = follow_run(page.workbench, page.actor, run)
         if run.is_running or leg is Leg.IMAP:
             # Slower than one script may wait; or folders were found, which are offered above.
             st.rerun()
-    state = state_of(run, page.runs.fingerprint(page.actor, kind, page.form.draft()))
-    draw_badge(state, badge)
-    offer = partial(draw_cure, page, leg, state=state)
-    draw_run(run, state, key=f"mail_account_{leg}", after_verdict=offer)
+    state = page.state_of(kind, run)
+    head.show(state)
+    if run is not None:
+        offer = partial(draw_cure, page, leg, state=state)
+        draw_run(run, state, key=f"mail_account_{leg}", after_verdict=offer)

@@ -7,7 +7,7 @@ from functools import partial
 import streamlit as st
 
 from cgcore.runs import Cell, Run
-from pages.ui.cells import CellState, cell, draw_badge, state_of
+from pages.ui.cells import CellState, cell, state_of
 from pages.ui.identity import dialog, while_logged_in
 from pages.ui.mail.view import MailPage
 from pages.ui.runs import copy_sentence, draw_run, draw_sent, draw_verdict, escape, follow_run, is_sent, sent_sentence
@@ -15,30 +15,35 @@ from pages.ui.texts import mail_account as texts
 
 __all__ = ["draw"]
 
-_SHOW = "mail_account_test_show"
+_SHOW, _BUTTON = "mail_account_test_show", "mail_account_test_run"
+_WIDTH = 420  # pixels: about that of the column that it has beside a result
 
 
 @st.fragment
 @while_logged_in
 def draw(page: MailPage) -> None:
     """Draw «3 · Envío de Prueba»."""
-    with cell("test_mail", texts.CELL_TEST) as badge:
+    run = page.runs.find_last(page.actor, Cell.TEST_MAIL)
+    with cell("test_mail", texts.CELL_TEST, CellState.IDLE) as head:
+        if run is None and not page.is_refused(Cell.TEST_MAIL) and not st.session_state.get(_BUTTON):
+            # Nothing to stand beside it: a click makes the place.
+            _draw_inputs(page)
+            return
         inputs, output = st.columns([5, 6], gap="medium")
         with inputs:
-            run = _draw_inputs(page)
+            run = _draw_inputs(page) or run
         with output:
             if page.tell_refusal(Cell.TEST_MAIL, "mail_account_test_refused"):
-                draw_badge(CellState.IDLE, badge)
                 return
-            run = run or page.runs.find_last(page.actor, Cell.TEST_MAIL)
             if run is not None and run.is_running:
-                draw_badge(CellState.RUNNING, badge)
+                head.show(CellState.RUNNING)
                 follow_run(page.workbench, page.actor, run)
                 st.session_state[_SHOW] = run.id
                 st.rerun()
             state = state_of(run, _fingerprint(page, run))
-            draw_badge(state, badge)
-            draw_run(run, state, key="mail_account_test", after_verdict=partial(_draw_outcome, page, state))
+            head.show(state)
+            if run is not None:
+                draw_run(run, state, key="mail_account_test", after_verdict=partial(_draw_outcome, page, state))
     if run is not None and st.session_state.pop(_SHOW, None) == run.id:
         _dialog(page, run, state)
 
@@ -52,18 +57,24 @@ def _fingerprint(page: MailPage, run: Run | None) -> str | None:
     """Return what this cell would test now, towards the recipient of ``run``."""
     if run is None or run.result is None:
         return None
-    return page.runs.fingerprint(page.actor, Cell.TEST_MAIL, page.form.draft(), str(run.result["recipient"]))
+    return page.fingerprint(Cell.TEST_MAIL, str(run.result["recipient"]))
 
 
 def _draw_inputs(page: MailPage) -> Run | None:
     key = page.form.key("recipient")
     st.session_state.setdefault(key, "")
-    own = page.form.draft().user if "@" in page.form.draft().user else page.actor.mail
+    own = page.draft.user if "@" in page.draft.user else page.actor.mail
     st.text_input(
-        texts.RECIPIENT, key=key, persist_state="session", placeholder=own, type="email", autocomplete="email"
+        texts.RECIPIENT,
+        key=key,
+        persist_state="session",
+        placeholder=own,
+        type="email",
+        autocomplete="email",
+        width=_WIDTH,
     )
-    page.problems_under("recipient")
-    if not st.button(texts.SEND_TEST, key="mail_account_test_run", icon=":material/send:"):
+    page.list_problems("recipient")
+    if not st.button(texts.SEND_TEST, key=_BUTTON, icon=":material/send:"):
         return None
     recipient = st.session_state[key].strip() or own
     return page.start(Cell.TEST_MAIL, lambda: page.runs.start_test_mail(page.actor, page.form.draft(), recipient))

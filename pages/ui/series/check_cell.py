@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from cgcore.documents import DocumentType, type_label
@@ -11,10 +14,10 @@ from cgcore.series.defaults import Defaults, defaults_fingerprint
 from cgcore.series.series import Finding
 from cgcore.workbench import Workbench
 from cgcore.workbench.verdicts import verdict_texts
-from pages.ui.cells import CellState, cell, draw_badge, state_of
+from pages.ui.cells import CellState, cell, state_of
 from pages.ui.identity import while_logged_in
 from pages.ui.moments import duration, when
-from pages.ui.runs import draw_verdict, escape, follow, step_line
+from pages.ui.runs import draw_verdict, escape, follow, status_line
 from pages.ui.texts import common
 from pages.ui.texts import series_defaults as texts
 
@@ -25,7 +28,7 @@ __all__ = ["draw"]
 @while_logged_in
 def draw(workbench: Workbench, actor: Actor, stored: Defaults) -> None:
     """Draw the cell over the ``stored`` defaults of ``actor``."""
-    with cell("series_check", texts.CHECK_TITLE) as badge:
+    with cell("series_check", texts.CHECK_TITLE, CellState.IDLE) as head:
         st.caption(texts.CHECK_EXPLANATION)
         run = workbench.series.checks.find_last(actor)
         if st.button(texts.CHECK_RUN, icon=":material/play_arrow:", key="series_defaults_check"):
@@ -33,7 +36,7 @@ def draw(workbench: Workbench, actor: Actor, stored: Defaults) -> None:
         if run is not None and run.is_running:
             *_, run = follow(workbench, actor, run)
         state = _state(run, defaults_fingerprint(stored))
-        draw_badge(state, badge)
+        head.show(state)
         _draw_run(run, state)
 
 
@@ -60,12 +63,14 @@ def _draw_run(run: Run | None, state: CellState) -> None:
     st.caption(moment)
     if run.proves_nothing:
         return
-    for entry in (run.result or {}).get("types", []):
-        kind = type_label(DocumentType(entry["type"]))
-        line = texts.CHECK_ROW_OK if entry["series"] else texts.CHECK_ROW_NONE
-        findings = [Finding.from_json(finding) for finding in entry["findings"]]
-        failed = any(finding.blocks for finding in findings)
-        note = "" if not findings else texts.CHECK_ERROR if failed else texts.CHECK_WARNING
-        label = escape(line.format(kind=kind, code=entry["series"]) + note)
-        with step_line(label, Status.ERROR if failed else Status.OK):
-            st.write("\n\n".join(escape(finding.message) for finding in findings) or texts.STATE_OK)
+    st.markdown("  \n".join(_line(entry) for entry in (run.result or {}).get("types", [])))
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    kind = type_label(DocumentType(entry["type"]))
+    findings = [Finding.from_json(finding) for finding in entry["findings"]]
+    failed = any(finding.blocks for finding in findings)
+    note = "" if not findings else texts.CHECK_ERROR if failed else texts.CHECK_WARNING
+    line = texts.CHECK_ROW_OK if entry["series"] else texts.CHECK_ROW_NONE
+    said = [escape(line.format(kind=kind, code=entry["series"]) + note), *(escape(found.message) for found in findings)]
+    return status_line(" · ".join(said), Status.ERROR if failed else Status.WARNING if findings else Status.OK)

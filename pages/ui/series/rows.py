@@ -69,9 +69,7 @@ def _draw_row(
             persist_state="session",
         )
     with effect:
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            _draw_badge(row)
-            st.markdown(_effect(row, target))
+        st.markdown(f"{_badge(row)} {_effect(row, target)}")
         subject = preview_subject(workbench, actor, target, row)
         if subject:
             with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
@@ -116,15 +114,14 @@ def _effect(row: DefaultRow, target: Target) -> str:
     return " · ".join(parts)
 
 
-def _draw_badge(row: DefaultRow) -> None:
+def _badge(row: DefaultRow) -> str:
     if row.has_error:
-        st.badge(texts.STATE_ERROR, icon=":material/error:", color="red")
-    elif row.findings:
-        st.badge(texts.STATE_WARNING, icon=":material/warning:", color="orange")
-    elif row.reason is Reason.NONE:
-        st.badge(texts.STATE_NONE, icon=":material/radio_button_unchecked:", color="gray")
-    else:
-        st.badge(texts.STATE_OK, icon=":material/check_circle:", color="green")
+        return f":red-badge[:material/error: {texts.STATE_ERROR}]"
+    if row.findings:
+        return f":orange-badge[:material/warning: {texts.STATE_WARNING}]"
+    if row.reason is Reason.NONE:
+        return f":gray-badge[:material/radio_button_unchecked: {texts.STATE_NONE}]"
+    return f":green-badge[:material/check_circle: {texts.STATE_OK}]"
 
 
 class DefaultsForm(Form):
