@@ -7,6 +7,7 @@ button is clicked. Both are measured in turn, in one browser, so that a busy mac
 from __future__ import annotations
 
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -34,13 +35,13 @@ from tests.servers.dovecot import USERS, Dovecot
 from tests.servers.postfix import Postfix
 from tests.servers.product import product_environment, run_product
 
-__all__ = ["run"]
+__all__ = ["run", "wait_until_healthy"]
 
 _ROUNDS = 5
 _CLICKS = 30
 _TABS_BEFORE = 60
 _TABS = 40
-_LIMIT = 1.5
+_LIMIT = 1.3
 _MIB = 1024
 _ADDRESS, _PASSWORD = next(iter(USERS.items()))
 _BUTTON = "Probar conexión SMTP"
@@ -162,6 +163,8 @@ def _prepare(stack: ExitStack) -> tuple[_Side, _Side, Browser, int]:
 def _least_form(folder: Path, environment: Mapping[str, str]) -> Iterator[_Side]:
     script = folder / "least.py"
     script.write_text(_LEAST_FORM)
+    # With the product's own configuration: with Streamlit's the form costs four times as much.
+    shutil.copytree(Path(__file__).parents[1] / ".streamlit", folder / ".streamlit")
     port = free_ports(1)[0]
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
     command += ["--server.headless", "true", "--browser.gatherUsageStats", "false", "--server.fileWatcherType", "none"]
@@ -170,14 +173,15 @@ def _least_form(folder: Path, environment: Mapping[str, str]) -> Iterator[_Side]
     )
     url = f"http://localhost:{port}"
     try:
-        _wait_until_healthy(url, process)
+        wait_until_healthy(url, process)
         yield _Side(url + "/", process.pid)
     finally:
         process.kill()
         process.wait()
 
 
-def _wait_until_healthy(url: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until_healthy(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Return when the server of ``process`` answers. Raises :class:`RuntimeError` where it ends instead."""
     while process.poll() is None:
         try:
             with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1):  # noqa: S310  our own address
