@@ -44,8 +44,8 @@ class Module:
                 self.people.add(node.arg if isinstance(node, ast.arg) else ast.unparse(node.target))
 
     def takes_along(self, node: ast.AST) -> list[str]:
-        """Return the people whom ``node`` brings from where it stands; parameters of its own are nobody's."""
-        own = {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
+        """Return the people whom ``node`` brings from where it stands; its own parameters and names are nobody's."""
+        own = {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)} | _bound(node)
         names = [each.id for each in ast.walk(node) if isinstance(each, ast.Name) and each.id in self.people - own]
         held = [each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute) and each.attr in HELD]
         return names + held
@@ -57,6 +57,10 @@ class Module:
             name = each.id if isinstance(each, ast.Name) else each.attr if isinstance(each, ast.Attribute) else ""
             if name in self.functions and name not in seen:
                 yield from self.reached(self.functions[name], seen | {name})
+
+
+def _bound(node: ast.AST) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
 
 
 def find_captures(module: Module) -> list[str]:
@@ -114,8 +118,7 @@ def _in_fragment(module: Module, function: ast.FunctionDef) -> Iterator[tuple[in
     if function.col_offset:
         yield function.lineno, f"{function.name} stands inside another function"
     names = [each for each in ast.walk(function) if isinstance(each, ast.Name)]
-    own = {each.arg for each in ast.walk(function.args) if isinstance(each, ast.arg)}
-    own |= {each.id for each in names if isinstance(each.ctx, ast.Store)}
+    own = {each.arg for each in ast.walk(function.args) if isinstance(each, ast.arg)} | _bound(function)
     for each in names:
         if each.id in module.people - own:
             yield each.lineno, f"{function.name} takes {each.id} along"
@@ -180,6 +183,9 @@ HARMLESS = {
     "data at hand": "st.download_button('x', message.raw, on_click='ignore')",
     "a callback": "def put(key):\n    st.session_state[key] = 1\nst.button('x', on_click=put, args=('k',))",
     "a callback that looks up": "def put(page):\n    do(require_actor())\nst.button('x', on_click=put, args=(page,))",
+    "a callback that finds": (
+        "def put(page):\n    actor = find_actor()\n    do(actor)\nst.button('x', on_click=put, args=(page,))"
+    ),
     "a fragment": "@st.fragment\n@while_logged_in\ndef draw(page, actor: Actor):\n    do(actor, page.actor)",
     "a dialog": "@dialog(lambda: 'x')\n@while_logged_in\ndef ask(page):\n    do(page.actor)",
 }
