@@ -57,7 +57,7 @@ class _Config(Config):
     @property
     def greeting(self) -> bytes:
         """Return a greeting that asks no resolver for the machine's name, and does not show it."""
-        return b"Buzon de pruebas listo"
+        return b"Cloud Gestion sandbox ready"
 
     @property
     def password_prep(self) -> Any:

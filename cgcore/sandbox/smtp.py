@@ -22,7 +22,7 @@ from cgcore.vault.secret import Secret
 
 __all__ = ["Deliver", "SmtpSide"]
 
-_NAME = "buzon-de-pruebas"
+_NAME = "sandbox"
 
 # Takes the user id, the message and the moment it arrived.
 Deliver = Callable[[int, bytes, datetime], Awaitable[None]]

@@ -1,4 +1,4 @@
-"""The page in which Streamlit runs, in Spanish; and the answer where there is no such page."""
+"""The page in which Streamlit runs, in the language of the person; and the answer where there is no such page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Match
 
+from cgcore.language import current_language, speaking
 from cgcore.once import once
 from cgcore.texts import lookup
 from cgcore.web.assets import AssetFolder, accepts_gzip
@@ -39,7 +41,7 @@ _AGENT_LINK = re.compile(r"<!--(?:(?!-->).)*?agent API.*?-->\s*<link rel=\"servi
 
 @dataclass
 class AppPage:
-    """``source``, Streamlit's own page, made ours: in Spanish, and with the modules that are wanted soon.
+    """``source``, Streamlit's own page, made ours: in the language of the person, the modules wanted soon named.
 
     ``addresses`` are those of the pages of the app, without the slash; ``admin_addresses`` those among them that only
     administrators have; ``first`` is a name of the one at «/».
@@ -51,9 +53,26 @@ class AppPage:
     admin_addresses: Collection[str] = ()
     first: str = ""
 
-    @once
+    @property
     def html(self) -> bytes:
-        """The document. What a newer Streamlit words otherwise stays as it is."""
+        """The document in the language of the person. What a newer Streamlit words otherwise stays as it is."""
+        return self._in_language(current_language())[0]
+
+    @property
+    def packed(self) -> bytes:
+        """The document, compressed."""
+        return self._in_language(current_language())[1]
+
+    @once
+    def _in_language(self) -> Callable[[str], tuple[bytes, bytes]]:
+        return cache(self._make)
+
+    def _make(self, language: str) -> tuple[bytes, bytes]:
+        with speaking(language):
+            page = self._write()
+        return page, gzip.compress(page, 6, mtime=0)
+
+    def _write(self) -> bytes:
         page = _LICENCE.sub("", self.source.read_text("utf-8"), count=1)
         page = page.replace('<html lang="en">', f'<html lang="{escape(text("language"))}">', 1)
         page = _TITLE.sub(f"<title>{escape(text('product'))} · {escape(text('section'))}</title>", page, count=1)
@@ -82,11 +101,6 @@ class AppPage:
     def companion(self) -> bytes:
         """The script that stands beside Streamlit's own."""
         return files("cgcore.web").joinpath("companion.js").read_bytes()
-
-    @once
-    def packed(self) -> bytes:
-        """The document, compressed."""
-        return gzip.compress(self.html, 6, mtime=0)
 
 
 class AppPages:

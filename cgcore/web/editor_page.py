@@ -1,4 +1,4 @@
-"""The page in the editor's frame: in Spanish, with a script of ours before the editor's own."""
+"""The page in the editor's frame: in the language of the person, with a script of ours before the editor's own."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from cgcore.errors import StorageError, VaultError
-from cgcore.language import speaking
+from cgcore.language import speak, speaking
 from cgcore.once import once
 from cgcore.server_facts import PLACE_HEADER
 from cgcore.texts import sentence
@@ -169,6 +169,7 @@ class Gate:
         elif known is None:
             await _redirect(send, _enter_link(scope))
         else:
+            speak(known.locale)
             await self._app(_without_origin(_with_identity(scope, known)), receive, send)
 
     async def _pass_socket(self, scope: Any, receive: Any, send: Any) -> None:
@@ -222,6 +223,7 @@ class _KeyTrouble(Exception):
 class _Known:
     requester: Requester
     header: bytes
+    locale: str
 
 
 def _look_up(identity: IdentitySection, token: Secret) -> _Known | None:
@@ -235,7 +237,7 @@ def _look_up(identity: IdentitySection, token: Secret) -> _Known | None:
 
         problem = problem_text(error.code)
         raise _KeyTrouble(f"{problem.title} {problem.fix}") from None
-    return _Known(Requester(actor.session_hash, actor.user_id, actor.is_admin), header.encode("ascii"))
+    return _Known(Requester(actor.session_hash, actor.user_id, actor.is_admin), header.encode("ascii"), actor.locale)
 
 
 def _with_identity(scope: Any, known: _Known) -> Any:

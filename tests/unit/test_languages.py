@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +16,23 @@ from google.protobuf.message import Message
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Block
 
+from cgcore.cli import main
 from cgcore.documents import DocumentType
+from cgcore.errors import StorageError
 from cgcore.identity.actor import Actor, Role
 from cgcore.language import speaking
+from cgcore.mail.account import MailAccountDraft, ServerDraft
 from cgcore.mail.message import build_test_message
 from cgcore.storage.tables import UserRow
+from cgcore.vault import Secret
+from cgcore.web.app_page import AppPage
+from cgcore.web.assets import AssetFolder
 from cgcore.workbench import Workbench
 from tests.servers.api_server import serve_api
 from tests.servers.api_users import add_person, issue_key
-from tests.servers.asgi import open_product
+from tests.servers.asgi import SITE, open_product
 from tests.servers.house import add_series
-from tests.servers.pages import open_page, panel, sign_in
+from tests.servers.pages import PASSWORD, open_page, panel, sign_in
 from tests.servers.pseudo import LANGUAGE, find_unmarked, speak_pseudo
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +40,7 @@ SCRIPTS = (
     "overview.py", "mail_account.py", "sending_defaults.py", "series_defaults.py", "api_key.py", "sandbox.py",
     "activity.py", "administration.py", "profile.py",
 )  # fmt: skip
+JSON = {"Content-Type": "application/json", "If-Match": '"0"'}
 # What an element holds that nobody reads: identities, addresses, icons, code, and what a person wrote.
 _UNREAD = {
     "id", "element_id", "form_id", "url", "icon", "page", "page_script_hash", "body_hash", "script_path", "language",
@@ -103,6 +114,23 @@ def test_a_page_is_read_in_the_language_of_its_reader(
     assert "⟦" not in "".join(_shown(other.main))
 
 
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_button_of_a_page_answers_in_the_language_of_its_reader(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor, script: str
+) -> None:
+    """The dialogs, what a run shows, what is wrong with an empty or a false field, what was done."""
+    workbench.mail_account.save(admin, MailAccountDraft("anna@a.example", smtp=ServerDraft("127.0.0.1", 1)), version=0)
+    page = open_page(monkeypatch, workbench, admin, script)
+    left: dict[str, list[str]] = {}
+    with speaking(LANGUAGE):  # the driver formats what is chosen by itself
+        for key in [button.key for button in page.button if button.key and not button.disabled]:
+            found = [button for button in page.button if button.key == key and not button.disabled]
+            if found:
+                left[key] = _unmarked(found[0].click().run())
+
+    assert {key: words for key, words in left.items() if words} == {}
+
+
 def test_the_api_answers_in_the_language_of_its_caller(workbench: Workbench) -> None:
     """Answers, refusals, the stream of a probe and the description; without a key the browser's list counts."""
     person = add_person(workbench, "anna", role=Role.ADMIN)
@@ -127,6 +155,30 @@ def test_the_api_answers_in_the_language_of_its_caller(workbench: Workbench) -> 
     assert [words for words in left if words] == []
     assert all("⟦" in text for text in known[2:])
     assert ["⟦" in text for text in (*refused, known[0])] == [True, False, False]
+
+
+def test_every_reading_and_every_probe_of_the_api_is_in_the_language_of_its_caller(workbench: Workbench) -> None:
+    """Each address that is read, one that takes no such body, and the lines of a probe as they come."""
+    person = add_person(workbench, "anna", role=Role.ADMIN)
+    _set_locale(workbench, person.actor)
+    key = issue_key(workbench, person, "App").key.reveal()
+    server = {"host": "127.0.0.1", "port": 1, "security": "none"}
+    with serve_api(workbench) as served, served.client() as client:
+        client.headers |= {"Authorization": f"Bearer {key}", "Accept-Language": LANGUAGE}
+        paths = client.get("/openapi.json").json()["paths"]
+        ways = [(way, path.replace("{type}", "quote")) for path, known in paths.items() for way in known]
+        read = [path for way, path in ways if way == "get"]
+        written = [(way, path) for way, path in ways if way not in ("get", "delete")]
+        answers = [client.get(path) for path in read]
+        answers += [client.request(way, path, content=b"{", headers=JSON) for way, path in written]
+        probe = client.post("/mail-account/probe", json={"leg": "smtp", "user": "a@b.example", "smtp": server})
+    lines = [json.loads(line) for line in probe.text.splitlines()]
+    told = [words for answer in answers if answer.content for words in _values(answer.json())]
+    left = [find_unmarked(words) for words in [*told, *_values(lines)]]
+
+    assert (len(read) > 6, len(written) > 8) == (True, True)
+    assert [words for words in left if words] == []
+    assert "⟦" in lines[-1]["title"]
 
 
 def _values(value: Any) -> Iterator[str]:
@@ -156,6 +208,66 @@ def test_the_log_in_pages_speak_the_browsers_language(workbench: Workbench) -> N
     assert [words for words in map(find_unmarked, lines) if words] == []
     assert "⟦" in texts[0]
     assert "⟦" not in client.get("/entrar").text
+
+
+def test_what_surrounds_the_pages_speaks_the_language_of_the_person(workbench: Workbench, tmp_path: Path) -> None:
+    """The first use; the frame of a page, where there is no page, and where the database fails; others read Spanish."""
+    wanted = {"Accept-Language": "xx"}
+    (tmp_path / "index.html").write_text('<html lang="en"><head><title>x</title></head><noscript>x</noscript></html>')
+    app = AppPage(tmp_path / "index.html", AssetFolder(tmp_path), ["actividad"])
+    first = open_product(workbench).get("/primer-uso", headers=wanted)
+    _set_locale(workbench, sign_in(workbench, "anna"))
+    sign_in(workbench, "luis")
+    answers: dict[str, list[str]] = {}
+    for name in ("anna", "luis", "anna"):
+        client = open_product(workbench, page=app)
+        client.post("/entrar", data={"username": name, "password": PASSWORD.reveal()}, headers={"Origin": SITE})
+        answers[name] = [client.get(path).text for path in ("/actividad", "/nada")]
+    with closing_database(workbench):
+        failed = client.get("/actividad", headers=wanted)
+    lines = [line for text in (first.text, answers["anna"][1], failed.text) for line in _body_lines(text)]
+
+    assert [words for words in map(find_unmarked, lines) if words] == []
+    assert ("⟦" in first.text, failed.status_code, "⟦" in failed.text) == (True, 503, True)
+    assert ["⟦" in text for text in (*answers["anna"], *answers["luis"])] == [True, True, False, False]
+
+
+@contextmanager
+def closing_database(workbench: Workbench) -> Iterator[None]:
+    """Let the log-in be looked up in a database that fails."""
+
+    def fail(_token: Secret) -> Actor:
+        raise StorageError("gone", code="storage_away")
+
+    sessions = workbench.identity.sessions
+    kept, sessions.find_actor_by_cookie = sessions.find_actor_by_cookie, fail
+    try:
+        yield
+    finally:
+        sessions.find_actor_by_cookie = kept
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nothing"], ["check"], ["explain", "--protocol", "smtp", "535 5.7.8 bad credentials"],
+        ["probe", "smtp", "--host", "127.0.0.1", "--port", "1", "--security", "none"], ["user", "password", "nobody"],
+        ["vault", "move", "nowhere"], ["export", "--user", "nobody"],
+    ],
+)  # fmt: skip
+def test_the_command_line_speaks_the_language_of_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: list[str]
+) -> None:
+    """What is done, what is wrong and what to do, whatever language the one before was told in."""
+    monkeypatch.setenv("LC_ALL", "xx_XX.UTF-8")
+    monkeypatch.setenv("CG_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a long enough phrase\n")))
+    with pytest.raises(SystemExit):
+        copy_context().run(main, arguments)
+    told = "".join(capsys.readouterr())
+
+    assert "⟦" in told
+    assert [words for words in map(find_unmarked, told.splitlines()) if words] == []
 
 
 def _body_lines(html: str) -> list[str]:

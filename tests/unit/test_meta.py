@@ -83,7 +83,6 @@ TELLS_A_DISTANCE = {
 SPANISH_NAMES = {
     "cgcore/mail/diagnosis/reply.py": "words of servers",
     "cgcore/mail/imap/mailbox.py": "an address that cannot be",
-    "cgcore/sandbox/smtp.py": "a host's name",
     "cgcore/sandbox/state.py": "a domain and user names",
     "cgcore/series/defaults.py": "names of values",
     "cgcore/series/starters.py": "codes of series",
