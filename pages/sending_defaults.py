@@ -6,6 +6,7 @@ import streamlit as st
 
 from cgcore.runs import Cell
 from cgcore.templates.checks import Field
+from cgcore.templates.variables import list_common_variables
 from cgcore.workbench import get_workbench
 from pages.ui.cells import cell, state_of
 from pages.ui.drafts import draw_draft
@@ -46,7 +47,11 @@ with st.container(border=True, key="cell_signature"):
     st.markdown(f"**{texts.SIGNATURE}**", help=texts.SIGNATURE_HELP)
     st.caption(texts.SIGNATURE_HELP)
     typed = rich_text(
-        signature.seed, key=signature.key, label=texts.SIGNATURE_EDITOR, placeholder=texts.EDITOR_PLACEHOLDER
+        signature.seed,
+        key=signature.key,
+        label=texts.SIGNATURE_EDITOR,
+        placeholder=texts.EDITOR_PLACEHOLDER,
+        variables=list_common_variables(),
     )
     draw_checks(page.signature_checks(typed), signature, Field.SIGNATURE)
     draw_signature_actions(page)

@@ -26,6 +26,7 @@ __all__ = [
     "fix_subject",
     "is_fixable",
     "map_inlines",
+    "place_of",
     "unlink",
     "with_href",
 ]
@@ -152,6 +153,25 @@ def is_fixable(check: Check) -> bool:
     if check.code in (Code.UNKNOWN_VARIABLE, Code.WRONG_BRACES):
         return bool(check.suggestion)
     return check.code in _ALWAYS
+
+
+_AROUND = 24  # letters shown at each side of a place
+
+
+def place_of(text: str, check: Check) -> tuple[str, str, str] | None:
+    """Return where a check points to in the joined ``text`` of its field: what stands before, there, and after.
+
+    None for a check about the whole field, or a place that shows nothing: an image without words around it.
+    """
+    position = check.position
+    if position is None or position > len(text):
+        return None
+    found = next((item for item in scan(text) if item.start == position), None)
+    end = found.end if found else next((at for at in range(position, len(text)) if text[at].isspace()), len(text))
+    before, after = text[max(0, position - _AROUND) : position], text[end : end + _AROUND]
+    before = ("…" if position > _AROUND else "") + before.rpartition("\n")[2]
+    after = after.partition("\n")[0] + ("…" if end + _AROUND < len(text) else "")
+    return (before, text[position:end], after) if (before + text[position:end] + after).strip("… ") else None
 
 
 def fix_subject(subject: str, check: Check) -> str:

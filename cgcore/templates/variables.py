@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, lru_cache
 
-from cgcore.documents import DocumentType, info
+from cgcore.documents import DocumentType, info, types_with_template
 from cgcore.language import current_language
 from cgcore.templates.document import is_blank
 from cgcore.templates.texts import section
@@ -20,6 +20,7 @@ __all__ = [
     "clean_value",
     "is_for_type",
     "is_known",
+    "list_common_variables",
     "list_samples",
     "list_variables",
     "nearest_variable",
@@ -38,9 +39,10 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\u
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A name that a template may write in braces, what it stands for, and the value shown in a sample."""
+    """A name that a template may write in braces, as a page calls it, its value in a sample, and what it stands for."""
 
     name: str
+    label: str
     sample: str
     help: str
 
@@ -69,7 +71,14 @@ def list_variables(document_type: DocumentType) -> tuple[Variable, ...]:
     """Return the variables of a type with its samples, in the order of the palette."""
     samples = _samples(document_type, current_language())
     texts = section("variables")
-    return tuple(Variable(name, samples[name], texts[name]["help"]) for name in samples)
+    return tuple(Variable(name, texts[name]["label"], samples[name], texts[name]["help"]) for name in samples)
+
+
+def list_common_variables() -> tuple[Variable, ...]:
+    """Return the variables that every type with a template has, as the first of them shows them."""
+    first, *others = [list_variables(entry.code) for entry in types_with_template()]
+    common = {each.name for each in first}.intersection(*({each.name for each in found} for found in others))
+    return tuple(each for each in first if each.name in common)
 
 
 @cache

@@ -24,7 +24,9 @@
     if (!waiting.size) return;
     for (const id of waiting) forget.call(window, id);
     waiting.clear();
-    const value = { isStreamlitMessage: true, type: "streamlit:setComponentValue", value: editor.root.innerHTML, dataType: "json" };
+    const value = {
+      isStreamlitMessage: true, type: "streamlit:setComponentValue", value: editor.root.innerHTML, dataType: "json",
+    };
     const { MessageEvent: Event } = window.parent;
     window.parent.dispatchEvent(new Event("message", { data: value, source: window, origin: location.origin }));
   };
@@ -62,6 +64,8 @@
     .ql-snow .ql-tooltip a.ql-action::after { content: ${JSON.stringify(texts.change)} !important; }
     .ql-snow .ql-tooltip a.ql-remove::before { content: ${JSON.stringify(texts.remove)} !important; }
     .ql-snow .ql-tooltip.ql-editing a.ql-action::after { content: ${JSON.stringify(texts.apply)} !important; }
+    /* With both sizes written, a picture that is wider than the column keeps its shape. */
+    .ql-editor img { max-width: 100%; height: auto; }
     .told { margin: 6px 2px; font: 14px/1.4 system-ui, sans-serif; color: var(--ink); background: var(--back); }`;
   const numbers = document.createElement("style");
   document.head.append(look, numbers);
@@ -269,6 +273,8 @@
     quill.container.after(line);
     attempt(() => showNumbers(quill));
     quill.on("text-change", () => attempt(() => showNumbers(quill)));
+    // For whoever else has something to do with it (variables.js).
+    window.dispatchEvent(new CustomEvent("editor", { detail: { quill, handOver } }));
   };
   Object.defineProperty(Element.prototype, "__quill", {
     configurable: true,

@@ -1,4 +1,4 @@
-"""The page in the editor's frame: in the language of the person, with a script of ours before the editor's own."""
+"""The page in the editor's frame: in the language of the person, with scripts of ours before the editor's own."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from cgcore.web.texts import text
 
 __all__ = ["EditorPages"]
 
-_SCRIPT = "/editor.js"
+# In the order in which they load.
+_SCRIPTS = ("/editor.js", "/variables.js")
 _KEEP = {"cache-control": "private, max-age=31536000, immutable"}
 
 
 class EditorPages:
-    """ASGI middleware inside the gate: answers for ``pages``, those of components in a frame, and for their script.
+    """ASGI middleware inside the gate: answers for ``pages``, those of components in a frame, and for their scripts.
 
     ``pages`` are the installed files: ``<package>/frontend/build/index.html``. What an update of the component words
     otherwise stays as it is; what cannot be read is left to Streamlit.
@@ -38,9 +39,9 @@ class EditorPages:
         """Answer, or pass the request on."""
         answer = None
         if scope["type"] == "http" and scope["method"] == "GET":
-            if scope["path"] == _SCRIPT:
-                # Its address changes with it.
-                answer = Response(self._script, media_type="text/javascript", headers=_KEEP)
+            if scope["path"] in _SCRIPTS:
+                # Their addresses change with them.
+                answer = Response(self._scripts[scope["path"]], media_type="text/javascript", headers=_KEEP)
             elif source := self._source_of(scope["path"]):
                 answer = await to_thread.run_sync(self._page, source)
         await (answer or self._app)(scope, receive, send)
@@ -59,13 +60,14 @@ class EditorPages:
         page = page.replace('<html lang="en">', f'<html lang="{escape(text("language"))}">', 1)
         page = page.replace("<title>Streamlit Component</title>", f"<title>{escape(text('editor_title'))}</title>", 1)
         told = escape(json.dumps(dict(lookup("cgcore.web", "editor")), ensure_ascii=False))
-        tag = f'<script src="../..{_SCRIPT}?v={self._version}" data-texts="{told}"></script>'
-        return HTMLResponse(page.replace("</head>", tag + "</head>", 1), headers={"cache-control": "private, no-cache"})
+        tags = "".join(
+            f'<script src="../..{path}?v={hashlib.sha256(script).hexdigest()[:12]}" data-texts="{told}"></script>'
+            for path, script in self._scripts.items()
+        )
+        return HTMLResponse(
+            page.replace("</head>", tags + "</head>", 1), headers={"cache-control": "private, no-cache"}
+        )
 
     @once
-    def _script(self) -> bytes:
-        return files("cgcore.web").joinpath("editor.js").read_bytes()
-
-    @once
-    def _version(self) -> str:
-        return hashlib.sha256(self._script).hexdigest()[:12]
+    def _scripts(self) -> dict[str, bytes]:
+        return {path: files("cgcore.web").joinpath(path[1:]).read_bytes() for path in _SCRIPTS}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from streamlit_quill import st_quill
 
+from cgcore.templates.variables import Variable
+
 __all__ = ["await_last_keys", "rich_text"]
 
-# The component hands a text over 200 ms after its last key; the rest is for a slow browser.
-_HANDOVER_S = 0.5
+# What was typed comes before the click or with it (cgcore/web/editor.js); this is for a browser that is slow with it.
+_HANDOVER_S = 0.1
 
 # What mail shows well; the component's default also offers formulas, scripts and any size of heading.
 _TOOLBAR = [
@@ -24,14 +27,29 @@ _TOOLBAR = [
 _HISTORY = {"delay": 1000, "maxStack": 100, "userOnly": True}
 
 
-def rich_text(value: str, *, key: str, label: str, placeholder: str = "") -> str:
+def rich_text(
+    value: str,
+    *,
+    key: str,
+    label: str,
+    placeholder: str = "",
+    variables: Sequence[Variable] = (),
+    palette: str = "",
+    subject: str = "",
+) -> str:
     """Draw the editor and return its HTML; ``label`` is its name for whoever does not see it.
 
     ``value`` counts when ``key`` is mounted; afterwards it must stay the same, and a new text needs a new ``key``
     (the component would show the old text and return the new one).
+
+    ``variables`` are proposed after an opening brace, and go in at the cursor when they are chosen in the pills of the
+    key ``palette``, which stand in a popover ``<palette>_box``. They go into the text field whose key begins with
+    ``subject`` where that was written in last; it proposes them too.
     """
-    # The component has no place for a name: the script in its frame reads it here (cgcore/web/editor.js).
-    history = {**_HISTORY, "label": label}
+    # The component has no place for any of these: the scripts in its frame read them here (cgcore/web/editor.js).
+    known = [{"name": each.name, "label": each.label, "sample": each.sample} for each in variables]
+    places = {"palette": palette, "subject": f"st-key-{subject}" if subject else ""}
+    history = {**_HISTORY, "label": label, "variables": known, **places}
     found = st_quill(value=value, placeholder=placeholder, html=True, toolbar=_TOOLBAR, history=history, key=key)
     return value if found is None else str(found)
 

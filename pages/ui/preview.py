@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -79,13 +79,17 @@ def parse_message(raw: bytes) -> EmailMessage:
     return message
 
 
-def draw_inbox_row(message: EmailMessage, *, whole: bool = False) -> None:
-    """Draw the line of an inbox: sender, the subject as a phone cuts it or the ``whole`` of it, the first words."""
+def draw_inbox_row(message: EmailMessage, *, whole: bool = False, faults: Collection[str] = ()) -> None:
+    """Draw the line of an inbox: sender, the subject as a phone cuts it or the ``whole`` of it, the first words.
+
+    ``faults`` are the words in the subject that no value has taken the place of: they are marked.
+    """
     sender = message["From"].addresses[0]
     with st.container(border=True, gap="xxsmall"):
         st.markdown(f"**{escape(sender.display_name or sender.addr_spec)}** · {escape(sender.addr_spec)}")
         subject = str(message["Subject"] or "")
-        st.markdown(escape(subject if whole else _cut(subject, _SUBJECT_ON_A_PHONE)) or f"*{texts.NO_SUBJECT}*")
+        shown = subject if whole else _cut(subject, _SUBJECT_ON_A_PHONE)
+        st.markdown(_marked(shown, faults) or f"*{texts.NO_SUBJECT}*")
         words = " ".join(_text(message).split("\n-- \n")[0].split())
         st.caption(escape(_cut(words, _FIRST_WORDS)) or texts.NO_BODY)
 
@@ -104,6 +108,14 @@ def draw_message_view(message: EmailMessage, raw: bytes, view: View) -> None:
         html = html.replace("</head>", _DARK + "</head>", 1)
     with st.container(border=True, width=_PHONE_WIDTH if view is View.PHONE else "stretch"):
         sandboxed_html(html, _HEIGHT, texts.FRAME_TITLE)
+
+
+def _marked(text: str, faults: Collection[str]) -> str:
+    """Return ``text`` as Markdown, with each of ``faults`` in it marked."""
+    if not faults:
+        return escape(text)
+    pieces = re.split("(" + "|".join(re.escape(fault) for fault in sorted(faults, key=len, reverse=True)) + ")", text)
+    return "".join(f":red-background[{escape(each)}]" if each in faults else escape(each) for each in pieces)
 
 
 def _cut(text: str, length: int) -> str:

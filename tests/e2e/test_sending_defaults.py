@@ -177,16 +177,61 @@ def preview(page: Page) -> Locator:
     return outer.content_frame.locator("iframe").content_frame.locator("body")
 
 
-def test_variables_are_inserted_where_the_page_says(page: Page, fresh: Desk) -> None:
-    """At the end of the body, or of the subject."""
-    open_page(page, fresh)
-    panel(page).get_by_text("{referencia}", exact=True).click()
-    expect(editor(page, "quote")).to_contain_text("Un saludo, {referencia}")
-    panel(page).get_by_text("el asunto", exact=True).click()
-    panel(page).get_by_text("{fecha}", exact=True).click()
+def insert(page: Page, variable: str) -> None:
+    page.get_by_role("button", name="Insertar variable").click()
+    page.get_by_role("radio", name=variable, exact=True).click()
 
-    expect(subject(page)).to_have_value("Adjunto {documento} {serie} {numero} de {empresa} {fecha}")
-    expect(page.get_by_text("2 campos")).to_be_visible()
+
+def test_a_variable_goes_in_at_the_cursor(page: Page, fresh: Desk) -> None:
+    """At the end where nothing was written, in the middle of the body or of the subject; once, and nothing is lost."""
+    open_page(page, fresh)
+    insert(page, "Referencia")
+    expect(editor(page, "quote")).to_contain_text("Un saludo, {referencia}")
+    editor(page, "quote").click()
+    page.keyboard.press("Control+Home")
+    page.keyboard.type("N.º ")
+    insert(page, "Número")
+    page.keyboard.type(": y sigue. ")
+    expect(editor(page, "quote")).to_contain_text("N.º {numero}: y sigue. Hola")
+    subject(page).click()
+    page.keyboard.press("Home")
+    insert(page, "Fecha")
+    page.keyboard.type(" ")
+    expect(subject(page)).to_have_value(re.compile(r"^\{fecha\} Adjunto \{documento\}"))
+    save(page)
+    expect_saved(page)
+    reload(page)
+
+    expect(editor(page, "quote")).to_contain_text("N.º {numero}: y sigue. Hola")
+    expect(editor(page, "quote")).not_to_contain_text("{fecha}")
+    assert editor(page, "quote").inner_text().count("{referencia}") == 1
+    expect(subject(page)).to_have_value(re.compile(r"^\{fecha\} Adjunto \{documento\}"))
+
+
+def test_an_opening_brace_proposes(page: Page, fresh: Desk) -> None:
+    """By the name as it is shown or written, with or without accents; Escape leaves what was typed."""
+    open_page(page, fresh)
+    frame = page.locator(".st-key-quote_editor iframe").content_frame
+    type_at_end(page, "quote", " Ref. {refe")
+    expect(frame.get_by_role("option")).to_have_text([re.compile("^Referencia")])
+    shoot(page, "plantillas-proponer")
+    page.keyboard.press("Enter")
+    page.keyboard.type(", {núm")
+    page.keyboard.press("Tab")
+    page.keyboard.type(" y {el")
+    page.keyboard.press("Escape")
+    expect(frame.get_by_role("option")).to_have_count(0)
+    expect(editor(page, "quote")).to_contain_text("Ref. {referencia}, {numero} y {el")
+    page.keyboard.press("Control+Backspace")
+    page.keyboard.press("Backspace")
+    subject(page).click()
+    page.keyboard.press("End")
+    page.keyboard.type(" a {cli")
+    shoot(page, "plantillas-proponer-asunto")
+    page.get_by_role("option").first.click()
+
+    expect(subject(page)).to_have_value(re.compile(r"\{empresa\} a \{cliente\}$"))
+    expect(page.get_by_role("option")).to_have_count(0)
 
 
 def test_a_logo_is_inserted_saved_and_previewed(page: Page, fresh: Desk, tmp_path: Path) -> None:

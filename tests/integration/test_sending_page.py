@@ -137,10 +137,8 @@ def test_a_type_has_subject_body_and_palette_and_all_share_one_signature(app: Ap
     open_tab(app, entry.tab)
     editors = [json.loads(editor.proto.json_args) for editor in app.get("component_instance")]
     labels = [element.value for element in app.markdown]
-    assert len(app.table) == 0
-    app.session_state[f"{entry.code}_glossary"] = True
-    glossary = app.run().table[0].value
-    samples = dict(zip(glossary["Variable"].str.strip("`{}"), glossary["Ejemplo"], strict=True))
+    (glossary,) = [label for label in labels if label.startswith("| Variable")]
+    rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in glossary.splitlines()[2:]]
     offered = [option.content for option in app.pills(key=f"{entry.code}_palette").proto.options]
 
     assert [box.label for box in app.text_input] == ["Asunto"]
@@ -148,9 +146,11 @@ def test_a_type_has_subject_body_and_palette_and_all_share_one_signature(app: Ap
     assert [editor["toolbar"] for editor in editors] == [TOOLBAR] * 2
     assert all(editor["html"] for editor in editors)
     assert [editor["defaultValue"] for editor in editors] == [default_source(entry.code).body, default_signature()]
-    assert offered == ["{" + name + "}" for name in samples]
-    assert samples["numero"] == "21043"
-    assert texts_of(app).count("Se añade al final.") == 1
+    assert offered == [row[0] for row in rows]
+    assert ["Número", "`{numero}`", "21043", "Número del documento"] in rows
+    proposed = [editor["history"]["variables"] for editor in editors]
+    assert [each["label"] for each in proposed[0]] == offered
+    assert "Vencimiento" not in [each["label"] for each in proposed[1]]
     (meter,) = [meter.proto.text.partition(" ·")[0] for meter in app.get("progress")]
     assert meter in ("1 KB de 102", "2 KB de 102")
 
@@ -192,6 +192,9 @@ def test_a_draft_with_errors_cannot_be_sent(app: AppTest) -> None:
     subject(app).set_value("Presupuesto {nunero}").run()
     assert "¿Quisiste decir" in texts_of(app)
     assert "Con errores: Presupuestos." in texts_of(app)
+    # Marked in the subject that the preview shows, and beside what is said about it.
+    assert "Presupuesto :red-background[\\{nunero\\}]" in texts_of(app).splitlines()
+    assert ":small[Presupuesto :red-background[\\{nunero\\}]]" in texts_of(app)
     assert badges(app) == ["Con errores"]
     press(app, "Enviarme una prueba")
 
@@ -305,7 +308,7 @@ def test_copying_and_discarding_change_the_draft_only(app: AppTest, workbench: W
 def test_the_companys_logo_is_inserted_with_one_click(
     monkeypatch: pytest.MonkeyPatch, app: AppTest, workbench: Workbench, ana: Actor
 ) -> None:
-    """«Insertar logotipo» is there while the company has a logo; the saved body and the mail carry that image."""
+    """The button is there while the company has a logo; the saved body and the mail carry that image."""
     admin = Actor(0, "root", role=Role.ADMIN)
     picture = BytesIO()
     Image.new("RGB", (400, 100), "#0b6bcb").save(picture, "PNG")
@@ -322,7 +325,7 @@ def test_the_companys_logo_is_inserted_with_one_click(
     workbench.company.save(admin, CompanyDraft("Tosma", "B12345674", logo=b""), 1)
     after = [button.label for button in open_page(monkeypatch, workbench, ana, SCRIPT).button]
 
-    assert "Insertar logotipo" not in before + after
+    assert "Poner el logo de la empresa" not in before + after
     assert unsaved == 0
     assert source.body.count(logo.as_data_uri()) == 1
     assert workbench.templates.get(ana, DocumentType.SALES_ORDER).version == 0
@@ -425,10 +428,10 @@ def test_the_logo_of_the_company_is_a_click_away(app: AppTest, workbench: Workbe
     picture = io.BytesIO()
     Image.new("RGB", (400, 100), "#0B6BCB").save(picture, "PNG")
     jefa = sign_in(workbench, "jefa", Role.ADMIN)
-    offered = [button.key for button in app.button if button.label == "Insertar logotipo"]
+    offered = [button.key for button in app.button if button.label == "Poner el logo de la empresa"]
     workbench.company.save(jefa, CompanyDraft("Tosma", logo=picture.getvalue()), 0)
     app.run()
-    press(app, "Insertar logotipo")
+    press(app, "Poner el logo de la empresa")
     html = body(app)
 
     assert offered == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -28,21 +29,22 @@ def test_the_installed_page_is_spanish_and_loads_our_script_first() -> None:
 
     assert '<html lang="es">' in page.text
     assert "<title>Editor de texto</title>" in page.text
-    assert scripts[0] == "../../editor.js"
-    assert len(scripts) == 3
+    assert scripts[:2] == ["../../editor.js", "../../variables.js"]
+    assert len(scripts) == 4
     assert find_framed_pages()[0].read_text("utf-8").split("<body>")[1] in page.text
     assert page.headers["cache-control"] == "private, no-cache"
 
 
-def test_the_script_is_kept_by_its_content() -> None:
+@pytest.mark.parametrize("name", ["editor", "variables"])
+def test_a_script_is_kept_by_its_content(name: str) -> None:
     """Its address holds a mark of it."""
     client = ask(find_framed_pages())
-    address = re.findall(r'src="\.\./\.\.(/editor\.js\?v=[0-9a-f]{12})"', client.get(_PAGE).text)[0]
+    address = re.findall(rf'src="\.\./\.\.(/{name}\.js\?v=[0-9a-f]{{12}})"', client.get(_PAGE).text)[0]
     script = client.get(address)
 
     assert script.headers["content-type"].startswith("text/javascript")
     assert "immutable" in script.headers["cache-control"]
-    assert "Streamlit" not in script.text
+    assert "Streamlit component" not in script.text
 
 
 def test_what_is_not_the_editors_page_passes(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from PIL import Image
 from cgcore.documents import DocumentType
 from cgcore.templates.checks import Check, Field
 from cgcore.templates.compile import TemplateSource
-from cgcore.templates.fixes import append_variable, fix_html, fix_subject, is_fixable
+from cgcore.templates.fixes import append_variable, fix_html, fix_subject, is_fixable, place_of
+from cgcore.templates.parse import parse_html
 from cgcore.templates.render import render
 
 
@@ -94,3 +95,27 @@ def test_a_subject_is_fixed_at_its_place() -> None:
 def test_a_variable_is_appended_to_the_last_text(html: str, expected: str) -> None:
     """As the page says."""
     assert append_variable(html, "serie") == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ("<p>a {nunero} b</p>", ("a ", "{nunero}", " b")),
+        ("<p>uno</p><p>{nu<b>ne</b>ro}</p><p>tres</p>", ("", "{nunero}", "")),
+        (f"<p>{'x' * 40} {{serie</p>", (f"…{'x' * 23} ", "{serie", "")),
+        ('<p>ver <a href="javascript:x">esta web</a></p>', ("ver ", "esta", " web")),
+    ],
+)
+def test_the_place_of_a_mistake_is_shown_in_its_line(body: str, shown: tuple[str, str, str]) -> None:
+    """What stands there between what stands around it, not the number of a character."""
+    (check,) = [check for check in checks_of(body) if check.blocks]
+
+    assert place_of(parse_html(body).text, check) == shown
+
+
+def test_what_has_no_place_shows_none() -> None:
+    """A check about the whole field, and a picture alone."""
+    checks = [*checks_of("<p>x</p>", subject=""), *checks_of(f'<p><img src="{LOGO}"></p>')]
+
+    assert {check.code.value for check in checks} == {"empty_subject", "missing_alt"}
+    assert [place_of("", check) for check in checks] == [None, None]

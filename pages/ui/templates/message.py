@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import streamlit as st
 
 from cgcore.documents import DocumentType
 from cgcore.errors import InvalidInput
-from cgcore.templates.checks import Check, Code
+from cgcore.templates.checks import Check, Code, Field
+from cgcore.templates.fixes import place_of
 from cgcore.templates.variables import Sample, list_samples
 from cgcore.workbench.template_mail import Preview
 from pages.ui.cells import CellState
@@ -44,7 +46,8 @@ def draw_message(page: SendingPage, kind: DocumentType) -> tuple[Check, ...]:
     sample = st.selectbox(texts.SAMPLE, samples, format_func=lambda entry: entry.label, key=f"{kind}_sample")
     preview = page.workbench.template_mail.preview(page.actor, kind, page.source(kind), sample.values)
     message = parse_message(preview.raw)
-    draw_inbox_row(message, whole=view is not View.PHONE)
+    faults = _faults(page.source(kind).subject, preview.rendered.checks)
+    draw_inbox_row(message, whole=view is not View.PHONE, faults=faults)
     if not preview.sender_known:
         st.caption(f":material/info: {texts.UNKNOWN_SENDER}")
     for name in preview.invented:
@@ -56,6 +59,13 @@ def draw_message(page: SendingPage, kind: DocumentType) -> tuple[Check, ...]:
     _draw_empty_values(preview)
     _draw_buttons(page, kind, sample, preview)
     return preview.rendered.checks
+
+
+def _faults(subject: str, checks: Sequence[Check]) -> set[str]:
+    """Return what of the subject is no variable and is meant to be one, as it is written."""
+    own = [check for check in checks if check.field is Field.SUBJECT and check.blocks]
+    places = (place_of(subject, check) for check in own if check.variable)
+    return {place[1] for place in places if place and place[1]}
 
 
 def _draw_meter(preview: Preview) -> None:

@@ -9,14 +9,22 @@ import streamlit as st
 from cgcore.company.company import Logo
 from cgcore.documents import DocumentType, info, types_with_template
 from cgcore.templates.checks import Check, Code, Field
-from cgcore.templates.fixes import append_image, append_variable, default_alt, fix_html, fix_subject, is_fixable
+from cgcore.templates.fixes import (
+    append_image,
+    append_variable,
+    default_alt,
+    fix_html,
+    fix_subject,
+    is_fixable,
+    place_of,
+)
 from cgcore.templates.stored import default_signature, default_source
 from cgcore.templates.variables import Variable, list_variables
 from pages.ui.editor import rich_text
 from pages.ui.identity import while_logged_in
 from pages.ui.runs import escape
 from pages.ui.tab import is_held
-from pages.ui.templates.drafts import Drafts, FieldDraft
+from pages.ui.templates.drafts import Drafts, FieldDraft, readable
 from pages.ui.templates.history import ask_history
 from pages.ui.templates.message import draw_message
 from pages.ui.templates.view import SendingPage, is_left, keep_up
@@ -113,9 +121,10 @@ def draw_checks(checks: Sequence[Check], field: FieldDraft, where: Field) -> Non
 
 def _draw_check(check: Check, field: FieldDraft, number: int) -> None:
     color, icon = ("red", "error") if check.blocks else ("orange", "warning")
-    place = "" if check.position is None else f" · {texts.PLACE.format(position=check.position + 1)}"
+    place = place_of(readable(field.value) if field.is_html else field.value, check)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"{field.name}_check_{number}"):
-        st.markdown(f":{color}[:material/{icon}: {escape(check.message)}]{place}", width="stretch")
+        said = f":{color}[:material/{icon}: {escape(check.message)}]"
+        st.markdown(said + (f"  \n:small[{_shown(place, color)}]" if place else ""), width="stretch")
         if is_fixable(check):
             st.button(
                 _label(check),
@@ -124,6 +133,11 @@ def _draw_check(check: Check, field: FieldDraft, number: int) -> None:
                 on_click=_fix,
                 args=(field, check),
             )
+
+
+def _shown(place: tuple[str, str, str], color: str) -> str:
+    before, there, after = (escape(part) for part in place)
+    return f"{before}:{color}-background[{there}]{after}" if there else before + after
 
 
 def _label(check: Check) -> str:
@@ -143,26 +157,25 @@ _LOGO_WIDTH = 200  # pixels, as shown: the width of a letterhead's logo in a mai
 
 
 def draw_palette(drafts: Drafts, kind: DocumentType, logo: Logo | None) -> None:
-    """Draw the variables and the company's logo; a click adds one at the end of its field, and the page says so."""
+    """Draw the variables, folded away, and the company's logo; both go into the body, or where the cursor is."""
     variables = list_variables(kind)
-    samples = {variable.name: variable.sample for variable in variables}
-    key, target = f"{kind}_palette", f"{kind}_palette_target"
-    st.pills(
-        texts.VARIABLES,
-        list(samples),
-        format_func=lambda name: "{" + name + "}",
-        key=key,
-        wrap=True,
-        on_change=_insert,
-        args=(drafts, kind, key, target),
-    )
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.session_state.setdefault(target, texts.INTO_BODY)
-        st.segmented_control(texts.INSERT_INTO, [texts.INTO_BODY, texts.INTO_SUBJECT], key=target, required=True)
-        with st.popover(texts.GLOSSARY, icon=":material/help:", key=f"{kind}_glossary", on_change="rerun") as glossary:
-            # A table loads pandas, and nobody looks at this one every day.
-            if glossary.open:
-                _draw_glossary(variables)
+    labels = {variable.name: variable.label for variable in variables}
+    key = f"{kind}_palette"
+    with st.container(horizontal=True, gap="small"):
+        with st.popover(texts.VARIABLES, icon=":material/data_object:", key=f"{key}_box"):
+            # In the browser a click puts it in at the cursor (cgcore/web/variables.js); else it comes here.
+            st.pills(
+                texts.INSERT,
+                list(labels),
+                format_func=labels.__getitem__,
+                key=key,
+                wrap=True,
+                on_change=_insert,
+                args=(drafts, kind, key),
+            )
+            st.caption(texts.INSERT_NOTE)
+            with st.expander(texts.GLOSSARY, icon=":material/help:", type="compact"):
+                st.markdown(_glossary(variables))
         if logo is not None:
             st.button(
                 texts.INSERT_LOGO,
@@ -171,32 +184,21 @@ def draw_palette(drafts: Drafts, kind: DocumentType, logo: Logo | None) -> None:
                 on_click=_insert_logo,
                 args=(drafts, kind, logo),
             )
-    st.caption(texts.INSERT_NOTE)
 
 
-def _draw_glossary(variables: Sequence[Variable]) -> None:
-    st.table(
-        {
-            texts.COLUMN_VARIABLE: ["`{" + variable.name + "}`" for variable in variables],
-            texts.COLUMN_SAMPLE: [escape(variable.sample) for variable in variables],
-            texts.COLUMN_MEANING: [escape(variable.help) for variable in variables],
-        },
-        border="horizontal",
-        hide_index=True,
-        alt=texts.GLOSSARY,
-    )
+def _glossary(variables: Sequence[Variable]) -> str:
+    names = (texts.COLUMN_VARIABLE, texts.COLUMN_WRITTEN, texts.COLUMN_SAMPLE, texts.COLUMN_MEANING)
+    rows = [names, ("---",) * len(names)]
+    rows += [(each.label, f"`{{{each.name}}}`", escape(each.sample), escape(each.help)) for each in variables]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _insert(drafts: Drafts, kind: DocumentType, key: str, target: str) -> None:
+def _insert(drafts: Drafts, kind: DocumentType, key: str) -> None:
     name = st.session_state.get(key)
     st.session_state[key] = None
-    if not name:
-        return
-    drafts.collect()
-    subject, body = drafts.of(kind)
-    if st.session_state.get(target) == texts.INTO_SUBJECT:
-        subject.put(f"{subject.value.rstrip()} {{{name}}}".lstrip())
-    else:
+    if name:
+        drafts.collect()
+        _, body = drafts.of(kind)
         body.put(append_variable(body.value, name))
 
 
@@ -231,7 +233,15 @@ def draw_type(page: SendingPage, kind: DocumentType) -> None:
         draw_palette(page.drafts, kind, page.workbench.company.get(page.actor).logo)
         st.markdown(texts.BODY, help=texts.EDITOR_HELP)
         with st.container(border=True, key=f"{kind}_editor", gap=None):
-            rich_text(body.seed, key=body.key, label=texts.BODY_EDITOR, placeholder=texts.EDITOR_PLACEHOLDER)
+            rich_text(
+                body.seed,
+                key=body.key,
+                label=texts.BODY_EDITOR,
+                placeholder=texts.EDITOR_PLACEHOLDER,
+                variables=list_variables(kind),
+                palette=f"{kind}_palette",
+                subject=f"{subject.name}-",
+            )
         draw_checks(checks, body, Field.BODY)
         draw_actions(page, kind)
     _draw_state(page, kind, checks, badge)
