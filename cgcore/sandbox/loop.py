@@ -1,4 +1,7 @@
-"""One asyncio loop in one daemon thread, called from other threads."""
+"""One asyncio loop in one daemon thread, called from other threads.
+
+Apart from :mod:`cgcore.sandbox.sandbox`: it knows no mail.
+"""
 
 from __future__ import annotations
 

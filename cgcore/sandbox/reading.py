@@ -1,4 +1,7 @@
-"""Reads a stored message for people: who, what, when, the parts, and the document to show."""
+"""Reads a stored message for people: who, what, when, the parts, and the document to show.
+
+Apart from :mod:`cgcore.workbench.sandbox`: pure, from bytes to values.
+"""
 
 from __future__ import annotations
 

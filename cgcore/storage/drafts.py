@@ -1,4 +1,7 @@
-"""Drafts in the database. Every function works in the caller's transaction."""
+"""Drafts in the database. Every function works in the caller's transaction.
+
+Apart from :mod:`cgcore.workbench.drafts`: queries stand in this package only.
+"""
 
 from __future__ import annotations
 

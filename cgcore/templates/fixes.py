@@ -1,4 +1,7 @@
-"""One-click changes of a template's text: a fix for a check, a variable at the end, an image's alternative text."""
+"""One-click changes of a template's text: a fix for a check, a variable at the end, an image's alternative text.
+
+Apart from the page that offers them: pure, from document to document.
+"""
 
 from __future__ import annotations
 

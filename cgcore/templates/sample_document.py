@@ -1,4 +1,7 @@
-"""The document that goes with a preview and a test mail: one page that says what it is."""
+"""The document that goes with a preview and a test mail: one page that says what it is.
+
+Apart from the use case that attaches it: pure bytes.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Writes the blocks of a template as HTML for mail clients, and as the plain text that says the same."""
+"""Writes the blocks of a template as HTML for mail clients, and as the plain text that says the same.
+
+Apart from :mod:`cgcore.templates.compile`: that one decides once for a template, this one writes for each message.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the ASGI app is made of besides Streamlit: routes, middleware, start and stop."""
+"""What the ASGI app is made of besides Streamlit: routes, middleware, start and stop.
+
+Apart from ``streamlit_app.py``: it knows no Streamlit.
+"""
 
 from __future__ import annotations
 

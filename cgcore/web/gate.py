@@ -1,4 +1,7 @@
-"""The gate: nobody reaches a page, a file or a websocket without a log-in."""
+"""The gate: nobody reaches a page, a file or a websocket without a log-in.
+
+Apart from :mod:`cgcore.web.assembly`, as each middleware: it is tried alone.
+"""
 
 from __future__ import annotations
 

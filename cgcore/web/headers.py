@@ -1,4 +1,7 @@
-"""The security headers of every response."""
+"""The security headers of every response.
+
+Apart from :mod:`cgcore.web.assembly`, as each middleware: it is tried alone.
+"""
 
 from __future__ import annotations
 

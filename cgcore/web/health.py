@@ -1,4 +1,7 @@
-"""Is the process alive and ready: ``/salud``."""
+"""Is the process alive and ready: ``/salud``.
+
+Apart from :mod:`cgcore.web.assembly`: it answers before anything else is loaded.
+"""
 
 from __future__ import annotations
 

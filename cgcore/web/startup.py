@@ -1,4 +1,7 @@
-"""What production will not start with (``CG_PRODUCTION=1``)."""
+"""What production will not start with (``CG_PRODUCTION=1``).
+
+Apart from :mod:`cgcore.web.assembly`: one list of refusals, read as a whole.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Streamlit itself takes any file of a logged-in browser for any session whose id it names, uploader or not, and keeps it
 as long as the session lives.
+
+Apart from :mod:`cgcore.web.assembly`, as each middleware: it is tried alone.
 """
 
 from __future__ import annotations

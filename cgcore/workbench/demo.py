@@ -1,4 +1,7 @@
-"""The demonstration data: a company, its series, one administrator whose mail goes to the test mailbox."""
+"""The demonstration data: a company, its series, one administrator whose mail goes to the test mailbox.
+
+Apart from the command that calls it: only the facade writes rows.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Export and import of the configuration: one readable file without secrets, and a preview of what it would change."""
+"""Export and import of the configuration: one readable file without secrets, and a preview of what it would change.
+
+Apart from :mod:`cgcore.workbench.core`, as each section: loaded at its first use.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Deciding reads no database and writes nothing: markup is cleaned, images are decoded and texts are compared before
 anybody has to wait for it. What is left for the transaction is a list of writes.
+
+Apart from :mod:`cgcore.workbench.portable`: it opens no transaction.
 """
 
 from __future__ import annotations

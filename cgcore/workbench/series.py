@@ -1,4 +1,7 @@
-"""Series as administrators keep them: list, add, change, switch off, delete, start from a usual layout."""
+"""Series as administrators keep them: list, add, change, switch off, delete, start from a usual layout.
+
+Apart from :mod:`cgcore.workbench.core`, as each section: loaded at its first use.
+"""
 
 from __future__ import annotations
 

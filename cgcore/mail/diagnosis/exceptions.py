@@ -1,4 +1,7 @@
-"""What an exception means, by its class and its attributes; never by what may hold a secret."""
+"""What an exception means, by its class and its attributes; never by what may hold a secret.
+
+Apart from :mod:`cgcore.mail.diagnosis.diagnose`: a table of foreign exceptions, walked class by class in its tests.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The rules of diagnosis: wordings from the rule files, enhanced, basic and IMAP codes, missing capabilities."""
+"""The rules of diagnosis: wordings from the rule files, enhanced, basic and IMAP codes, missing capabilities.
+
+Apart from :mod:`cgcore.mail.diagnosis.diagnose`: it reads the rule files and knows no probe.
+"""
 
 from __future__ import annotations
 

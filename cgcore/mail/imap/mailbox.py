@@ -1,4 +1,7 @@
-"""Inside the mailbox: its folders, and the proof that a copy of a sent message can be stored there."""
+"""Inside the mailbox: its folders, and the proof that a copy of a sent message can be stored there.
+
+Apart from :mod:`cgcore.mail.imap.session`: the session signs in, this is what a probe does afterwards.
+"""
 
 from __future__ import annotations
 

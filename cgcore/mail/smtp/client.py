@@ -1,4 +1,7 @@
-"""The one door to smtplib: commands and replies over a channel that keeps the deadline."""
+"""The one door to smtplib: commands and replies over a channel that keeps the deadline.
+
+Apart from :mod:`cgcore.mail.smtp.session`: no other module may touch smtplib.
+"""
 
 from __future__ import annotations
 

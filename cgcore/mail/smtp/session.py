@@ -1,4 +1,7 @@
-"""The SMTP conversation: connect, sign in, deliver message after message, close; for the probe and for the sender."""
+"""The SMTP conversation: connect, sign in, deliver message after message, close; for the probe and for the sender.
+
+Apart from :mod:`cgcore.mail.probe`: a probe and a sending walk the same stages.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The REST API, put together: FastAPI with our routes, behind the front door."""
+"""The REST API, put together: FastAPI with our routes, behind the front door.
+
+Apart from its package: importing the package loads no FastAPI.
+"""
 
 from __future__ import annotations
 

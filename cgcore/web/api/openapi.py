@@ -1,4 +1,7 @@
-"""The OpenAPI 3.1 description: what FastAPI derives, with our words, our problems and our way to identify."""
+"""The OpenAPI 3.1 description: what FastAPI derives, with our words, our problems and our way to identify.
+
+Apart from :mod:`cgcore.web.api.app`: loaded when somebody asks for the description.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The section itself: log-ins, accounts and codes over one throttled check of passwords."""
+"""The section itself: log-ins, accounts and codes over one throttled check of passwords.
+
+Apart from its package, whose names are types: who hands in what to whom.
+"""
 
 from __future__ import annotations
 
