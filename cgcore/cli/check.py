@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cgcore.settings import Settings
+    from cgcore.vault import VaultPlace
 
 __all__ = ["CheckResult", "app", "run_checks"]
 
@@ -66,15 +67,16 @@ def run_checks() -> list[CheckResult]:
         settings = load_settings()
     except InvalidSettings as error:
         return [CheckResult("settings", False, " ".join(describe_problems(error)))]
+    database = _try("database", _check_database, settings)
     checks: dict[str, Callable[[Settings], CheckResult]] = {
-        "database": _check_database,
-        "vault": _check_vault,
+        # A server that does not answer costs its patience once: the records lie in it.
+        "vault": _check_vault if database.ok or _is_file(settings) else _tell_no_vault,
         "data_dir": _check_data_dir,
         "master_key": _check_master_key,
         "sandbox": _check_sandbox,
         "settings": _check_settings,
     }
-    return [_try(name, check, settings) for name, check in checks.items()]
+    return [database, *(_try(name, check, settings) for name, check in checks.items())]
 
 
 def _try(name: str, check: Callable[[Settings], CheckResult], settings: Settings) -> CheckResult:
@@ -124,12 +126,28 @@ def _check_database(settings: Settings) -> CheckResult:
 
 
 def _check_vault(settings: Settings) -> CheckResult:
-    from cgcore.vault.texts import place_text
     from cgcore.workbench.secrets import inspect_place
 
-    place = inspect_place(settings)
+    return _tell_vault(inspect_place(settings), settings)
+
+
+def _tell_no_vault(settings: Settings) -> CheckResult:
+    from cgcore.vault import PlaceKind, VaultPlace
+
+    return _tell_vault(VaultPlace(PlaceKind.BLOCKED, reason="records_unreachable"), settings)
+
+
+def _tell_vault(place: VaultPlace, settings: Settings) -> CheckResult:
+    from cgcore.vault.texts import place_text
+
     text = place_text(place, settings)
     return CheckResult("vault", place.is_working, " ".join(filter(None, (f"{text.title}.", text.detail, text.fix))))
+
+
+def _is_file(settings: Settings) -> bool:
+    from cgcore.storage.revision import sqlite_path
+
+    return sqlite_path(settings.resolved_database_url()) is not None
 
 
 def _check_data_dir(settings: Settings) -> CheckResult:
