@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlmodel import select
@@ -14,6 +14,7 @@ from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import MailAccountDraft, ServerDraft
+from cgcore.storage.identity import mark_seen
 from cgcore.storage.tables import DraftRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
@@ -312,10 +313,11 @@ def test_leaving_with_unsaved_work_is_asked_first(
 def test_what_is_typed_after_the_log_in_has_ended_is_kept(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
 ) -> None:
-    """The page is refused; its last keys wait for the next log-in, and nothing was stored."""
+    """It was idle for too long: the page is refused, its last keys wait for the next log-in, nothing was stored."""
     edited = EDITED["profile"]
     page = open_tab(monkeypatch, workbench, ana, edited.script, "one")
-    workbench.identity.sessions.log_out(ana.session_hash)
+    with workbench.database.session() as session:
+        mark_seen(session, ana.session_hash, workbench.clock() - timedelta(minutes=31))
     page.text_input("profile_full_name").set_value(TYPED).run()
     refused = words(page)
     again = workbench.identity.sessions.log_in("ana", Secret("una frase bastante larga")).actor
