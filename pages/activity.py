@@ -30,6 +30,13 @@ def _since(days: int) -> datetime | None:
     return today - timedelta(days=days - 1)
 
 
+def _filters_label() -> str:
+    """Return «Filtros», and how many of the folded ones are set."""
+    chosen = [st.session_state.get(f"{PAGE}_{name}") for name in ("action", "user", "result", "days")]
+    count = sum(value not in (None, "", "always") for value in chosen)
+    return texts.FILTERS_SET.format(count=count) if count else texts.FILTERS
+
+
 actor = require_actor()
 workbench = get_workbench()
 
@@ -38,14 +45,16 @@ with st.container(horizontal=True, vertical_alignment="bottom", key=f"{PAGE}_fil
     text = st.text_input(
         texts.SEARCH, placeholder=texts.SEARCH_PLACEHOLDER, icon=":material/search:", key=f"{PAGE}_search", width=300
     )
+    # Folded away: on a phone they would be a screen of their own.
+    more = st.popover(_filters_label(), icon=":material/filter_list:", key=f"{PAGE}_more")
+with more:
     action = st.selectbox(
         texts.ACTION,
         ["", *texts["ACTIONS"]],
         format_func=lambda code: texts["ACTIONS"].get(code, texts.ANY_ACTION),
         key=f"{PAGE}_action",
-        width=240,
     )
-    username = st.text_input(texts.USER, key=f"{PAGE}_user", width=150) if actor.is_admin else ""
+    username = st.text_input(texts.USER, key=f"{PAGE}_user") if actor.is_admin else ""
     result = st.segmented_control(
         texts.RESULT,
         list(RESULTS),

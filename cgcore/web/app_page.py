@@ -92,6 +92,8 @@ class AppPage:
             "away": text("server_away"),
             "beginnings": dict(lookup("cgcore.web", "browser_beginnings")),
             "uploads": dict(lookup("cgcore.web", "browser_uploads")),
+            "copied": text("copied"),
+            "copy_by_hand": text("copy_by_hand"),
         }
         address = f".{_COMPANION}?v={hashlib.sha256(self.companion).hexdigest()[:12]}"
         told = escape(json.dumps(texts, ensure_ascii=False))

@@ -3,7 +3,8 @@
 // It only changes what is shown: whatever it does not know stays as it is.
 "use strict";
 (() => {
-  const { labels, words, away, beginnings, uploads } = JSON.parse(document.currentScript.dataset.texts);
+  const { labels, words, away, beginnings, uploads, copied, copy_by_hand: byHand } =
+    JSON.parse(document.currentScript.dataset.texts);
   const ATTRIBUTES = ["aria-label", "title", "placeholder"];
   // Only where Streamlit speaks for itself: nobody's own text is touched.
   const ITS_OWN = '[data-testid^="stFileUploader"],[data-testid="stConnectionStatus"],[data-testid="stDialog"],' +
@@ -29,7 +30,14 @@
       if (known && known !== given) element.setAttribute(name, known);
     }
   };
+  // That the server is away is told by the line below; Streamlit's dialog would say it to whoever runs a terminal.
+  const dismiss = (node) => {
+    if (node.data.trim() !== "Connection error") return;
+    node.parentElement?.closest('[role="dialog"]')?.querySelector('button[aria-label="Close"],' +
+      `button[aria-label="${labels.Close}"]`)?.click();
+  };
   const reword = (node) => {
+    dismiss(node);
     const known = words[node.data.trim()];
     if (known && node.parentElement?.closest(ITS_OWN)) node.data = node.data.replace(node.data.trim(), known);
     const place = node.parentElement;
@@ -104,6 +112,22 @@
       waiting = setTimeout(() => { line.hidden = false; line.textContent = away; }, 1500);
     }
   };
+
+  // «Copiar» under a text in a frame of its own (a button «copy_…»): done here, and said on the button.
+  const copy = (words) => navigator.clipboard?.writeText(words) ?? Promise.reject(new Error("no clipboard"));
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.('[class*="st-key-copy_"] button');
+    const around = button?.closest('[role="dialog"],[data-testid="stMain"]');
+    const code = around?.querySelector('[data-testid="stCodeUnhighlighted"],[data-testid="stCode"] code');
+    const label = button?.querySelector("p");
+    if (!code || !label) return;
+    event.stopImmediatePropagation();
+    const before = label.textContent;
+    copy(code.textContent).then(() => { label.textContent = copied; }, () => {
+      window.getSelection().selectAllChildren(code);
+      label.textContent = document.execCommand("copy") ? copied : byHand;
+    }).finally(() => setTimeout(() => { label.textContent = before; }, 2500));
+  }, { capture: true });
 
   // What a click in a cell has come to stands under «…_verdict»; on a phone that may be below the edge. Whoever goes
   // on by themselves meanwhile is left alone.

@@ -66,6 +66,8 @@
     .ql-snow .ql-tooltip.ql-editing a.ql-action::after { content: ${JSON.stringify(texts.apply)} !important; }
     /* With both sizes written, a picture that is wider than the column keeps its shape. */
     .ql-editor img { max-width: 100%; height: auto; }
+    /* With both sizes written, a picture that is wider than the column keeps its shape. */
+    .ql-editor img { max-width: 100%; height: auto; }
     .told { margin: 6px 2px; font: 14px/1.4 system-ui, sans-serif; color: var(--ink); background: var(--back); }`;
   const numbers = document.createElement("style");
   document.head.append(look, numbers);

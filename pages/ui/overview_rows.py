@@ -86,7 +86,7 @@ def draw_line(actor: Actor, line: OverviewLine, drafts: Mapping[str, datetime], 
         )
         st.caption(f"{fact.removesuffix('.')} · {when(line.at)}" if line.at else fact)
         if typed := drafts.get(page.removesuffix(".py")):
-            st.caption(f":violet[:material/edit: {draft_texts.OVERVIEW_LINE.format(moment=moment_of(typed))}]")
+            st.markdown(f":small[:violet[:material/edit: {draft_texts.OVERVIEW_LINE.format(moment=moment_of(typed))}]]")
         _offer(line.section, is_next=is_next)
 
 

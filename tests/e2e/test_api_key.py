@@ -89,9 +89,8 @@ def test_the_first_key_from_blank_page_to_use(page: Page, fresh: Product) -> Non
     page.get_by_role("dialog").get_by_role("button", name="Probar la clave").click()
     expect(page.get_by_role("dialog").get_by_text("La API acepta la clave")).to_be_visible()
     shoot(page, "api-key-mostrada")
-    code = page.get_by_role("dialog").get_by_test_id("stCode").first
-    code.hover()
-    code.get_by_role("button").click()
+    page.locator(".st-key-copy_api_key button").click()
+    expect(page.locator(".st-key-copy_api_key")).to_contain_text("Copiado")
     copied = page.evaluate("navigator.clipboard.readText()")
     shown = len(frames)
     close_shown(page)

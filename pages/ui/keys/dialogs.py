@@ -198,7 +198,11 @@ def show_key(page: KeysPage) -> None:
     issued = held_key()
     if issued is None:
         st.rerun()
-    st.code(issued.key.reveal(), language=None, wrap_lines=True)
+    with st.container(gap="small"):
+        st.code(issued.key.reveal(), language=None, wrap_lines=True)
+        # The browser does it (cgcore/web/companion.js).
+        if st.button(texts.COPY, key="copy_api_key", icon=":material/content_copy:"):
+            st.caption(texts.COPY_BY_HAND)
     st.markdown(f":orange[:material/warning: {texts.SHOWN_ONCE}]")
     if issued.old_expires is not None:
         st.caption(texts.SHOWN_OLD.format(moment=moment_ahead(issued.old_expires)))
