@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     master_key: SecretStr = SecretStr("")
     master_key_file: Path | None = None
     sandbox: Literal["on", "off", ""] = ""
+    outbox: Literal["on", "off"] = "on"
     mail_allow_private: _NetworkList = ()
     public_url: str = ""
     trusted_proxies: _NetworkList = ()

@@ -31,6 +31,8 @@ _COMMANDS = {
     "vault": "vault",
     "demo": "demo",
     "run": "run",
+    "worker": "outbox",
+    "outbox": "outbox",
 }
 # «check» and «probe» tell it in their own form; «explain» needs none.
 _WITH_SETTINGS = frozenset(_COMMANDS) - {"check", "probe", "explain"}

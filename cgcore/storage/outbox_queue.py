@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import exists
 from sqlmodel import Session, col, or_, select, update
+from sqlmodel.sql.expression import SelectOfScalar
 
 from cgcore.outbox.judgement import Hold, Outcome
 from cgcore.outbox.message import Attempt, Claimed, Recipient
@@ -24,6 +25,7 @@ from cgcore.storage.outbox_tables import (
     OutboundRecipientRow,
     OutboxAccountRow,
 )
+from cgcore.storage.tables import MailAccountRow
 
 __all__ = ["BACKUP_AGE", "LEASE", "OutboxQueue"]
 
@@ -214,12 +216,17 @@ class OutboxQueue:
             return count + session.exec(waiting.values(**kept)).rowcount
 
     def tend_accounts(self) -> None:
-        """Hold what is due of accounts that rest; where a rest is over, let one message go ahead."""
+        """Hold what is due of accounts that rest; where a rest is over, let one message go ahead.
+
+        So it is where the mail account has been saved since: its person has looked.
+        """
         with self._database.session() as session:
             now = database_now(session)
             row = OutboxAccountRow
+            changed = set(session.exec(_changed_since()).all())
             for account in session.exec(select(row).where(col(row.paused).is_(True)).with_for_update(skip_locked=True)):
-                if account.paused_until is not None and account.paused_until <= now:
+                over = account.paused_until is not None and account.paused_until <= now
+                if over or account.user_id in changed:
                     account.paused, account.paused_until, account.feeler = False, None, True
                     _send_ahead(session, account.user_id, now)
                     continue
@@ -234,7 +241,8 @@ class OutboxQueue:
             due = select(row.id).where(row.state == State.QUEUED.value, row.due <= now)
             worked = select(row.id).where(col(row.state).in_(_WORKED_ON))
             over = select(account.user_id).where(col(account.paused).is_(True), col(account.paused_until) <= now)
-            return any(session.exec(wanted.limit(1)).first() is not None for wanted in (due, worked, over))
+            every = (due, worked, over, _changed_since())
+            return any(session.exec(wanted.limit(1)).first() is not None for wanted in every)
 
     def count_rests(self, user_id: int) -> int:
         """Return how often in a row the account has rested."""
@@ -249,18 +257,21 @@ _IMPOSSIBLE = frozenset({(State.CLAIMED, State.SENT), (State.CLAIMED, State.UNKN
 
 def _rest(session: Session, user_id: int, hold: Hold, reason: Mapping[str, Any] | None, now: datetime) -> None:
     until = None if hold.seconds is None else now + timedelta(seconds=hold.seconds)
-    resting = update(OutboxAccountRow).where(col(OutboxAccountRow.user_id) == user_id)
     told = dict(reason) if reason is not None else None
-    values = {
-        "paused": True,
-        "paused_until": until,
-        "feeler": False,
-        "reason": told,
-        "rests": OutboxAccountRow.rests + 1,
-    }
-    session.exec(resting.values(**values))
+    version = session.exec(select(MailAccountRow.version).where(MailAccountRow.user_id == user_id)).first() or 0
+    resting = update(OutboxAccountRow).where(col(OutboxAccountRow.user_id) == user_id)
+    values = {"paused": True, "paused_until": until, "feeler": False, "reason": told}
+    session.exec(resting.values(**values, rests=OutboxAccountRow.rests + 1, account_version=version))
     due = (col(OutboundMessageRow.user_id) == user_id, col(OutboundMessageRow.due) <= now)
     move_all(session, State.QUEUED, State.HELD, due, held_by=_ACCOUNT, reason=told)
+
+
+def _changed_since() -> SelectOfScalar[int]:
+    """Return the query for the accounts that rest and have been saved since."""
+    account, mail = OutboxAccountRow, MailAccountRow
+    return select(account.user_id).where(
+        col(account.paused).is_(True), mail.user_id == account.user_id, mail.version != account.account_version
+    )
 
 
 def _let_follow(session: Session, user_id: int, now: datetime) -> None:

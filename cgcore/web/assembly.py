@@ -58,6 +58,7 @@ __all__ = [
 
 _FEW_DESCRIPTORS = 512
 _SWEEP_S = 30.0
+_OUTBOX_AFTER_S = 2.0
 
 
 def start_descriptors() -> int:
@@ -208,10 +209,12 @@ class Assembly:
             # Nothing to migrate: what loads with the database, half of the start, comes behind the first answer.
             late.start()
         sweep = asyncio.create_task(self._sweep(), name="uploads")
+        outbox = asyncio.create_task(_start_outbox(workbench), name="outbox")
         try:
             yield
         finally:
             sweep.cancel()
+            outbox.cancel()
             if late.is_alive():
                 await to_thread.run_sync(late.join)
             await to_thread.run_sync(workbench.close)
@@ -241,6 +244,13 @@ class Assembly:
         code = self._get_workbench().identity.accounts.renew_first_use_code()
         if code is not None:
             announce_code(code, self._find_address())
+
+
+async def _start_outbox(workbench: Workbench) -> None:
+    """Begin to send what waits, once the first pages are served: what it loads would hold them up."""
+    if workbench.settings.outbox == "on":
+        await asyncio.sleep(_OUTBOX_AFTER_S)
+        await to_thread.run_sync(workbench.start_outbox)
 
 
 def _greet(workbench: Workbench, address: str) -> None:

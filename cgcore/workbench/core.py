@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
 from cgcore.clock import utc_now
+from cgcore.errors import StorageError
 from cgcore.once import once
 from cgcore.settings import Settings, load_settings
 from cgcore.storage.revision import is_current
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from cgcore.workbench.keys import KeysSection
     from cgcore.workbench.mail_account import MailAccountSection
     from cgcore.workbench.mail_probes import MailRuns
+    from cgcore.workbench.outbox.section import OutboxSection
     from cgcore.workbench.overview import OverviewSection
     from cgcore.workbench.portable import PortableSection
     from cgcore.workbench.runs import RunSection
@@ -38,6 +41,8 @@ __all__ = ["Workbench", "get_workbench", "open_workbench"]
 
 # Imports stand inside the properties on purpose: until ``/salud`` answers, little but Streamlit is loaded.
 
+_AGAIN_S = 5.0
+
 
 class Workbench:
     """The sections of one installation over one :class:`Context`.
@@ -50,6 +55,7 @@ class Workbench:
         self, settings: Settings, database: Database | None = None, *, clock: Callable[[], datetime] = utc_now
     ) -> None:
         self.context = Context(settings, clock)
+        self._closing = threading.Event()
         if database is not None:
             vars(self.context)["database"] = database
 
@@ -87,11 +93,22 @@ class Workbench:
 
     def close(self) -> None:
         """Stop what was started (test mailbox, workers) and close the database."""
-        for name in ("sandbox", "runs", "keys", "drafts"):
+        self._closing.set()
+        for name in ("outbox", "sandbox", "runs", "keys", "drafts"):
             if self.is_open(name):
                 vars(self)[name].close()
         if self.context.is_open("database"):
             self.database.close()
+
+    def start_outbox(self) -> None:
+        """Begin to send what waits in the outbox, in threads of this process; a database that is away is waited for."""
+        while not self._closing.is_set():
+            try:
+                self.outbox.worker.start()
+            except StorageError:
+                self._closing.wait(_AGAIN_S)
+            else:
+                return
 
     @once
     def _write_watch(self) -> WriteWatch:
@@ -176,6 +193,20 @@ class Workbench:
             company=self.company,
             mail_account=self.mail_account,
             mail_runs=self.mail_runs,
+        )
+
+    @once
+    def outbox(self) -> OutboxSection:
+        """Documents on their way to customers."""
+        from cgcore.workbench.outbox.section import OutboxSection
+
+        return OutboxSection(
+            self.context,
+            templates=self.templates,
+            template_mail=self.template_mail,
+            mail_account=self.mail_account,
+            mail_runs=self.mail_runs,
+            sandbox=lambda: self.sandbox,
         )
 
     @once

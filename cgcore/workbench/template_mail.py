@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cgcore.workbench.mail_probes import MailRuns
     from cgcore.workbench.templates import TemplatesSection
 
-__all__ = ["OWN_NAMES", "Preview", "TemplateMail"]
+__all__ = ["OWN_NAMES", "Preview", "TemplateMail", "image_part", "missing_name"]
 
 # The variables that are of the house, not of the document, and what it means that one has no value.
 OWN_NAMES = {"empresa": "company_name_missing", "usuario": "user_name_missing"}
@@ -135,7 +135,7 @@ class TemplateMail:
             subject=rendered.subject,
             text=rendered.text,
             html=rendered.html,
-            images=[_part(image.cid, image.type, image.data) for image in rendered.images],
+            images=[image_part(image.cid, image.type, image.data) for image in rendered.images],
             attachments=[_sample_attachment(values)],
             read_receipt=account.read_receipt,
             generated=True,
@@ -156,7 +156,7 @@ class TemplateMail:
         preview = self._build(actor, document_type, source, sample, self._context.clock().astimezone())
         require_sendable(preview.rendered)
         if preview.invented:
-            raise InvalidInput(*(_missing(actor, name) for name in preview.invented))
+            raise InvalidInput(*(missing_name(actor, name) for name in preview.invented))
         sender = self._mail_runs.sender_of(actor, self._mail_account.get(actor).draft)
         recipient = actor.mail if is_address(actor.mail) else sender
         return self._mail_runs.start_message(actor, Cell.TEMPLATE_MAIL, preview.message, recipient)
@@ -188,7 +188,8 @@ def require_sendable(rendered: Rendered) -> None:
         raise InvalidInput(*map(_problem, rendered.errors))
 
 
-def _missing(actor: Actor, variable: str) -> FieldProblem:
+def missing_name(actor: Actor, variable: str) -> FieldProblem:
+    """Return the problem of a message that says a name of the house which is not set, with who can set it."""
     code = OWN_NAMES[variable]
     # Only who administers can name the company.
     asks = variable == "empresa" and not actor.is_admin
@@ -199,7 +200,8 @@ def _problem(check: Check) -> FieldProblem:
     return FieldProblem(check.field.value, check.code.value, check.text)
 
 
-def _part(cid: str, media_type: str, data: bytes) -> InlineImage:
+def image_part(cid: str, media_type: str, data: bytes) -> InlineImage:
+    """Return an image of the text as a part of the mail, with a file name."""
     return InlineImage(cid, media_type, data, f"imagen-{cid[7:15]}.{media_type.removeprefix('image/')}")
 
 

@@ -122,11 +122,17 @@ def test_what_one_user_writes_no_other_user_sees(
     assert "ana" not in json.dumps([seen[: len(READS)] for seen in after])
 
 
+MESSAGE_CHANGES = ("cancel", "send-now", "resend", "resolve")
+
+
 def test_no_route_is_left_out_of_the_matrix(workbench: Workbench) -> None:
     """Every route is written to or read from above, or holds nothing of anybody's."""
-    of_nobody = {("GET", "/document-types"), ("POST", "/explain"), ("POST", "/pairing")}
+    of_nobody = {("GET", "/document-types"), ("POST", "/explain"), ("POST", "/pairing"), ("POST", "/discover")}
     tried = {(method, path) for method, path, _ in WRITES} | {("GET", path) for path in READS}
     tried |= {("POST", "/templates/quote/render")}
+    # In test_api_messages.py.
+    tried |= {("GET", f"/messages{part}") for part in ("", "/{id}", "/{id}/raw", "/{id}/events")}
+    tried |= {("POST", f"/messages{part}") for part in ("", *(f"/{{id}}/{name}" for name in MESSAGE_CHANGES))}
     routes = [route for route in build_app(workbench).routes if isinstance(route, APIRoute)]
 
     assert {(method, route.path.replace("{type}", "quote")) for route in routes for method in route.methods or ()} == (

@@ -59,7 +59,7 @@ def test_schemathesis_finds_nothing(api: tuple[ApiServer, str], tmp_path: Path) 
     )
 
     assert done.returncode == 0, done.stdout[-6000:]
-    assert "Tested: 19" in done.stdout
+    assert "Tested: 28" in done.stdout
     with server.client(key) as client:
         assert client.get("/me").status_code == 200
 
@@ -79,10 +79,10 @@ class GeneratedClient:
     def names(self) -> set[str]:
         return set(self._operations)
 
-    def call(self, name: str, body: Any = None, *, etag: str = "", **path: str) -> httpx.Response:
+    def call(self, name: str, body: Any = None, *, etag: str = "", key: str = "", **path: str) -> httpx.Response:
         """Call an operation and hold the answer's status and type against what is described."""
         method, template, operation = self._operations[name]
-        headers = {"If-Match": etag} if etag else {}
+        headers = {"If-Match": etag} if etag else {"Idempotency-Key": key} if key else {}
         answer = self._client.request(method, template.format(**path), json=body, headers=headers)
         described = operation["responses"][str(answer.status_code)]
         content_type = answer.headers.get("Content-Type", "")
@@ -128,12 +128,23 @@ def test_a_client_made_from_the_description_walks_every_route(api: tuple[ApiServ
         assert step("discover_mail_servers", {"address": "sin arroba"}).json()["reason"] == "invalid_address"
         step("probe_mail_account", {"leg": "imap", "imap": {"host": "imap.ejemplo.invalid"}, "password": "x"})
         assert step("list_activity").json()["items"]
+        document = {"type": "quote", "series": "P", "number": "7", "to": ["eva@ejemplo.es"]}
+        refused = step("post_message", document, key="uno")
+        assert (refused.status_code, refused.json()["code"]) == (422, "unknown_series")
+        assert step("list_messages").json() == {"items": [], "next": None}
+        for name in ("get_message", "get_message_raw", "follow_message"):
+            assert step(name, id="0").status_code == 404
+        for name in ("cancel_message", "send_message_now", "resend_message"):
+            assert step(name, id="0").status_code == 404
+        assert step("resolve_message", {"outcome": "sent"}, id="0").status_code == 404
         step("pair_device", {"code": "no es uno", "device": "Móvil"})
         new = step("roll_key").json()
         step("revoke_key")
 
         assert set(seen) == walk.names()
-        assert {name for name, status in seen.items() if status >= 300} == {"pair_device"}
+        # Without a stored message there is nothing to change; test_api_messages.py has some.
+        of_messages = {name for name in seen if name.endswith("_message") or "_message_" in name}
+        assert {name for name, status in seen.items() if status >= 300} == {"pair_device", *of_messages}
         assert client.get("/me").status_code == 401
     with server.client(new["key"]) as client:
         assert client.get("/me").status_code == 200
@@ -163,6 +174,18 @@ def test_a_code_never_changes() -> None:
         "store_full": 507,
         "store_read_only": 503,
         "vault_unavailable": 503,
+        "idempotency_key_missing": 400,
+        "idempotency_key_form": 400,
+        "idempotency_key_reused": 422,
+        "still_storing": 409,
+        "unsendable": 422,
+        "account_missing": 409,
+        "too_late": 409,
+        "message_too_large": 413,
+        "unknown_type": 422,
+        "unknown_series": 422,
+        "empty_attachment": 422,
+        "too_many_recipients": 422,
     }
 
 

@@ -22,6 +22,8 @@ from cgcore.identity.actor import Actor, Role, Scope
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.steps import Leg
 from cgcore.once import once
+from cgcore.outbox.message import MessageFilters
+from cgcore.outbox.refused import OutboxRefused
 from cgcore.runs import Cell, Run
 from cgcore.series.series import SeriesDraft
 from cgcore.series.starters import StarterLayout
@@ -32,6 +34,7 @@ from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench, open_workbench
 from cgcore.workbench.identity import NewUser
 from cgcore.workbench.keys import ISSUE_ACTION, PAIR_ACTION, ROLL_ACTION
+from cgcore.workbench.outbox.compose import DocumentRequest
 from cgcore.workbench.users import Particulars
 from tests.conftest import make_settings
 from tests.servers.house import add_series
@@ -103,6 +106,15 @@ def _message_of(workbench: Workbench, owner: Actor) -> int:
     return workbench.sandbox.list_messages(owner)[0].id
 
 
+def _document_of(workbench: Workbench, owner: Actor) -> str:
+    """The id of the document that the owner has in the queue."""
+    with workbench.database.read() as session:
+        found = session.connection().execute(
+            text("SELECT id FROM outbound_message WHERE user_id = :id"), {"id": owner.user_id}
+        )
+        return str(found.scalar() or "nothing")
+
+
 def _mail(text_: str = "Hola") -> EmailMessage:
     message = EmailMessage()
     message.set_content(text_)
@@ -113,6 +125,7 @@ FOR_ADMINS: dict[str, Any] = {"own": NotAllowed, "other": NotAllowed}
 OWN_ONLY: dict[str, Any] = {"other": NotFound}
 # Not even an administrator: a key, a run and a message are their owner's.
 OWNERS_ONLY: dict[str, Any] = {"other": NotFound, "admin": NotFound}
+DOCUMENT = DocumentRequest(T.QUOTE, "P", "7", ("cliente@ejemplo.es",), subject="Va", body="<p>Hola</p>", signature="")
 SOURCE = TemplateSource("Asunto", "<p>Hola</p>", "")
 
 
@@ -258,6 +271,22 @@ USE_CASES: dict[str, UseCase] = {
         lambda w, a: w.template_mail.preview(a, T.QUOTE, w.templates.source(a, T.QUOTE), {}).raw
     ),
     "template_mail.send_test": personal(lambda w, a: _ended(w, a, w.template_mail.send_test(a, T.QUOTE, SOURCE, {}))),
+    "outbox.preview": personal(lambda w, a: w.outbox.preview(a, DOCUMENT)),
+    "outbox.send": personal(lambda w, a: w.outbox.send(a, DOCUMENT, "k")[0].subject),
+    "outbox.known_limit": personal(lambda w, a: w.outbox.known_limit(a)),
+    "outbox.list": personal(lambda w, a: w.outbox.list(a, MessageFilters())),
+    "outbox.overview_of": personal(lambda w, a: w.outbox.overview_of(a)),
+    "outbox.resume": personal(lambda w, a: w.outbox.resume(a)),
+    "outbox.get": UseCase(lambda w, a, o: w.outbox.get(a, _document_of(w, o)), **OWNERS_ONLY),
+    "outbox.read": UseCase(lambda w, a, o: w.outbox.read(a, _document_of(w, o)), **OWNERS_ONLY),
+    "outbox.cancel": UseCase(lambda w, a, o: w.outbox.cancel(a, _document_of(w, o)), **OWNERS_ONLY),
+    "outbox.send_now": UseCase(lambda w, a, o: w.outbox.send_now(a, _document_of(w, o)), **OWNERS_ONLY),
+    "outbox.resend": UseCase(
+        lambda w, a, o: w.outbox.resend(a, _document_of(w, o)), **{**OWNERS_ONLY, "own": OutboxRefused}
+    ),
+    "outbox.resolve_sent": UseCase(
+        lambda w, a, o: w.outbox.resolve_sent(a, _document_of(w, o)), **{**OWNERS_ONLY, "own": OutboxRefused}
+    ),
     "keys.issue": personal(lambda w, a: w.keys.issue(a, _grant(w, a, ISSUE_ACTION), "App", frozenset(Scope))),
     "keys.roll": UseCase(lambda w, a, o: w.keys.roll(a, _grant(w, a, ROLL_ACTION), _key_of(w, o)), **OWNERS_ONLY),
     "keys.roll_own": UseCase(lambda w, a, _o: w.keys.roll_own(a), own=NotAllowed, other=NotAllowed, admin=NotAllowed),
@@ -319,6 +348,8 @@ INNER = {
     *("templates.compile", "templates.render_for_user"),
     *("sandbox.is_available", "sandbox.is_in_use", "sandbox.probe_targets"),
     *("sandbox.build_document", "sandbox.close"),
+    *("outbox.close", "outbox.list_people"),
+    *("outbox.worker.start", "outbox.worker.wake", "outbox.worker.close", "outbox.worker.work_once"),
     *("keys.close", "keys.access.record_call", "keys.access.flush", "keys.access.close"),
 }
 # What begins with a mail to its owner, or with the own password confirmed: both leave a line of their own.
@@ -360,6 +391,7 @@ def _furnish(workbench: Workbench, person: Actor) -> None:
     workbench.keys.issue(person, _grant(workbench, person, ISSUE_ACTION), mark, frozenset(Scope))
     _ended(workbench, person, workbench.series.checks.start(person))
     workbench.drafts.keep(person, "profile", "tab", {"full_name": mark})
+    workbench.outbox.send(person, replace(DOCUMENT, customer=mark), mark.replace(" ", "-"))
 
 
 @pytest.fixture

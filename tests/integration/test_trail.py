@@ -37,7 +37,7 @@ T = DocumentType
 ANA, LUIS, NOBODY = "ana", "luis", ""
 # Where each acts from; whoever is not signed in stands at the door.
 ADDRESSES = {ANA: "192.0.2.7", LUIS: "198.51.100.4", NOBODY: "203.0.113.9"}
-# No use case writes it before there is «Enviar documento».
+# The worker of the outbox writes it (test_outbox_sending.py).
 WITHOUT_WRITER = {A.DOCUMENT_SENT}
 
 

@@ -24,7 +24,7 @@ from cgcore.workbench import Workbench
 
 __all__ = ["build_api", "build_app"]
 
-_ROUTES = ("me", "mail_account", "templates", "series", "explain", "discover", "activity", "keys")
+_ROUTES = ("me", "mail_account", "templates", "series", "explain", "discover", "activity", "keys", "messages")
 
 
 def build_api(workbench: Workbench, *, allowance: Allowance | None = None) -> FrontDoor:

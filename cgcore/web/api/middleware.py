@@ -19,7 +19,16 @@ from cgcore.identity.actor import Actor
 from cgcore.language import speak, speaking
 from cgcore.web.api.handlers import problem_of, too_many_requests
 from cgcore.web.api.problems import ApiProblem, ProblemCode
-from cgcore.web.api.requests import check_depth, find_presented_key, holds_key, max_body, path_below, read_body, replay
+from cgcore.web.api.requests import (
+    MESSAGES_PATH,
+    check_depth,
+    find_presented_key,
+    holds_key,
+    max_body,
+    path_below,
+    read_body,
+    replay,
+)
 from cgcore.web.api.scopes import ACTOR_KEY, ALLOWANCE_KEY, IP_KEY, PAIRING_COST, Allowance
 from cgcore.web.origins import Perimeter, read_headers
 from cgcore.workbench import Workbench
@@ -86,7 +95,7 @@ class FrontDoor:
             scope[ACTOR_KEY] = actor = await self._authenticate(headers, ip, receive)
             speak(actor.locale)
         scope[IP_KEY] = ip
-        return await _checked_body(headers, receive, limit=max_body(path))
+        return await _checked_body(headers, receive, limit=max_body(path), forms=path == MESSAGES_PATH)
 
     async def _authenticate(self, headers: dict[str, str], ip: str, receive: Receive) -> Actor:
         key = find_presented_key(headers)
@@ -128,7 +137,7 @@ class _Answer:
         await self._send(message)
 
 
-async def _checked_body(headers: dict[str, str], receive: Receive, *, limit: int) -> Receive:
+async def _checked_body(headers: dict[str, str], receive: Receive, *, limit: int, forms: bool) -> Receive:
     if "content-length" not in headers and "transfer-encoding" not in headers:
         return receive
     body = await read_body(receive, declared=headers.get("content-length", ""), limit=limit)
@@ -137,11 +146,14 @@ async def _checked_body(headers: dict[str, str], receive: Receive, *, limit: int
     if holds_key(body):
         raise ApiProblem(ProblemCode.KEY_IN_WRONG_PLACE)
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if forms and media_type == "multipart/form-data":
+        return replay(body, receive)
     if media_type != "application/json" and not (
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
         raise ApiProblem(ProblemCode.UNSUPPORTED_MEDIA_TYPE)
-    check_depth(body)
+    if not forms:  # a message is read by its own route, outside the event loop, and has no depth of its own
+        check_depth(body)
     return replay(body, receive)
 
 

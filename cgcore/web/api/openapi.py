@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 
 from cgcore.language import current_language
 from cgcore.texts import lookup, sentence
+from cgcore.web.api.message_objects import MessageInput
 from cgcore.web.api.middleware import PUBLIC_PATHS
 from cgcore.web.api.objects import Problem
 from cgcore.web.api.problems import PROBLEM_MEDIA_TYPE, TEXTS, ProblemCode, problem_title
@@ -43,8 +44,11 @@ def build_specification(app: FastAPI) -> dict[str, Any]:
     )
     components = document.setdefault("components", {})
     components["securitySchemes"] = _SECURITY
-    components["schemas"]["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    _lift_definitions(components["schemas"])
+    for model in (Problem, MessageInput):
+        # Problems are written, and messages read, by ourselves: FastAPI does not know them.
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        components["schemas"] |= {**schema.pop("$defs", {}), model.__name__: schema}
+    _drop_others(components["schemas"])
     for route in app.routes:
         if isinstance(route, APIRoute) and route.include_in_schema:
             for method in route.methods or ():
@@ -52,8 +56,7 @@ def build_specification(app: FastAPI) -> dict[str, Any]:
     return document
 
 
-def _lift_definitions(schemas: dict[str, Any]) -> None:
-    schemas.update(schemas["Problem"].pop("$defs", {}))
+def _drop_others(schemas: dict[str, Any]) -> None:
     # FastAPI's own error objects: no answer of ours has that shape.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -69,6 +72,9 @@ def _describe(operation: dict[str, Any], route: APIRoute) -> None:
         scope = declared_scope(route)
         operation["x-scope"] = scope.value if scope else None
     for parameter in operation.get("parameters", ()):
+        if parameter["name"] == "Idempotency-Key":
+            pattern = {"type": "string", "pattern": "^[!-~]{1,200}$"}
+            parameter.update(required=True, schema=pattern, description=sentence(TEXTS, "docs.idempotency_key"))
         if parameter["name"] == "If-Match":
             parameter.update(required=True, schema={"type": "string"}, description=sentence(TEXTS, "docs.if_match"))
     for status, answer in operation["responses"].items():

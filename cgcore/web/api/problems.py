@@ -50,6 +50,18 @@ class ProblemCode(StrEnum):
     STORE_FULL = "store_full"
     STORE_READ_ONLY = "store_read_only"
     VAULT_UNAVAILABLE = "vault_unavailable"
+    IDEMPOTENCY_KEY_MISSING = "idempotency_key_missing"
+    IDEMPOTENCY_KEY_FORM = "idempotency_key_form"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    STILL_STORING = "still_storing"
+    UNSENDABLE = "unsendable"
+    ACCOUNT_MISSING = "account_missing"
+    TOO_LATE = "too_late"
+    MESSAGE_TOO_LARGE = "message_too_large"
+    UNKNOWN_TYPE = "unknown_type"
+    UNKNOWN_SERIES = "unknown_series"
+    EMPTY_ATTACHMENT = "empty_attachment"
+    TOO_MANY_RECIPIENTS = "too_many_recipients"
 
     @property
     def status(self) -> int:
@@ -72,6 +84,11 @@ _STATUS: dict[ProblemCode, int] = {
     _C.TOO_MANY_REQUESTS: 429,
     _C.INTERNAL: 500,
     **dict.fromkeys((_C.STORE_UNAVAILABLE, _C.STORE_BUSY, _C.STORE_READ_ONLY, _C.VAULT_UNAVAILABLE), 503),
+    **dict.fromkeys((_C.IDEMPOTENCY_KEY_MISSING, _C.IDEMPOTENCY_KEY_FORM), 400),
+    **dict.fromkeys((_C.STILL_STORING, _C.ACCOUNT_MISSING, _C.TOO_LATE), 409),
+    _C.MESSAGE_TOO_LARGE: 413,
+    **dict.fromkeys((_C.IDEMPOTENCY_KEY_REUSED, _C.UNSENDABLE, _C.UNKNOWN_TYPE, _C.UNKNOWN_SERIES), 422),
+    **dict.fromkeys((_C.EMPTY_ATTACHMENT, _C.TOO_MANY_RECIPIENTS), 422),
     _C.STORE_FULL: 507,  # RFC 4918, 11.5
 }
 

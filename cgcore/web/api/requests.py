@@ -14,6 +14,7 @@ from cgcore.web.api.problems import ApiProblem, ProblemCode
 
 __all__ = [
     "MAX_DEPTH",
+    "MESSAGES_PATH",
     "IfMatch",
     "check_depth",
     "expected_version",
@@ -36,6 +37,9 @@ _MAX_BODY = 64 * _KIB
 # Templates and signatures carry their images inside.
 _MAX_HTML_BODY = 8192 * _KIB
 _HTML_PATHS = ("/templates/", "/signature")
+# A message brings its files along; 40 MB, as files or in base64.
+MESSAGES_PATH = "/messages"
+_MAX_MESSAGE_BODY = 40 * _KIB * _KIB
 
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[\]{}]")
@@ -43,6 +47,8 @@ _BRACKETS = re.compile(rb"[\[\]{}]")
 
 def max_body(path: str) -> int:
     """Return how many bytes a body may have at ``path``."""
+    if path == MESSAGES_PATH:
+        return _MAX_MESSAGE_BODY
     return _MAX_HTML_BODY if path.startswith(_HTML_PATHS) else _MAX_BODY
 
 

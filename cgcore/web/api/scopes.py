@@ -22,6 +22,8 @@ __all__ = [
     "IP_KEY",
     "PAIRING_COST",
     "Allowance",
+    "MessagePoster",
+    "MessageReader",
     "Reader",
     "Sender",
     "Writer",
@@ -84,25 +86,30 @@ def needs(scope: Scope) -> Any:
 def declared_scope(route: APIRoute) -> Scope | None:
     """Return the scope that a route declares, by its caller's type or in its decorator, or ``None``."""
     declared = {dependant.call for dependant in route.dependant.dependencies}
-    return next((scope for scope, check in _CHECKS.items() if check in declared), None)
+    every = [*_CHECKS.items(), *((Scope.SEND, check) for check in _MESSAGE_CHECKS)]
+    return next((scope for scope, check in every if check in declared), None)
 
 
-def _build_check(scope: Scope) -> Callable[[Request], Awaitable[Actor]]:
+def _build_check(scope: Scope, cost: int) -> Callable[[Request], Awaitable[Actor]]:
     async def check(request: Request) -> Actor:
         actor: Actor = request.scope[ACTOR_KEY]
         if scope not in actor.scopes:
             raise ApiProblem(ProblemCode.SCOPE_MISSING, scope=scope.value)
         allowance: Allowance = request.scope[ALLOWANCE_KEY]
-        if wait := allowance.take(actor.key_id, COSTS[scope]):
+        if wait := allowance.take(actor.key_id, cost):
             raise too_many_requests(wait)
         return actor
 
     return check
 
 
-_CHECKS = {scope: _build_check(scope) for scope in Scope}
+_CHECKS = {scope: _build_check(scope, COSTS[scope]) for scope in Scope}
+# A message opens no connection in the request, so it costs less than a probe; to look at one costs as any look.
+_MESSAGE_CHECKS = (_build_check(Scope.SEND, 10), _build_check(Scope.SEND, 1))
 
 # Who calls, with the scope that the route needs: a handler's parameter of such a type is its declaration.
 Reader = Annotated[Actor, needs(Scope.READ)]
 Writer = Annotated[Actor, needs(Scope.WRITE)]
 Sender = Annotated[Actor, needs(Scope.SEND)]
+MessagePoster = Annotated[Actor, Depends(_MESSAGE_CHECKS[0])]
+MessageReader = Annotated[Actor, Depends(_MESSAGE_CHECKS[1])]

@@ -1,0 +1,115 @@
+"""The copies in the sent folder, and the search for messages of unknown fate.
+
+Of the sending they change one thing only: an unknown one that was found has been sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlmodel import col, or_, select, update
+
+from cgcore.outbox.message import CopyTask, LookTask
+from cgcore.outbox.states import CopyState, State
+from cgcore.storage.database import Database
+from cgcore.storage.outbox import database_now, move
+from cgcore.storage.outbox_tables import OutboundMessageRow
+
+__all__ = ["OutboxCopies"]
+
+_LEASE = timedelta(minutes=15)  # a copy may be 34 MB over a slow line; whoever comes after it searches first
+_AT_ONCE = 50
+_LOOKS = (timedelta(minutes=5), timedelta(minutes=20))
+_Row = OutboundMessageRow
+
+
+class OutboxCopies:
+    """What the clerk of one process asks of the database; ``owner`` is its name."""
+
+    def __init__(self, database: Database, owner: str) -> None:
+        self._database, self._owner = database, owner
+
+    def has_work(self) -> bool:
+        """Return whether a copy or a search is due."""
+        with self._database.read() as session:
+            now = database_now(session)
+            due = select(_Row.id).where(_Row.copy_state == CopyState.PENDING.value, col(_Row.copy_due) <= now)
+            looks = select(_Row.id).where(_Row.state == State.UNKNOWN.value, col(_Row.look_due) <= now)
+            return any(session.exec(wanted.limit(1)).first() is not None for wanted in (due, looks))
+
+    def claim(self) -> Sequence[CopyTask]:
+        """Take the copies that are due, of one user; each try is counted before it is made."""
+        with self._database.session() as session:
+            now = database_now(session)
+            free = or_(col(_Row.copy_lease).is_(None), col(_Row.copy_lease) < now)
+            due = (_Row.copy_state == CopyState.PENDING.value, col(_Row.copy_due) <= now, free)
+            user = session.exec(select(_Row.user_id).where(*due).order_by(col(_Row.copy_due)).limit(1)).first()
+            wanted = select(_Row).where(*due, _Row.user_id == user).order_by(col(_Row.copy_due)).limit(_AT_ONCE)
+            tasks: list[CopyTask] = []
+            for row in session.exec(wanted.with_for_update(skip_locked=True)).all():
+                tasks.append(
+                    CopyTask(
+                        row.id,
+                        row.user_id,
+                        row.message_id,
+                        row.copy_folder,
+                        tuple(row.parts),
+                        row.accepted or now,
+                        row.copy_tries,
+                        row.size,
+                    )
+                )
+                row.copy_owner, row.copy_lease, row.copy_tries = self._owner, now + _LEASE, row.copy_tries + 1
+                session.add(row)
+            return tasks
+
+    def finish(
+        self,
+        task: CopyTask,
+        state: CopyState,
+        *,
+        key: str = "",
+        after_s: float = 0.0,
+        uid: int = 0,
+        uidvalidity: int = 0,
+    ) -> None:
+        """Store what became of a copy; a ``pending`` one is due again in ``after_s`` seconds."""
+        with self._database.session() as session:
+            now = database_now(session)
+            values: dict[str, Any] = {
+                "copy_state": state.value,
+                "copy_key": key,
+                "copy_folder": task.folder,
+                "copy_due": now + timedelta(seconds=after_s),
+                "copy_owner": "",
+                "copy_lease": None,
+                "changed": now,
+                "copy_uid": uid,
+                "copy_uidvalidity": uidvalidity,
+            }
+            mine = (col(_Row.id) == task.id, col(_Row.copy_owner) == self._owner)
+            session.exec(update(_Row).where(*mine).values(**values))
+
+    def claim_looks(self) -> Sequence[LookTask]:
+        """Take the messages of unknown fate that are to be looked for, of one user; the next look is set at once."""
+        with self._database.session() as session:
+            now = database_now(session)
+            due = (_Row.state == State.UNKNOWN.value, col(_Row.look_due) <= now)
+            user = session.exec(select(_Row.user_id).where(*due).order_by(col(_Row.look_due)).limit(1)).first()
+            rows = session.exec(select(_Row).where(*due, _Row.user_id == user).limit(_AT_ONCE)).all()
+            for row in rows:
+                row.look_due = now + _LOOKS[row.looks] if row.looks < len(_LOOKS) else None
+                row.looks += 1
+                session.add(row)
+            return [LookTask(row.id, row.user_id, row.message_id, row.copy_folder, row.fence) for row in rows]
+
+    def looked(self, task: LookTask, *, found: bool) -> None:
+        """Note a look that was answered. What was found, and was not filed by us, has been sent."""
+        with self._database.session() as session:
+            now = database_now(session)
+            session.exec(update(_Row).where(col(_Row.id) == task.id).values(looked=now))
+            if found:
+                kept = {"accepted": now, "copy_state": CopyState.SKIPPED.value, "copy_folder": task.folder}
+                move(session, task.id, State.UNKNOWN, State.SENT, task.fence, **kept)

@@ -1,0 +1,153 @@
+"""Files the copies of sent messages, and looks for those whose fate nobody knows. It knows no way to send anything.
+
+The copy is the very bytes that were accepted. An APPEND whose answer was lost may have filed it: so the folder is
+searched before, and a second try is never made where it could not be searched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from cgcore.errors import CloudGestionError, InvalidInput
+from cgcore.mail.connection import Connection, Timeouts
+from cgcore.mail.imap.folders import Folder, unlisted
+from cgcore.mail.imap.session import ImapSession
+from cgcore.mail.steps import Leg, Status
+from cgcore.outbox.message import CopyTask, LookTask
+from cgcore.outbox.states import CopyState
+from cgcore.storage.acting import find_acting
+from cgcore.storage.outbox_bytes import OutboxBytes
+from cgcore.storage.outbox_copies import OutboxCopies
+
+if TYPE_CHECKING:
+    from cgcore.mail.request import ProbeRequest
+    from cgcore.workbench.context import Context
+    from cgcore.workbench.mail_account import MailAccountSection
+    from cgcore.workbench.mail_probes import MailRequests
+
+__all__ = ["CopyClerk"]
+
+_MINUTE, _HOUR = 60.0, 3600.0
+_RETRIES = (_MINUTE, 5 * _MINUTE, 30 * _MINUTE)
+_MOST_TRIES = len(_RETRIES) + 72  # then hourly, for three days
+# What another try does not mend: a person does.
+_FOR_A_PERSON = frozenset({"folder_missing", "folder_not_writable", "mailbox_full", "message_too_big"})
+# Outlook.com replaces the Message-ID and keeps ours here; our own header survives everywhere.
+_OTHER_NAMES = ("X-Microsoft-Original-Message-ID",)
+
+
+class CopyClerk:
+    """One connection for all copies of an account that are due; a connection that ends is made anew at the next try."""
+
+    def __init__(
+        self,
+        context: Context,
+        owner: str,
+        *,
+        mail_account: MailAccountSection,
+        requests: MailRequests,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self._context, self._mail_account, self._requests = context, mail_account, requests
+        self._store, self._bytes = OutboxCopies(context.database, owner), OutboxBytes(context.database)
+        self._timeouts = timeouts or Timeouts()
+
+    def work(self) -> None:
+        """Do what is due now."""
+        while self._store.has_work():
+            tasks, looks = self._store.claim(), self._store.claim_looks()
+            if tasks:
+                self._file(tasks)
+            if looks:
+                self._look(looks)
+            if not tasks and not looks:
+                return
+
+    # ---- Copies
+
+    def _file(self, tasks: Sequence[CopyTask]) -> None:
+        left = list(tasks)
+        try:
+            request = self._request(tasks[0].user_id)
+            folder = tasks[0].folder or request.folder
+            with Connection(request, self._requests.environment(), self._timeouts) as connection:
+                session = ImapSession(connection)
+                steps = [*session.connect(), *session.sign_in()]
+                while left and session.signed_in and connection.channel is not None:
+                    self._file_one(session, left[0], unlisted(left[0].folder or folder))
+                    left.pop(0)
+                list(session.close())
+            for task in left:
+                self._again(task, steps[-1].key or "connection_dropped")
+        except CloudGestionError as failure:
+            for task in left:
+                self._again(task, "account_unfit" if isinstance(failure, InvalidInput) else "temporary_failure")
+
+    def _file_one(self, session: ImapSession, task: CopyTask, folder: Folder) -> None:
+        found = session.search(folder, *_names(task.id, task.message_id))
+        if found:
+            # Before the first try somebody else has filed it: the provider.
+            state = CopyState.STORED if task.tries else CopyState.SKIPPED
+            self._store.finish(task, state, uid=found[0])
+            return
+        if found is None and task.tries:
+            self._again(task, "temporary_failure")
+            return
+        step = session.append(b"".join(self._bytes.read(task.parts)), folder, task.accepted)
+        if step.status is not Status.ERROR:
+            uid, uidvalidity = (int(step.details.get(name, 0)) for name in ("uid", "uidvalidity"))
+            self._store.finish(task, CopyState.STORED, uid=uid, uidvalidity=uidvalidity)
+        elif step.key in _FOR_A_PERSON:
+            self._store.finish(task, CopyState.FAILED, key=step.key)
+        else:
+            self._again(task, step.key)
+
+    def _again(self, task: CopyTask, key: str) -> None:
+        if task.tries + 1 >= _MOST_TRIES:
+            self._store.finish(task, CopyState.FAILED, key=key)
+            return
+        after = _RETRIES[task.tries] if task.tries < len(_RETRIES) else _HOUR
+        self._store.finish(task, CopyState.PENDING, key=key, after_s=after)
+
+    # ---- Messages of unknown fate
+
+    def _look(self, looks: Sequence[LookTask]) -> None:
+        try:
+            request = self._request(looks[0].user_id)
+        except CloudGestionError:
+            return
+        with Connection(request, self._requests.environment(), self._timeouts) as connection:
+            session = ImapSession(connection)
+            _drain(session.connect())
+            _drain(session.sign_in())
+            for look in looks:
+                folder = look.folder or request.folder
+                if not (folder and session.signed_in and connection.channel is not None):
+                    break
+                found = session.search(unlisted(folder), *_names(look.id, look.message_id))
+                if found is not None:
+                    self._store.looked(look, found=bool(found))
+            _drain(session.close())
+
+    def _request(self, user_id: int) -> ProbeRequest:
+        with self._context.database.read() as session:
+            actor = find_acting(session, user_id)
+        if actor is None:
+            raise InvalidInput
+        draft = self._mail_account.get(actor).draft
+        if not draft.imap.host:
+            raise InvalidInput
+        return self._requests.build(actor, Leg.IMAP, draft)
+
+
+def _names(name: str, message_id: str) -> Iterator[tuple[str, str]]:
+    yield "Message-ID", message_id
+    for header in _OTHER_NAMES:
+        yield header, message_id
+    yield "X-Cloud-Gestion-Id", name
+
+
+def _drain(steps: Iterator[object]) -> None:
+    for _ in steps:
+        pass

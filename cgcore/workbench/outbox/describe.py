@@ -1,0 +1,95 @@
+"""A message as API and command line show it; its sentences are made here, in the language of the person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from cgcore.outbox.message import Message, Recipient
+from cgcore.runs import Cell, Verdict
+from cgcore.texts import lookup, sentence
+from cgcore.workbench.verdicts import verdict_texts
+
+__all__ = ["message_json", "reason_texts", "refusal_text", "state_text"]
+
+_TEXTS = "cgcore.outbox"
+
+
+def message_json(message: Message, *, attempts: bool = True) -> dict[str, Any]:
+    """Return the object of the API; in a list it has no ``attempts``."""
+    told: dict[str, Any] = {
+        "id": message.id,
+        "state": message.state.value,
+        "reason": _reason(message.reason),
+        "type": message.document_type,
+        "series": message.series,
+        "number": message.number,
+        "customer": message.customer,
+        "subject": message.subject,
+        "message_id": message.message_id,
+        "size": message.size,
+        "created": _moment(message.created),
+        "due": _moment(message.due),
+        "accepted": _moment(message.accepted),
+        "host": message.host,
+        "queue_id": message.queue_id,
+        "recipients": [_recipient(each) for each in message.recipients],
+        "copy": {
+            "state": message.copy_state.value,
+            "folder": message.copy_folder if message.copy_state != "none" else "",
+            "key": message.copy_key,
+        },
+    }
+    if attempts:
+        told["attempts"] = [
+            {
+                "began": _moment(each.began),
+                "ended": _moment(each.ended),
+                "stage": each.stage,
+                "key": each.key,
+                "reply": each.reply,
+            }
+            for each in message.attempts
+        ]
+    return told
+
+
+def reason_texts(reason: Mapping[str, Any]) -> tuple[str, str]:
+    """Return title and fix of why a message or an account stands where it stands."""
+    key = str(reason.get("key", ""))
+    own: Mapping[str, Mapping[str, str]] = lookup(_TEXTS, "reason")
+    if key in own:
+        return sentence(_TEXTS, f"reason.{key}.title"), sentence(_TEXTS, f"reason.{key}.fix")
+    return verdict_texts(Cell.TEST_MAIL, Verdict.from_json(reason))
+
+
+def state_text(state: str) -> str:
+    """Return a state in words."""
+    return sentence(_TEXTS, f"state.{state}")
+
+
+def refusal_text(code: str) -> str:
+    """Return the sentence of an :class:`cgcore.outbox.refused.OutboxRefused`."""
+    return sentence(_TEXTS, f"refused.{code}")
+
+
+def _reason(reason: Mapping[str, Any] | None) -> dict[str, str] | None:
+    if reason is None:
+        return None
+    title, fix = reason_texts(reason)
+    return {"key": str(reason.get("key", "")), "title": title, "fix": fix}
+
+
+def _recipient(each: Recipient) -> dict[str, str]:
+    return {
+        "address": each.address,
+        "kind": each.kind.value,
+        "state": each.state.value,
+        "key": each.key,
+        "reply": each.reply,
+    }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment is not None else None

@@ -1,0 +1,282 @@
+"""The use cases of «Enviar documento»: preview, hand in, look, take back, send again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cgcore.errors import InvalidInput, NotFound
+from cgcore.identity.actor import Actor
+from cgcore.mail.account import MailAccountDraft
+from cgcore.mail.steps import Leg
+from cgcore.once import once
+from cgcore.outbox.message import AccountState, Message, MessageFilters, NewMessage, new_message_name
+from cgcore.outbox.refused import OutboxRefused
+from cgcore.outbox.states import State
+from cgcore.process import new_owner
+from cgcore.runs import Cell
+from cgcore.storage import series as series_store
+from cgcore.storage.acting import list_acting
+from cgcore.storage.outbox import OutboxStore
+from cgcore.storage.outbox_bytes import OutboxBytes
+from cgcore.workbench.mail_probes import MailRequests, require_complete
+from cgcore.workbench.outbox.compose import (
+    Composed,
+    Composer,
+    DocumentRequest,
+    Unsendable,
+    check_request,
+    request_hash,
+)
+from cgcore.workbench.outbox.worker import OutboxWorker
+from cgcore.workbench.texts import problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlmodel import Session
+
+    from cgcore.workbench.context import Context
+    from cgcore.workbench.mail_account import MailAccountSection
+    from cgcore.workbench.mail_probes import MailRuns
+    from cgcore.workbench.sandbox import SandboxSection
+    from cgcore.workbench.template_mail import TemplateMail
+    from cgcore.workbench.templates import TemplatesSection
+
+__all__ = ["OutboxOverview", "OutboxSection", "Page"]
+
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+_MOST_LISTED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some messages, the newest first, and where the next ones begin (``""``: nowhere)."""
+
+    messages: Sequence[Message]
+    next: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxOverview:
+    """How many messages of a user stand where, and how their account stands as a sender."""
+
+    counts: Mapping[State, int]
+    account: AccountState
+
+
+class OutboxSection:
+    """Documents of one installation on their way; each person sees their own."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        templates: TemplatesSection,
+        template_mail: TemplateMail,
+        mail_account: MailAccountSection,
+        mail_runs: MailRuns,
+        sandbox: Callable[[], SandboxSection],
+    ) -> None:
+        self._context = context
+        self._template_mail, self._mail_account, self._mail_runs = template_mail, mail_account, mail_runs
+        self._composer = Composer(templates)
+        self._requests = MailRequests(context, mail_account=mail_account, sandbox=sandbox)
+        self._store, self._bytes = OutboxStore(context.database), OutboxBytes(context.database)
+        self._owner = new_owner()
+
+    @once
+    def worker(self) -> OutboxWorker:
+        """The worker of this process; it begins with :meth:`OutboxWorker.start`."""
+        return OutboxWorker(self._context, mail_account=self._mail_account, requests=self._requests)
+
+    def close(self) -> None:
+        """Stop the worker, if it was ever asked for."""
+        if "worker" in vars(self):
+            self.worker.close()
+
+    # ---- In
+
+    def preview(self, actor: Actor, request: DocumentRequest) -> Composed:
+        """Return the message as it would go; checks of its text do not stop it.
+
+        Raises :class:`InvalidInput` and :class:`OutboxRefused` (``account_missing``).
+        """
+        self._check(actor, request)
+        return self._compose(actor, request, new_message_name(self._context.clock()))
+
+    def send(self, actor: Actor, request: DocumentRequest, key: str) -> tuple[Message, bool]:
+        """Store a message that then goes by itself; return it, and whether it is new.
+
+        The same ``key`` with the same content returns what is there already, also after a restart. All is on the disk
+        when this returns. Raises :class:`InvalidInput` (:class:`Unsendable` for the text), and :class:`OutboxRefused`
+        for a key that is another message's, or is being stored, for an account that is not set up, and for a message
+        that is larger than the server is known to take.
+        """
+        if not _KEY.fullmatch(key):
+            raise InvalidInput(problem("Idempotency-Key", "idempotency_key_form"))
+        self._check(actor, request)
+        digest = request_hash(request)
+        name = new_message_name(self._context.clock())
+        found = self._store.reserve(actor.user_id, key, digest, name, self._owner)
+        if found is not None:
+            return self._repeated(actor, found, digest), False
+        try:
+            self._put(actor, request, name, key, digest)
+        except BaseException:
+            self._store.drop(name)
+            raise
+        self._wake()
+        return self.get(actor, name), True
+
+    def _put(self, actor: Actor, request: DocumentRequest, name: str, key: str, digest: str) -> None:
+        composed = self._compose(actor, request, name)
+        if composed.rendered.errors:
+            raise Unsendable(composed.rendered.checks)
+        account = self._mail_account.get(actor).draft
+        limit = self._known_limit(actor, account)
+        if limit and composed.size > limit:
+            raise OutboxRefused("larger than the server takes", code="message_too_large")
+        whole, parts = hashlib.sha256(), list[str]()
+        for pieces in composed.parts:
+            for piece in pieces():
+                whole.update(piece)
+            parts.append(self._bytes.put(pieces)[0])
+        message = NewMessage(
+            name=name,
+            key=key,
+            request_hash=digest,
+            document_type=request.document_type.value,
+            series=request.series,
+            number=request.number,
+            customer=request.customer,
+            subject=composed.rendered.subject,
+            sender=composed.sender,
+            message_id=composed.message_id,
+            size=composed.size,
+            sha256=whole.hexdigest(),
+            parts=parts,
+            recipients=composed.recipients,
+            delay_s=request.delay_s,
+            copy_folder=account.sent_folder if account.imap.host else "",
+        )
+        with self._context.write_as(actor) as (session, actor):
+            if not self._store.enqueue(session, message, actor.user_id):
+                raise OutboxRefused("the storing took too long", code="still_storing")
+
+    def _repeated(self, actor: Actor, found: Message, digest: str) -> Message:
+        if found.request_hash != digest:
+            raise OutboxRefused("the key is another message's", code="idempotency_key_reused")
+        if found.state is State.STORING:
+            raise OutboxRefused("the first request is being stored", code="still_storing")
+        return self.get(actor, found.id)
+
+    def _check(self, actor: Actor, request: DocumentRequest) -> None:
+        problems = list(check_request(request))
+        if problems:
+            raise InvalidInput(*problems)
+        with self._context.read_as(actor) as (session, actor):
+            series = series_store.find_series(session, request.series)
+        if series is None or not series.serves(request.document_type):
+            raise InvalidInput(problem("series", "unknown_series", name=request.series[:60]))
+
+    def _compose(self, actor: Actor, request: DocumentRequest, name: str) -> Composed:
+        stored = self._mail_account.get(actor)
+        try:
+            require_complete(stored.draft, Leg.SMTP)
+            sender = self._mail_runs.sender_of(actor, stored.draft)
+        except InvalidInput:
+            raise OutboxRefused("the mail account is not set up", code="account_missing") from None
+        if not stored.draft.smtp.host or not stored.password_set:
+            raise OutboxRefused("the mail account is not set up", code="account_missing")
+        receipt = stored.draft.read_receipt if request.read_receipt is None else request.read_receipt
+        own = self._template_mail.own_values(actor)
+        now = self._context.clock().astimezone()
+        return self._composer.compose(actor, request, name=name, sender=sender, own=own, read_receipt=receipt, date=now)
+
+    def known_limit(self, actor: Actor) -> int:
+        """Return what one message may weigh in bytes by the last test of the account, 0 where nobody has told."""
+        return self._known_limit(actor, self._mail_account.get(actor).draft)
+
+    def _known_limit(self, actor: Actor, account: MailAccountDraft) -> int:
+        run = self._mail_runs.find_last(actor, Cell.SMTP)
+        if run is None or run.fingerprint != self._mail_runs.fingerprint(actor, Cell.SMTP, account):
+            return 0
+        told = [int(step.details.get("size_limit", 0) or 0) for step in run.steps]
+        return next((limit for limit in reversed(told) if limit), 0)
+
+    # ---- Looking
+
+    def get(self, actor: Actor, name: str) -> Message:
+        """Return a message with recipients and tries. Raises :class:`NotFound`."""
+        with self._context.read_as(actor) as (session, actor):
+            found = self._store.find(session, actor.user_id, name)
+        if found is None:
+            raise NotFound("no such message")
+        return found
+
+    def list(self, actor: Actor, filters: MessageFilters, *, cursor: str = "", limit: int = 50) -> Page:
+        """Return a page of messages. Raises :class:`InvalidInput` for a cursor that is none."""
+        if cursor and not re.fullmatch(r"[0-9a-f]{32}", cursor):
+            raise InvalidInput(problem("cursor", "invalid_cursor"))
+        limit = max(1, min(limit, _MOST_LISTED))
+        with self._context.read_as(actor) as (session, actor):
+            found = self._store.list(session, actor.user_id, filters, before=cursor, limit=limit + 1)
+        more = len(found) > limit
+        return Page(found[:limit], found[limit - 1].id if more else "")
+
+    def read(self, actor: Actor, name: str) -> Iterator[bytes]:
+        """Return the bytes of a message, as they go or went, in pieces. Raises :class:`NotFound`."""
+        return self._bytes.read(self.get(actor, name).parts)
+
+    def overview_of(self, actor: Actor) -> OutboxOverview:
+        """Return what waits, is held and is unsure."""
+        with self._context.read_as(actor) as (session, actor):
+            counts = self._store.count_states(session, actor.user_id)
+            return OutboxOverview(counts, self._store.find_account(session, actor.user_id))
+
+    def list_people(self, username: str = "") -> list[Actor]:
+        """Return everybody, or the one of that name, as who acts: for the command line, which stands above users."""
+        with self._context.database.read() as session:
+            return list_acting(session, username)
+
+    # ---- What people change. Each raises NotFound, and OutboxRefused («too_late») where it stands elsewhere by now
+
+    def cancel(self, actor: Actor, name: str) -> Message:
+        """Take a message back that waits."""
+        return self._change(actor, name, self._store.cancel)
+
+    def send_now(self, actor: Actor, name: str) -> Message:
+        """End the delay of a message."""
+        return self._change(actor, name, self._store.send_now)
+
+    def resend(self, actor: Actor, name: str) -> Message:
+        """Send a failed, held or unsure message again: the same bytes, the same Message-ID."""
+        return self._change(actor, name, self._store.resend)
+
+    def resolve_sent(self, actor: Actor, name: str) -> Message:
+        """Say of an unsure message that it has left."""
+        return self._change(actor, name, self._store.resolve_sent)
+
+    def resume(self, actor: Actor) -> int:
+        """Let everything that is held of the actor go; return how many that were."""
+        with self._context.write_as(actor) as (session, actor):
+            count = self._store.resume(session, actor.user_id)
+        self._wake()
+        return count
+
+    def _change(self, actor: Actor, name: str, change: Callable[[Session, int, str], bool]) -> Message:
+        self.get(actor, name)
+        with self._context.write_as(actor) as (session, actor):
+            done = change(session, actor.user_id, name)
+        if not done:
+            raise OutboxRefused("it stands elsewhere by now", code="too_late")
+        self._wake()
+        return self.get(actor, name)
+
+    def _wake(self) -> None:
+        if "worker" in vars(self):
+            self.worker.wake()

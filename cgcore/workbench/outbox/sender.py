@@ -1,0 +1,353 @@
+"""Hands the messages of one account over, one after the other on one connection, and stores what became of each."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import random
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cgcore.activity import Action
+from cgcore.documents import DocumentType
+from cgcore.errors import CloudGestionError, InvalidInput, StorageError, VaultError
+from cgcore.identity.actor import Actor
+from cgcore.mail.connection import Connection, Timeouts
+from cgcore.mail.diagnosis.texts import build_verdict
+from cgcore.mail.request import ProbeRequest
+from cgcore.mail.smtp.session import Delivery, Envelope, Fate, SmtpSession
+from cgcore.mail.steps import Leg, Stage, Status, Step
+from cgcore.outbox.judgement import Hold, Outcome, Told, judge_connection, judge_delivery
+from cgcore.outbox.message import Attempt, Claimed, Recipient
+from cgcore.outbox.states import CopyState, Kind, RecipientState, State
+from cgcore.runs import Verdict
+from cgcore.storage.acting import find_acting
+from cgcore.storage.outbox_bytes import OutboxBytes
+from cgcore.storage.outbox_queue import OutboxQueue
+from cgcore.storage.series import raise_last_used
+from cgcore.workbench.mail_probes import sentence_values
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from cgcore.mail.account import MailAccountDraft
+    from cgcore.workbench.context import Context
+    from cgcore.workbench.mail_account import MailAccountSection
+    from cgcore.workbench.mail_probes import MailRequests
+
+__all__ = ["Sender"]
+
+_log = logging.getLogger(__name__)
+
+_PER_CONNECTION = 50
+_CONNECTION_S = 300.0
+_FROZEN_S = 5.0  # from the mark to the dot: longer, and the machine has slept in between
+_VAULT_RESTS_S = 300.0
+_OWN_FAULT_S = 60.0
+_UNKNOWN_PROVIDER_S = 20.0  # until a copy that the provider files by itself would be there
+_SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
+_STATES = {Fate.ACCEPTED: RecipientState.ACCEPTED, Fate.REFUSED: RecipientState.REFUSED}
+
+
+def _awake_clock() -> float:
+    """Return seconds that go on while the machine sleeps, where the system has such a clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+class _Line:
+    """What is needed to send by one account: who acts, the stored account, the request, and where copies go."""
+
+    def __init__(self, actor: Actor, draft: MailAccountDraft, request: ProbeRequest) -> None:
+        self.actor, self.draft, self.request = actor, draft, request
+        self.values = sentence_values(request, draft)
+
+    def reason(self, step: Step) -> Mapping[str, Any]:
+        """Return the verdict over a step, as it is stored; a step without a fault is one that we broke off."""
+        if not step.key:
+            step = dataclasses.replace(step, status=Status.ERROR, key="temporary_failure")
+        return build_verdict([step], total_ms=step.ms, **self.values).to_json()
+
+    def copy(self) -> tuple[CopyState, float]:
+        """Return how the copy begins, and after how many seconds: the host that is used decides."""
+        from cgcore.mail.providers import find_provider
+
+        provider = find_provider(self.request.provider)
+        if not (self.draft.sent_folder and self.draft.imap.host):
+            return CopyState.NONE, 0.0
+        if provider is not None and provider.saves_sent_copy:
+            return CopyState.SKIPPED, 0.0
+        unsure = provider is not None and provider.saves_sent_copy is None
+        return CopyState.PENDING, _UNKNOWN_PROVIDER_S if unsure else 0.0
+
+
+class Sender:
+    """Sends what is due of an account that this process has claimed. Used by several threads, an account in each."""
+
+    def __init__(
+        self,
+        context: Context,
+        queue: OutboxQueue,
+        *,
+        mail_account: MailAccountSection,
+        requests: MailRequests,
+        stopping: Callable[[], bool],
+        chance: Callable[[], float] = random.random,
+        timeouts: Timeouts | None = None,
+        awake: Callable[[], float] = _awake_clock,
+    ) -> None:
+        self._context, self._queue, self._requests = context, queue, requests
+        self._mail_account, self._stopping, self._chance = mail_account, stopping, chance
+        self._timeouts, self._awake = timeouts or Timeouts(), awake
+        self._bytes = OutboxBytes(context.database)
+        self._lock = threading.Lock()
+        self._working: dict[str, int] = {}  # message → user, what is claimed and not settled
+        self._users: set[int] = set()
+        self._left: list[tuple[Claimed, Callable[[], bool]]] = []
+
+    def list_working(self) -> tuple[Sequence[str], Sequence[int]]:
+        """Return the messages and the accounts that this process works on."""
+        with self._lock:
+            return list(self._working), list(self._users)
+
+    def serve(self, user_id: int) -> None:
+        """Send what is due of an account until nothing is left, it has to rest, or the process stops."""
+        with self._lock:
+            self._users.add(user_id)
+        waiting: deque[Claimed] = deque()
+        try:
+            self._serve(user_id, waiting)
+        finally:
+            try:
+                for claimed in waiting:
+                    self._queue.release(claimed)
+                self._queue.leave_account(user_id)
+            finally:
+                with self._lock:
+                    self._users.discard(user_id)
+                    for claimed in waiting:
+                        self._working.pop(claimed.id, None)
+
+    def settle_left(self) -> None:
+        """Store results that the database would not take before. Whatever happens, nothing is sent again for them."""
+        with self._lock:
+            left, self._left = self._left, []
+        for claimed, settle in left:
+            self._settle(claimed, settle)
+
+    # ---- One account
+
+    def _serve(self, user_id: int, waiting: deque[Claimed]) -> None:
+        while not self._stopping() and self._fill(user_id, waiting):
+            line = self._open_line(user_id, waiting)
+            if line is None:
+                return
+            with Connection(line.request, self._requests.environment(), self._timeouts) as connection:
+                session = SmtpSession(connection)
+                steps = [*session.connect(), *session.sign_in()]
+                if not session.usable:
+                    self._rest(user_id, waiting, steps[-1], line)
+                    return
+                self._send_over(session, line, waiting)
+                list(session.close())
+
+    def _fill(self, user_id: int, waiting: deque[Claimed]) -> bool:
+        if not waiting:
+            claimed = self._queue.claim_messages(user_id)
+            with self._lock:
+                self._working |= {each.id: user_id for each in claimed}
+            waiting.extend(claimed)
+        return bool(waiting)
+
+    def _open_line(self, user_id: int, waiting: deque[Claimed]) -> _Line | None:
+        """Return what the account needs to send; ``None``: it is not fit to, and rests."""
+        try:
+            with self._context.database.read() as session:
+                actor = find_acting(session, user_id)
+            if actor is None:
+                raise InvalidInput
+            draft = self._mail_account.get(actor).draft
+            request = self._requests.build(actor, Leg.SMTP, draft, mail_from=waiting[0].sender)
+        except InvalidInput as refused:
+            codes = [found.code for found in refused.problems]
+            key = "password_lost" if set(codes) & {"password_lost", "password_again", "empty"} else "account_unfit"
+            self._hold(user_id, waiting, Hold(key, None), Verdict(key, Stage.INPUT).to_json())
+        except VaultError:
+            told = Verdict("vault_away", Stage.INPUT).to_json()
+            self._hold(user_id, waiting, Hold("vault_away", _VAULT_RESTS_S), told)
+        else:
+            return _Line(actor, draft, request)
+        return None
+
+    def _rest(self, user_id: int, waiting: deque[Claimed], step: Step, line: _Line) -> None:
+        outcome = judge_connection(_told(Fate.PENDING, step), rests=self._queue.count_rests(user_id))
+        if outcome.hold is not None:
+            self._hold(user_id, waiting, outcome.hold, line.reason(step))
+
+    def _hold(self, user_id: int, waiting: deque[Claimed], hold: Hold, reason: Mapping[str, Any]) -> None:
+        self._queue.hold_back(list(waiting), user_id, hold, reason)
+        with self._lock:
+            for claimed in waiting:
+                self._working.pop(claimed.id, None)
+        waiting.clear()
+
+    def _send_over(self, session: SmtpSession, line: _Line, waiting: deque[Claimed]) -> None:
+        """Send over one connection as long as it may be used; what it has not reached stays in ``waiting``."""
+        began, count = time.monotonic(), 0
+        while session.usable and count < _PER_CONNECTION and time.monotonic() - began < _CONNECTION_S:
+            if self._stopping() or not self._fill(line.actor.user_id, waiting):
+                return
+            delivery, marked, since = self._deliver(session, waiting[0])
+            if count and not marked and _was_idle(delivery):
+                return  # cut while it lay idle: another connection takes the same message, and no try is counted
+            self._conclude(waiting.popleft(), delivery, since, line, marked=marked)
+            count += 1
+
+    def _deliver(self, session: SmtpSession, claimed: Claimed) -> tuple[Delivery | Exception, bool, Attempt]:
+        began = Attempt(self._context.clock())
+        marked = False
+
+        def before_dot() -> bool:
+            nonlocal marked
+            asked = self._awake()
+            marked = body.is_whole and self._queue.mark_in_flight(claimed)
+            return marked and self._awake() - asked <= _FROZEN_S
+
+        body = _Body(self._bytes, claimed)
+        try:
+            to, copies = _addresses(claimed)
+            envelope = Envelope(claimed.sender, to, copies=copies, size=claimed.size, notice_id=claimed.id)
+            return _run(session.deliver(envelope, body.pieces(), before_dot=before_dot)), marked, began
+        except Exception as failure:
+            # A fault of ours, or the database is away: the mark decides what may be done with it.
+            session.usable = False
+            if not isinstance(failure, CloudGestionError):
+                _log.exception("a message could not be handed over")
+            return failure, marked, began
+
+    # ---- What became of it
+
+    def _conclude(
+        self, claimed: Claimed, delivery: Delivery | Exception, began: Attempt, line: _Line, *, marked: bool
+    ) -> None:
+        recipients: Sequence[Recipient] = claimed.recipients
+        host, queue_id = line.request.host, ""
+        if isinstance(delivery, Exception):
+            # Without the mark there was no dot: nothing has left. With it, nobody can tell.
+            key = "delivery_unknown" if marked else "temporary_failure"
+            step = Step("smtp", Stage.FINAL, Status.ERROR, key=key)
+            outcome = Outcome(State.UNKNOWN) if marked else Outcome(State.QUEUED, due_s=_OWN_FAULT_S)
+        else:
+            step, queue_id = delivery.step, delivery.queue_id
+            told = _told(delivery.fate, step, later=delivery.retry_helps)
+            outcome = judge_delivery(told, tries=claimed.tries + 1, age_s=claimed.age_s, chance=self._chance)
+            recipients = _merged(claimed, delivery)
+        attempt = Attempt(began.began, None, str(step.stage), step.key, step.reply)
+        reason = None if outcome.state is State.SENT else line.reason(step)
+        copy_state, copy_after = line.copy() if outcome.state is State.SENT else (CopyState.NONE, 0.0)
+
+        def settle() -> bool:
+            return self._queue.finish(
+                claimed,
+                outcome,
+                attempt=attempt,
+                recipients=recipients,
+                reason=reason,
+                host=host,
+                queue_id=queue_id,
+                copy_state=copy_state,
+                copy_after_s=copy_after,
+            )
+
+        if self._settle(claimed, settle):
+            self._note(claimed, outcome, line, step)
+
+    def _settle(self, claimed: Claimed, settle: Callable[[], bool]) -> bool:
+        try:
+            done = settle()
+        except StorageError:
+            # It is kept, and its lease renewed, until the database takes it.
+            with self._lock:
+                self._left.append((claimed, settle))
+            return False
+        with self._lock:
+            self._working.pop(claimed.id, None)
+        return done
+
+    def _note(self, claimed: Claimed, outcome: Outcome, line: _Line, step: Step) -> None:
+        """Tell the trail; what fails here changes nothing of what was sent."""
+        result = "ok" if outcome.state is State.SENT else step.key
+
+        def work(session: Session) -> None:
+            told = f"{claimed.series} {claimed.number}"
+            self._context.activity.record(
+                line.actor, Action.DOCUMENT_SENT, told, result, detail=claimed.id, session=session
+            )
+            if outcome.state is State.SENT and _SHORT_NUMBER.fullmatch(claimed.number):
+                kind, year = DocumentType(claimed.document_type), self._context.clock().year
+                raise_last_used(session, claimed.series, kind, int(claimed.number), year)
+
+        if outcome.state in (State.SENT, State.FAILED, State.UNKNOWN):
+            try:
+                self._context.database.note("a sending", work)
+            except Exception:
+                _log.exception("a sending could not be noted")
+
+
+class _Body:
+    """The stored bytes of a message on their way; ``is_whole`` once all have passed and are what was stored."""
+
+    def __init__(self, store: OutboxBytes, claimed: Claimed) -> None:
+        self._store, self._claimed = store, claimed
+        self.is_whole = False
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield them."""
+        digest, size = hashlib.sha256(), 0
+        for piece in self._store.read(self._claimed.parts):
+            digest.update(piece)
+            size += len(piece)
+            yield piece
+        self.is_whole = digest.hexdigest() == self._claimed.sha256 and size == self._claimed.size
+
+
+def _run(steps: Generator[Step, None, Delivery]) -> Delivery:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def _was_idle(delivery: Delivery | Exception) -> bool:
+    """Whether the connection was gone, or closed with a 421, before the message had begun."""
+    if isinstance(delivery, Exception) or delivery.step.stage != Stage.MAIL_FROM:
+        return False
+    return delivery.fate is Fate.PENDING or delivery.code == 421
+
+
+def _told(fate: Fate, step: Step, *, later: bool = False) -> Told:
+    minutes = step.details.get("minutes", 0)
+    wait = int(minutes) * 60 if isinstance(minutes, (int, float)) else 0
+    return Told(fate.value, step.key, str(step.stage), step.retry, later=later, wait_s=wait)
+
+
+def _addresses(claimed: Claimed) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    to = tuple(each.address for each in claimed.recipients if each.kind is Kind.TO)
+    return to, tuple(each.address for each in claimed.recipients if each.kind is not Kind.TO)
+
+
+def _merged(claimed: Claimed, delivery: Delivery) -> Sequence[Recipient]:
+    """Return the recipients of a message, in their order, with what was said of each."""
+    said = {result.address: result for result in delivery.recipients}
+    merged: list[Recipient] = []
+    for each in claimed.recipients:
+        told = said.get(each.address)
+        state = _STATES.get(told.fate, RecipientState.PENDING) if told else each.state
+        code, key, reply = (told.code, told.key, told.reply) if told else (0, "", "")
+        merged.append(Recipient(each.address, each.kind, each.name, state, code, key, reply))
+    return merged

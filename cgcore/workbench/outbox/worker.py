@@ -1,0 +1,163 @@
+"""The threads that send: one looks for what is due, a few hand it over, one keeps the claims alive, one files copies.
+
+Whatever fails here fails on the safe side: before the mark of the dot a claim runs out and the message is tried again;
+after it nobody tries again by himself.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cgcore.errors import CloudGestionError
+from cgcore.process import has_ended, new_owner
+from cgcore.storage.outbox import OutboxStore
+from cgcore.storage.outbox_queue import OutboxQueue
+from cgcore.workbench.outbox.copies import CopyClerk
+from cgcore.workbench.outbox.sender import Sender
+
+if TYPE_CHECKING:
+    from cgcore.workbench.context import Context
+    from cgcore.workbench.mail_account import MailAccountSection
+    from cgcore.workbench.mail_probes import MailRequests
+
+__all__ = ["OutboxWorker"]
+
+_log = logging.getLogger(__name__)
+
+_SENDERS = 4  # accounts that are served at once
+_LOOK_EVERY_S = 2.0  # also where another process has stored something
+_RENEW_EVERY_S = 20.0
+_COPIES_EVERY_S = 2.0
+_CLOSE_S = 6.0
+_TOLD_EVERY_S = 60.0
+
+
+class OutboxWorker:
+    """The workers of one process. ``start`` begins, ``close`` lets what is under way end, for some seconds."""
+
+    def __init__(self, context: Context, *, mail_account: MailAccountSection, requests: MailRequests) -> None:
+        self._context = context
+        self._owner = new_owner()
+        self._queue = OutboxQueue(context.database, self._owner)
+        self._sender = Sender(
+            context, self._queue, mail_account=mail_account, requests=requests, stopping=lambda: self._stopping
+        )
+        self._copies = CopyClerk(context, self._owner, mail_account=mail_account, requests=requests)
+        self._changed = threading.Condition()
+        self._woken = False
+        self._stopping = False
+        self._threads: list[threading.Thread] = []
+        self._serving: dict[int, threading.Thread] = {}
+        self._told_until = 0.0
+
+    def start(self) -> None:
+        """Begin, once; what the gone have left is taken back first, and what is old is held."""
+        if self._threads or self._stopping:
+            return
+        for name, work in (
+            ("outbox", self._dispatch),
+            ("outbox-leases", lambda: self._repeat(_RENEW_EVERY_S, self._renew)),
+            ("outbox-copies", lambda: self._repeat(_COPIES_EVERY_S, self._copies.work)),
+        ):
+            thread = threading.Thread(target=work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def wake(self) -> None:
+        """Look at once: something may be due."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Take on nothing more, and wait a moment for what is under way.
+
+        What waits for its answer beyond that is found «in flight» at the next start, and becomes unknown.
+        """
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        deadline = time.monotonic() + _CLOSE_S
+        for thread in [*self._threads, *list(self._serving.values())]:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def work_once(self) -> None:
+        """Do what is due now, in this thread: for tests, and for whoever has no thread to spare."""
+        self._sender.settle_left()
+        self._queue.expire(has_ended=lambda owner: has_ended(owner, here=False))
+        self._queue.tend_accounts()
+        while not self._stopping and (user_id := self._queue.claim_account()) is not None:
+            self._sender.serve(user_id)
+        self._copies.work()
+
+    # ---- The threads
+
+    def _dispatch(self) -> None:
+        begun = False
+        while not self._stopping:
+            if not begun:
+                begun = self._guarded(self._begin)
+            else:
+                self._guarded(self._look)
+            with self._changed:
+                if not self._woken and not self._stopping:
+                    self._changed.wait(_LOOK_EVERY_S)
+                self._woken = False
+
+    def _begin(self) -> None:
+        self._queue.expire(has_ended=lambda owner: has_ended(owner, here=self._context.database.is_sqlite))
+        self._queue.hold_old()
+        OutboxStore(self._context.database).sweep()
+
+    def _look(self) -> None:
+        self._sender.settle_left()
+        if not self._queue.has_work():
+            return
+        self._queue.expire(has_ended=lambda owner: has_ended(owner, here=self._context.database.is_sqlite))
+        self._queue.tend_accounts()
+        while not self._stopping and self._count_serving() < _SENDERS:
+            user_id = self._queue.claim_account()
+            if user_id is None:
+                return
+            thread = threading.Thread(target=self._serve, args=(user_id,), name="outbox-sender", daemon=True)
+            self._serving[user_id] = thread
+            thread.start()
+
+    def _count_serving(self) -> int:
+        self._serving = {user: thread for user, thread in self._serving.items() if thread.is_alive()}
+        return len(self._serving)
+
+    def _serve(self, user_id: int) -> None:
+        self._guarded(lambda: self._sender.serve(user_id))
+        self.wake()
+
+    def _renew(self) -> None:
+        names, users = self._sender.list_working()
+        if names or users:
+            self._queue.renew(names, users)
+
+    def _repeat(self, seconds: float, work: Callable[[], None]) -> None:
+        while not self._stopping:
+            self._guarded(work)
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopping, timeout=seconds)
+
+    def _guarded(self, work: Callable[[], None]) -> bool:
+        """Do ``work``; what fails is told to the log once a minute, and tried again at the next look."""
+        try:
+            work()
+        except CloudGestionError as failure:
+            if time.monotonic() >= self._told_until:
+                self._told_until = time.monotonic() + _TOLD_EVERY_S
+                _log.warning("the outbox waits: %s", failure.code)
+            return False
+        except Exception:
+            if self._stopping:  # the database is closed under a thread that ends
+                return False
+            _log.exception("the outbox failed in something of its own")
+            return False
+        return True

@@ -1,0 +1,209 @@
+"""The outbox by the API: keys, bodies, states, and what a caller is told."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cgcore.company.company import CompanyDraft
+from cgcore.documents import DocumentType
+from cgcore.identity.actor import Role, Scope
+from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
+from cgcore.storage.database import open_database
+from cgcore.vault.secret import Secret
+from cgcore.workbench import Workbench
+from tests.conftest import make_settings
+from tests.servers.api_server import serve_api
+from tests.servers.api_users import add_person, issue_key
+from tests.servers.house import add_series
+from tests.servers.scripted import ScriptedServer, smtp_server
+
+_FILE = b"%PDF-1.7\n" + bytes(range(256)) * 40
+_DOCUMENT: dict[str, Any] = {
+    "type": "sales_invoice",
+    "series": "F",
+    "number": "21043",
+    "customer": "Talleres Ruiz",
+    "to": ["Eva Ruiz <eva@example.com>"],
+    "bcc": ["gestoria@example.com"],
+    "variables": {"contacto": "Eva", "fecha": "1/12", "importe": "9 €", "vencimiento": "1/1"},
+}
+_ATTACHED = {"name": "f.pdf", "type": "application/pdf", "data": base64.b64encode(_FILE).decode()}
+
+
+@dataclass
+class _Office:
+    """An API with a sender behind it."""
+
+    workbench: Workbench
+    client: httpx.Client
+    other: httpx.Client
+    reader: httpx.Client
+    server: ScriptedServer
+
+    def post(self, key: str = "k", **change: Any) -> httpx.Response:
+        return self.client.post("/messages", json={**_DOCUMENT, **change}, headers={"Idempotency-Key": key})
+
+    def work(self) -> None:
+        self.workbench.outbox.worker.work_once()
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Office]:
+    """One for all tests: each takes keys of its own."""
+    folder: Path = tmp_path_factory.mktemp("office")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+        settings = make_settings(folder, sandbox="off")
+        workbench = Workbench(settings, open_database(settings.resolved_database_url()))
+        ana, luis = add_person(workbench, "ana", role=Role.ADMIN), add_person(workbench, "luis")
+        add_series(workbench, ana.actor, "F", DocumentType.SALES_INVOICE)
+        workbench.company.save(ana.actor, CompanyDraft("Electricidad Tosma, SL", "B04123451", "Luz, 12"), 0)
+        workbench.users.save_own(ana.actor, "Ana Tosma", "ana@example.com", 1)
+        keys = [issue_key(workbench, ana), issue_key(workbench, luis), issue_key(workbench, ana, scopes=[Scope.READ])]
+        with smtp_server() as server, serve_api(workbench) as api:
+            smtp = ServerDraft("127.0.0.1", server.port, Security.NONE)
+            draft = MailAccountDraft("ana@example.com", Secret("correcto-Caballo.9"), smtp, ServerDraft("", ""))
+            workbench.mail_account.save(ana.actor, draft, version=0)
+            clients = [api.client(key.key.reveal()) for key in keys]
+            yield _Office(workbench, clients[0], clients[1], clients[2], server)
+            for client in clients:
+                client.close()
+        workbench.close()
+
+
+def test_a_message_is_handed_in_sent_and_told(office: _Office) -> None:
+    """202 with its place; then sent, with the server's own id, and the very bytes to read."""
+    sent = len(office.server.messages)
+    posted = office.post("sent", attachments=[_ATTACHED])
+    path = f"/messages/{posted.json()['id']}"
+    office.work()
+    told = office.client.get(path).json()
+    raw = office.client.get(f"{path}/raw")
+    events = [json.loads(line) for line in office.client.get(f"{path}/events").text.splitlines()]
+
+    assert (posted.status_code, posted.headers["Location"]) == (202, f"/api/v1{path}")
+    assert (posted.json()["state"], posted.json()["attempts"], posted.json()["reason"]) == ("queued", [], None)
+    assert (told["state"], told["queue_id"], told["host"]) == ("sent", "4F1A2B3C4D", "127.0.0.1")
+    assert [(each["kind"], each["address"], each["state"]) for each in told["recipients"]] == [
+        ("to", "eva@example.com", "accepted"),
+        ("bcc", "gestoria@example.com", "accepted"),
+    ]
+    assert told["copy"] == {"state": "none", "folder": "", "key": ""}
+    assert [attempt["stage"] for attempt in told["attempts"]] == ["final"]
+    assert office.server.messages[sent:] == [raw.content]
+    assert (raw.headers["Content-Type"], len(raw.content)) == ("message/rfc822", told["size"])
+    assert base64.encodebytes(_FILE)[:60] in raw.content
+    assert b"gestoria" not in raw.content
+    assert [event["state"] for event in events] == ["sent"]
+
+
+def test_a_key_is_one_message_however_it_is_encoded(office: _Office) -> None:
+    """JSON and multipart of the same content are the same request; another content is another request."""
+    first = office.post("same", attachments=[_ATTACHED])
+    again = office.client.post(
+        "/messages",
+        data={"message": json.dumps(_DOCUMENT)},
+        files=[("file", ("f.pdf", _FILE, "application/pdf"))],
+        headers={"Idempotency-Key": "same"},
+    )
+    other = office.post("same", attachments=[_ATTACHED], number="2")
+
+    assert (first.status_code, again.status_code, again.json()) == (202, 200, first.json())
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code", "field"),
+    [
+        ({"type": "letter"}, 422, "unknown_type", "type"),
+        ({"type": "purchase_invoice"}, 422, "unknown_type", "type"),
+        ({"series": "X"}, 422, "unknown_series", "series"),
+        ({"to": []}, 422, "invalid_input", "to"),
+        ({"to": ["eva"]}, 422, "invalid_input", "to"),
+        ({"number": 7}, 422, "invalid_input", "number"),
+        ({"customer": "a\r\nBcc: x@example.com"}, 422, "invalid_input", "customer"),
+        ({"delay": -1}, 422, "invalid_input", "delay"),
+        ({"nothing": 1}, 422, "invalid_input", "nothing"),
+        ({"bcc": ["a@example.com"] * 100}, 422, "too_many_recipients", "to"),
+        ({"attachments": [{**_ATTACHED, "data": ""}]}, 422, "empty_attachment", "attachments"),
+        ({"attachments": [{**_ATTACHED, "data": "?"}]}, 422, "invalid_input", "attachments.0.data"),
+        ({"subject": "{nada}"}, 422, "unsendable", "subject"),
+    ],
+)
+def test_what_cannot_be_sent_is_told_with_its_field(
+    office: _Office, change: dict[str, Any], status: int, code: str, field: str
+) -> None:
+    """And the key is free: the corrected request may take it."""
+    key = f"{field}-{len(json.dumps(change))}"
+    refused = office.post(key, **change)
+
+    assert (refused.status_code, refused.json()["code"]) == (status, code)
+    assert field in [error["field"] for error in refused.json()["errors"]]
+    assert ("checks" in refused.json()) == (code == "unsendable")
+    assert office.post(key).status_code == 202
+
+
+@pytest.mark.parametrize(("key", "code"), [("", "idempotency_key_form"), ("x" * 201, "idempotency_key_form")])
+def test_a_message_has_a_key(office: _Office, key: str, code: str) -> None:
+    """Without one nobody could tell a repetition from a second message."""
+    missing = office.client.post("/messages", json=_DOCUMENT)
+
+    assert (missing.status_code, missing.json()["code"]) == (400, "idempotency_key_missing")
+    assert (office.post(key).status_code, office.post(key).json()["code"]) == (400, code)
+
+
+def test_a_delay_can_be_ended_and_a_message_taken_back(office: _Office) -> None:
+    """Until it has gone; then 409."""
+    now, never = (office.post(key, delay=600).json()["id"] for key in ("now", "never"))
+    cancelled = office.client.post(f"/messages/{never}/cancel")
+    hurried = office.client.post(f"/messages/{now}/send-now")
+    office.work()
+    states = [office.client.get(f"/messages/{name}").json()["state"] for name in (now, never)]
+    late = [office.client.post(f"/messages/{now}/{change}") for change in ("cancel", "send-now", "resend")]
+    late.append(office.client.post(f"/messages/{now}/resolve", json={"outcome": "sent"}))
+
+    assert (cancelled.status_code, cancelled.json()["state"], hurried.status_code) == (200, "cancelled", 202)
+    assert states == ["sent", "cancelled"]
+    assert {(answer.status_code, answer.json()["code"]) for answer in late} == {(409, "too_late")}
+    assert office.client.post(f"/messages/{now}/resolve", json={"outcome": "lost"}).status_code == 422
+
+
+def test_messages_are_their_owners_and_need_the_right_to_send(office: _Office) -> None:
+    """Somebody else's does not exist, and a key that only reads sees none."""
+    name = office.post("mine").json()["id"]
+    mine = office.client.get("/messages", params={"q": "talleres", "limit": 1}).json()
+
+    assert len(mine["items"]) == 1
+    assert "attempts" not in mine["items"][0]
+    assert mine["next"]
+    assert office.other.get("/messages").json() == {"items": [], "next": None}
+    assert [office.other.get(f"/messages/{name}{part}").status_code for part in ("", "/raw", "/events")] == [404] * 3
+    assert office.other.post(f"/messages/{name}/cancel").status_code == 404
+    assert office.reader.get("/messages").status_code == 403
+    without = office.other.post("/messages", json=_DOCUMENT, headers={"Idempotency-Key": "k"})
+    assert (without.status_code, without.json()["code"]) == (409, "account_missing")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"{", 400, "invalid_json"),
+        (b"[" * 200_000, 400, "body_too_deep"),
+        (b"\xff", 400, "bad_request"),
+        (b"[]", 422, "invalid_input"),
+    ],
+)
+def test_a_body_that_is_no_message_is_refused(office: _Office, body: bytes, status: int, code: str) -> None:
+    """However it is broken."""
+    headers = {"Idempotency-Key": "broken", "Content-Type": "application/json"}
+    refused = office.client.post("/messages", content=body, headers=headers)
+
+    assert (refused.status_code, refused.json()["code"]) == (status, code)

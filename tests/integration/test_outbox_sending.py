@@ -1,0 +1,486 @@
+"""Documents on their way, through the facade, against a scripted server: counted is what the server accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from email import message_from_bytes
+from email.policy import default
+from typing import Any
+
+import pytest
+from sqlmodel import col, select, update
+
+from cgcore.company.company import CompanyDraft
+from cgcore.documents import DocumentType
+from cgcore.errors import InvalidInput
+from cgcore.identity.actor import Actor, Role
+from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
+from cgcore.mail.message import Attachment
+from cgcore.outbox.message import Message
+from cgcore.outbox.refused import OutboxRefused
+from cgcore.outbox.states import CopyState, State
+from cgcore.storage.outbox_queue import OutboxQueue
+from cgcore.storage.outbox_tables import OutboundMessageRow
+from cgcore.storage.tables import ActivityRow, UserRow
+from cgcore.vault.secret import Secret
+from cgcore.workbench import Workbench
+from cgcore.workbench.outbox.compose import DocumentRequest, Unsendable
+from tests.servers.house import add_series, add_user
+from tests.servers.scripted import CLOSE, ImapScript, ScriptedServer, SmtpScript, imap_server, smtp_server
+
+_PASSWORD = "correcto-Caballo.9"
+_PDF = Attachment("Factura Peña nº 7.pdf", "application/pdf", b"%PDF-1.7\n" + bytes(range(256)) * 900)
+_REQUEST = DocumentRequest(
+    DocumentType.SALES_INVOICE,
+    "F",
+    "7",
+    ("Eva Ruiz <eva@example.com>", "luis@example.com"),
+    customer="Talleres Ruiz",
+    cc=("leo@example.com",),
+    bcc=("gestoria@example.com",),
+    variables={"contacto": "Eva", "fecha": "30/11/2026", "importe": "12,50 €", "vencimiento": "30/12/2026"},
+    attachments=(_PDF,),
+)
+
+
+@dataclass
+class _Desk:
+    """Ana with an account at a server, and her outbox."""
+
+    workbench: Workbench
+    ana: Actor
+    key: int = 0
+
+    def put(self, request: DocumentRequest = _REQUEST) -> Message:
+        self.key += 1
+        return self.workbench.outbox.send(self.ana, request, f"key-{self.key}")[0]
+
+    def work(self) -> None:
+        self.workbench.outbox.worker.work_once()
+
+    def get(self, message: Message) -> Message:
+        return self.workbench.outbox.get(self.ana, message.id)
+
+    def set(self, message: Message, **values: Any) -> None:
+        with self.workbench.database.session() as session:
+            session.exec(update(OutboundMessageRow).where(col(OutboundMessageRow.id) == message.id).values(**values))
+
+
+@pytest.fixture
+def desk(workbench_on_each: Workbench) -> _Desk:
+    """The house is furnished; the account is set by :func:`_account`."""
+    workbench = workbench_on_each
+    admin = add_user(workbench, "admin", Role.ADMIN)
+    ana = replace(add_user(workbench, "ana"), mail="ana@example.com")
+    add_series(workbench, admin, "F", DocumentType.SALES_INVOICE)
+    workbench.company.save(admin, CompanyDraft("Electricidad Tosma, SL", "B04123451", "Calle de la Luz, 12"), 0)
+    return _Desk(workbench, ana)
+
+
+def _account(desk: _Desk, smtp: ScriptedServer, imap: ScriptedServer | None = None) -> None:
+    section = desk.workbench.mail_account
+    draft = MailAccountDraft(
+        user="ana@example.com",
+        password=Secret(_PASSWORD),
+        smtp=ServerDraft("127.0.0.1", smtp.port, Security.NONE),
+        imap=ServerDraft("127.0.0.1", imap.port, Security.NONE) if imap else ServerDraft("", "", Security.SSL),
+        sent_folder="Sent" if imap else "",
+    )
+    section.save(desk.ana, draft, version=section.get(desk.ana).version)
+
+
+@contextmanager
+def _serving(desk: _Desk, script: SmtpScript | None = None) -> Iterator[ScriptedServer]:
+    with smtp_server(script or SmtpScript()) as server:
+        _account(desk, server)
+        yield server
+
+
+def _replies(**replies: bytes) -> SmtpScript:
+    return SmtpScript(replies=replies)
+
+
+def test_a_document_goes_as_its_preview_shows_it(desk: _Desk) -> None:
+    """Texts from the template, names and copies as typed, the file with its bytes; no byte tells of the hidden copy."""
+    with _serving(desk) as server:
+        message = desk.put()
+        stored = b"".join(desk.workbench.outbox.read(desk.ana, message.id))
+        desk.work()
+    sent, read = desk.get(message), message_from_bytes(stored, policy=default)
+    attached = list(read.iter_attachments())
+
+    assert server.messages == [stored]
+    assert (sent.state, sent.queue_id, sent.host, sent.size) == (State.SENT, "4F1A2B3C4D", "127.0.0.1", len(stored))
+    assert read["Subject"] == "Adjunto Factura F 7 de Electricidad Tosma, SL"
+    assert str(read["To"]) == "Eva Ruiz <eva@example.com>, luis@example.com"
+    assert (read["Cc"], read["Auto-Submitted"], read["X-Cloud-Gestion-Id"]) == ("leo@example.com", "no", message.id)
+    assert [(part.get_filename(), part.get_content()) for part in attached] == [("Factura_Pena_no_7.pdf", _PDF.data)]
+    assert b"gestoria" not in stored
+    assert server.heard("TO:<gestoria@example.com>")
+    assert {each.state for each in sent.recipients} == {"accepted"}
+    with desk.workbench.database.read() as session:
+        trail = session.exec(select(ActivityRow).where(ActivityRow.action == "document_sent")).one()
+    assert (trail.object, trail.result, trail.actor_id) == ("F 7", "ok", desk.ana.user_id)
+
+
+def test_many_go_over_one_connection(desk: _Desk) -> None:
+    """One sign-in, each message once; and one file for all is kept once."""
+    with _serving(desk) as server:
+        messages = [desk.put() for _ in range(12)]
+        desk.work()
+
+    assert {desk.get(message).state for message in messages} == {State.SENT}
+    assert (len(server.messages), len(set(server.messages)), server.connections) == (12, 12, 1)
+
+
+@pytest.mark.parametrize(
+    ("script", "state", "accepted"),
+    [
+        (_replies(final=CLOSE), State.UNKNOWN, 1),
+        (_replies(final=b"354 go on"), State.UNKNOWN, 1),
+        (_replies(final=b"451 4.3.0 try later"), State.QUEUED, 1),
+        (_replies(final=b"550 5.7.1 Message content rejected"), State.FAILED, 1),
+        (_replies(final=b"550 5.4.5 Daily user sending limit exceeded"), State.HELD, 1),
+        (_replies(mail_from=CLOSE), State.QUEUED, 0),
+        (_replies(data=CLOSE), State.QUEUED, 0),
+        (_replies(rcpt_to=b"550 5.1.1 No such user"), State.FAILED, 0),
+        (_replies(auth=b"535 5.7.8 Authentication credentials invalid"), State.HELD, 0),
+        (_replies(greeting=b"554 5.3.2 no service"), State.HELD, 0),
+        (SmtpScript(refused={"leo@example.com": b"550 5.1.1 No such user"}), State.SENT, 1),
+    ],
+)
+def test_each_end_has_its_state_and_nothing_goes_twice(
+    desk: _Desk, script: SmtpScript, state: State, accepted: int
+) -> None:
+    """Before the dot it is tried again later, after it never by itself; what the words are about decides the rest."""
+    with _serving(desk, script) as server:
+        message = desk.put()
+        desk.work()
+        first = desk.get(message)
+        desk.work()
+        desk.work()
+    again = desk.get(message)
+
+    assert (first.state, len(server.messages)) == (state, accepted)
+    assert (again.state, again.tries, len(again.attempts)) == (state, first.tries, len(first.attempts))
+    assert (first.reason is None) == (state is State.SENT)
+    if state is State.QUEUED:
+        assert first.due > first.changed
+
+
+def test_a_refused_copy_is_told_of_that_one_alone(desk: _Desk) -> None:
+    """The others got it."""
+    with _serving(desk, SmtpScript(refused={"leo@example.com": b"550 5.1.1 No such user"})):
+        message = desk.put()
+        desk.work()
+    told = {each.address: (each.state, each.code, each.key) for each in desk.get(message).recipients}
+
+    assert told["leo@example.com"] == ("refused", 550, "recipient_unknown")
+    assert told["gestoria@example.com"] == ("accepted", 250, "")
+
+
+def test_a_cut_message_goes_once_when_the_line_is_back(desk: _Desk) -> None:
+    """The same bytes, the same Message-ID."""
+    with _serving(desk, _replies(data=CLOSE)):
+        message = desk.put()
+        desk.work()
+    with _serving(desk) as server:
+        desk.work()
+        waiting = len(server.messages)
+        desk.set(message, due=message.created)
+        desk.work()
+    sent = desk.get(message)
+
+    assert (waiting, len(server.messages)) == (0, 1)
+    assert (sent.state, sent.message_id, sent.tries) == (State.SENT, message.message_id, 2)
+    assert [attempt.stage for attempt in sent.attempts] == ["data", "final"]
+
+
+def test_a_refused_password_holds_all_until_a_person_has_looked(desk: _Desk) -> None:
+    """It is tried once, not once for each message; a saved account goes ahead with one, and the others follow."""
+    with _serving(desk, _replies(auth=b"535 5.7.8 Authentication credentials invalid")) as server:
+        messages = [desk.put() for _ in range(3)]
+        desk.work()
+        desk.work()
+        tried, before = server.connections, [desk.get(message).state for message in messages]
+        resumed = desk.workbench.outbox.resume(desk.ana)
+        desk.work()
+        again = server.connections
+    with _serving(desk) as server:
+        desk.work()
+
+    assert (tried, before, resumed, again) == (1, [State.HELD] * 3, 3, 2)
+    assert {desk.get(message).state for message in messages} == {State.SENT}
+    assert len(server.messages) == 3
+
+
+def test_a_message_of_unknown_fate_goes_again_only_when_a_person_says_so(desk: _Desk) -> None:
+    """«Enviar otra vez» keeps bytes and Message-ID; «Ya salió» sends nothing."""
+    with _serving(desk, _replies(final=CLOSE)):
+        first, second = desk.put(), desk.put()
+        desk.work()
+    with _serving(desk) as server:
+        desk.work()
+        nothing = len(server.messages)
+        desk.workbench.outbox.resend(desk.ana, first.id)
+        desk.workbench.outbox.resolve_sent(desk.ana, second.id)
+        desk.work()
+    sent = [desk.get(message) for message in (first, second)]
+
+    assert (nothing, [message.state for message in sent]) == (0, [State.SENT, State.SENT])
+    assert server.messages == [b"".join(desk.workbench.outbox.read(desk.ana, first.id))]
+    for change in (desk.workbench.outbox.resend, desk.workbench.outbox.cancel, desk.workbench.outbox.send_now):
+        with pytest.raises(OutboxRefused, match="elsewhere"):
+            change(desk.ana, first.id)
+
+
+def test_a_worker_whose_claim_is_gone_sends_no_dot(desk: _Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frozen past its lease, others have the message: it closes instead, and the message goes once."""
+    mark = OutboxQueue.mark_in_flight
+    frozen: list[bool] = []
+
+    def late(queue: OutboxQueue, claimed: Any) -> bool:
+        if not frozen:
+            frozen.append(True)
+            desk.set(message, lease_until=message.created)
+            OutboxQueue(desk.workbench.database, "other").expire(has_ended=lambda _owner: False)
+        return mark(queue, claimed)
+
+    monkeypatch.setattr(OutboxQueue, "mark_in_flight", late)
+    with _serving(desk) as server:
+        message = desk.put()
+        desk.work()
+
+    assert frozen
+    assert desk.get(message).state is State.SENT
+    assert (len(server.messages), server.connections) == (1, 2)
+
+
+def test_a_result_that_cannot_be_stored_is_kept_and_never_sent_again(
+    desk: _Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database is full at the worst moment; once it has room again the message is known to be sent."""
+    from cgcore.errors import StorageError
+
+    finish, failing = OutboxQueue.finish, [True]
+
+    def fail(queue: OutboxQueue, *arguments: Any, **more: Any) -> bool:
+        if failing:
+            raise StorageError(code="storage_full")
+        return finish(queue, *arguments, **more)
+
+    monkeypatch.setattr(OutboxQueue, "finish", fail)
+    with _serving(desk) as server:
+        message = desk.put()
+        desk.work()
+        between = desk.get(message).state
+        failing.clear()
+        desk.work()
+
+    assert (between, desk.get(message).state) == (State.IN_FLIGHT, State.SENT)
+    assert len(server.messages) == 1
+
+
+def test_bytes_that_have_changed_on_the_disk_are_not_sent(desk: _Desk) -> None:
+    """They are compared with what was stored, before the dot."""
+    with _serving(desk) as server:
+        message = desk.put()
+        desk.set(message, sha256="0" * 64)
+        desk.work()
+
+    assert (server.messages, desk.get(message).state) == ([], State.QUEUED)
+
+
+def test_nothing_leaves_in_the_name_of_a_closed_account(desk: _Desk) -> None:
+    """Its mail is held, not lost."""
+    with _serving(desk) as server:
+        message = desk.put()
+        with desk.workbench.database.session() as session:
+            session.exec(update(UserRow).where(col(UserRow.id) == desk.ana.user_id).values(active=False))
+        desk.work()
+    held = desk.get(message)
+
+    assert (server.connections, held.state, held.reason and held.reason["key"]) == (0, State.HELD, "account_unfit")
+
+
+# ---- Handing in
+
+
+def test_the_same_key_is_one_message(desk: _Desk) -> None:
+    """The same content returns it as it stands; another content is refused, and so is somebody else's message."""
+    outbox = desk.workbench.outbox
+    other = add_user(desk.workbench, "luis")
+    with _serving(desk) as server:
+        first, new = outbox.send(desk.ana, _REQUEST, "uno")
+        desk.work()
+        again, second = outbox.send(desk.ana, _REQUEST, "uno")
+        with pytest.raises(OutboxRefused) as reused:
+            outbox.send(desk.ana, replace(_REQUEST, number="8"), "uno")
+        desk.work()
+
+    assert (new, second, again.id, again.state) == (True, False, first.id, State.SENT)
+    assert (reused.value.code, len(server.messages)) == ("idempotency_key_reused", 1)
+    with pytest.raises(LookupError):
+        outbox.get(other, first.id)
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "code"),
+    [
+        ({"series": "X"}, "series", "unknown_series"),
+        ({"document_type": DocumentType.PURCHASE_INVOICE}, "type", "unknown_type"),
+        ({"to": ()}, "to", "empty"),
+        ({"to": ("eva",)}, "to", "address_syntax"),
+        ({"number": "7\r\nBcc: x@example.com"}, "number", "line_break"),
+        ({"to": ("Eva\nBcc: <eva@example.com>",)}, "to", "line_break"),
+        ({"delay_s": 3601}, "delay", "delay_range"),
+        ({"attachments": (replace(_PDF, data=b""),)}, "attachments", "empty_attachment"),
+        ({"bcc": ("a@example.com",) * 98}, "to", "too_many_recipients"),
+    ],
+)
+def test_what_is_wrong_is_told_and_nothing_is_stored(
+    desk: _Desk, change: Mapping[str, Any], field: str, code: str
+) -> None:
+    """Each beside its field."""
+    with _serving(desk), pytest.raises(InvalidInput) as refused:
+        desk.put(replace(_REQUEST, **change))
+
+    assert (field, code) in [(found.field, found.code) for found in refused.value.problems]
+    assert desk.workbench.outbox.overview_of(desk.ana).counts == {}
+
+
+def test_a_text_with_errors_or_without_its_names_does_not_leave(desk: _Desk) -> None:
+    """An unknown variable stops it, a missing value is empty and never a sample, and the key is free again."""
+    with _serving(desk):
+        with pytest.raises(Unsendable) as refused:
+            desk.workbench.outbox.send(desk.ana, replace(_REQUEST, subject="{nada} {numero}"), "k")
+        composed = desk.workbench.outbox.preview(desk.ana, replace(_REQUEST, variables={}, customer=""))
+        message, new = desk.workbench.outbox.send(desk.ana, _REQUEST, "k")
+
+    assert [found.code for found in refused.value.problems] == ["unknown_variable"]
+    assert "Lucía" not in composed.rendered.text
+    assert "1.234,56" not in composed.rendered.text
+    assert {check.code for check in composed.rendered.checks} == {"empty_value"}
+    assert (new, message.state) == (True, State.QUEUED)
+
+
+def test_without_an_account_nothing_is_taken(desk: _Desk) -> None:
+    """There is nobody to send it."""
+    with pytest.raises(OutboxRefused) as refused:
+        desk.put()
+
+    assert refused.value.code == "account_missing"
+
+
+# ---- Copies
+
+
+_NOT_THERE = {"UID SEARCH": b"* SEARCH\r\n"}
+
+
+@contextmanager
+def _filing(desk: _Desk, imap: ImapScript, smtp: SmtpScript | None = None) -> Iterator[tuple[Any, Any]]:
+    with smtp_server(smtp or SmtpScript()) as sending, imap_server(imap) as filing:
+        _account(desk, sending, filing)
+        yield sending, filing
+
+
+def _appends(server: ScriptedServer) -> int:
+    return sum(b"APPEND" in line for line in server.lines)
+
+
+def test_the_copy_is_the_very_bytes(desk: _Desk) -> None:
+    """Filed once, with the time of acceptance."""
+    with _filing(desk, ImapScript(untagged=_NOT_THERE)) as (_, filing):
+        message = desk.put()
+        desk.work()
+        desk.work()
+    copied = desk.get(message)
+
+    assert (copied.state, copied.copy_state, copied.copy_folder) == (State.SENT, CopyState.STORED, "Sent")
+    assert _appends(filing) == 1
+    assert filing.messages[0].endswith(b"".join(desk.workbench.outbox.read(desk.ana, message.id)))
+
+
+def test_a_copy_that_the_provider_has_filed_is_not_filed_again(desk: _Desk) -> None:
+    """It is looked for before the first try."""
+    with _filing(desk, ImapScript(untagged={"UID SEARCH": b"* SEARCH 41\r\n"})) as (_, filing):
+        message = desk.put()
+        desk.work()
+
+    assert (desk.get(message).copy_state, _appends(filing)) == (CopyState.SKIPPED, 0)
+
+
+def test_a_copy_whose_answer_was_lost_is_looked_for_before_the_next_try(desk: _Desk) -> None:
+    """Found: it is there, once. The sending knows nothing of it all."""
+    with _filing(desk, ImapScript(replies={"APPEND": CLOSE}, untagged=_NOT_THERE)) as (sending, filing):
+        message = desk.put()
+        desk.work()
+        first = desk.get(message)
+        appended = _appends(filing)
+    with _filing(desk, ImapScript(untagged={"UID SEARCH": b"* SEARCH 7\r\n"})) as (other, filing):
+        desk.set(message, copy_due=message.created)
+        desk.work()
+    with_copy = desk.get(message)
+
+    assert (first.state, first.copy_state, appended) == (State.SENT, CopyState.PENDING, 1)
+    assert (with_copy.copy_state, _appends(filing)) == (CopyState.STORED, 0)
+    assert (len(sending.messages), len(other.messages)) == (1, 0)
+
+
+def test_a_folder_that_is_not_there_needs_a_person(desk: _Desk) -> None:
+    """The message has left all the same."""
+    with _filing(desk, ImapScript(replies={"SELECT": b"NO no", "APPEND": b"NO [TRYCREATE] no folder"})):
+        message = desk.put()
+        desk.work()
+    told = desk.get(message)
+
+    assert (told.state, told.copy_state, told.copy_key) == (State.SENT, CopyState.FAILED, "folder_missing")
+
+
+@pytest.mark.parametrize(("answer", "state"), [(b"* SEARCH 7\r\n", State.SENT), (b"* SEARCH\r\n", State.UNKNOWN)])
+def test_an_unknown_one_that_lies_in_the_sent_folder_has_been_sent(desk: _Desk, answer: bytes, state: State) -> None:
+    """We had not filed it, so the provider has; where it is not there, nothing is known."""
+    with _filing(desk, ImapScript(untagged={"UID SEARCH": answer}), _replies(final=CLOSE)) as (sending, filing):
+        message = desk.put()
+        desk.work()
+        before = desk.get(message).state
+        desk.set(message, look_due=message.created)
+        desk.work()
+    told = desk.get(message)
+
+    assert (before, told.state) == (State.UNKNOWN, state)
+    assert told.looked is not None
+    assert (len(sending.messages), _appends(filing)) == (1, 0)
+
+
+# ---- The threads
+
+
+def test_the_worker_of_a_process_sends_by_itself(desk: _Desk) -> None:
+    """Whoever hands in wakes it; closing waits for what is under way."""
+    import threading
+
+    arrived = threading.Event()
+
+    def watch(wire: Any) -> None:
+        keep = wire.keep
+
+        def kept(message: bytes) -> None:
+            keep(message)
+            arrived.set()
+
+        wire.keep = kept
+        SmtpScript()(wire)
+
+    with ScriptedServer(watch) as server:
+        _account(desk, server)
+        desk.workbench.outbox.worker.start()
+        message = desk.put()
+        assert arrived.wait(20)
+        desk.workbench.outbox.worker.close()
+
+    assert desk.get(message).state is State.SENT
+    assert len(server.messages) == 1
