@@ -13,10 +13,8 @@ from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
 from cgcore.clock import has_happened
-from cgcore.errors import LoginEnded, StorageError
 from cgcore.identity.actor import Actor
 from cgcore.storage import drafts as store
-from cgcore.storage.identity import find_session
 
 if TYPE_CHECKING:
     from cgcore.workbench.context import Context
@@ -68,8 +66,7 @@ class DraftsSection:
         self._is_closed = False
 
     def keep(self, actor: Actor, page: str, tab: str, content: Mapping[str, Any]) -> None:
-        """Take the draft of a page as it stands now; it is written within a second. Raises :class:`LoginEnded`."""
-        self._require_not_ended(actor)
+        """Take the draft of a page as it stands now; it is written within a second."""
         key = actor.user_id, page, tab
         too_large = len(json.dumps(content)) > _MAX_CHARACTERS
         with self._changed:
@@ -79,8 +76,7 @@ class DraftsSection:
         self._put(key, None if too_large else Draft(page, tab, content, self._context.clock()))
 
     def drop(self, actor: Actor, page: str, tab: str) -> None:
-        """Remove the draft of a page: it was saved, or given up. Raises :class:`LoginEnded`."""
-        self._require_not_ended(actor)
+        """Remove the draft of a page: it was saved, or given up."""
         with self._changed:
             self._troubles.pop((actor.user_id, page, tab), None)
         self._put((actor.user_id, page, tab), None)
@@ -151,21 +147,6 @@ class DraftsSection:
             writer = self._writer
         if writer is not None:
             writer.join(_CLOSING_S)
-
-    def _require_not_ended(self, actor: Actor) -> None:
-        """Let pass a log-in that is only overdue: what was typed before anybody knew is not lost.
-
-        One that was ended, or whose account was closed, puts nothing more where its user would find it.
-        """
-        if not actor.session_hash:
-            return
-        try:
-            with self._context.database.read() as session:
-                found = find_session(session, actor.session_hash)
-        except StorageError:
-            return  # a page does not break for a draft; the writer will tell
-        if found is None or found[0].revoked is not None or not found[1].active:
-            raise LoginEnded("the log-in was ended")
 
     def _busy_with(self, user_id: int) -> bool:
         return any(key[0] == user_id for key in self._waiting)

@@ -8,14 +8,12 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from sqlmodel import select
 
-from cgcore.errors import LoginEnded
 from cgcore.identity.actor import Role
 from cgcore.storage.tables import DraftRow, UserRow
 from cgcore.workbench import Workbench
 from cgcore.workbench.drafts import DraftTrouble
-from cgcore.workbench.identity import NewUser
 from tests.servers.house import add_user
-from tests.servers.identity import ADMIN, PASSWORD, HandClock, set_clock
+from tests.servers.identity import PASSWORD, HandClock, set_clock
 from tests.servers.identity import add_user as add_person
 
 
@@ -156,32 +154,6 @@ def test_a_tab_goes_on_where_another_was(workbench_on_each: Workbench) -> None:
     found = drafts.find(ana, "profile", "new")
     assert found is not None
     assert found.content == {"from": "old"}
-
-
-@pytest.mark.parametrize("withdraw", ["ended", "closed"])
-def test_a_log_in_that_was_ended_leaves_no_draft_to_be_found(workbench_on_each: Workbench, withdraw: str) -> None:
-    """Whoever still holds that tab puts nothing before the eyes of its user, and takes nothing away."""
-    workbench = workbench_on_each
-    add_person(workbench)
-    mine, stolen = (workbench.identity.sessions.log_in("ana", PASSWORD).actor for _ in range(2))
-    workbench.drafts.keep(stolen, "mail_account", "t1", {"smtp_host": "typed before"})
-    workbench.drafts.flush(stolen)
-    if withdraw == "ended":
-        workbench.identity.sessions.end_session(mine, stolen.session_hash)
-    else:
-        workbench.identity.accounts.add_user(ADMIN, NewUser("zaida", PASSWORD, role=Role.ADMIN))
-        workbench.identity.accounts.disable_user(ADMIN, "ana")
-    for act in (
-        lambda: workbench.drafts.keep(stolen, "mail_account", "t1", {"smtp_host": "evil.example"}),
-        lambda: workbench.drafts.drop(stolen, "mail_account", "t1"),
-    ):
-        with pytest.raises(LoginEnded):
-            act()
-    workbench.drafts.flush(stolen)
-    with workbench.database.read() as session:
-        kept = [row.content for row in session.exec(select(DraftRow)).all()]
-
-    assert kept == [{"smtp_host": "typed before"}]
 
 
 def test_what_was_typed_until_a_log_in_was_overdue_is_kept(workbench_on_each: Workbench) -> None:
