@@ -68,6 +68,13 @@
     .ql-editor img { max-width: 100%; height: auto; }
     /* With both sizes written, a picture that is wider than the column keeps its shape. */
     .ql-editor img { max-width: 100%; height: auto; }
+    .sizes { padding: 6px 12px; font-size: 13px; background: var(--box); border: solid var(--line);
+      border-width: 0 1px; }
+    .sizes + .ql-container.ql-snow { border-top: 0; }
+    .sizes button { margin-left: 4px; padding: 2px 8px; font: inherit; color: inherit; background: var(--back);
+      border: 1px solid var(--line); border-radius: 6px; cursor: pointer; }
+    .sizes button[aria-pressed=true] { border-color: var(--accent); box-shadow: inset 0 0 0 1px var(--accent); }
+    .sizes button:focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
     .told { margin: 6px 2px; font: 14px/1.4 system-ui, sans-serif; color: var(--ink); background: var(--back); }`;
   const numbers = document.createElement("style");
   document.head.append(look, numbers);

@@ -20,7 +20,7 @@ from cgcore.web.texts import text
 __all__ = ["EditorPages"]
 
 # In the order in which they load.
-_SCRIPTS = ("/editor.js", "/variables.js")
+_SCRIPTS = ("/editor.js", "/variables.js", "/images.js")
 _KEEP = {"cache-control": "private, max-age=31536000, immutable"}
 
 

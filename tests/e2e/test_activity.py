@@ -64,6 +64,8 @@ def test_a_user_sees_their_own_lines_only(page: Page, house: tuple[Product, Furn
 
     assert "Probó una conexión" in text
     assert "S05" not in text
+    page.get_by_role("button", name="Filtros").click()
+    expect(page.get_by_text("Desde", exact=True)).to_be_visible()
     expect(page.get_by_label("Usuario", exact=True)).to_have_count(0)
 
 

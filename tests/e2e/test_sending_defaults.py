@@ -246,6 +246,11 @@ def test_a_logo_is_inserted_saved_and_previewed(page: Page, fresh: Desk, tmp_pat
         frame.locator("button.ql-image").click()
     chooser.value.set_files(logo)
     expect(editor(page, "quote").locator("img")).to_have_count(1)
+    # The size is chosen where the picture stands; none is made larger than it is.
+    expect(frame.get_by_role("button", name="Completa")).to_have_attribute("aria-pressed", "true")
+    frame.get_by_role("button", name="Pequeña").click()
+    expect(editor(page, "quote").locator("img")).to_have_attribute("width", "150")
+    expect(editor(page, "quote").locator("img")).to_have_attribute("height", "56")
     expect(page.get_by_text("imágenes incrustadas: 1").filter(visible=True)).to_be_visible()
     page.get_by_role("button", name=re.compile("Logotipo de")).click()
     expect(editor(page, "quote").locator("img")).to_have_attribute("alt", "Logotipo de {empresa}")

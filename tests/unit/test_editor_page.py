@@ -29,13 +29,13 @@ def test_the_installed_page_is_spanish_and_loads_our_script_first() -> None:
 
     assert '<html lang="es">' in page.text
     assert "<title>Editor de texto</title>" in page.text
-    assert scripts[:2] == ["../../editor.js", "../../variables.js"]
-    assert len(scripts) == 4
+    assert scripts[:3] == ["../../editor.js", "../../variables.js", "../../images.js"]
+    assert len(scripts) == 5
     assert find_framed_pages()[0].read_text("utf-8").split("<body>")[1] in page.text
     assert page.headers["cache-control"] == "private, no-cache"
 
 
-@pytest.mark.parametrize("name", ["editor", "variables"])
+@pytest.mark.parametrize("name", ["editor", "variables", "images"])
 def test_a_script_is_kept_by_its_content(name: str) -> None:
     """Its address holds a mark of it."""
     client = ask(find_framed_pages())
