@@ -39,8 +39,8 @@ __all__ = ["run", "wait_until_healthy"]
 
 _ROUNDS = 5
 _CLICKS = 30
-_TABS_BEFORE = 60
-_TABS = 40
+_TABS_BEFORE = 10
+_TABS = 15
 _LIMIT = 1.3
 _MIB = 1024
 _ADDRESS, _PASSWORD = next(iter(USERS.items()))

@@ -34,7 +34,7 @@ from tests.servers.product import product_environment, run_product
 __all__ = ["run"]
 
 _ROOT = Path(__file__).parents[1]
-_ROUNDS = 7
+_ROUNDS = 5
 _RUNS = 20
 _COOKIE = "cg_session"
 # Address, limit against the form. Against the same elements it is the same for all.
@@ -45,6 +45,7 @@ _PAGES = {
     "Valores por defecto": ("valores-por-defecto", 12.0),
 }
 _FLOOR_LIMIT = 1.3
+_FRAME = 5  # deltas: what the floor has for a frame of its own, and sentences that come once
 _MEMORY_LIMIT = 2.2
 
 _SERVES = """
@@ -61,11 +62,13 @@ def form():
         st.form_submit_button("Guardar")
 
 """
-_CHOOSES = """
+_FORM = (
+    _SERVES.replace("from streamlit_quill import st_quill\n", "")
+    + """
 st.set_page_config(layout="wide")
-{"form": form, **FLOORS}[st.query_params.get("floor", "form")]()
+form()
 """
-_FORM = _SERVES.replace("from streamlit_quill import st_quill\n", "") + _CHOOSES.replace(", **FLOORS", "")
+)
 
 
 @dataclass
@@ -75,7 +78,6 @@ class _Tab:
     socket: ClientConnection
     pid: int
     page: str = ""
-    query: str = ""
     page_hash: str = ""
     costs: list[float] = field(default_factory=list[float])
 
@@ -84,13 +86,12 @@ class _Tab:
         request = BackMsg()
         request.rerun_script.page_name = self.page
         request.rerun_script.page_script_hash = self.page_hash
-        request.rerun_script.query_string = self.query
         self.socket.send(request.SerializeToString())
         came: list[ForwardMsg] = []
         while True:
             came.append(ForwardMsg.FromString(bytes(self.socket.recv(timeout=60, decode=False))))
-            if came[-1].HasField("new_session"):
-                self.page_hash = came[-1].new_session.page_script_hash
+            if came[-1].HasField("navigation"):
+                self.page_hash = came[-1].navigation.page_script_hash
             if came[-1].HasField("script_finished"):
                 return came
 
@@ -118,14 +119,17 @@ def run() -> list[Figure]:
             own[name] = stack.enter_context(_tab(product.url, product.process.pid, page=address, cookie=cookie))
             drawn[name] = own[name].run()
             memory[0] = memory[0] or _rss_mib(product.process.pid)
-        with _serving(folder / "form", _FORM, environment) as (url, pid), _tab(url, pid) as first:
-            first.run()
-            memory[1] = _rss_mib(pid)
-        url, pid = stack.enter_context(_serving(folder / "floors", _write_floors(drawn), environment))
+        url, pid = stack.enter_context(_serving(folder / "form", _FORM, environment))
         form = stack.enter_context(_tab(url, pid))
-        floors = {name: stack.enter_context(_tab(url, pid, query=f"floor={_function(name)}")) for name in _PAGES}
-        for tab in (form, *own.values(), *floors.values()):
-            tab.run()
+        form.run()
+        memory[1] = _rss_mib(pid)
+        url, pid = stack.enter_context(_serving(folder / "floors", _write_floors(drawn), environment))
+        floors = {name: stack.enter_context(_tab(url, pid, page=address)) for name, (address, _limit) in _PAGES.items()}
+        for name, messages in drawn.items():
+            # The same page again, not a sentence in its place; and the same elements below it.
+            counts = [_count(came) for came in (messages, own[name].run(), floors[name].run())]
+            assert max(counts) - min(counts) <= _FRAME, (name, counts)
+        form.run()
         for _ in range(_ROUNDS):
             for tab in (form, *own.values(), *floors.values()):
                 tab.measure()
@@ -138,6 +142,10 @@ def run() -> list[Figure]:
             note=f"{memory[0]:.0f} MiB / {memory[1]:.0f} MiB",
         ),
     ]
+
+
+def _count(messages: list[ForwardMsg]) -> int:
+    return sum(message.WhichOneof("type") == "delta" for message in messages)
 
 
 def _figures(name: str, own: _Tab, floor: _Tab, form: _Tab, drawn: list[ForwardMsg]) -> list[Figure]:
@@ -169,9 +177,16 @@ def _function(name: str) -> str:
 
 
 def _write_floors(drawn: Mapping[str, list[ForwardMsg]]) -> str:
+    """Return a script with a floor for each page, in a menu of as many pages as the product's."""
     floors = "\n\n".join(write_floor(_function(name), messages) for name, messages in drawn.items())
-    known = ", ".join(f"{_function(name)!r}: {_function(name)}" for name in drawn)
-    return f"{_SERVES}{floors}\nFLOORS = {{{known}}}\n{_CHOOSES}"
+    by_address = {address: _function(name) for name, (address, _limit) in _PAGES.items()}
+    menu = next(each.navigation for each in next(iter(drawn.values())) if each.HasField("navigation"))
+    pages = [
+        f"st.Page({by_address.get(page.url_pathname, f'lambda: {number}')}, title={page.page_name!r}, "
+        f"icon={page.icon!r}, url_path={page.url_pathname or 'first'!r}, default={page.is_default!r})"
+        for number, page in enumerate(menu.app_pages)
+    ]
+    return f"{_SERVES}{floors}\nst.set_page_config(layout='wide')\nst.navigation([{', '.join(pages)}]).run()\n"
 
 
 @contextmanager
@@ -193,7 +208,7 @@ def _serving(folder: Path, script: str, environment: Mapping[str, str]) -> Itera
 
 
 @contextmanager
-def _tab(url: str, pid: int, *, page: str = "", query: str = "", cookie: str = "") -> Iterator[_Tab]:
+def _tab(url: str, pid: int, *, page: str = "", cookie: str = "") -> Iterator[_Tab]:
     headers: dict[str, Any] = {"Origin": url, **({"Cookie": cookie} if cookie else {})}
     with connect(
         f"ws{url.removeprefix('http')}/_stcore/stream",
@@ -201,7 +216,7 @@ def _tab(url: str, pid: int, *, page: str = "", query: str = "", cookie: str = "
         subprotocols=[Subprotocol("streamlit"), Subprotocol("none")],
         max_size=None,
     ) as socket:
-        yield _Tab(socket, pid, page, query)
+        yield _Tab(socket, pid, page)
 
 
 def _cpu_s(pid: int) -> float:
