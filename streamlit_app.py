@@ -11,7 +11,7 @@ from cgcore.web.app_page import AppPage
 from cgcore.web.assembly import Assembly, NoDelay, start_descriptors, start_settings
 from cgcore.web.assets import AssetFolder
 from cgcore.web.connections import ConnectionLimits, Connections
-from cgcore.web.origins import Perimeter
+from cgcore.web.origins import AllowedOrigins
 from cgcore.web.paths import AFTER_END, CROWDED
 from cgcore.workbench import get_workbench
 from pages.ui.files import guard_files
@@ -22,7 +22,7 @@ from pages.ui.server import (
     WANTED_MODULES,
     StreamlitTabs,
     admit_hosts,
-    build_farewell,
+    build_last_message,
     find_address,
     find_framed_pages,
     read_facts,
@@ -31,13 +31,13 @@ from pages.ui.server import (
 
 install_line_log()
 settings = start_settings()
-perimeter = Perimeter.of(settings)
-admit_hosts(perimeter.allowed_hosts())
+origins = AllowedOrigins.of(settings)
+admit_hosts(origins.allowed_hosts())
 guard_files()
 assembly = Assembly(
     get_workbench,
-    perimeter,
-    find_address=lambda: perimeter.public_url or find_address(),
+    origins,
+    find_address=lambda: origins.public_url or find_address(),
     read_facts=read_facts,
     tabs=StreamlitTabs(),
     settings=settings,
@@ -52,11 +52,11 @@ app = st.App(
     middleware=assembly.middleware(
         page=page,
         component_pages=find_framed_pages(),
-        farewell=build_farewell(AFTER_END),
-        crowded=build_farewell(CROWDED),
+        last_message=build_last_message(AFTER_END),
+        crowded=build_last_message(CROWDED),
     ),
     lifespan=assembly.lifespan,
     on_script_error=tell_failure,
 )
 # Around all of it: only here is the server's own way to the connection still in sight.
-app = Connections(NoDelay(app), perimeter.trusted_proxies, ConnectionLimits.within(start_descriptors()))
+app = Connections(NoDelay(app), origins.trusted_proxies, ConnectionLimits.within(start_descriptors()))

@@ -1,4 +1,4 @@
-"""The trail of what happened: its actions, its lines, and its export to a spreadsheet. Append-only, never a secret."""
+"""The activity log: its actions, its lines, and its export to a spreadsheet. Append-only, never a secret."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SEPARATOR = ";"  # what a Spanish spreadsheet opens by a double click
 
 
 class Action(StrEnum):
-    """What was done. The trail takes any text; these are the ones that the pages have a label for."""
+    """What was done. The activity log takes any text; these are the ones that the pages have a label for."""
 
     LOGGED_IN = "logged_in"
     LOGIN_FAILED = "login_failed"
@@ -88,7 +88,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ActivityEntry:
-    """One line of the trail. ``actor_name`` is the user name as it was then, ``""`` where nobody was signed in.
+    """One line of the activity log. ``actor_name`` is the user name as it was then, ``""`` where nobody was signed in.
 
     ``detail`` is data or, in lines of earlier versions, words; ``changes`` are codes with values.
     """
@@ -151,7 +151,7 @@ def read_changes(text: str) -> tuple[Change, ...]:
 def neutral_line(text: str, limit: int) -> str:
     """Return ``text`` on one line, at most ``limit`` characters.
 
-    Line breaks, control characters and the marks that reorder text become a space, so that one line of the trail
+    Line breaks, control characters and the marks that reorder text become a space, so that one line of the activity log
     can never pass for two (CWE-117) nor read backwards.
     """
     line = "".join(" " if unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp", "Cs"} else char for char in text)
@@ -171,7 +171,7 @@ def build_csv(
     labels: Mapping[str, str],
     words: Callable[[ActivityEntry], tuple[str, str, str]] | None = None,
 ) -> Iterator[str]:
-    """Yield the trail as lines of CSV, opened by a UTF-8 mark and ``header``, one line an entry.
+    """Yield the activity log as lines of CSV, opened by a UTF-8 mark and ``header``, one line an entry.
 
     ``header`` names seven columns: moment (UTC), user, action, object, result, detail, address. ``labels`` are the
     screen words of actions and results; what has none is written as it is stored. ``words`` returns object, result and

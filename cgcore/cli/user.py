@@ -22,7 +22,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 group = typer.Typer()
 app.add_typer(group, name="user")
 
-# Whoever reaches the database by hand stands above its users; the trail shows these lines without an actor's id.
+# Whoever reaches the database by hand stands above its users; the activity log shows these lines without an actor's id.
 _OPERATOR = Actor(user_id=0, username="", role=Role.ADMIN)
 
 _Name = Annotated[str, typer.Argument(help="User name.", metavar="NAME")]

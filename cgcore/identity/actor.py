@@ -30,7 +30,7 @@ class Actor:
     """The person who acts, and through what.
 
     ``session_hash`` is the key of the log-in session row for a browser, ``key_id`` the public id of the API key for
-    an application; both are empty on the command line. ``ip`` is the source address, for the trail only;
+    an application; both are empty on the command line. ``ip`` is the source address, for the activity log only;
     ``locale`` the language that the person is spoken to in.
     """
 

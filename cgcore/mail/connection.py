@@ -15,7 +15,7 @@ from typing import Any, Self
 from cgcore.mail.account import Security, normal_pin
 from cgcore.mail.addresses import address_literal, encode_host
 from cgcore.mail.alternatives import Candidate, CounterProof, Server, prove
-from cgcore.mail.network.greeting import GREETING_BYTES, STRANGERS, Kind, first_line, kind_of
+from cgcore.mail.network.greeting import GREETING_BYTES, OTHER_PROTOCOLS, Kind, first_line, kind_of
 from cgcore.mail.network.policy import may_connect
 from cgcore.mail.network.sockets import MAX_BYTES, Attempt, Channel, Deadline, FloodError, connect_any, few_addresses
 from cgcore.mail.network.tls import (
@@ -182,7 +182,7 @@ class Connection:
                 return self._failed(stage.broken(error))
             kind = Kind.GONE
         channel.deadline, channel.allowance = self.deadline, MAX_BYTES
-        step = None if kind == self.request.leg.value else self._stranger(kind, stage)
+        step = None if kind == self.request.leg.value else self._other_protocol(kind, stage)
         return step if step is None else self._failed(step)
 
     def _first_kind(self, channel: Channel) -> Kind:
@@ -217,7 +217,7 @@ class Connection:
         patch = self.proof.patch_for(same_port=[Security.SSL], neighbours=False) or self.proof.patch_for()
         return stage.fail("starttls_on_ssl_port", patch=patch)
 
-    def _stranger(self, kind: Kind, stage: OpenStage) -> Step:
+    def _other_protocol(self, kind: Kind, stage: OpenStage) -> Step:
         if kind is Kind.WEB:
             return stage.fail("host_is_website")
         if kind is Kind.GONE:
@@ -369,9 +369,9 @@ class Handshake:
             return self._plain_port(stage)
         if Kind.WEB in kinds:
             return stage.fail("host_is_website")
-        stranger = next((kind for kind in STRANGERS if kind in kinds), None)
-        if stranger is not None and key:
-            return stage.fail("wrong_protocol", patch=self._proof.patch_for(), server_kind=stranger.value)
+        other = next((kind for kind in OTHER_PROTOCOLS if kind in kinds), None)
+        if other is not None and key:
+            return stage.fail("wrong_protocol", patch=self._proof.patch_for(), server_kind=other.value)
         return self._plain_port(stage) if key else stage.broken(error)
 
     def _plain_port(self, stage: OpenStage) -> Step:

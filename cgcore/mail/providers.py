@@ -63,7 +63,7 @@ def find_provider_by_domain(domain: str) -> Provider | None:
 
 
 def find_provider_by_mx(host: str) -> Provider | None:
-    """Return the provider that an MX host name belongs to, the longest suffix winning; ``None`` for a stranger."""
+    """Return the provider that an MX host name belongs to, the longest suffix winning; ``None`` for an unknown one."""
     return _longest_match(host, list_providers())
 
 
@@ -73,7 +73,7 @@ def find_mx_filter(host: str) -> MxFilter | None:
 
 
 def find_provider_by_host(host: str) -> Provider | None:
-    """Return the first provider that offers this server name, alternatives included; ``None`` for a stranger.
+    """Return the first provider that offers this server name, alternatives included; ``None`` for an unknown one.
 
     A placeholder in front of the provider's own domain matches anything; a name that ends in the customer's domain
     (``mail.{domain}``) tells nothing and is not looked at.

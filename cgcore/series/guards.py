@@ -154,7 +154,7 @@ _SHOWN = ("name", "kind", "document_types")  # as the API calls them
 
 
 def change_action(before: Series, after: Series) -> Action:
-    """Return the trail's word for the change."""
+    """Return the activity log's word for the change."""
     if before.active == after.active:
         return Action.SERIES_SAVED
     return Action.SERIES_ENABLED if after.active else Action.SERIES_DISABLED

@@ -1,4 +1,4 @@
-"""The trail's table: add a line, read a page. There is no update and no delete, here or in the database."""
+"""The activity log's table: add a line, read a page. There is no update and no delete, here or in the database."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ActivityLog:
     def note(self, actor: Actor, action: str, object: str = "") -> None:
         """Append the line of a reading. It is done, and stays done, where the line cannot be stored."""
         self._database.note(
-            f"line {action} of the trail", lambda session: self.record(actor, action, object, session=session)
+            f"line {action} of the activity log", lambda session: self.record(actor, action, object, session=session)
         )
 
 

@@ -17,7 +17,7 @@ from cgcore.storage.tables import ProbeRunRow
 
 __all__ = ["ProbeRunStore"]
 
-# Older runs of a cell are forgotten; the trail keeps that they took place.
+# Older runs of a cell are forgotten; the activity log keeps that they took place.
 _KEPT_PER_CELL = 20
 
 

@@ -74,7 +74,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class ActivityRow(Row, table=True):
-    """One line of the trail. ``actor_name`` is kept as it was then; ``detail`` never holds a secret.
+    """One line of the activity log. ``actor_name`` is kept as it was then; ``detail`` never holds a secret.
 
     ``changes`` holds codes and values as JSON text, so that a search finds the values.
 

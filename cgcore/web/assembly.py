@@ -34,7 +34,7 @@ from cgcore.web.gate import Gate
 from cgcore.web.headers import SecurityHeaders
 from cgcore.web.health import HealthPage
 from cgcore.web.login_pages import FirstUsePages, LoginPages, NewPasswordPages, show_crowded
-from cgcore.web.origins import Perimeter
+from cgcore.web.origins import AllowedOrigins
 from cgcore.web.paths import CROWDED, ENTER, FIRST_USE, HEALTH, LEAVE, NEW_PASSWORD
 from cgcore.web.startup import find_refusals
 from cgcore.web.tabs import Tabs
@@ -133,7 +133,7 @@ class Assembly:
     def __init__(
         self,
         get_workbench: Callable[[], Workbench],
-        perimeter: Perimeter,
+        origins: AllowedOrigins,
         *,
         find_address: Callable[[], str],
         read_facts: Callable[[], ServerFacts],
@@ -141,7 +141,7 @@ class Assembly:
         settings: Settings | None = None,
     ) -> None:
         self._get_workbench = get_workbench
-        self._perimeter = perimeter
+        self._origins = origins
         self._find_address = find_address
         self._read_facts = read_facts
         self._tabs = tabs
@@ -149,9 +149,9 @@ class Assembly:
 
     def routes(self) -> list[BaseRoute]:
         """Return our own addresses; they come before Streamlit's."""
-        login = LoginPages(self._get_workbench, self._perimeter)
-        first_use = FirstUsePages(self._get_workbench, self._perimeter, renew_code=self._renew_code)
-        new_password = NewPasswordPages(self._get_workbench, self._perimeter)
+        login = LoginPages(self._get_workbench, self._origins)
+        first_use = FirstUsePages(self._get_workbench, self._origins, renew_code=self._renew_code)
+        new_password = NewPasswordPages(self._get_workbench, self._origins)
         return [
             Route(ENTER, login.show_enter, methods=["GET"]),
             Route(ENTER, login.enter, methods=["POST"]),
@@ -167,18 +167,16 @@ class Assembly:
         ]
 
     def middleware(
-        self, *, page: AppPage, component_pages: Sequence[Path], farewell: bytes, crowded: bytes = b""
+        self, *, page: AppPage, component_pages: Sequence[Path], last_message: bytes, crowded: bytes = b""
     ) -> list[Middleware]:
         """Return what every request passes, the outermost first; the arguments are those of the classes."""
         return [
-            Middleware(
-                SecurityHeaders, perimeter=self._perimeter, app_page=page.source, component_pages=component_pages
-            ),
+            Middleware(SecurityHeaders, origins=self._origins, app_page=page.source, component_pages=component_pages),
             Middleware(
                 Gate,
                 get_workbench=self._get_workbench,
-                perimeter=self._perimeter,
-                farewell=farewell,
+                origins=self._origins,
+                last_message=last_message,
                 crowded=crowded,
             ),
             Middleware(Files, tabs=self._tabs),

@@ -21,7 +21,7 @@ from cgcore.server_facts import PLACE_HEADER
 from cgcore.texts import sentence
 from cgcore.web.files import refuse_file
 from cgcore.web.login_pages import read_cookie
-from cgcore.web.origins import Perimeter, read_headers
+from cgcore.web.origins import AllowedOrigins, read_headers
 from cgcore.web.paths import ENTER, FILES, build_enter_link, is_api, is_public
 from cgcore.web.tabs import TABS_PER_USER, Requester, with_requester
 from cgcore.web.texts import text
@@ -53,23 +53,23 @@ class Socket:
         self._ended = message["type"] == "websocket.close"
         await self._send(message)
 
-    async def end(self, farewell: bytes) -> None:
-        """Say ``farewell`` to the page, when there is one and it is listening, and close."""
+    async def end(self, last_message: bytes) -> None:
+        """Send ``last_message`` to the page, when there is one and it is listening, and close."""
         if self._ended:
             return
         self._ended = True
         # The browser may be gone already, in whatever way its server finds out.
         with suppress(Exception):
-            if self._accepted and farewell:
-                await self._send({"type": "websocket.send", "bytes": farewell})
+            if self._accepted and last_message:
+                await self._send({"type": "websocket.send", "bytes": last_message})
             await self._send({"type": "websocket.close", "code": _POLICY_VIOLATION})
 
 
 class LiveSockets:
     """The open websockets of this process. Added and removed on the event loop, ended from any thread."""
 
-    def __init__(self, farewell: bytes = b"", per_user: int = TABS_PER_USER) -> None:
-        self._farewell = farewell
+    def __init__(self, last_message: bytes = b"", per_user: int = TABS_PER_USER) -> None:
+        self._last_message = last_message
         self._per_user = per_user
         self._by_user: Counter[int] = Counter()
         self._sockets: defaultdict[str, set[Socket]] = defaultdict(set)
@@ -103,7 +103,7 @@ class LiveSockets:
     def _start_ending(self, session_hashes: list[str]) -> None:
         for session_hash in session_hashes:
             for socket in list(self._sockets.get(session_hash, ())):
-                task = asyncio.ensure_future(socket.end(self._farewell))
+                task = asyncio.ensure_future(socket.end(self._last_message))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
@@ -119,7 +119,7 @@ class Gate:
 
     The app also learns in ``x-cg-place`` which socket was asked. What a client sends by these names is dropped.
 
-    ``get_workbench`` is called at the first request. ``farewell`` is the last websocket message of a log-in that
+    ``get_workbench`` is called at the first request. ``last_message`` is the last websocket message of a log-in that
     ended elsewhere: it takes the tab to the log-in page; ``crowded`` is the only one of a tab too many.
     """
 
@@ -128,15 +128,15 @@ class Gate:
         app: Any,
         *,
         get_workbench: Callable[[], Workbench],
-        perimeter: Perimeter,
-        farewell: bytes = b"",
+        origins: AllowedOrigins,
+        last_message: bytes = b"",
         crowded: bytes = b"",
     ) -> None:
         self._app = app
         self._get_workbench = get_workbench
-        self._perimeter = perimeter
+        self._origins = origins
         self._crowded = crowded
-        self._live = LiveSockets(farewell)
+        self._live = LiveSockets(last_message)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Let the request through, or answer it."""
@@ -160,9 +160,9 @@ class Gate:
     async def _admit(self, scope: Any, receive: Any, send: Any) -> None:
         headers, path = read_headers(scope), scope["path"]
         scope = _without_identity(scope)
-        if not self._perimeter.is_host_allowed(headers.get("host", "")):
+        if not self._origins.is_host_allowed(headers.get("host", "")):
             await _answer(send, 400, text("foreign_host"))
-        elif scope["method"] not in _SAFE_METHODS and not is_api(path) and not self._perimeter.is_same_site(headers):
+        elif scope["method"] not in _SAFE_METHODS and not is_api(path) and not self._origins.is_same_site(headers):
             await _answer(send, 403, text("foreign_origin"))
         elif is_public(path):
             await self._app(scope, receive, send)
@@ -195,9 +195,9 @@ class Gate:
             self._live.remove(known.requester, socket)
 
     async def _identify_socket(self, scope: Any, headers: dict[str, str]) -> _Known | None:
-        if not self._perimeter.is_host_allowed(headers.get("host", "")):
+        if not self._origins.is_host_allowed(headers.get("host", "")):
             return None
-        if not self._perimeter.is_socket_allowed(headers):
+        if not self._origins.is_socket_allowed(headers):
             return None
         try:
             return await self._identify(scope, headers)
@@ -205,7 +205,7 @@ class Gate:
             return None
 
     async def _identify(self, scope: Any, headers: dict[str, str]) -> _Known | None:
-        token = read_cookie(headers.get("cookie", ""), secure=self._perimeter.is_secure(scope, headers))
+        token = read_cookie(headers.get("cookie", ""), secure=self._origins.is_secure(scope, headers))
         if not token:
             return None
         identity = self._identity
@@ -259,13 +259,13 @@ def _without_identity(scope: Any) -> Any:
     return {**scope, "headers": kept}
 
 
-async def _turn_away(scope: Any, receive: Any, send: Any, farewell: bytes) -> None:
-    """Accept a websocket, so that its page can be told, say ``farewell`` and close."""
+async def _turn_away(scope: Any, receive: Any, send: Any, last_message: bytes) -> None:
+    """Accept a websocket, so that its page can be told, send ``last_message`` and close."""
     await receive()
     # A browser that offers protocols goes away without one of them (RFC 6455, 4.1).
     await send({"type": "websocket.accept", "subprotocol": next(iter(scope.get("subprotocols", ())), None)})
-    if farewell:
-        await send({"type": "websocket.send", "bytes": farewell})
+    if last_message:
+        await send({"type": "websocket.send", "bytes": last_message})
     await send({"type": "websocket.close", "code": 1008})
 
 

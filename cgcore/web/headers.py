@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cgcore.web.origins import Perimeter, read_headers
+from cgcore.web.origins import AllowedOrigins, read_headers
 from cgcore.web.paths import FILES
 from cgcore.web.texts import text
 
@@ -78,9 +78,11 @@ class SecurityHeaders:
     written into them are allowed by their hash.
     """
 
-    def __init__(self, app: Any, *, perimeter: Perimeter, app_page: Path, component_pages: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, app: Any, *, origins: AllowedOrigins, app_page: Path, component_pages: Sequence[Path] = ()
+    ) -> None:
         self._app = app
-        self._perimeter = perimeter
+        self._origins = origins
         self._policy = build_policy(hash_inline_scripts(app_page), frame_ancestors="'none'").encode()
         loaders = [source for page in component_pages for source in hash_inline_scripts(page)]
         # The editor lives in a frame of our own page.
@@ -115,7 +117,7 @@ class SecurityHeaders:
         added = [header for header in _FIXED if header[0] not in present]
         if b"content-security-policy" not in present:
             added.append((b"content-security-policy", policy))
-        if self._perimeter.is_secure(scope, read_headers(scope)):
+        if self._origins.is_secure(scope, read_headers(scope)):
             added.append(_TRANSPORT)
             headers = [_with_secure(*header) for header in headers]
         if path.startswith(_NO_STORE_PREFIXES):

@@ -17,7 +17,7 @@ from cgcore.identity.tokens import hash_token
 from cgcore.texts import sentence
 from cgcore.vault.secret import Secret
 from cgcore.web.html import Field, Page, render_page
-from cgcore.web.origins import Perimeter, read_headers
+from cgcore.web.origins import AllowedOrigins, read_headers
 from cgcore.web.paths import AFTER_END, ENTER, FIRST_USE, LEAVE, NEW_PASSWORD, safe_next
 from cgcore.web.tabs import TABS_PER_USER
 from cgcore.web.texts import text
@@ -78,9 +78,9 @@ _AWAY_S = 5
 class FormPages:
     """The ground of the log-in pages."""
 
-    def __init__(self, get_workbench: Callable[[], Workbench], perimeter: Perimeter) -> None:
+    def __init__(self, get_workbench: Callable[[], Workbench], origins: AllowedOrigins) -> None:
         self._get_workbench = get_workbench
-        self._perimeter = perimeter
+        self._origins = origins
 
     @property
     def _identity(self) -> IdentitySection:
@@ -109,10 +109,10 @@ class FormPages:
         return read_cookie(request.headers.get("cookie", ""), secure=self._is_secure(request))
 
     def _find_ip(self, request: Request) -> str:
-        return self._perimeter.find_client_ip(request.scope, read_headers(request.scope))
+        return self._origins.find_client_ip(request.scope, read_headers(request.scope))
 
     def _is_secure(self, request: Request) -> bool:
-        return self._perimeter.is_secure(request.scope, read_headers(request.scope))
+        return self._origins.is_secure(request.scope, read_headers(request.scope))
 
     def _let_in(self, request: Request, token: Secret, target: str) -> Response:
         response = RedirectResponse(target, 303)
@@ -270,9 +270,9 @@ class FirstUsePages(FormPages):
     """The page of the first use. ``renew_code`` prints a new code on the console when the earlier one has expired."""
 
     def __init__(
-        self, get_workbench: Callable[[], Workbench], perimeter: Perimeter, *, renew_code: Callable[[], None]
+        self, get_workbench: Callable[[], Workbench], origins: AllowedOrigins, *, renew_code: Callable[[], None]
     ) -> None:
-        super().__init__(get_workbench, perimeter)
+        super().__init__(get_workbench, origins)
         self._renew_code = renew_code
 
     async def show_form(self, _request: Request) -> Response:

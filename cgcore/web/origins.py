@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from cgcore.settings import Network, Settings
 
-__all__ = ["Perimeter", "read_headers"]
+__all__ = ["AllowedOrigins", "read_headers"]
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -27,14 +27,14 @@ def read_headers(scope: Any) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Perimeter:
+class AllowedOrigins:
     """The rules of one installation: its public address and the proxies it believes."""
 
     public_url: str = ""
     trusted_proxies: tuple[Network, ...] = ()
 
     @classmethod
-    def of(cls, settings: Settings) -> Perimeter:
+    def of(cls, settings: Settings) -> AllowedOrigins:
         """Return the rules that the settings ask for."""
         return cls(settings.public_url, settings.trusted_proxies)
 

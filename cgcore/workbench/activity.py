@@ -1,4 +1,4 @@
-"""The trail: everybody writes it, a user reads their own lines, an administrator all."""
+"""The activity log: everybody writes it, a user reads their own lines, an administrator all."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _NAMED = {"series.kind": ("cgcore.series", "kinds"), "user.role": ("cgcore.ident
 
 
 class ActivityPage(TypedDict):
-    """One page of the trail; ``next`` is the cursor of the following page, None on the last."""
+    """One page of the activity log; ``next`` is the cursor of the following page, None on the last."""
 
     items: list[ActivityEntry]
     next: str | None

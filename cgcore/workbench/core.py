@@ -116,7 +116,7 @@ class Workbench:
 
     @once
     def activity(self) -> ActivitySection:
-        """The append-only trail."""
+        """The append-only activity log."""
         from cgcore.workbench.activity import ActivitySection
 
         return ActivitySection(self.context)

@@ -46,8 +46,8 @@ class Job:
     """What a run does.
 
     ``steps`` yields them as they happen; ``judge`` turns them and the total time (ms) into the verdict; ``conclude``
-    is told both at the end, writes what belongs to it (the trail) in the transaction that stores them, and returns
-    what only this cell knows.
+    is told both at the end, writes what belongs to it (the activity log) in the transaction that stores them, and
+    returns what only this cell knows.
     """
 
     steps: Callable[[], Iterator[Step]]

@@ -103,8 +103,8 @@ class TemplatesSection:
         """Store a template read at ``version``, cleaned.
 
         ``amends``: the last characters of the save before, arrived late; they make no second version and no second
-        line in the trail. Raises :class:`StaleVersion` with what stands there now, :class:`InvalidInput` for a text
-        that is too long. Checks stop no save, only a sending.
+        line in the activity log. Raises :class:`StaleVersion` with what stands there now, :class:`InvalidInput` for a
+        text that is too long. Checks stop no save, only a sending.
         """
         return self._save(actor, document_type, subject, body, version, Action.TEMPLATE_SAVED, amends=amends)
 

@@ -1,4 +1,4 @@
-"""The lines of the trail as a table."""
+"""The lines of the activity log as a table."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ __all__ = [
     "WANTED_MODULES",
     "StreamlitTabs",
     "admit_hosts",
-    "build_farewell",
+    "build_last_message",
     "find_address",
     "find_framed_pages",
     "find_own_address",
@@ -97,7 +97,7 @@ def admit_hosts(hosts: Iterable[str]) -> None:
     config.set_option("server.allowedHosts", sorted(hosts))
 
 
-def build_farewell(path: str) -> bytes:
+def build_last_message(path: str) -> bytes:
     """Return the websocket message that sends the browser to ``path``: the one Streamlit ends its own log-ins with."""
     message = ForwardMsg()
     message.auth_redirect.url = path

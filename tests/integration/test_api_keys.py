@@ -402,7 +402,7 @@ def test_the_check_survives_a_lost_connection(bench: Workbench, ana: Person) -> 
 def test_nothing_that_is_stored_holds_the_key(
     workbench: Workbench, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not the database, not its log, not the vault, not the trail, not the program's log in all its detail."""
+    """Not the database, not its log, not the vault, not the activity log, not the program's log in all its detail."""
     caplog.set_level(logging.DEBUG)
     ana = add_person(workbench, "ana")
     issued = issue_key(workbench, ana)

@@ -430,7 +430,7 @@ def _trail(workbench: Workbench) -> int:
 @pytest.mark.parametrize("who", ["own", "other", "admin"])
 @pytest.mark.parametrize("name", USE_CASES)
 def test_the_matrix(furnished: Workbench, people: dict[str, Actor], name: str, who: str) -> None:
-    """What may be done is done; what is refused changes nothing, so that no line of the trail speaks of it.
+    """What may be done is done; what is refused changes nothing, so that no line of the activity log speaks of it.
 
     Whatever a user does, and an administrator for themselves, another user's belongings neither change nor show.
     """

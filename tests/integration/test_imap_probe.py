@@ -628,7 +628,7 @@ class TestRudeServers:
     @pytest.mark.parametrize("stage", ["CAPABILITY", "AUTHENTICATE", "LIST", "SELECT", "APPEND", "UID STORE", "LOGOUT"])
     @pytest.mark.parametrize("what", [CLOSE, HOLD, b"* nonsense without a tag", b"* BYE shutting down"])
     def test_an_end_in_the_middle_is_a_step(self, certificates: Certificates, stage: str, what: bytes) -> None:
-        """At any command: closed, silent, nonsense, farewell."""
+        """At any command: closed, silent, nonsense, BYE."""
         script = replace(FRIENDLY, replies={stage: what})
         with imap_server(script, certificates.trusted, implicit_tls=True) as server:
             steps = probe(server, certificates, Security.SSL, timeout=1.5)

@@ -142,7 +142,7 @@ def test_a_clock_that_goes_back_a_day_ends_and_blocks_nothing(workbench_on_each:
 def test_processes_that_start_at_once_make_one_conversation(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
-    """Four processes, one run: the others join it, follow it to its end, and one line stands in the trail."""
+    """Four processes, one run: the others join it, follow it to its end, and one line stands in the activity log."""
     workbench = Workbench(settings, database)
     actor = add_user(workbench, "ana")
     with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as stack:

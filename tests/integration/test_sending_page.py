@@ -173,7 +173,7 @@ def test_what_was_typed_is_there_when_its_tab_is_open_again(app: AppTest, workbe
 
 
 def test_a_subject_is_saved_for_its_type_only(app: AppTest, workbench: Workbench, ana: Actor) -> None:
-    """One row, one line in the trail."""
+    """One row, one line in the activity log."""
     subject(app).set_value("Presupuesto {numero}").run()
     assert "Hay cambios sin guardar" in texts_of(app)
     press(app, "Guardar")

@@ -18,7 +18,7 @@ from cgcore.server_facts import ServerFacts
 from cgcore.web.app_page import AppPage
 from cgcore.web.assembly import Assembly
 from cgcore.web.assets import AssetFolder
-from cgcore.web.origins import Perimeter
+from cgcore.web.origins import AllowedOrigins
 from cgcore.workbench import Workbench
 
 __all__ = ["SITE", "NoTabs", "TestClient", "WebSocketDisconnect", "answer_lifespan", "open_product"]
@@ -55,19 +55,17 @@ class NoTabs:
 
 def open_product(
     workbench: Workbench,
-    perimeter: Perimeter | None = None,
+    origins: AllowedOrigins | None = None,
     base_url: str = SITE,
     assets: AssetFolder | None = None,
     page: AppPage | None = None,
 ) -> TestClient:
     """Return a browser before gate, headers, assets and routes over ``workbench``; it follows no redirect."""
-    perimeter = perimeter or Perimeter()
+    origins = origins or AllowedOrigins()
     facts = ServerFacts("127.0.0.1")
-    assembly = Assembly(
-        lambda: workbench, perimeter, find_address=lambda: SITE, read_facts=lambda: facts, tabs=NoTabs()
-    )
+    assembly = Assembly(lambda: workbench, origins, find_address=lambda: SITE, read_facts=lambda: facts, tabs=NoTabs())
     page = page or AppPage(Path("none.html"), assets or AssetFolder(Path("none")))
-    middleware = assembly.middleware(page=page, component_pages=[], farewell=b"")
+    middleware = assembly.middleware(page=page, component_pages=[], last_message=b"")
     app = Starlette(routes=assembly.routes(), middleware=middleware)
     return TestClient(app, base_url=base_url, follow_redirects=False, headers={"origin": base_url})
 

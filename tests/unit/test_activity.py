@@ -1,4 +1,4 @@
-"""The trail: what is written, who reads it, and what a spreadsheet gets."""
+"""The activity log: what is written, who reads it, and what a spreadsheet gets."""
 
 from __future__ import annotations
 

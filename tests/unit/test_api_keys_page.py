@@ -213,7 +213,7 @@ def test_the_facts_and_the_examples_are_those_of_the_key(
 
 
 def test_a_wrong_password_makes_no_key_and_is_in_the_trail(bench: Workbench, ana: Person) -> None:
-    """The trail says for what it was asked; the throttle of the log-in counts it."""
+    """The activity log says for what it was asked; the throttle of the log-in counts it."""
     refusals: list[type[Exception]] = []
     while not refusals or refusals[-1] is InvalidInput:
         with pytest.raises((InvalidInput, Throttled)) as caught:

@@ -20,7 +20,7 @@ from cgcore.identity.actor import Actor, Role
 from cgcore.texts import lookup
 from cgcore.web.files import Files
 from cgcore.web.gate import Gate
-from cgcore.web.origins import Perimeter
+from cgcore.web.origins import AllowedOrigins
 from cgcore.workbench import Workbench
 from pages.ui import files
 from pages.ui.files import OwnDownloads, OwnFiles
@@ -60,7 +60,7 @@ def client(workbench: Workbench, shelf: Shelf) -> Iterator[TestClient]:
     add_user(workbench)
     other, known = (workbench.identity.sessions.log_in("ana", PASSWORD) for _ in range(2))
     shelf.owners = {"own.png": known.actor.session_hash, "other.png": other.actor.session_hash}
-    gate = Gate(Files(shelf, shelf), get_workbench=lambda: workbench, perimeter=Perimeter())
+    gate = Gate(Files(shelf, shelf), get_workbench=lambda: workbench, origins=AllowedOrigins())
     with TestClient(gate, base_url=SITE, follow_redirects=False) as client:
         client.cookies.set("cg_session", known.token.reveal())
         yield client

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cgcore.web.gate import Gate, LiveSockets, Socket
-from cgcore.web.origins import Perimeter
+from cgcore.web.origins import AllowedOrigins
 from cgcore.web.paths import build_enter_link, is_api, is_public, safe_next
 from cgcore.workbench import Workbench
 from tests.servers.asgi import SITE, TestClient, WebSocketDisconnect, answer_lifespan
@@ -57,7 +57,7 @@ def echo() -> Echo:
 @pytest.fixture
 def client(workbench: Workbench, echo: Echo) -> Iterator[TestClient]:
     """A browser before the gate that follows no redirect."""
-    gate = Gate(echo, get_workbench=lambda: workbench, perimeter=Perimeter(), farewell=b"adios")
+    gate = Gate(echo, get_workbench=lambda: workbench, origins=AllowedOrigins(), last_message=b"adios")
     with TestClient(gate, base_url=SITE, follow_redirects=False) as client:
         yield client
 
@@ -302,8 +302,8 @@ def _scope(client: str, scheme: str = "http") -> dict[str, Any]:
 
 def test_forwarded_headers_count_only_from_a_trusted_proxy() -> None:
     """Without CG_TRUSTED_PROXIES a client cannot choose its own address or pretend TLS, not even from loopback."""
-    plain = Perimeter()
-    behind = Perimeter(trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("127.0.0.1/32")))
+    plain = AllowedOrigins()
+    behind = AllowedOrigins(trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("127.0.0.1/32")))
     claim = {"x-forwarded-for": "198.51.100.9, 203.0.113.5", "x-forwarded-proto": "https"}
 
     assert plain.find_client_ip(_scope("192.0.2.1"), claim) == "192.0.2.1"
@@ -319,11 +319,11 @@ def test_forwarded_headers_count_only_from_a_trusted_proxy() -> None:
 
 def test_a_public_address_is_a_host_and_an_origin_of_ours() -> None:
     """Its plain namesake is not; loopback stays reachable."""
-    perimeter = Perimeter(public_url="https://config.example.es")
+    origins = AllowedOrigins(public_url="https://config.example.es")
 
-    assert perimeter.is_host_allowed("config.example.es")
-    assert perimeter.is_origin_allowed("https://config.example.es", "127.0.0.1:8501")
-    assert perimeter.is_origin_allowed(SITE, "localhost:8501")
-    assert not perimeter.is_origin_allowed("http://config.example.es", "config.example.es")
-    assert not perimeter.is_origin_allowed("https://config.example.es:444", "config.example.es:444")
-    assert not perimeter.is_host_allowed("config.example.es.evil.example")
+    assert origins.is_host_allowed("config.example.es")
+    assert origins.is_origin_allowed("https://config.example.es", "127.0.0.1:8501")
+    assert origins.is_origin_allowed(SITE, "localhost:8501")
+    assert not origins.is_origin_allowed("http://config.example.es", "config.example.es")
+    assert not origins.is_origin_allowed("https://config.example.es:444", "config.example.es:444")
+    assert not origins.is_host_allowed("config.example.es.evil.example")

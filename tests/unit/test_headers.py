@@ -13,7 +13,7 @@ import pytest
 import streamlit
 
 from cgcore.web.headers import SecurityHeaders, hash_inline_scripts
-from cgcore.web.origins import Perimeter
+from cgcore.web.origins import AllowedOrigins
 from pages.ui.server import find_framed_pages
 from tests.servers.asgi import TestClient, answer_lifespan
 
@@ -49,7 +49,7 @@ def pages(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.fixture
 def client(pages: tuple[Path, Path]) -> Iterator[TestClient]:
     """A browser before an app that answers, and breaks on request."""
-    app = SecurityHeaders(_app, perimeter=Perimeter(), app_page=pages[0], component_pages=[pages[1]])
+    app = SecurityHeaders(_app, origins=AllowedOrigins(), app_page=pages[0], component_pages=[pages[1]])
     with TestClient(app, base_url="http://localhost:8501") as client:
         yield client
 
@@ -105,8 +105,8 @@ def test_a_failure_shows_no_traceback(client: TestClient, caplog: pytest.LogCapt
 
 def test_under_tls_the_browser_is_told_to_stay_there(pages: tuple[Path, Path]) -> None:
     """A public https address is enough: the proxy in front speaks TLS."""
-    perimeter = Perimeter(public_url="https://config.example.es")
-    with TestClient(SecurityHeaders(_app, perimeter=perimeter, app_page=pages[0]), base_url="http://localhost") as tls:
+    origins = AllowedOrigins(public_url="https://config.example.es")
+    with TestClient(SecurityHeaders(_app, origins=origins, app_page=pages[0]), base_url="http://localhost") as tls:
         headers = tls.get("/").headers
 
     assert headers["strict-transport-security"] == "max-age=31536000"
@@ -114,8 +114,8 @@ def test_under_tls_the_browser_is_told_to_stay_there(pages: tuple[Path, Path]) -
 
 def test_under_tls_every_cookie_is_secure_whoever_sets_it(pages: tuple[Path, Path], client: TestClient) -> None:
     """Streamlit's own as well; one that is already stays, and without TLS a browser would not take them."""
-    perimeter = Perimeter(public_url="https://config.example.es")
-    with TestClient(SecurityHeaders(_app, perimeter=perimeter, app_page=pages[0]), base_url="http://localhost") as tls:
+    origins = AllowedOrigins(public_url="https://config.example.es")
+    with TestClient(SecurityHeaders(_app, origins=origins, app_page=pages[0]), base_url="http://localhost") as tls:
         cookies = tls.get("/").headers.get_list("set-cookie")
 
     assert cookies == [f"{COOKIES[0].decode()}; Secure", f"{COOKIES[1].decode()}; Secure", COOKIES[2].decode()]

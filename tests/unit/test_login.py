@@ -10,7 +10,7 @@ import pytest
 
 from cgcore.identity.actor import Role
 from cgcore.web.login_pages import build_cookie, read_cookie
-from cgcore.web.origins import Perimeter
+from cgcore.web.origins import AllowedOrigins
 from cgcore.workbench import Workbench
 from tests.servers.asgi import SITE, TestClient, open_product
 from tests.servers.identity import ADMIN, PASSWORD, HandClock, add_user, set_clock
@@ -138,8 +138,8 @@ def test_a_flood_of_a_form_is_refused(client: TestClient) -> None:
 def test_under_tls_the_cookie_is_bound_to_the_host(workbench: Workbench) -> None:
     """``__Host-`` and Secure; a plain cookie of that name's sister does not count."""
     add_user(workbench)
-    perimeter = Perimeter(public_url="https://config.example.es")
-    with open_product(workbench, perimeter, "https://config.example.es") as client:
+    origins = AllowedOrigins(public_url="https://config.example.es")
+    with open_product(workbench, origins, "https://config.example.es") as client:
         cookie = _log_in(client).headers["set-cookie"]
 
     assert re.fullmatch(r"__Host-cg=[\w-]{43}; Path=/; HttpOnly; SameSite=Lax; Secure", cookie)

@@ -159,7 +159,7 @@ def test_a_round_trip_through_another_installation_is_the_identity(
 
 
 def test_a_preview_lists_each_change_and_makes_none(workbench_on_each: Workbench, admin: Actor) -> None:
-    """Before and after of each value; the database, the trail included, is as it was."""
+    """Before and after of each value; the database, the activity log included, is as it was."""
     value = exported(workbench_on_each, admin)
     value["company"]["name"] = "Nuevo nombre"
     value["series"][0]["name"] = "Otro"
@@ -294,7 +294,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_or_hostile_file_is_refused_whole(workbench: Workbench, name: str) -> None:
-    """The message names the place, nothing is changed: not one row, not one line of the trail."""
+    """The message names the place, nothing is changed: not one row, not one line of the activity log."""
     edit, code = BROKEN[name]
     admin = furnish(workbench)
     file = exported(workbench, admin)

@@ -250,7 +250,7 @@ def test_resumen_names_a_broken_default_of_the_company_to_administrators(
 
 
 def test_a_check_is_stored_like_any_run(workbench: Workbench) -> None:
-    """One entry per type with its findings, a verdict in words, a line in the trail."""
+    """One entry per type with its findings, a verdict in words, a line in the activity log."""
     actor = add_user(workbench, "ana", Role.ADMIN)
     read = add_series(workbench, actor, "P", T.QUOTE)
     workbench.series.defaults.save(actor, {T.QUOTE: "P"}, None)

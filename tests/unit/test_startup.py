@@ -11,7 +11,7 @@ from cgcore.server_facts import ServerFacts
 from cgcore.settings import find_unsafe
 from cgcore.storage.database import open_database
 from cgcore.web.assembly import Assembly
-from cgcore.web.origins import Perimeter
+from cgcore.web.origins import AllowedOrigins
 from cgcore.web.startup import find_refusals, list_server_problems
 from cgcore.workbench import Workbench, open_workbench
 from tests.conftest import make_settings
@@ -83,7 +83,7 @@ def test_every_start_prints_the_address_and_the_next_step(tmp_path: Path, capsys
         workbench = open_workbench(make_settings(tmp_path))
         assembly = Assembly(
             lambda: workbench,
-            Perimeter(),
+            AllowedOrigins(),
             find_address=lambda: "http://localhost:8501",
             read_facts=lambda: ServerFacts("127.0.0.1"),
             tabs=NoTabs(),

@@ -11,7 +11,7 @@ import pytest
 from cgcore.server_facts import ServerFacts
 from cgcore.web.assembly import Assembly
 from cgcore.web.gate import Gate
-from cgcore.web.origins import Perimeter
+from cgcore.web.origins import AllowedOrigins
 from cgcore.web.uploads import UploadLimits, Uploads
 from cgcore.workbench import Workbench
 from tests.servers.asgi import SITE, TestClient, answer_lifespan
@@ -92,7 +92,7 @@ def client(workbench: Workbench, pages: Pages, clock: Clock) -> Iterator[TestCli
     """Ana's browser: tab ``form`` shows an uploader, tab ``list`` shows none."""
     guarded = Uploads(pages, pages, LIMITS, clock)
     add_user(workbench)
-    with TestClient(Gate(guarded, get_workbench=lambda: workbench, perimeter=Perimeter()), base_url=SITE) as client:
+    with TestClient(Gate(guarded, get_workbench=lambda: workbench, origins=AllowedOrigins()), base_url=SITE) as client:
         _open_tabs(workbench, pages, client)
         yield client
 
@@ -199,7 +199,7 @@ def test_what_a_closed_tab_has_left_goes_without_another_upload(
     async def live() -> bool:
         assembly = Assembly(
             lambda: workbench,
-            Perimeter(),
+            AllowedOrigins(),
             find_address=lambda: SITE,
             read_facts=lambda: ServerFacts("127.0.0.1"),
             tabs=Tabs(),

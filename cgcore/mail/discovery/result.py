@@ -171,7 +171,7 @@ class FoundServer:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """The whole answer. ``hints`` are codes; ``provider`` is the id of a known provider, ``""`` for a stranger."""
+    """The whole answer. ``hints`` are codes; ``provider`` is the id of a known provider, ``""`` for an unknown one."""
 
     address: str
     domain: str

@@ -41,7 +41,7 @@ Row = bytes | tuple[bytes, bytes]
 
 
 class Outcome(StrEnum):
-    """How a command ended: the three tagged conditions of RFC 9051 §7.1, a farewell, no valid answer, or none."""
+    """How a command ended: the three tagged conditions of RFC 9051 §7.1, a BYE, no valid answer, or none."""
 
     OK = "OK"
     NO = "NO"
@@ -193,7 +193,7 @@ class ImapClient:
             if isinstance(error.__context__, OSError):
                 return ImapReply(Outcome.LOST, error=error.__context__)
             if isinstance(error, imaplib.IMAP4.abort):
-                wire.tagged = b""  # not the tag of this command, or a farewell behind it
+                wire.tagged = b""  # not the tag of this command, or a BYE behind it
         except OSError as error:
             words = b"\n".join(wire.status_rows)
             return ImapReply(Outcome.BYE, words) if words else ImapReply(Outcome.LOST, error=error)

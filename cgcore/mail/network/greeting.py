@@ -7,7 +7,7 @@ from enum import StrEnum
 from cgcore.mail.network.sockets import Channel, FloodError
 from cgcore.mail.steps import Leg
 
-__all__ = ["STRANGERS", "Kind", "ask_for_tls", "first_line", "first_words", "kind_of", "lacks"]
+__all__ = ["OTHER_PROTOCOLS", "Kind", "ask_for_tls", "first_line", "first_words", "kind_of", "lacks"]
 
 #: What a greeting may weigh: RFC 5321 allows 512 bytes a line.
 GREETING_BYTES = 64 * 1024
@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
 
 #: What is no server of either leg, most telling first.
-STRANGERS = (Kind.SMTP, Kind.IMAP, Kind.POP3, Kind.OTHER)
+OTHER_PROTOCOLS = (Kind.SMTP, Kind.IMAP, Kind.POP3, Kind.OTHER)
 
 
 def kind_of(line: bytes) -> Kind:

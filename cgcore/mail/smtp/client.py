@@ -40,7 +40,7 @@ class SmtpReply:
 
     @property
     def codes(self) -> str:
-        """Only the numbers: the code and the enhanced code of RFC 3463, nothing that a stranger could have written."""
+        """Only the numbers: the code and the enhanced code of RFC 3463, no word of the other side."""
         match = re.match(rb"\d{3}(?:[ -]+[245]\.\d{1,3}\.\d{1,3}(?![\d.]))?", self.text)
         return match[0].decode().replace("-", " ") if match else ""
 

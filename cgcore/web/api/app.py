@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, Response
 
 from cgcore.language import current_language
 from cgcore.web.api.handlers import add_handlers
-from cgcore.web.api.middleware import DOCS_PATH, PUBLIC_PATHS, SPECIFICATION_PATH, FrontDoor
+from cgcore.web.api.middleware import DOCS_PATH, PUBLIC_PATHS, SPECIFICATION_PATH, ApiAuthentication
 from cgcore.web.api.openapi import build_docs_page, build_specification
 from cgcore.web.api.scopes import Allowance, declared_scope
 from cgcore.workbench import Workbench
@@ -27,9 +27,9 @@ __all__ = ["build_api", "build_app"]
 _ROUTES = ("me", "mail_account", "templates", "series", "explain", "discover", "activity", "keys", "messages")
 
 
-def build_api(workbench: Workbench, *, allowance: Allowance | None = None) -> FrontDoor:
+def build_api(workbench: Workbench, *, allowance: Allowance | None = None) -> ApiAuthentication:
     """Return the ASGI application that is mounted at ``/api/v1``."""
-    return FrontDoor(build_app(workbench), workbench, allowance or Allowance())
+    return ApiAuthentication(build_app(workbench), workbench, allowance or Allowance())
 
 
 def build_app(workbench: Workbench) -> FastAPI:

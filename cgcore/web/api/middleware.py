@@ -30,10 +30,10 @@ from cgcore.web.api.requests import (
     replay,
 )
 from cgcore.web.api.scopes import ACTOR_KEY, ALLOWANCE_KEY, IP_KEY, PAIRING_COST, Allowance
-from cgcore.web.origins import Perimeter, read_headers
+from cgcore.web.origins import AllowedOrigins, read_headers
 from cgcore.workbench import Workbench
 
-__all__ = ["DOCS_PATH", "PAIRING_PATH", "PUBLIC_PATHS", "SPECIFICATION_PATH", "FrontDoor"]
+__all__ = ["DOCS_PATH", "PAIRING_PATH", "PUBLIC_PATHS", "SPECIFICATION_PATH", "ApiAuthentication"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -53,13 +53,13 @@ _SMALL_BODY = re.compile(r"[0-9]{1,4}")
 _HEADERS = [(b"cache-control", b"no-store, no-transform"), (b"x-content-type-options", b"nosniff")]
 
 
-class FrontDoor:
+class ApiAuthentication:
     """ASGI middleware around the whole API."""
 
     def __init__(self, app: App, workbench: Workbench, allowance: Allowance) -> None:
         self._app, self._workbench, self._allowance = app, workbench, allowance
         self._access = workbench.keys.access
-        self._perimeter = Perimeter.of(workbench.settings)
+        self._origins = AllowedOrigins.of(workbench.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
@@ -86,7 +86,7 @@ class FrontDoor:
         """Return the channel of the checked body; the actor is left in ``scope``."""
         path, headers = path_below(scope), read_headers(scope)
         _refuse_misplaced(scope, headers)
-        ip = self._perimeter.find_client_ip(scope, headers)
+        ip = self._origins.find_client_ip(scope, headers)
         if path == PAIRING_PATH:
             self._count_pairing(ip)
         elif path == DOCS_PATH:

@@ -117,7 +117,7 @@ class Explanation(BaseModel):
 
 
 class ActivityLine(BaseModel):
-    """One line of the trail."""
+    """One line of the activity log."""
 
     id: int
     at: datetime
@@ -131,7 +131,7 @@ class ActivityLine(BaseModel):
 
 
 class ActivityList(BaseModel):
-    """One page of the trail, the newest line first; ``next`` is the cursor of the following one."""
+    """One page of the activity log, the newest line first; ``next`` is the cursor of the following one."""
 
     items: list[ActivityLine]
     next: str | None

@@ -15,11 +15,12 @@ from cgcore.series.series import Series, SeriesDraft, SeriesKind, format_number
 from cgcore.series.starters import STARTER_SETS, StarterLayout
 from cgcore.texts import wordings
 from cgcore.workbench import Workbench
+from pages.ui.admin.objects import ROWS, ObjectPanel, draw_edit_button, draw_filters
 from pages.ui.cells import cell
 from pages.ui.editing import Form, store
 from pages.ui.identity import dialog, while_logged_in
 from pages.ui.paging import Pager
-from pages.ui.problems import draw_problems, draw_search_problem
+from pages.ui.problems import draw_problems
 from pages.ui.runs import escape
 from pages.ui.texts import administration as texts
 from pages.ui.texts import common
@@ -28,9 +29,6 @@ from pages.ui.toasts import announce
 __all__ = ["CONFIRMED", "OPEN", "SeriesForm", "SeriesPanel", "ask_about_orphans", "draw_editor", "draw_list"]
 
 OPEN = "administration_series_open"
-_SEARCH, _STATE = "administration_series_search", "administration_series_state"
-_STATES = {"all": None, "on": True, "off": False}
-_ROWS = 10
 
 
 def draw_list(workbench: Workbench, actor: Actor) -> None:
@@ -44,21 +42,9 @@ def draw_list(workbench: Workbench, actor: Actor) -> None:
     )
     if empty:
         return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input(texts.SERIES_SEARCH, key=_SEARCH, icon=":material/search:", width=320)
-        state = st.segmented_control(
-            texts.SERIES_STATE,
-            list(_STATES),
-            format_func=lambda state: texts["STATE_FILTER"][state],
-            key=_STATE,
-            default="all",
-            required=True,
-        )
-    draw_search_problem(text or "")
-    pager = Pager("administration_series", (text, state))
-    page = workbench.series.list(
-        actor, text=text or "", active=_STATES[state or "all"], cursor=pager.cursor, limit=_ROWS
-    )
+    text, active = draw_filters("administration_series", texts.SERIES_SEARCH, texts["STATE_FILTER"])
+    pager = Pager("administration_series", (text, active))
+    page = workbench.series.list(actor, text=text, active=active, cursor=pager.cursor, limit=ROWS)
     if not page["items"]:
         st.caption(texts.SERIES_NONE)
     for series in page["items"]:
@@ -78,14 +64,7 @@ def _draw_row(series: Series) -> None:
                 st.badge(texts.ACTIVE, icon=":material/check_circle:", color="green")
             else:
                 st.badge(texts.INACTIVE, icon=":material/block:", color="gray")
-            st.button(
-                texts.EDIT,
-                icon=":material/edit:",
-                key=f"administration_series_edit_{series.code}",
-                help=texts.EDIT_NAMED.format(name=escape(series.code)),
-                on_click=_open,
-                args=(("edit", series.code),),
-            )
+            draw_edit_button(f"administration_series_edit_{series.code}", series.code, OPEN)
         numbers = [
             f"{type_label(entry.code)} {format_number(series.code, series.counters[entry.code].next_number)}"
             for entry in DOCUMENT_TYPES
@@ -292,31 +271,17 @@ def _draw_choices(choices: list[OwnChoice]) -> None:
         st.caption(texts.AND_MORE.format(count=len(choices) - _SHOWN))
 
 
-class SeriesPanel:
+class SeriesPanel(ObjectPanel[SeriesForm]):
     """The panel of one run; it can save while a series is open."""
 
     def __init__(self, workbench: Workbench, actor: Actor) -> None:
         self._workbench, self._actor = workbench, actor
-        self.form = self._find_form()
-
-    @property
-    def can_save(self) -> bool:
-        """Whether a series is open."""
-        return self.form is not None
+        super().__init__(self._find_form())
 
     @property
     def wants_save(self) -> bool:
         """Whether a question about the save has just been answered by yes."""
         return bool(st.session_state.get(CONFIRMED))
-
-    @property
-    def forms(self):
-        """The draft, while something is open."""
-        return (self.form,) if self.form else ()
-
-    def changed(self) -> int:
-        """Return how many fields differ from what is stored."""
-        return self.form.count_changed() if self.form else 0
 
     def save(self) -> bool:
         """Store the open series, after asking where defaults would be left behind; return whether it is stored."""
@@ -337,11 +302,6 @@ class SeriesPanel:
             ask_about_orphans(draft.code, orphans)
             return False
         return store(form, lambda: section.save(self._actor, draft, form.version))
-
-    def reset(self) -> None:
-        """Take what is stored; only before the widgets are drawn."""
-        if self.form:
-            self.form.reset()
 
     def draw(self) -> None:
         """Draw the open series, else the list."""

@@ -13,12 +13,12 @@ from cgcore.texts import wordings
 from cgcore.workbench import Workbench
 from cgcore.workbench.identity import NewUser
 from cgcore.workbench.users import Particulars, User
+from pages.ui.admin.objects import ROWS, ObjectPanel, draw_edit_button, draw_filters
 from pages.ui.cells import cell
 from pages.ui.editing import Form, store
 from pages.ui.files import draw_download
 from pages.ui.identity import dialog, while_logged_in
 from pages.ui.paging import Pager
-from pages.ui.problems import draw_search_problem
 from pages.ui.runs import escape
 from pages.ui.texts import administration as texts
 from pages.ui.texts import common
@@ -27,9 +27,6 @@ from pages.ui.toasts import announce
 __all__ = ["OPEN", "UserForm", "UsersPanel", "draw_editor", "draw_list", "show_link"]
 
 OPEN = "administration_user_open"
-_SEARCH, _STATE = "administration_users_search", "administration_users_state"
-_STATES = {"all": None, "on": True, "off": False}
-_ROWS = 10
 
 
 def draw_list(workbench: Workbench, actor: Actor) -> None:
@@ -41,21 +38,9 @@ def draw_list(workbench: Workbench, actor: Actor) -> None:
         on_click=_open,
         args=(("new", ""),),
     )
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input(texts.USER_SEARCH, key=_SEARCH, icon=":material/search:", width=320)
-        state = st.segmented_control(
-            texts.SERIES_STATE,
-            list(_STATES),
-            format_func=lambda state: texts["USERS_FILTER"][state],
-            key=_STATE,
-            default="all",
-            required=True,
-        )
-    draw_search_problem(text or "")
-    pager = Pager("administration_users", (text, state))
-    page = workbench.users.list(
-        actor, text=text or "", active=_STATES[state or "all"], cursor=pager.cursor, limit=_ROWS
-    )
+    text, active = draw_filters("administration_users", texts.USER_SEARCH, texts["USERS_FILTER"])
+    pager = Pager("administration_users", (text, active))
+    page = workbench.users.list(actor, text=text, active=active, cursor=pager.cursor, limit=ROWS)
     if not page["items"]:
         st.caption(texts.USERS_NONE)
     for user in page["items"]:
@@ -71,14 +56,7 @@ def _draw_row(actor: Actor, user: User) -> None:
                 st.badge(texts.USER_YOU, color="violet")
             st.badge(wordings("cgcore.identity", "roles")[user.role], color="gray")
             draw_state(user)
-            st.button(
-                texts.EDIT,
-                icon=":material/edit:",
-                key=f"administration_user_edit_{user.id}",
-                help=texts.EDIT_NAMED.format(name=escape(user.username)),
-                on_click=_open,
-                args=(("edit", user.username),),
-            )
+            draw_edit_button(f"administration_user_edit_{user.id}", user.username, OPEN)
         st.caption(escape(" · ".join(filter(None, (user.full_name, user.mail)))))
 
 
@@ -244,28 +222,12 @@ def _ask_end_sessions(workbench: Workbench, actor: Actor, user: User) -> None:
             st.rerun()
 
 
-class UsersPanel:
+class UsersPanel(ObjectPanel[UserForm]):
     """The panel of one run; it can save while a user is open."""
-
-    wants_save = False
 
     def __init__(self, workbench: Workbench, actor: Actor) -> None:
         self._workbench, self._actor = workbench, actor
-        self.form = self._find_form()
-
-    @property
-    def can_save(self) -> bool:
-        """Whether a user is open."""
-        return self.form is not None
-
-    @property
-    def forms(self):
-        """The draft, while something is open."""
-        return (self.form,) if self.form else ()
-
-    def changed(self) -> int:
-        """Return how many fields differ from what is stored."""
-        return self.form.count_changed() if self.form else 0
+        super().__init__(self._find_form())
 
     def save(self) -> bool:
         """Store the open user, a new one with a link to show once; return whether it is stored."""
@@ -282,11 +244,6 @@ class UsersPanel:
         st.session_state[OPEN] = ("edit", new.username)
         form.reset()
         return True
-
-    def reset(self) -> None:
-        """Take what is stored; only before the widgets are drawn."""
-        if self.form:
-            self.form.reset()
 
     def draw(self) -> None:
         """Draw the open user, else the list."""

@@ -1,4 +1,4 @@
-"""The caller's own trail."""
+"""The caller's own activity."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def list_activity(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ActivityList:
     """What this user did, the newest first."""
-    # An administrator's key reads its owner's trail too, not everybody's.
+    # An administrator's key reads its owner's activity too, not everybody's.
     page = workbench.activity.list(replace(actor, role=Role.USER), cursor or None, limit)
     items = [ActivityLine.model_validate(entry.as_json(detail_words(entry))) for entry in page["items"]]
     return ActivityList(items=items, next=page["next"])

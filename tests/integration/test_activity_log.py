@@ -1,4 +1,4 @@
-"""The trail of one day in a house: what each use case writes, and that no secret of the day stands in any line."""
+"""The activity log of one day: what each use case writes, and that no secret of the day stands in any line."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Day:
         return self.people[LUIS]
 
     def note(self, secret: Secret) -> Secret:
-        """Remember a secret, to look for it in the trail."""
+        """Remember a secret, to look for it in the activity log."""
         self.secrets.append(secret.reveal())
         return secret
 
