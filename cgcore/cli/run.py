@@ -1,4 +1,7 @@
-"""``run``: start the server from any working directory, of a checkout or of an installed package."""
+"""``run``: start the server from any working directory, of a checkout or of an installed package.
+
+Apart from the other commands: ``demo`` starts the server by it too.
+"""
 
 from __future__ import annotations
 

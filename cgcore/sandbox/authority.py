@@ -1,6 +1,8 @@
 """The sandbox's own certificate authority: its key in the vault, its certificate in a file for the sandbox's probes.
 
 It goes into no trust store of the machine or the process.
+
+Apart from :mod:`cgcore.sandbox.sandbox`: it makes certificates and knows no server.
 """
 
 from __future__ import annotations

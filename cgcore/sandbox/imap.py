@@ -1,6 +1,6 @@
 """The IMAP side: pymap with our accounts and their folders in memory, without its command line.
 
-Imports ``pymap``, so it is itself imported when the sandbox starts.
+Imports ``pymap``, so it stands apart and is itself imported when the sandbox starts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The test mailbox: SMTP and IMAP on loopback, one account per user, nothing leaves the machine."""
+"""The test mailbox: SMTP and IMAP on loopback, one account per user, nothing leaves the machine.
+
+Apart from its package, which only says what others may use.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The SMTP side: aiosmtpd that lets an account in and puts whatever it sends into the sender's own inbox.
 
-Imports ``aiosmtpd``, so it is itself imported when the sandbox starts.
+Imports ``aiosmtpd``, so it stands apart and is itself imported when the sandbox starts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The «cofre cifrado»: our own keyring backend, one encrypted record per secret.
 
-Imports ``keyring``, so it is itself imported at the first use of the vault.
+Imports ``keyring``, so it stands apart and is itself imported at the first use of the vault.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The vault: keeps named secrets, proves that it kept them, and derives keys."""
+"""The vault: keeps named secrets, proves that it kept them, and derives keys.
+
+Apart from its package, which only says what others may use.
+"""
 
 from __future__ import annotations
 

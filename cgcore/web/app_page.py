@@ -1,4 +1,7 @@
-"""The page in which Streamlit runs, in the language of the person; and the answer where there is no such page."""
+"""The page in which Streamlit runs, in the language of the person; and the answer where there is no such page.
+
+Apart from :mod:`cgcore.web.assembly`: the one place that knows how the page of Streamlit is made.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ uvicorn waits without end for the first request of a connection, for the rest of
 when the descriptors are used up asyncio says so two thousand times a second. Nothing of this can be set under
 ``streamlit run``, which builds its own server. So :class:`Connections` looks at each connection as the event loop
 makes it, and at each request as it begins and ends.
+
+Apart from :mod:`cgcore.web.assembly`: it stands around the whole application, below HTTP.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The page in the editor's frame: in the language of the person, with scripts of ours before the editor's own."""
+"""The page in the editor's frame: in the language of the person, with scripts of ours before the editor's own.
+
+Apart from :mod:`cgcore.web.app_page`: these pages belong to components, and change with them.
+"""
 
 from __future__ import annotations
 

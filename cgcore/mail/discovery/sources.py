@@ -1,4 +1,7 @@
-"""The sources of discovery: each asks one place what servers a domain has, within its own time; nothing is raised."""
+"""The sources of discovery: each asks one place what servers a domain has, within its own time; nothing is raised.
+
+Apart from :mod:`cgcore.mail.discovery.discover`: each source is read and tried alone, the search only weighs them.
+"""
 
 from __future__ import annotations
 

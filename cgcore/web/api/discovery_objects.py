@@ -1,4 +1,4 @@
-"""Discovery as the API answers it; one object a model, beside the other objects because no route but its own has it."""
+"""Discovery as the API answers it; apart from the other objects, because no route but its own has it."""
 
 from __future__ import annotations
 

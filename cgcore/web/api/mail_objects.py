@@ -1,4 +1,7 @@
-"""The mail account as the API reads and writes it."""
+"""The mail account as the API reads and writes it.
+
+Apart from the other objects: no route but its own has it.
+"""
 
 from __future__ import annotations
 
