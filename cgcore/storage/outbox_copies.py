@@ -1,6 +1,8 @@
 """The copies in the sent folder, and the search for messages of unknown fate.
 
 Of the sending they change one thing only: an unknown one that was found has been sent.
+
+Apart from its use case: queries stand in this package only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The check of every API call, and the calls it leaves behind."""
+"""The check of every API call, and the calls it leaves behind.
+
+Apart from :mod:`cgcore.workbench.keys`: that one serves a person, this one every call.
+"""
 
 from __future__ import annotations
 

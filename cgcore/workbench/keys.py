@@ -1,4 +1,7 @@
-"""API keys: issue, roll, revoke, list, pair. The plaintext is returned once and kept nowhere."""
+"""API keys: issue, roll, revoke, list, pair. The plaintext is returned once and kept nowhere.
+
+Apart from :mod:`cgcore.workbench.core`, as each section: loaded at its first use.
+"""
 
 from __future__ import annotations
 

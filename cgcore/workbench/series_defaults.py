@@ -1,4 +1,7 @@
-"""Default series: a user's own, the company's, and what applies of both."""
+"""Default series: a user's own, the company's, and what applies of both.
+
+Apart from :mod:`cgcore.workbench.series`: series are the company's, defaults a person's.
+"""
 
 from __future__ import annotations
 

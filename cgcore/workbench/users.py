@@ -1,4 +1,7 @@
-"""Users as administrators see them, and everybody's own particulars. Passwords and log-ins belong to identity."""
+"""Users as administrators see them, and everybody's own particulars. Passwords and log-ins belong to identity.
+
+Apart from :mod:`cgcore.workbench.core`, as each section: loaded at its first use.
+"""
 
 from __future__ import annotations
 

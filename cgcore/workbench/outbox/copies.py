@@ -2,6 +2,8 @@
 
 The copy is the very bytes that were accepted. An APPEND whose answer was lost may have filed it: so the folder is
 searched before, and a second try is never made where it could not be searched.
+
+Apart from :mod:`cgcore.workbench.outbox.worker`: whoever reads it sees that nothing here sends.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The use cases of «Enviar documento»: preview, hand in, look, take back, send again."""
+"""The use cases of «Enviar documento»: preview, hand in, look, take back, send again.
+
+Apart from :mod:`cgcore.workbench.core`, as each section: loaded at its first use.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Hands the messages of one account over, one after the other on one connection, and stores what became of each."""
+"""Hands the messages of one account over, one after the other on one connection, and stores what became of each.
+
+Apart from :mod:`cgcore.workbench.outbox.worker`: what is sent is decided here, when and by how many there.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Whatever fails here fails on the safe side: before the mark of the dot a claim runs out and the message is tried again;
 after it nobody tries again by himself.
+
+Apart from :mod:`cgcore.workbench.outbox.section`: a process without pages runs it alone.
 """
 
 from __future__ import annotations
