@@ -27,6 +27,7 @@ class Cell(StrEnum):
     TEMPLATE_MAIL = "template_mail"
     SERIES_CHECK = "series_check"
     API_KEY = "api_key"
+    SETUP = "setup"
 
 
 class Status(StrEnum):

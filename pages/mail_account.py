@@ -11,7 +11,7 @@ from pages.ui.drafts import draw_draft
 from pages.ui.editing import draw_notices, store, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
-from pages.ui.mail import account_cell, server_cells, test_cell
+from pages.ui.mail import account_cell, server_cells, setup, test_cell
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
 from pages.ui.texts import mail_account as texts
@@ -22,6 +22,7 @@ TROUBLE = f"{PAGE}_trouble"  # why the vault did not take the password, until th
 actor = require_actor()
 workbench = get_workbench()
 form = AccountForm(workbench.mail_account.get(actor))
+setup.take_over(form)
 
 bar = save_bar(PAGE)
 if wants_save(bar, form):

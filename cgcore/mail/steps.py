@@ -19,6 +19,7 @@ class Leg(StrEnum):
 class Stage(StrEnum):
     """The stages of a probe, both legs, in the order in which each leg passes them."""
 
+    DISCOVER = "discover"
     INPUT = "input"
     DNS = "dns"
     TCP = "tcp"

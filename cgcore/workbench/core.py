@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cgcore.workbench.keys import KeysSection
     from cgcore.workbench.mail_account import MailAccountSection
     from cgcore.workbench.mail_probes import MailRuns
+    from cgcore.workbench.mail_setup import MailSetup
     from cgcore.workbench.outbox.section import OutboxSection
     from cgcore.workbench.overview import OverviewSection
     from cgcore.workbench.portable import PortableSection
@@ -148,6 +149,15 @@ class Workbench:
         from cgcore.workbench.discovery import DiscoverySection
 
         return DiscoverySection(self.context, environment=lambda: self.mail_runs.environment())
+
+    @once
+    def mail_setup(self) -> MailSetup:
+        """From address and password to a form that is filled in."""
+        from cgcore.workbench.mail_setup import MailSetup
+
+        return MailSetup(
+            self.context, runs=self.runs, discovery=self.discovery, environment=lambda: self.mail_runs.environment()
+        )
 
     @once
     def runs(self) -> RunSection:

@@ -30,7 +30,11 @@ class DiscoverySection:
         self._begun: dict[int, deque[float]] = {}
 
     def discover(self, actor: Actor, address: str) -> Discovery:
-        """Return the servers of an address, proven live; it takes up to eight seconds.
+        """Return the servers of an address, proven live; it takes up to eight seconds. Raises like :meth:`prepare`."""
+        return self.prepare(actor, address)()
+
+    def prepare(self, actor: Actor, address: str) -> Callable[[], Discovery]:
+        """Return what finds the servers of an address when it is called, in whichever thread.
 
         Raises :class:`Throttled` for more than :data:`DISCOVERIES_PER_MINUTE` of one person: whoever names a domain
         names the hosts that are connected to.
@@ -40,7 +44,7 @@ class DiscoverySection:
         with self._context.read_as(actor) as (_, actor):
             user = actor.user_id
         self._count(user)
-        return discover(address, self._environment())
+        return lambda: discover(address, self._environment())
 
     def _count(self, user: int) -> None:
         now = self._context.clock().timestamp()

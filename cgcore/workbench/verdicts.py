@@ -28,6 +28,10 @@ def verdict_texts(cell: str, verdict: Verdict) -> tuple[str, str]:
 def _texts_of(cell: str) -> Callable[[Verdict], tuple[str, str]]:
     if cell == Cell.API_KEY:
         return _of_key_check
+    if cell == Cell.SETUP:
+        from cgcore.workbench.mail_setup import setup_verdict_texts
+
+        return setup_verdict_texts
     if cell == Cell.SERIES_CHECK:
         from cgcore.series.defaults import verdict_texts as of_series_check
 

@@ -54,6 +54,10 @@ def _dns(details: Mapping[str, Any]) -> list[str]:
     return [found[0], step_texts.MORE_ADDRESSES.format(count=len(found) - 1)]
 
 
+def _discover(details: Mapping[str, Any]) -> list[str]:
+    return [f"{details['host']}:{details['port']}"] if details.get("host") else []
+
+
 def _tcp(details: Mapping[str, Any]) -> list[str]:
     facts = [details["address"]] if details.get("address") else []
     if details.get("dead"):
@@ -90,6 +94,7 @@ def _final(details: Mapping[str, Any]) -> list[str]:
 
 
 _FACTS: dict[str, _Facts] = {
+    Stage.DISCOVER: _discover,
     Stage.DNS: _dns,
     Stage.TCP: _tcp,
     Stage.TLS: _tls,

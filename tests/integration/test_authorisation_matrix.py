@@ -78,6 +78,11 @@ def _account(user: str) -> MailAccountDraft:
     return MailAccountDraft(f"{user}@ejemplo.es", Secret(MARK + user), closed, closed)
 
 
+def _setup_draft() -> MailAccountDraft:
+    """An address in a domain that no resolver knows."""
+    return MailAccountDraft("nadie@no.hay.invalid", Secret(MARK))
+
+
 def _ended(workbench: Workbench, actor: Actor, *runs: Run) -> list[Run]:
     """The runs, once they have ended."""
     return [run for run in workbench.runs.follow(actor, *runs) if not run.is_running]
@@ -229,6 +234,9 @@ USE_CASES: dict[str, UseCase] = {
     "mail_account.effective_password": personal(
         lambda w, a: (w.mail_account.effective_password(a, w.mail_account.get(a).draft) or Secret("")).reveal()
     ),
+    "discovery.prepare": personal(lambda w, a: w.discovery.prepare(a, "nobody")().reason),
+    "mail_setup.find_last": personal(lambda w, a: w.mail_setup.find_last(a)),
+    "mail_setup.start": personal(lambda w, a: _ended(w, a, w.mail_setup.start(a, _setup_draft()))),
     "discovery.discover": personal(lambda w, a: w.discovery.discover(a, "nobody").reason),
     "mail_runs.find_last": personal(lambda w, a: w.mail_runs.find_last(a, Cell.SERIES_CHECK)),
     "mail_runs.fingerprint": personal(lambda w, a: w.mail_runs.fingerprint(a, Cell.SMTP, MailAccountDraft())),

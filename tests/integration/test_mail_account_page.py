@@ -136,6 +136,7 @@ def test_every_name_is_the_one_of_the_suite(monkeypatch: pytest.MonkeyPatch, wor
         "Guardar",
         "Usuario Correo",
         "Contraseña Correo",
+        "Configurar mi correo",
         "Servidor Saliente (SMTP)",
         "Puerto",
         "Seguridad Conexión",

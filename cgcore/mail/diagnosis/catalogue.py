@@ -12,11 +12,12 @@ from cgcore.mail.steps import Leg, Stage
 __all__ = ["IMAP_STAGES", "SMTP_STAGES", "Diagnosis", "KeyFacts", "build_diagnosis", "diagnosis_keys", "key_facts"]
 
 SMTP_STAGES: tuple[Stage, ...] = (
-    *(Stage.INPUT, Stage.DNS, Stage.TCP, Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.TLS, Stage.EHLO_TLS),
+    *(Stage.DISCOVER, Stage.INPUT, Stage.DNS, Stage.TCP, Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.TLS),
+    *(Stage.EHLO_TLS,),
     *(Stage.AUTH, Stage.MAIL_FROM, Stage.RCPT_TO, Stage.DATA, Stage.FINAL, Stage.QUIT),
 )
 IMAP_STAGES: tuple[Stage, ...] = (
-    *(Stage.INPUT, Stage.DNS, Stage.TCP, Stage.GREETING, Stage.CAPABILITY, Stage.STARTTLS, Stage.TLS),
+    *(Stage.DISCOVER, Stage.INPUT, Stage.DNS, Stage.TCP, Stage.GREETING, Stage.CAPABILITY, Stage.STARTTLS, Stage.TLS),
     *(Stage.CAPABILITY_TLS, Stage.AUTH, Stage.NAMESPACE, Stage.LIST, Stage.SELECT, Stage.CREATE, Stage.APPEND),
     *(Stage.CLEANUP, Stage.LOGOUT),
 )

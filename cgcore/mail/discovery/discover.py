@@ -11,6 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from cgcore.mail.addresses import domain_of, encode_name, is_address
 from cgcore.mail.alternatives import Candidate, Depth, Proof, prove_one
@@ -78,6 +79,7 @@ def discover(address: str, env: ProbeEnvironment, *, seconds: float = _TOTAL) ->
     return replace(search.result(), seconds=env.clock() - began, suggestion=suggestion)
 
 
+@lru_cache(maxsize=256)
 def suggest_address(address: str) -> str:
     """Return the address that was most likely meant by a slip in a known domain, ``""`` when there is no slip."""
     local, _, domain = address.strip().rpartition("@")

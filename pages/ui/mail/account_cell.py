@@ -12,6 +12,7 @@ from cgcore.vault.texts import place_text, problem_text
 from pages.ui.cells import cell
 from pages.ui.identity import find_actor
 from pages.ui.light import at_each_key
+from pages.ui.mail import setup
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
 from pages.ui.runs import escape
@@ -22,8 +23,8 @@ __all__ = ["draw"]
 
 
 def draw(page: MailPage) -> None:
-    """Draw user, password and the two helpers."""
-    with cell("account", texts.CELL_ACCOUNT):
+    """Draw user, password, the one button that finds the rest, and the two helpers."""
+    with cell("account", texts.CELL_ACCOUNT) as head:
         user, password = st.columns(2, gap="medium")
         with user:
             st.text_input(
@@ -40,6 +41,7 @@ def draw(page: MailPage) -> None:
             _draw_password(page)
             if page.workbench.settings.sandbox_on:
                 _draw_sandbox(page)
+        setup.draw(page, head)
 
 
 def _draw_password(page: MailPage) -> None:

@@ -1,0 +1,222 @@
+"""«Configurar mi correo»: one run from address and password to servers that were signed in to, and the sent folder.
+
+Stands alone because it joins discovery with the probes and stores nothing but its run: saving is left to the person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from cgcore.activity import Action
+from cgcore.errors import InvalidInput, Throttled
+from cgcore.identity.actor import Actor
+from cgcore.mail.account import MailAccountDraft
+from cgcore.mail.account_texts import problem as account_problem
+from cgcore.mail.addresses import domain_of, is_address
+from cgcore.mail.diagnosis.texts import build_verdict
+from cgcore.mail.request import ProbeEnvironment, ProbeRequest
+from cgcore.mail.sign_in import Password
+from cgcore.mail.steps import Leg, Stage
+from cgcore.runs import Cell, Run, Status, Step, Verdict, deciding_step
+from cgcore.texts import lookup
+from cgcore.workbench.runs import Job, RunSection
+from cgcore.workbench.texts import problem
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from cgcore.mail.discovery.result import Discovery, FoundServer
+    from cgcore.vault.secret import Secret
+    from cgcore.workbench.context import Context
+    from cgcore.workbench.discovery import DiscoverySection
+
+__all__ = ["MailSetup", "setup_verdict_texts"]
+
+#: The verdict of a run that asks whether a foreign server is the right one; nothing has been signed in to.
+_CONFIRM = "confirm_host"
+_OF_FOLDER = (Stage.SELECT, Stage.CREATE, Stage.APPEND, Stage.CLEANUP)
+
+
+class MailSetup:
+    """Starts the run of «Configurar mi correo»."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        runs: RunSection,
+        discovery: DiscoverySection,
+        environment: Callable[[], ProbeEnvironment],
+    ) -> None:
+        self._context, self._runs, self._discovery, self._environment = context, runs, discovery, environment
+
+    def start(self, actor: Actor, draft: MailAccountDraft, *, confirmed: Collection[str] = ()) -> Run:
+        """Find the servers of ``draft.user``, sign in to both with the typed password, and choose the folder.
+
+        A foreign host that an unsigned answer named is signed in to only when it stands in ``confirmed``: otherwise
+        the run ends with the question. Its ``result`` holds what to fill into the form, and where each value is from.
+        Raises :class:`InvalidInput` for an address or a password that is missing, and for too many tries.
+        """
+        address, password = draft.user.strip(), draft.password
+        if not is_address(address):
+            code = "address_syntax" if address else "empty"
+            raise InvalidInput(account_problem("user", code, address=address))
+        if not password:
+            raise InvalidInput(account_problem("password", "empty"))
+        try:
+            find = self._discovery.prepare(actor, address)
+        except Throttled:
+            raise InvalidInput(problem("user", "too_many_searches")) from None
+        setup = _Setup(address, password, self._environment, find, frozenset(confirmed))
+
+        def conclude(_steps: Sequence[Step], verdict: Verdict, session: Session) -> dict[str, Any]:
+            told = f"{Cell.SETUP} {domain_of(address)}"
+            self._context.activity.record(actor, Action.PROBE_RUN, told, verdict.key, session=session)
+            return setup.result()
+
+        return self._runs.start(actor, Cell.SETUP, "", Job(setup.steps, setup.judge, conclude))
+
+    def find_last(self, actor: Actor) -> Run | None:
+        """Return the last run."""
+        return self._runs.find_last(actor, Cell.SETUP)
+
+
+@dataclass
+class _Setup:
+    """One run: what is known of it while it goes on."""
+
+    address: str
+    password: Secret
+    environment: Callable[[], ProbeEnvironment]
+    find: Callable[[], Discovery]
+    confirmed: frozenset[str]
+    found: Discovery | None = None
+    folder: str = ""
+    folder_from: str = ""
+    questions: list[str] = field(default_factory=list[str])
+
+    def steps(self) -> Iterator[Step]:
+        """Yield the steps: what was found for each leg, then both probes, then the folder."""
+        self.found = self.find()
+        yield from self._found_steps(self.found)
+        servers = self.found.legs.values()
+        self.questions = list(
+            dict.fromkeys(
+                each.offer.host for each in servers if each.offer.confirm and each.offer.host not in self.confirmed
+            )
+        )
+        if not self.questions:
+            yield from self._probe(Leg.SMTP)
+            yield from self._probe_folder()
+
+    def judge(self, steps: Sequence[Step], ms: int) -> Verdict:
+        """Return the verdict: why nothing was found, the question, or that of the probes."""
+        if self.found is not None and self.questions:
+            return Verdict(_CONFIRM, str(Stage.DISCOVER), ms, {"hosts": self.questions})
+        step = deciding_step(steps)
+        if step is not None and step.stage == Stage.DISCOVER:
+            values = {"domain": domain_of(self.address), "suggestion": self.found.suggestion if self.found else ""}
+            return Verdict(step.key, str(step.stage), ms, values)
+        request = self._request(Leg(step.leg)) if step is not None else None
+        values = {"host": request.host, "port": request.port, "user": request.user} if request else {}
+        provider = {"provider_id": request.provider} if request else {}
+        return build_verdict(steps, total_ms=ms, sender=self.address, folder=self.folder, **values, **provider)
+
+    def result(self) -> dict[str, Any]:
+        """Return what to fill in; no secret."""
+        found = self.found
+        legs = {str(leg): each.to_json() for leg, each in found.legs.items()} if found else {}
+        return {
+            "user": self._user(),
+            **{str(leg): legs.get(str(leg)) for leg in Leg},
+            "folder": self.folder,
+            "folder_from": self.folder_from,
+            "questions": self.questions,
+            "provider": found.provider if found else "",
+            "hints": list(found.hints) if found else [],
+            "suggestion": found.suggestion if found else "",
+        }
+
+    def _user(self) -> str:
+        names = {each.username for each in self.found.legs.values()} if self.found else set[str]()
+        return names.pop() if len(names) == 1 else self.address
+
+    def _found_steps(self, found: Discovery) -> Iterator[Step]:
+        ms = round(found.seconds * 1000)
+        for leg in Leg:
+            server = found.legs.get(leg)
+            if server is None:
+                key = str(found.reason or "nothing_proven")
+                yield Step(str(leg), str(Stage.DISCOVER), Status.ERROR, ms, key=key, field="user")
+            else:
+                yield Step(str(leg), str(Stage.DISCOVER), Status.OK, ms, details=_details(server))
+
+    def _probe(self, leg: Leg) -> Iterator[Step]:
+        from cgcore.mail.probe import probe
+
+        request = self._request(leg)
+        if request is not None:
+            yield from probe(request, self.environment())
+
+    def _probe_folder(self) -> Iterator[Step]:
+        """Prove the incoming server, then store a message in the folder that it offers, and remove it again."""
+        from cgcore.mail.probe import probe
+
+        failed = False
+        for step in self._probe(Leg.IMAP):
+            failed = failed or step.status is Status.ERROR
+            self._choose(step)
+            if not (self.folder and step.status is Status.SKIPPED):
+                yield step
+        request = self._request(Leg.IMAP)
+        if request is None or failed or not self.folder:
+            return
+        for step in probe(replace(request, folder=self.folder), self.environment()):
+            if step.stage in _OF_FOLDER or step.status is Status.ERROR:
+                yield step
+
+    def _choose(self, step: Step) -> None:
+        if step.stage != Stage.LIST:
+            return
+        if step.details.get("server_saves_copy"):
+            self.folder_from = "server"
+            return
+        self.folder = str(step.details.get("recommended", ""))
+        self.folder_from = str(step.details.get("reason", "")) if self.folder else ""
+
+    def _request(self, leg: Leg) -> ProbeRequest | None:
+        server = self.found.legs.get(leg) if self.found else None
+        if server is None:
+            return None
+        offer = server.offer
+        return ProbeRequest(
+            leg,
+            offer.host,
+            offer.port,
+            offer.security,
+            user=server.username,
+            credential=Password(self.password),
+            mail_from=self.address if leg is Leg.SMTP else "",
+            provider=offer.provider,
+        )
+
+
+def _details(server: FoundServer) -> dict[str, Any]:
+    offer = server.offer
+    return {"host": offer.host, "port": offer.port, "source": str(offer.source), "proven": server.proven}
+
+
+def setup_verdict_texts(verdict: Verdict) -> tuple[str, str]:
+    """Return title and fix of a verdict of this cell; an unknown key is a ``KeyError``."""
+    reasons = lookup("cgcore.mail", "discovery")["reason"]
+    values = {name: value for name, value in verdict.values.items() if isinstance(value, str)}
+    hosts = ", ".join(map(str, verdict.values.get("hosts", ())))
+    if verdict.key not in reasons:
+        from cgcore.mail.diagnosis.texts import verdict_texts
+
+        return verdict_texts(verdict)
+    told = {"domain": "", "provider": values.get("domain", ""), **values, "hosts": hosts}
+    fixes = lookup("cgcore.mail", "discovery")["fix"]
+    return reasons[verdict.key].format_map(told), fixes[verdict.key].format_map(told)

@@ -1,0 +1,144 @@
+"""«Configurar mi correo»: the button, its run, and what it has found, filled into the form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from cgcore.mail.discovery.discover import known_hints, suggest_address
+from cgcore.mail.discovery.result import hint_texts
+from cgcore.mail.steps import Leg
+from cgcore.runs import Cell, Run
+from cgcore.texts import lookup
+from cgcore.workbench.verdicts import verdict_texts
+from pages.ui.cells import CellHead, CellState, state_of
+from pages.ui.mail.form import AccountForm
+from pages.ui.mail.view import MailPage
+from pages.ui.runs import draw_run, escape, follow_run
+from pages.ui.texts import mail_account as texts
+
+__all__ = ["draw", "take_over"]
+
+_SHOWN = "mail_account_setup_shown"  # the run of this session whose outcome stands in the cell
+_FILL = "mail_account_setup_fill"  # what it has found, until the next run of the page fills it in
+_CONFIRMED = "mail_account_setup_confirmed"  # foreign hosts that the person has said yes to
+_AGAIN = "mail_account_setup_again"
+
+
+def take_over(form: AccountForm) -> None:
+    """Fill in what the last run has found; before anything is drawn."""
+    found: dict[str, Any] | None = st.session_state.pop(_FILL, None)
+    if found is None:
+        return
+    if found["user"]:
+        form.put("user", found["user"])
+    for leg in Leg:
+        if server := found[leg.value]:
+            form.apply(leg, {name: server[name] for name in ("host", "security", "port")})
+            form.mark_typed(leg)
+    form.put("imap_pin", "")
+    form.put("sent_folder", found["folder"])
+
+
+def draw(page: MailPage, head: CellHead) -> None:
+    """Draw the button, what the provider wants, and what the run of this session has come to."""
+    clicked = st.button(
+        texts.SETUP_RUN,
+        key="mail_account_setup",
+        icon=":material/auto_fix_high:",
+        type="secondary" if page.form.stored.draft.smtp.host else "primary",
+    )
+    # One container that is always there: what comes and goes moves no field below.
+    with st.container(gap="small"):
+        _draw_hints(page)
+        if page.tell_refusal(Cell.SETUP, "mail_account_setup_refused"):
+            return
+        if clicked or st.session_state.pop(_AGAIN, False):
+            _run(page, head)
+        if _SHOWN in st.session_state:
+            run = page.workbench.mail_setup.find_last(page.actor)
+            if run is not None and run.id == st.session_state[_SHOWN] and not run.is_running:
+                _draw_outcome(page, run, head)
+
+
+def _run(page: MailPage, head: CellHead) -> None:
+    confirmed = st.session_state.pop(_CONFIRMED, ())
+    run = page.start(
+        Cell.SETUP, lambda: page.workbench.mail_setup.start(page.actor, page.form.draft(), confirmed=confirmed)
+    )
+    head.show(CellState.RUNNING)
+    run = follow_run(page.workbench, page.actor, run)
+    st.session_state[_SHOWN] = run.id
+    if run.result is not None and (run.result["smtp"] or run.result["imap"]) and not run.result["questions"]:
+        st.session_state[_FILL] = dict(run.result)
+    st.rerun()
+
+
+def _draw_hints(page: MailPage) -> None:
+    """Say what the provider of the typed domain wants, from the own table: nobody is asked."""
+    address = str(page.form.value("user") or "")
+    provider, codes = known_hints(address)
+    lines: list[str] = []
+    for hint in hint_texts(codes, provider.id if provider else ""):
+        link = f" [{escape(hint['link'])}]({hint['link']})" if hint["link"] else ""
+        lines.append(f":material/info: {escape(hint['text'])}{link}")
+    if lines:
+        st.markdown("  \n".join(lines))
+    if meant := suggest_address(address):
+        label = texts.SETUP_USE_ADDRESS.format(address=escape(meant))
+        st.button(label, key="mail_account_setup_suggestion", on_click=_use_address, args=(page.form, meant))
+
+
+def _use_address(form: AccountForm, address: str) -> None:
+    form.put("user", address)
+
+
+def _draw_outcome(page: MailPage, run: Run, head: CellHead) -> None:
+    result = run.result or {}
+    state = state_of(run)
+    for host in result.get("questions", ()):
+        title, fix = (escape(text) for text in verdict_texts(run.cell, run.verdict)) if run.verdict else ("", "")
+        st.warning(f"**{title}**  \n{fix}", icon=":material/help:")
+        label = texts.SETUP_USE_HOST.format(host=escape(host))
+        hosts = tuple(result["questions"])
+        st.button(label, key="mail_account_setup_confirm", type="primary", on_click=_confirm, args=(hosts,))
+        return
+    head.show(state)
+    if state is CellState.PASSED:
+        st.markdown(f":green[:material/check_circle: {_done(result)}]")
+        if page.form.count_changed():
+            st.caption(texts.SETUP_FILLED)
+            page.bar.ask(texts.SETUP_SAVE, "mail_account_setup_save")
+    else:
+        draw_run(run, state, key="mail_account_setup")
+    with st.expander(texts.SETUP_ORIGIN, type="compact", key="mail_account_setup_origin"):
+        st.markdown("\n".join(f"- {escape(line)}" for line in _origins(result)))
+
+
+def _confirm(hosts: tuple[str, ...]) -> None:
+    st.session_state[_CONFIRMED] = hosts
+    st.session_state[_AGAIN] = True
+
+
+def _done(result: dict[str, Any]) -> str:
+    values = {"smtp": escape(result["smtp"]["host"]), "imap": escape(result["imap"]["host"])}
+    if result["folder"]:
+        return texts.SETUP_DONE.format(folder=escape(result["folder"]), **values)
+    text = texts.SETUP_DONE_SERVER_COPY if result["folder_from"] == "server" else texts.SETUP_DONE_NO_COPY
+    return text.format(**values)
+
+
+def _origins(result: dict[str, Any]) -> list[str]:
+    sources, labels = lookup("cgcore.mail", "discovery")["source"], texts["FIELD_LABELS"]
+    lines = [
+        texts.SETUP_ORIGIN_LINE.format(
+            label=labels[f"{leg}_host"], value=f"{server['host']}:{server['port']}", source=sources[server["source"]]
+        )
+        for leg in Leg
+        if (server := result.get(leg.value))
+    ]
+    if result.get("folder"):
+        source = texts["SETUP_FOLDER_FROM"].get(result["folder_from"], "")
+        lines.append(texts.SETUP_ORIGIN_FOLDER.format(value=result["folder"], source=source))
+    return lines

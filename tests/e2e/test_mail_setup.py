@@ -1,0 +1,84 @@
+"""«Configurar mi correo» in a real browser: from an empty account to «Guardado» with address and password alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.servers.browser import log_in, settled, shoot
+from tests.servers.certificates import Certificates
+from tests.servers.dovecot import USERS, Dovecot
+from tests.servers.postfix import Postfix
+from tests.servers.product import Product, product_environment, run_product
+from tests.unit.test_mail_resolver import dns_server
+
+pytestmark = pytest.mark.e2e
+
+_ADDRESS, _SECRET = next(iter(USERS.items()))
+_DOMAIN = _ADDRESS.partition("@")[2]
+_BUTTON = "Configurar mi correo"
+
+
+@pytest.fixture(scope="module")
+def discovering_product(
+    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates, dovecot: Dovecot, postfix: Postfix
+) -> Iterator[Product]:
+    """A product whose resolver names the mail servers of the tests for the domain of their users."""
+    records = {
+        (_DOMAIN, "MX"): "10 mail.test.",
+        ("mail.test", "A"): "127.0.0.1",
+        (f"_submission._tcp.{_DOMAIN}", "SRV"): f"0 1 {postfix.submission_port} mail.test.",
+        (f"_imaps._tcp.{_DOMAIN}", "SRV"): f"0 1 {dovecot.tls_port} mail.test.",
+    }
+    folder = tmp_path_factory.mktemp("discovering")
+    with dns_server(records) as (server, _):
+        environment = product_environment(
+            folder, SSL_CERT_FILE=str(certificates.ca_file), CG_DNS_SERVER=server, CG_MAIL_ALLOW_PRIVATE="127.0.0.0/8"
+        )
+        with run_product(folder, environment=environment) as running:
+            yield running
+
+
+def _type(page: Page, label: str, value: str) -> None:
+    field = page.get_by_label(label, exact=True)
+    field.fill(value)
+    field.press("Tab")
+    settled(page)
+
+
+def test_address_and_password_are_enough_in_three_clicks(page: Page, discovering_product: Product) -> None:
+    """A foreign server is asked about before the password goes there; what was found is in the form, and is saved."""
+    log_in(page, discovering_product)
+    page.goto(f"{discovering_product.url}/cuenta-mail")
+    settled(page)
+    clicks: list[str] = []
+
+    def click(name: str) -> None:
+        clicks.append(name)
+        page.get_by_role("button", name=name, exact=True).click()
+        settled(page)
+
+    _type(page, "Usuario Correo", _ADDRESS)
+    _type(page, "Contraseña Correo", _SECRET)
+    click(_BUTTON)
+    cell = page.locator(".st-key-cell_account")
+    expect(cell.get_by_text("es de otra empresa")).to_be_visible(timeout=20_000)
+    expect(page.get_by_label("Servidor Saliente (SMTP)", exact=True)).to_have_value("")
+    click("Usar mail.test")
+    expect(cell.get_by_text("Listo: envía por mail.test, entra en mail.test")).to_be_visible(timeout=30_000)
+    expect(page.get_by_label("Servidor Saliente (SMTP)", exact=True)).to_have_value("mail.test")
+    expect(page.get_by_label("Servidor Entrante (IMAP)", exact=True)).to_have_value("mail.test")
+    shoot(page, "cuenta-mail-configurada")
+    page.set_viewport_size({"width": 390, "height": 844})
+    settled(page)
+    shoot(page, "cuenta-mail-configurada-390")
+    click("Guardar lo encontrado")
+    expect(page.get_by_text("Todo guardado")).to_be_visible()
+
+    assert len(clicks) == 3
+    page.reload()
+    settled(page)
+    expect(page.get_by_label("Servidor Saliente (SMTP)", exact=True)).to_have_value("mail.test")
+    expect(page.get_by_text("No has elegido carpeta")).to_have_count(0)
