@@ -66,7 +66,7 @@ class Kind(StrEnum):
 
 
 class RecipientState(StrEnum):
-    """What is known of one recipient. Nobody ever says «delivered»."""
+    """What is known of one recipient; that a mail was read, or even delivered, nobody can say."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
