@@ -35,12 +35,15 @@ ALT = f"Poner «{DEFAULT_ALT}»"
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What stands under a field: the code, a part of the sentence, the place, a button and the paragraph it makes."""
+    """What stands under a field: the code, a part of the sentence, the place, a button and the paragraph it makes.
+
+    The place is a piece of the line, with bars around what is marked in it.
+    """
 
     code: Code
     paragraph: str
     words: str
-    place: int | None = None
+    place: str = ""
     click: str = ""
     after: str | None = None
     subject: str = "Asunto"
@@ -50,23 +53,23 @@ C = Code
 REMOTE, SVG = "https://x.es/a.png", "data:image/svg+xml;base64,PA=="
 LINK = '<a href="https://x.es">b</a>'
 SAID = [
-    Said(C.UNKNOWN_VARIABLE, "a {nunero}", "¿Quisiste decir {numero}?", 3, "Poner {numero}", "a {numero}"),
-    Said(C.UNKNOWN_VARIABLE, "{xyzzy}", "{xyzzy} no existe", 1),
-    Said(C.WRONG_BRACES, "a { serie } b", "«{ serie }»", 3, "Poner {serie}", "a {serie} b"),
-    Said(C.WRONG_BRACES, "a {{serie}} b", "«{{serie}}»", 3, "Poner {serie}", "a {serie} b"),
-    Said(C.WRONG_BRACES, "a %serie% b", "«%serie%»", 3, "Poner {serie}", "a {serie} b"),
-    Said(C.WRONG_BRACES, "a [serie] b", "«[serie]»", 3, "Poner {serie}", "a {serie} b"),
-    Said(C.WRONG_BRACES, "a {serie b", "«{serie»", 3, "Poner {serie}", "a {serie} b"),
-    Said(C.WRONG_BRACES, "{se</p><p>rie}", "partida entre dos párrafos", 1, "Poner {serie}", "{serie}"),
-    Said(C.SPLIT_VARIABLE, "{nu<em>mero}</em>", "Se reúne al guardar", 1, "Corregir", "{numero}"),
-    Said(C.VARIABLE_NOT_FOR_TYPE, "a {vencimiento}", "este tipo", 3, "Quitar", "a "),
-    Said(C.LINK_WITHOUT_SCHEME, 'a <a href="x.es">b</a>', "«x.es»", 3, "Corregir", f"a {LINK}"),
-    Said(C.UNSAFE_LINK, 'a <a href="javascript:x">b</a>', "no es seguro", 3, "Quitar", "a b"),
-    Said(C.REMOTE_IMAGE, f'a <img src="{REMOTE}" alt="b">', "otra web", 3, "Quitar", "a b"),
-    Said(C.UNREADABLE_IMAGE, f'a <img src="{SVG}" alt="b">', "PNG, JPEG o GIF", 3, "Quitar", "a b"),
-    Said(C.IMAGE_TOO_LARGE, f'a <img src="{PHOTO}" alt="b">', "Se reduce al enviar", 3, "Corregir"),
-    Said(C.IMAGE_TOO_LARGE, f'a <img src="{BOMB}" alt="b">', "demasiados píxeles", 3, "Quitar", "a b"),
-    Said(C.MISSING_ALT, f'<img src="{LOGO}">', "no tiene texto", 1, ALT, f'<img src="{LOGO}" alt="{DEFAULT_ALT}">'),
+    Said(C.UNKNOWN_VARIABLE, "a {nunero}", "¿Quisiste decir {numero}?", "a |{nunero}|", "Poner {numero}", "a {numero}"),
+    Said(C.UNKNOWN_VARIABLE, "{xyzzy}", "{xyzzy} no existe", "|{xyzzy}|"),
+    Said(C.WRONG_BRACES, "a { serie } b", "«{ serie }»", "a |{ serie }| b", "Poner {serie}", "a {serie} b"),
+    Said(C.WRONG_BRACES, "a {{serie}} b", "«{{serie}}»", "a |{{serie}}| b", "Poner {serie}", "a {serie} b"),
+    Said(C.WRONG_BRACES, "a %serie% b", "«%serie%»", "a |%serie%| b", "Poner {serie}", "a {serie} b"),
+    Said(C.WRONG_BRACES, "a [serie] b", "«[serie]»", "a |[serie]| b", "Poner {serie}", "a {serie} b"),
+    Said(C.WRONG_BRACES, "a {serie b", "«{serie»", "a |{serie| b", "Poner {serie}", "a {serie} b"),
+    Said(C.WRONG_BRACES, "{se</p><p>rie}", "partida entre dos párrafos", "|{se\nrie}|", "Poner {serie}", "{serie}"),
+    Said(C.SPLIT_VARIABLE, "{nu<em>mero}</em>", "Se reúne al guardar", "|{numero}|", "Corregir", "{numero}"),
+    Said(C.VARIABLE_NOT_FOR_TYPE, "a {vencimiento}", "este tipo", "a |{vencimiento}|", "Quitar", "a "),
+    Said(C.LINK_WITHOUT_SCHEME, 'a <a href="x.es">b</a>', "«x.es»", "a |b|", "Corregir", f"a {LINK}"),
+    Said(C.UNSAFE_LINK, 'a <a href="javascript:x">b</a>', "no es seguro", "a |b|", "Quitar", "a b"),
+    Said(C.REMOTE_IMAGE, f'a <img src="{REMOTE}" alt="b">', "otra web", "a ", "Quitar", "a b"),
+    Said(C.UNREADABLE_IMAGE, f'a <img src="{SVG}" alt="b">', "PNG, JPEG o GIF", "a ", "Quitar", "a b"),
+    Said(C.IMAGE_TOO_LARGE, f'a <img src="{PHOTO}" alt="b">', "Se reduce al enviar", "a ", "Corregir"),
+    Said(C.IMAGE_TOO_LARGE, f'a <img src="{BOMB}" alt="b">', "demasiados píxeles", "a ", "Quitar", "a b"),
+    Said(C.MISSING_ALT, f'<img src="{LOGO}">', "no tiene texto", "", ALT, f'<img src="{LOGO}" alt="{DEFAULT_ALT}">'),
     Said(C.TABLE_AS_TEXT, "x</p><table><tr><td>a</td><td>b</td></tr></table><p>y", "cada fila en una línea"),
     Said(C.NEAR_CLIPPING, "a" * 85_000, "A partir de 102 KB"),
     Said(C.TOO_BIG, "a" * 110_000, "Acorta el texto"),
@@ -99,7 +102,7 @@ def plain(markdown: str) -> str:
 
 @pytest.mark.parametrize("said", SAID, ids=lambda said: f"{said.code}: {said.words}")
 def test_each_mistake_stands_under_its_field_with_its_place_and_its_cure(said: Said) -> None:
-    """The sentence, an error in red and a warning in orange, the character, and the click that puts it right."""
+    """The sentence, an error in red and a warning in orange, the place, and the click that puts it right."""
     app = AppTest.from_function(draw_fields, args=(said.subject, f"<p>{said.paragraph}</p>")).run()
     (line,) = [plain(entry.value) for entry in app.markdown]
     buttons = [button.label for button in app.button]
@@ -107,7 +110,9 @@ def test_each_mistake_stands_under_its_field_with_its_place_and_its_cure(said: S
 
     assert line.startswith(":red[:material/error:" if is_error else ":orange[:material/warning:")
     assert said.words in line
-    assert line.endswith("]" if said.place is None else f"] · carácter {said.place}")
+    color = "red" if is_error else "orange"
+    marked = re.sub(r"(?s)\|(.+)\|", rf":{color}-background[\1]", said.place)
+    assert line.partition("\n")[2] == (f":small[{marked}]" if said.place else "")
     assert buttons == ([said.click] if said.click else [])
     if said.click:
         app.button[0].click().run()
