@@ -16,7 +16,8 @@ from bench.relay import Relay
 from cgcore.mail.account import Security
 from cgcore.mail.probe import ProbeEnvironment, ProbeRequest, probe
 from cgcore.mail.sign_in import Password
-from cgcore.mail.steps import Leg, Status
+from cgcore.mail.steps import Leg
+from cgcore.runs import Status
 from cgcore.vault.secret import Secret
 from tests.servers.certificates import make_certificates
 from tests.servers.daemon import make_folder, remove

@@ -29,8 +29,9 @@ from cgcore.mail.network.tls import (
 )
 from cgcore.mail.providers import similar_host
 from cgcore.mail.request import ProbeEnvironment, ProbeRequest, input_step
-from cgcore.mail.steps import Leg, Stage, Status, Step
+from cgcore.mail.steps import Leg, Stage
 from cgcore.mail.transcript import OpenStage, Trace
+from cgcore.runs import Status, Step
 
 __all__ = ["Connection", "Handshake", "Timeouts"]
 

@@ -12,8 +12,9 @@ from cgcore.mail.connection import Connection, Timeouts
 from cgcore.mail.network.policy import TrustedTarget
 from cgcore.mail.request import Choice, ProbeEnvironment, ProbeRequest, environment_from
 from cgcore.mail.smtp.session import Delivery, Envelope, Fate, SmtpSession
-from cgcore.mail.steps import Leg, Stage, Step
+from cgcore.mail.steps import Leg, Stage
 from cgcore.mail.transcript import Trace
+from cgcore.runs import Step
 
 __all__ = [
     "Choice",

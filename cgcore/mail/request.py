@@ -16,8 +16,9 @@ from cgcore.mail.addresses import check_host, clean_host, is_address, is_disguis
 from cgcore.mail.network.dns import Records, Resolver, dns_resolver, system_resolver
 from cgcore.mail.network.policy import TrustedTarget
 from cgcore.mail.network.sockets import Deadline
-from cgcore.mail.steps import Leg, Step
+from cgcore.mail.steps import Leg
 from cgcore.mail.transcript import OpenStage
+from cgcore.runs import Step
 from cgcore.settings import Network, Settings
 
 __all__ = [

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from cgcore.mail.account import AccessToken, Credential, Password
 from cgcore.mail.account_texts import visible
 from cgcore.mail.addresses import domain_of, is_address
-from cgcore.mail.steps import Leg, Step
+from cgcore.mail.steps import Leg
+from cgcore.runs import Step
 from cgcore.vault.secret import Secret
 
 if TYPE_CHECKING:

@@ -1,12 +1,10 @@
-"""The legs and stages of a probe of the mail account; its steps are those of :mod:`cgcore.runs`."""
+"""The legs and stages of a probe of the mail account; a step and its status are those of :mod:`cgcore.runs`."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from cgcore.runs import Status, Step
-
-__all__ = ["Leg", "Stage", "Status", "Step"]
+__all__ = ["Leg", "Stage"]
 
 
 class Leg(StrEnum):

@@ -18,7 +18,8 @@ from urllib.parse import quote, quote_plus
 from cgcore.mail.diagnosis.diagnose import Diagnosis, build_diagnosis, diagnose_exception, diagnose_reply
 from cgcore.mail.network.sockets import FloodError
 from cgcore.mail.network.tls import alert_words, handshake_key
-from cgcore.mail.steps import Leg, Stage, Status, Step
+from cgcore.mail.steps import Leg, Stage
+from cgcore.runs import Status, Step
 from cgcore.vault.secret import Secret
 
 __all__ = ["MAX_REPLY", "WARNING_KEYS", "OpenStage", "Scrubber", "Trace", "clean_reply", "format_transcript"]

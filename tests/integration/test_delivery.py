@@ -20,7 +20,7 @@ from cgcore.mail.probe import send_message
 from cgcore.mail.sign_in import Password
 from cgcore.mail.smtp.client import wire_body
 from cgcore.mail.smtp.session import Delivery, Envelope, Fate, SmtpSession
-from cgcore.mail.steps import Step
+from cgcore.runs import Step
 from cgcore.vault.secret import Secret
 from tests.servers.asking import USER, loopback, smtp_request
 from tests.servers.certificates import Certificates

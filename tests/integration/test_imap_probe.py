@@ -11,7 +11,8 @@ import pytest
 
 from cgcore.mail.account import Security
 from cgcore.mail.probe import append_copy, probe_imap
-from cgcore.mail.steps import Stage, Status, Step
+from cgcore.mail.steps import Stage
+from cgcore.runs import Status, Step
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import USERS
 from tests.servers.probing import ANA, deciding, imap_request, loopback_environment, shown_text, stages, step_of

@@ -18,7 +18,8 @@ from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.probe import append_copy, probe_imap, probe_smtp, send_message
 from cgcore.mail.request import Choice, ProbeRequest
 from cgcore.mail.sign_in import Password
-from cgcore.mail.steps import Leg, Stage, Status, Step
+from cgcore.mail.steps import Leg, Stage
+from cgcore.runs import Status, Step
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from tests.servers.certificates import Certificates

@@ -13,7 +13,8 @@ from cgcore.mail.account import Security
 from cgcore.mail.probe import probe
 from cgcore.mail.request import ProbeEnvironment, ProbeRequest
 from cgcore.mail.sign_in import AccessToken, Credential, Password
-from cgcore.mail.steps import Leg, Stage, Status, Step
+from cgcore.mail.steps import Leg, Stage
+from cgcore.runs import Status, Step
 from cgcore.vault.secret import Secret
 from tests.servers.asking import PASSWORD, USER, loopback
 from tests.servers.certificates import Certificates

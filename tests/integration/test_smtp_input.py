@@ -14,7 +14,8 @@ from cgcore.mail.account import Security
 from cgcore.mail.network.sockets import Deadline
 from cgcore.mail.request import Choice, ProbeEnvironment
 from cgcore.mail.sign_in import Password
-from cgcore.mail.steps import Leg, Status
+from cgcore.mail.steps import Leg
+from cgcore.runs import Status
 from cgcore.vault.secret import Secret
 from tests.servers.asking import ask_smtp, loopback, smtp_request
 from tests.servers.certificates import Certificates

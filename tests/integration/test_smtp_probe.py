@@ -15,7 +15,8 @@ from cgcore.mail.probe import probe_smtp
 from cgcore.mail.providers import list_providers
 from cgcore.mail.request import Choice
 from cgcore.mail.sign_in import Password
-from cgcore.mail.steps import Leg, Status
+from cgcore.mail.steps import Leg
+from cgcore.runs import Status
 from cgcore.vault.secret import Secret
 from tests.servers.asking import PASSWORD, USER, ask_smtp, loopback, smtp_request
 from tests.servers.certificates import Certificates

@@ -11,7 +11,7 @@ from cgcore.mail.connection import Timeouts
 from cgcore.mail.message import build_test_message
 from cgcore.mail.probe import send_message
 from cgcore.mail.smtp.client import queue_id
-from cgcore.mail.steps import Status
+from cgcore.runs import Status
 from tests.servers.asking import USER, loopback, send_by_smtp, smtp_request
 from tests.servers.certificates import Certificates
 from tests.servers.scripted import CLOSE, SMTP_CASES, SmtpScript, smtp_server

@@ -12,7 +12,8 @@ from cgcore.mail.diagnosis.texts import build_verdict
 from cgcore.mail.probe import probe_smtp, send_message
 from cgcore.mail.request import ProbeEnvironment, ProbeRequest
 from cgcore.mail.sign_in import Password
-from cgcore.mail.steps import Leg, Status, Step
+from cgcore.mail.steps import Leg
+from cgcore.runs import Status, Step
 from cgcore.vault.secret import Secret
 from tests.servers.certificates import Certificates
 

@@ -9,7 +9,8 @@ from typing import Any
 from cgcore.mail.account import Security
 from cgcore.mail.request import Choice, ProbeEnvironment, ProbeRequest
 from cgcore.mail.sign_in import Password
-from cgcore.mail.steps import Leg, Stage, Status, Step
+from cgcore.mail.steps import Leg, Stage
+from cgcore.runs import Status, Step
 from cgcore.vault.secret import Secret
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import USERS

@@ -16,7 +16,7 @@ import pytest
 from cgcore.cli import main
 from cgcore.mail import probe as probing
 from cgcore.mail.request import ProbeEnvironment, ProbeRequest
-from cgcore.mail.steps import Step
+from cgcore.runs import Step
 from tests.servers.asking import PASSWORD, USER
 from tests.servers.certificates import Certificates
 from tests.servers.scripted import SMTP_CASES, imap_server, smtp_server

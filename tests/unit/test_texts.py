@@ -21,7 +21,8 @@ from cgcore.mail.diagnosis.texts import (
     user_form,
     verdict_texts,
 )
-from cgcore.mail.steps import Leg, Stage, Status, Step
+from cgcore.mail.steps import Leg, Stage
+from cgcore.runs import Status, Step
 
 ROOT = Path(__file__).parents[2]
 TEXTS = tomllib.loads((ROOT / "cgcore/mail/texts_es.toml").read_text("utf-8"))

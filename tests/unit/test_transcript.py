@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgcore.mail.steps import Leg, Stage, Status, Step
+from cgcore.mail.steps import Leg, Stage
 from cgcore.mail.transcript import MAX_REPLY, Scrubber, Trace, clean_reply, format_transcript
+from cgcore.runs import Status, Step
 from cgcore.vault.secret import Secret
 
 SECRET = 'S3cr3t-ñ €/+="\\'

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from cgcore.mail import account_texts
 from cgcore.mail.providers import find_provider
-from cgcore.mail.steps import Leg, Stage, Status, Step
-from cgcore.runs import Verdict, deciding_step
+from cgcore.mail.steps import Leg, Stage
+from cgcore.runs import Status, Step, Verdict, deciding_step
 from cgcore.texts import fill, lookup
 
 __all__ = [

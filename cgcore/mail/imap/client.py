@@ -14,8 +14,8 @@ from typing import Any
 from cgcore.mail.imap.folders import quote_string
 from cgcore.mail.network.sockets import Channel, FloodError
 from cgcore.mail.sign_in import Exchange, decode_challenge
-from cgcore.mail.steps import Step
 from cgcore.mail.transcript import OpenStage
+from cgcore.runs import Step
 
 __all__ = [
     "ImapClient",

@@ -29,8 +29,9 @@ from cgcore.mail.imap.folders import (
 )
 from cgcore.mail.imap.session import ImapSession
 from cgcore.mail.providers import find_provider
-from cgcore.mail.steps import Stage, Status, Step
+from cgcore.mail.steps import Stage
 from cgcore.mail.transcript import OpenStage
+from cgcore.runs import Status, Step
 
 __all__ = ["MailboxTrial", "try_folder"]
 

@@ -11,8 +11,9 @@ from cgcore.mail.imap.client import ImapClient, ImapReply, Outcome, capability_n
 from cgcore.mail.imap.folders import Folder, quote_string
 from cgcore.mail.message import size_values, with_crlf
 from cgcore.mail.sign_in import SignIn
-from cgcore.mail.steps import Stage, Status, Step
+from cgcore.mail.steps import Stage
 from cgcore.mail.transcript import OpenStage
+from cgcore.runs import Status, Step
 
 __all__ = ["ImapSession"]
 

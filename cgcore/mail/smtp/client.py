@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cgcore.mail.message import with_crlf
 from cgcore.mail.network.sockets import Channel
 from cgcore.mail.sign_in import Exchange, decode_challenge
-from cgcore.mail.steps import Step
+from cgcore.runs import Step
 
 if TYPE_CHECKING:
     from cgcore.mail.transcript import OpenStage

@@ -15,8 +15,9 @@ from cgcore.mail.connection import Connection
 from cgcore.mail.message import size_values
 from cgcore.mail.sign_in import SignIn
 from cgcore.mail.smtp.client import SMTP_ERRORS, SmtpClient, SmtpReply, queue_id, wire_body
-from cgcore.mail.steps import Stage, Status, Step
+from cgcore.mail.steps import Stage
 from cgcore.mail.transcript import OpenStage
+from cgcore.runs import Status, Step
 
 __all__ = ["Delivery", "Envelope", "Fate", "RecipientResult", "SmtpSession"]
 

@@ -15,9 +15,10 @@ from cgcore.errors import CloudGestionError, InvalidInput
 from cgcore.mail.connection import Connection, Timeouts
 from cgcore.mail.imap.folders import Folder, unlisted
 from cgcore.mail.imap.session import ImapSession
-from cgcore.mail.steps import Leg, Status
+from cgcore.mail.steps import Leg
 from cgcore.outbox.message import CopyTask, LookTask
 from cgcore.outbox.states import CopyState
+from cgcore.runs import Status
 from cgcore.storage.acting import find_acting
 from cgcore.storage.outbox_bytes import OutboxBytes
 from cgcore.storage.outbox_copies import OutboxCopies

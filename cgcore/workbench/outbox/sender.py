@@ -24,11 +24,11 @@ from cgcore.mail.connection import Connection, Timeouts
 from cgcore.mail.diagnosis.texts import build_verdict
 from cgcore.mail.request import ProbeRequest
 from cgcore.mail.smtp.session import Delivery, Envelope, Fate, SmtpSession
-from cgcore.mail.steps import Leg, Stage, Status, Step
+from cgcore.mail.steps import Leg, Stage
 from cgcore.outbox.judgement import Hold, Outcome, Told, judge_connection, judge_delivery
 from cgcore.outbox.message import Attempt, Claimed, Recipient
 from cgcore.outbox.states import CopyState, Kind, RecipientState, State
-from cgcore.runs import Verdict
+from cgcore.runs import Status, Step, Verdict
 from cgcore.storage.acting import find_acting
 from cgcore.storage.outbox_bytes import OutboxBytes
 from cgcore.storage.outbox_queue import OutboxQueue
