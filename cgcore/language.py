@@ -29,7 +29,7 @@ __all__ = [
 
 DEFAULT_LANGUAGE = "es"
 Formats = Callable[[str], str]
-"""The pattern (CLDR) that a language writes ``date``, ``time`` and ``moment`` with."""
+"""The pattern (CLDR) that a language writes ``date``, ``day`` (of this year), ``time`` and ``moment`` with."""
 
 _language: ContextVar[str] = ContextVar("language", default="")
 _sources: list[Callable[[], str]] = []
@@ -184,6 +184,7 @@ STYLES: Mapping[str, _Style] = MappingProxyType(
         "number": _number,
         "tenths": _tenths,
         "date": _pattern("date"),
+        "day": _pattern("day"),
         "time": _pattern("time"),
         "moment": _pattern("moment"),
         "bytes": _bytes,

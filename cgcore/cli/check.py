@@ -199,7 +199,7 @@ def _check_sandbox(settings: Settings) -> CheckResult:
         return _result("sandbox", True, "sandbox_off")
     missing = [name for name in ("aiosmtpd", "pymap") if find_spec(name) is None]
     if missing:
-        return _result("sandbox", False, "sandbox_missing", reason=", ".join(missing))
+        return _result("sandbox", False, "sandbox_missing", reason=missing)
     # Not started: the running product may have the ports, and would lose them to this process.
     ports = load_state(settings.data_dir / "sandbox").ports
     return _result("sandbox", True, "sandbox_used" if ports else "sandbox_on", **(asdict(ports) if ports else {}))

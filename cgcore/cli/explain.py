@@ -76,9 +76,9 @@ def _explain(given: dict[str, str], where: str) -> dict[str, str]:
 
     protocol, stage, provider = given["protocol"] or "library", given["stage"], given["provider"]
     if protocol not in PROTOCOLS:
-        _refuse(where + sentence(_HERE, "explain_protocol", known=", ".join(PROTOCOLS)))
+        _refuse(where + sentence(_HERE, "explain_protocol", known=list(PROTOCOLS)))
     if stage and stage not in list(Stage):
-        _refuse(where + sentence(_HERE, "explain_stage", stage=stage, known=", ".join(Stage)))
+        _refuse(where + sentence(_HERE, "explain_stage", stage=stage, known=list(Stage)))
     if provider and not where and find_provider(provider) is None:
         _refuse(sentence(_HERE, "explain_provider", provider=provider))
     return explain_reply(given["text"], protocol=protocol, stage=stage, provider=provider).to_json()

@@ -58,7 +58,7 @@ def probe_command(
     if protocol not in list(Leg):
         _refuse(_say("probe_protocol"))
     if security not in list(Security):
-        _refuse(_say("probe_security", known=", ".join(Security)))
+        _refuse(_say("probe_security", known=list(Security)))
     leg, mode = Leg(protocol), Security(security)
     if (mode.pinned or pin) and leg is Leg.SMTP:
         _refuse(_say("probe_smtp_pinned"))

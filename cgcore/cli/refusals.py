@@ -32,7 +32,7 @@ def describe_usage(error: Any, command: str) -> str:
     values = {"help": f"{context.command_path if context else command} --help"}
     commands = getattr(context.command, "commands", None) if context else None
     if commands and not kinds & {"BadParameter", "NoSuchOption", "BadOptionUsage"}:
-        return sentence(_PACKAGE, "usage_commands", commands=", ".join(commands))
+        return sentence(_PACKAGE, "usage_commands", commands=list(commands))
     if "MissingParameter" in kinds:
         return sentence(_PACKAGE, "usage_missing", name=_name_of(error.param), **values)
     if "BadParameter" in kinds:

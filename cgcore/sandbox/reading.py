@@ -70,6 +70,11 @@ class ReadMessage:
     images: Mapping[str, Attachment]
     raw: bytes
 
+    @property
+    def went_elsewhere(self) -> bool:
+        """Whether the envelope names others than the headers, or in another way."""
+        return ", ".join(self.delivered_to) != self.recipients
+
 
 def summarise(stored: StoredMessage) -> MessageSummary:
     """Return the line of the list; only the header is parsed."""

@@ -20,7 +20,7 @@ from cgcore.mail.request import ProbeEnvironment, ProbeRequest
 from cgcore.mail.sign_in import Password
 from cgcore.mail.steps import Leg, Stage
 from cgcore.runs import Cell, Run, Status, Step, Verdict, deciding_step
-from cgcore.texts import lookup
+from cgcore.texts import join, lookup
 from cgcore.workbench.runs import Job, RunSection
 from cgcore.workbench.texts import problem
 
@@ -212,7 +212,7 @@ def setup_verdict_texts(verdict: Verdict) -> tuple[str, str]:
     """Return title and fix of a verdict of this cell; an unknown key is a ``KeyError``."""
     reasons = lookup("cgcore.mail", "discovery")["reason"]
     values = {name: value for name, value in verdict.values.items() if isinstance(value, str)}
-    hosts = ", ".join(map(str, verdict.values.get("hosts", ())))
+    hosts = join(verdict.values.get("hosts", ()))
     if verdict.key not in reasons:
         from cgcore.mail.diagnosis.texts import verdict_texts
 

@@ -83,11 +83,12 @@ def draw_message(section: SandboxSection, message: ReadMessage, *, key: str) -> 
 
 
 def _facts(message: ReadMessage) -> list[str]:
-    delivered = ", ".join(message.delivered_to)
     facts = [
         texts.FROM.format(sender=escape(message.summary.sender) or texts.NO_SENDER),
         texts.TO.format(recipients=escape(message.recipients)) if message.recipients else "",
-        texts.DELIVERED_TO.format(recipients=escape(delivered)) if delivered != message.recipients else "",
+        texts.DELIVERED_TO.format(recipients=[escape(address) for address in message.delivered_to])
+        if message.went_elsewhere
+        else "",
         texts.RECEIVED.format(moment=when(message.summary.received)),
     ]
     return [fact for fact in facts if fact]

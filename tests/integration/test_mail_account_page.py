@@ -20,6 +20,7 @@ from cgcore.mail.steps import Leg, Stage
 from cgcore.process import new_owner
 from cgcore.runs import Cell, Run, Status, Step, Verdict
 from cgcore.storage.runs import ProbeRunStore
+from cgcore.texts import join
 from cgcore.vault.memory import MemoryKeyring
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
@@ -545,7 +546,7 @@ def expected_card(certificate: Certificate) -> dict[str, str]:
     first, last = (day.strftime("%d/%m/%Y") for day in (shown.not_valid_before_utc, shown.not_valid_after_utc))
     return {
         "Huella SHA-256": bytes.fromhex(certificate.sha256).hex(":").upper(),
-        "Nombres": ", ".join(NAMES),
+        "Nombres": join(NAMES),
         "Lo firma": "localhost",
         "Vale": f"del {first} al {last}",
     }

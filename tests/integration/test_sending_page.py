@@ -22,6 +22,7 @@ from cgcore.documents import DocumentType, types_with_template
 from cgcore.identity.actor import Actor, Role
 from cgcore.storage.tables import TemplateVersionRow
 from cgcore.templates.stored import default_signature, default_source
+from cgcore.texts import join
 from cgcore.workbench import Workbench
 from pages.ui.preview import View
 from pages.ui.templates import message
@@ -256,7 +257,7 @@ def test_a_signature_is_checked_for_every_type(app: AppTest) -> None:
     said = [button.key for button in app.button if button.label == "Quitar"]
     press(app, "Quitar")
 
-    assert wrong == [", ".join(tab for tab in TABS if tab not in WITH_DUE_DATE)]
+    assert wrong == [join(tab for tab in TABS if tab not in WITH_DUE_DATE)]
     assert said == ["signature_fix_0"]
     assert app.session_state[PAGE].signature.value == "<p>Vence el </p>"
     assert "Con errores" not in texts_of(app)

@@ -27,9 +27,9 @@ HELP = "python -m cgcore {} --help"
     [
         ([], "usage", ["probe|explain"]),
         (["nada"], "usage", ["probe|explain"]),
-        (["user"], "usage_commands", ["add, password, disable"]),
-        (["user", "nada"], "usage_commands", ["add, password, disable"]),
-        (["vault"], "usage_commands", ["move, set-aside"]),
+        (["user"], "usage_commands", ["add, password y disable"]),
+        (["user", "nada"], "usage_commands", ["add, password y disable"]),
+        (["vault"], "usage_commands", ["move y set-aside"]),
         (["user", "add"], "usage_missing", ["NAME", HELP.format("user add")]),
         (["user", "add", "eva"], "usage_missing", ["--role", HELP.format("user add")]),
         (["user", "add", "eva", "--role", "boss"], "usage_value", ["--role", HELP.format("user add")]),

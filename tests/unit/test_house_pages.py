@@ -17,6 +17,7 @@ from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor, Role
 from cgcore.series.series import SeriesDraft, SeriesKind
 from cgcore.series.starters import STARTER_SETS, StarterLayout, StarterSet
+from cgcore.texts import join
 from cgcore.workbench import Workbench
 from cgcore.workbench.users import Particulars
 from pages.ui.admin.series import OPEN as OPEN_SERIES
@@ -207,7 +208,7 @@ def test_a_starter_set_is_one_click(
     assert not page.exception
     assert [series.code for series in workbench.series.list(admin)["items"]] == sorted(codes)
     assert "**PF** · Proformas" in words(page)
-    assert [toast.value for toast in page.toast] == ["Series creadas: " + ", ".join(codes)]
+    assert [toast.value for toast in page.toast] == [f"Series creadas: {join(codes)}"]
 
 
 def test_a_series_is_added_changed_and_shown_with_its_next_numbers(
@@ -228,7 +229,7 @@ def test_a_series_is_added_changed_and_shown_with_its_next_numbers(
     stored = workbench.series.get(admin, "F")
 
     assert "no puede empezar ni acabar con un espacio" in refused
-    assert "F 21043, F 21044, F 21045" in preview
+    assert "F 21043, F 21044 y F 21045" in preview
     assert not saved.exception
     assert (stored.name, stored.counters[T.SALES_INVOICE].next_number, stored.version) == ("Facturas", 21043, 2)
 

@@ -94,6 +94,16 @@ SPANISH_NAMES = {
     "cgcore/workbench/template_mail.py": "names of values, an address and a part's file name",
     "pages/ui/server.py": "addresses and names of settings",
 }
+# Lists and moments that are written in one way in every language.
+WRITES_FOR_MACHINES = {
+    "cgcore/activity.py": "the moment in a table that is downloaded",
+    "cgcore/cli/outbox.py": "lines that scripts read, one fact each",
+    "cgcore/errors.py": "an exception's own text",
+    "cgcore/sandbox/reading.py": "addresses as a header lists them",
+    "cgcore/web/api/handlers.py": "the header Allow",
+    "cgcore/web/api/requests.py": "the header If-Match",
+    "cgcore/workbench/start.py": "the name of a folder",
+}
 DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 MODULES = sorted(p for p in (ROOT / "cgcore").rglob("*.py") if "versions" not in p.parts)
@@ -393,6 +403,30 @@ def test_what_has_passed_is_measured_by_no_clock_that_is_set() -> None:
 
     assert found["hour"] == set(ASKS_THE_HOUR)
     assert found["distance"] == set(TELLS_A_DISTANCE)
+
+
+def _written_by_hand(path: Path) -> Iterator[str]:
+    """Yield where a list is joined with a comma, or a moment is written by a pattern of C."""
+    for node in _nodes(path):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Constant(value=str(glue)), attr="join")):
+                by_hand = glue in (", ", " y ", " o ")
+            case ast.Attribute(attr="strftime" | "ctime"):
+                by_hand = True
+            case ast.FormattedValue(format_spec=ast.JoinedStr(values=[ast.Constant(value=str(pattern)), *_])):
+                by_hand = "%" in pattern.removesuffix("%")
+            case _:
+                continue
+        if by_hand:
+            yield f"{_shown(path)}:{node.lineno}"
+
+
+def test_dates_and_lists_for_a_reader_are_written_by_his_language() -> None:
+    """No page and nothing below it writes them by hand, but for the few places that no reader sees."""
+    found = [place for path in [*MODULES, *PAGE_MODULES] for place in _written_by_hand(path)]
+
+    assert [place for place in found if place.partition(":")[0] not in WRITES_FOR_MACHINES] == []
+    assert {place.partition(":")[0] for place in found} >= set(WRITES_FOR_MACHINES)
 
 
 def test_every_test_states_what_it_shows() -> None:

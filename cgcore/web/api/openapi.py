@@ -14,7 +14,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from cgcore.language import current_language
-from cgcore.texts import lookup, sentence
+from cgcore.texts import join, lookup, sentence
 from cgcore.web.api.message_objects import MessageInput
 from cgcore.web.api.middleware import PUBLIC_PATHS
 from cgcore.web.api.objects import Problem
@@ -155,7 +155,7 @@ def _answers(responses: Node) -> list[tuple[str, str]]:
     """Return one row an answer; the problems share the last one."""
     problems = sorted(status for status, answer in responses.items() if PROBLEM_MEDIA_TYPE in answer.get("content", {}))
     rows = [(f"<code>{status}</code>", _content(responses[status])) for status in responses if status not in problems]
-    return [*rows, (", ".join(f"<code>{status}</code>" for status in problems), _content(responses[problems[0]]))]
+    return [*rows, (join(f"<code>{status}</code>" for status in problems), _content(responses[problems[0]]))]
 
 
 def _object(name: str, schema: Node) -> str:
@@ -183,7 +183,7 @@ def _content(answer: Node) -> str:
         f"{_type(entry.get('schema', {}))} <small>{escape(kind)}</small>"
         for kind, entry in answer.get("content", {}).items()
     ]
-    return ", ".join(found)
+    return join(found)
 
 
 def _type(schema: Node) -> str:

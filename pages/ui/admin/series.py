@@ -91,7 +91,7 @@ def _create(workbench: Workbench, actor: Actor, layout: StarterLayout) -> None:
     except InvalidInput as refused:
         st.error(escape(refused.problems[0].message), icon=":material/error:")
         return
-    announce(texts.STARTER_DONE.format(codes=escape(", ".join(series.code for series in made))))
+    announce(texts.STARTER_DONE.format(codes=[escape(series.code) for series in made]))
     st.rerun()
 
 
@@ -220,8 +220,8 @@ def _draw_type(form: SeriesForm, entry: DocumentTypeInfo) -> None:
         )
         if form.value("code"):
             first = int(form.value(f"number_{entry.code}") or 0)
-            numbers = [format_number(form.value("code"), first + step) for step in range(3)]
-            st.caption(texts.PREVIEW.format(numbers=escape(", ".join(numbers))))
+            numbers = [escape(format_number(form.value("code"), first + step)) for step in range(3)]
+            st.caption(texts.PREVIEW.format(numbers=numbers))
     form.problems_under(f"next_number.{entry.code}", widget=f"number_{entry.code}")
 
 

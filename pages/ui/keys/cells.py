@@ -11,6 +11,7 @@ import streamlit as st
 from cgcore.api_keys.calls import KeyCalls
 from cgcore.api_keys.record import KeyRecord, KeyState
 from cgcore.identity.actor import Scope
+from cgcore.texts import join, write
 from pages.ui.cells import cell
 from pages.ui.identity import while_logged_in
 from pages.ui.keys.dialogs import ask_renew, ask_revoke
@@ -77,7 +78,7 @@ def _written(key: KeyRecord) -> str:
 
 
 def _facts(key: KeyRecord, state: KeyState) -> list[str]:
-    scopes = ", ".join(texts["SCOPE_NAMES"][scope.value].lower() for scope in Scope if scope in key.scopes)
+    scopes = join(texts["SCOPE_NAMES"][scope.value].lower() for scope in Scope if scope in key.scopes)
     created = texts.CREATED.format(moment=when(key.created))
     used = texts.NEVER_USED
     if key.last_used is not None:
@@ -118,7 +119,7 @@ def draw_usage_cell(page: KeysPage) -> None:
 def _draw_days(calls: KeyCalls) -> None:
     st.caption(texts.CALLS_BY_DAY)
     days = {
-        texts.DAY: [f"{entry.day:%d/%m}" for entry in calls.days],
+        texts.DAY: [write(entry.day, "day") for entry in calls.days],
         texts.CALLS: [entry.calls for entry in calls.days],
     }
     st.bar_chart(

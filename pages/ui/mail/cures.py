@@ -11,6 +11,7 @@ from cgcore.mail.account import Security
 from cgcore.mail.account_texts import security_label
 from cgcore.mail.steps import Leg, Stage
 from cgcore.runs import Cell, Run, Status, deciding_step
+from cgcore.texts import join
 from pages.ui.cells import CellState
 from pages.ui.mail.view import MailPage
 from pages.ui.runs import escape
@@ -24,7 +25,7 @@ def draw_certificate(card: Mapping[str, Any]) -> None:
     digest = str(card.get("sha256", "")).upper()
     lines = [
         (texts.CERTIFICATE_SHA256, "\n" + "\n".join(_grouped(digest))),
-        (texts.CERTIFICATE_NAMES, ", ".join(card.get("names", ()))),
+        (texts.CERTIFICATE_NAMES, join(card.get("names", ()))),
         (texts.CERTIFICATE_ISSUER, str(card.get("issuer", ""))),
         (texts.CERTIFICATE_DATES, _dates(card)),
     ]
@@ -55,12 +56,8 @@ def _grouped(digest: str) -> list[str]:
 
 
 def _dates(card: Mapping[str, Any]) -> str:
-    start, end = (_day(str(card.get(name, ""))) for name in ("not_before", "not_after"))
+    start, end = card.get("not_before"), card.get("not_after")
     return texts.CERTIFICATE_FROM_TO.format(start=start, end=end) if start and end else ""
-
-
-def _day(moment: str) -> str:
-    return "/".join(reversed(moment[:10].split("-"))) if moment else ""
 
 
 def draw_cure(page: MailPage, leg: Leg, run: Run, state: CellState) -> None:
@@ -89,8 +86,7 @@ def _draw_refused_target(page: MailPage, leg: Leg) -> None:
     draft = page.draft
     port = (draft.smtp if leg is Leg.SMTP else draft.imap).port_number(leg)
     if port not in MAIL_PORTS:
-        ports = ", ".join(map(str, sorted(MAIL_PORTS)))
-        st.markdown(f":material/info: {texts.REFUSED_PORT.format(port=port, ports=ports)}")
+        st.markdown(f":material/info: {texts.REFUSED_PORT.format(port=port, ports=sorted(MAIL_PORTS))}")
     st.markdown(f":material/info: {texts.REFUSED_ADDRESS}")
 
 
@@ -100,8 +96,7 @@ def _draw_patch(page: MailPage, leg: Leg, patch: dict[str, Any]) -> None:
         st.caption(texts.PIN_QUESTION)
         label = texts.PIN_CONFIRM
     else:
-        values = ", ".join(_value_text(leg, name, value) for name, value in patch.items())
-        label = texts.CURE.format(values=escape(values))
+        label = texts.CURE.format(values=[escape(_value_text(leg, name, value)) for name, value in patch.items()])
     clicked = st.button(
         label,
         key=f"mail_account_{leg}_cure",

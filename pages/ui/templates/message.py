@@ -83,7 +83,7 @@ def _draw_meter(preview: Preview) -> None:
 def _draw_empty_values(preview: Preview) -> None:
     empty = [check.variable for check in preview.rendered.checks if check.code is Code.EMPTY_VALUE]
     if empty:
-        names = ", ".join(f"`{{{name}}}`" for name in dict.fromkeys(empty))
+        names = [f"`{{{name}}}`" for name in dict.fromkeys(empty)]
         st.caption(f":material/info: {texts.SAMPLE_WARNINGS.format(names=names)}")
 
 

@@ -110,8 +110,8 @@ def _head(page: SendingPage) -> tuple[int, str, str]:
             broken.append(entry.tab)
         elif tuple(field.clean for field in page.drafts.of(entry.code)) != (default.subject, default.body):
             own.append(entry.tab)
-    parts = [texts.SUMMARY_OWN.format(names=", ".join(own))] if own else []
-    parts += [f":red[:material/error: {texts.SUMMARY_ERRORS.format(names=', '.join(broken))}]"] if broken else []
+    parts = [texts.SUMMARY_OWN.format(names=own)] if own else []
+    parts += [f":red[:material/error: {texts.SUMMARY_ERRORS.format(names=broken)}]"] if broken else []
     return page.drafts.count_changed(), " ".join(parts), str([form.name for form in page.drafts.refused()])
 
 

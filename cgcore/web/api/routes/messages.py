@@ -81,7 +81,7 @@ def list_messages(
 ) -> MessageList:
     """The messages of this user, the newest first."""
     if state not in ("", *_VISIBLE):
-        wrong = field_problem("state", "enum", {"expected": ", ".join(_VISIBLE)})
+        wrong = field_problem("state", "enum", {"expected": list(_VISIBLE)})
         raise ApiProblem(ProblemCode.INVALID_INPUT, errors=[wrong])
     filters = MessageFilters(frozenset({State(state)} if state else ()), document_type, q)
     page = workbench.outbox.list(actor, filters, cursor=cursor, limit=limit)
