@@ -41,7 +41,7 @@ draw_draft(bar, workbench, actor)
 draw_notices(bar, form)
 if TROUBLE in st.session_state:
     trouble = problem_text(st.session_state[TROUBLE])
-    bar.notices.error(trouble.fix, title=trouble.title, icon=":material/error:")
+    bar.notices.error(str(trouble.fix or ""), title=str(trouble.title), icon=":material/error:")
 page_title(texts.TITLE, texts.SUBTITLE)
 account_cell.draw(page)
 server_cells.draw_outgoing(page)

@@ -53,7 +53,7 @@ try:
     messages = section.list_messages(actor)
 except VaultError as failed:
     trouble = problem_text(failed.code)
-    st.error(trouble.fix, title=trouble.title, icon=":material/error:")
+    st.error(str(trouble.fix or ""), title=str(trouble.title), icon=":material/error:")
     st.stop()
 
 with st.container(horizontal=True, vertical_alignment="center"):

@@ -140,8 +140,7 @@ def _tell_no_vault(settings: Settings) -> CheckResult:
 def _tell_vault(place: VaultPlace, settings: Settings) -> CheckResult:
     from cgcore.vault.texts import place_text
 
-    text = place_text(place, settings)
-    return CheckResult("vault", place.is_working, " ".join(filter(None, (f"{text.title}.", text.detail, text.fix))))
+    return CheckResult("vault", place.is_working, str(place_text(place, settings)))
 
 
 def _is_file(settings: Settings) -> bool:
@@ -183,8 +182,7 @@ def _check_master_key(settings: Settings) -> CheckResult:
     try:
         exists = inspect_key(settings)
     except VaultError as error:
-        text = problem_text(error.code)
-        return CheckResult("master_key", False, f"{text.title} {text.fix} ({place})")
+        return CheckResult("master_key", False, f"{problem_text(error.code)} ({place})")
     if path is not None and path.resolve().is_relative_to(settings.data_dir.resolve()):
         return _result("master_key", not settings.production, "master_key_inside", place=place)
     if path is not None and not exists and (obstacle := _find_obstacle(path.parent)):

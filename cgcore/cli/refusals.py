@@ -56,8 +56,7 @@ def describe_refusal(error: CloudGestionError) -> tuple[str, int]:
     if isinstance(error, VaultError):
         from cgcore.vault.texts import problem_text
 
-        text = problem_text(error.code)
-        return " ".join(filter(None, (text.title, text.fix))), 1
+        return str(problem_text(error.code)), 1
     if isinstance(error, InvalidInput):
         return "\n".join(problem.message for problem in error.problems), 1
     if isinstance(error, NotFound):

@@ -1,49 +1,58 @@
-"""The Spanish sentences of the vault: where secrets live, and why one cannot be kept."""
+"""Where secrets live, and why one cannot be kept: the codes and values of what is said about it.
+
+Apart from the vault itself, which knows codes alone: page, gate, start and command line say it with one choice of keys.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from cgcore.settings import Settings
-from cgcore.texts import lookup, sentence
+from cgcore.texts import Text, lookup, text
 from cgcore.vault.master_key import find_key_path
 from cgcore.vault.selection import PlaceKind, VaultPlace
 
 __all__ = ["VaultText", "place_text", "problem_text"]
 
-_PACKAGE = "cgcore.vault"
+_FILE = "cgcore.vault"
 
 
 @dataclass(frozen=True, slots=True)
 class VaultText:
-    """A title, one or more sentences, and what to do; the last is empty where nothing is to be done."""
+    """A title, a sentence or two, and what to do; ``None`` where nothing more is known, or nothing is to be done.
 
-    title: str
-    detail: str = ""
-    fix: str = ""
+    As a string it is all of it in a row.
+    """
+
+    title: Text
+    detail: Text | None = None
+    fix: Text | None = None
+
+    def __str__(self) -> str:
+        """Return title, detail and fix in the language of the person, each with its full stop."""
+        told = [str(part) for part in (self.title, self.detail, self.fix) if part is not None]
+        return " ".join(sentence if sentence.endswith(".") else f"{sentence}." for sentence in told)
 
 
 def place_text(place: VaultPlace, settings: Settings) -> VaultText:
-    """Return what page, API and command line say about where secrets live."""
-    title = sentence(_PACKAGE, f"place_{place.kind}_title")
-    detail = sentence(
-        _PACKAGE,
+    """Return what page and command line say about where secrets live."""
+    blocked = problem_text(place.reason) if place.kind is PlaceKind.BLOCKED else None
+    why = f"why_{place.reason}"
+    detail = text(
+        _FILE,
         f"place_{place.kind}_detail",
         name=place.name,
         location=place.location,
-        key_place=find_key_path(settings) or sentence(_PACKAGE, "key_place_environment"),
+        key_place=str(find_key_path(settings) or "") or text(_FILE, "key_place_environment"),
+        why=blocked.title if blocked else text(_FILE, why) if why in lookup(_FILE, "") else None,
     )
-    if place.kind is PlaceKind.BLOCKED:
-        problem = problem_text(place.reason)
-        return VaultText(title, f"{detail} {problem.title}", problem.fix)
-    why = lookup(_PACKAGE, "").get(f"why_{place.reason}", "")
-    return VaultText(title, f"{detail} {why}".rstrip())
+    return VaultText(text(_FILE, f"place_{place.kind}_title"), detail, blocked.fix if blocked else None)
 
 
 def problem_text(code: str) -> VaultText:
     """Return what a :class:`cgcore.errors.VaultError` with this code means, and what to do where something is."""
-    texts = lookup(_PACKAGE, "")
-    if f"why_{code}" in texts and f"{code}_title" not in texts:
-        return VaultText(texts[f"why_{code}"])
-    known = code if f"{code}_title" in texts else "vault"
-    return VaultText(texts[f"{known}_title"], fix=texts[f"{known}_fix"])
+    known = lookup(_FILE, "")
+    if f"{code}_title" not in known and f"why_{code}" in known:
+        return VaultText(text(_FILE, f"why_{code}"))
+    key = code if f"{code}_title" in known else "vault"
+    return VaultText(text(_FILE, f"{key}_title"), fix=text(_FILE, f"{key}_fix"))

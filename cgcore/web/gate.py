@@ -238,8 +238,7 @@ def _look_up(identity: IdentitySection, token: Secret) -> _Known | None:
     except VaultError as error:
         from cgcore.vault.texts import problem_text
 
-        problem = problem_text(error.code)
-        raise _KeyTrouble(f"{problem.title} {problem.fix}") from None
+        raise _KeyTrouble(str(problem_text(error.code))) from None
     return _Known(Requester(actor.session_hash, actor.user_id, actor.is_admin), header.encode("ascii"), actor.locale)
 
 

@@ -31,8 +31,7 @@ def find_refusals(workbench: Workbench, facts: ServerFacts) -> list[str]:
         # The key that signs identities: without the right master key nobody would get past the gate.
         workbench.vault.derive_key("gate")
     except VaultError as error:
-        problem = problem_text(error.code)
-        refusals.append(f"{problem.title} {problem.fix}")
+        refusals.append(str(problem_text(error.code)))
     return refusals
 
 

@@ -60,12 +60,9 @@ def _draw_password(page: MailPage) -> None:
     )
     page.list_problems("password")
     where = place_text(place, page.workbench.settings)
-    note = (
-        f"{escape(where.title)} · {draft_texts.PASSWORD_NOT_KEPT}"
-        if st.session_state[page.form.key("password")]
-        else None
-    )
-    st.caption(f":material/lock: {note or escape(where.title)}", help=escape(where.detail))
+    title = escape(str(where.title))
+    note = f"{title} · {draft_texts.PASSWORD_NOT_KEPT}" if st.session_state[page.form.key("password")] else None
+    st.caption(f":material/lock: {note or title}", help=escape(str(where.detail)))
     unchanged = page.form.brought_password is None and not st.session_state[page.form.key("password")]
     if (page.form.stored.password_set or page.form.stored.password_lost) and unchanged:
         _draw_removal()
@@ -133,8 +130,7 @@ def _fill_sandbox(page: MailPage) -> None:
     try:
         account: MailAccountDraft = page.workbench.sandbox.use_for(actor)
     except VaultError as failed:
-        trouble = problem_text(failed.code)
-        st.toast(f"{trouble.title} {trouble.fix}", icon=":material/error:", duration="long")
+        st.toast(str(problem_text(failed.code)), icon=":material/error:", duration="long")
         return
     page.form.fill(account)
     st.toast(texts.SANDBOX_FILLED, icon=":material/check:")
