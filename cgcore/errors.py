@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cgcore.texts import Text
+from cgcore.texts import Text, text
 
 __all__ = [
     "CloudGestionError",
@@ -80,6 +80,11 @@ class FieldProblem:
     code: str
     text: Text
     blocking: bool = True
+
+    @classmethod
+    def of(cls, file: str, field: str, key: str, /, **values: object) -> FieldProblem:
+        """Return the problem of ``field`` whose sentence is ``key`` of ``file``; its code is the last part of it."""
+        return cls(field, key.rpartition(".")[2], text(file, key, **values))
 
     @property
     def message(self) -> str:

@@ -9,6 +9,7 @@ and nothing that is no text at all: NUL, lone surrogates, noncharacters.
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.texts import Text
@@ -27,6 +28,8 @@ __all__ = [
     "is_storable",
     "refuse_unstorable",
     "text_problem",
+    "trimmed",
+    "visible",
 ]
 
 # Lengths in characters, each of one kind of field wherever it is filled in.
@@ -73,3 +76,17 @@ def refuse_unstorable(text: str) -> None:
     if not is_storable(text):
         code = "text_unprintable"
         raise InvalidInput(FieldProblem("", code, Text("cgcore", f"text_rules.{code}")))
+
+
+def visible(words: str) -> str:
+    """Return ``words`` without blanks, no-break spaces, zero-width and other format characters, anywhere."""
+    return "".join(
+        character
+        for character in words
+        if not character.isspace() and unicodedata.category(character) not in ("Cf", "Cc", "Zs", "Zl", "Zp")
+    )
+
+
+def trimmed(words: str) -> str:
+    """Return ``words`` without outer blanks and without invisible characters; inner plain spaces stay."""
+    return "".join(character for character in words if character == " " or visible(character)).strip()

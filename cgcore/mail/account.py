@@ -12,7 +12,7 @@ from cgcore.errors import FieldProblem
 from cgcore.mail import account_texts
 from cgcore.mail.addresses import check_host, is_address
 from cgcore.mail.steps import Leg
-from cgcore.text_rules import MAX_FOLDER, MAX_LOGIN, MAX_PIN, find_text_problem, is_storable
+from cgcore.text_rules import MAX_FOLDER, MAX_LOGIN, MAX_PIN, find_text_problem, is_storable, trimmed, visible
 from cgcore.texts import text
 from cgcore.vault.secret import Secret
 
@@ -196,7 +196,7 @@ def _text_problem(name: str, code: str, limit: int) -> FieldProblem:
 
 
 def _hides_something(text: str) -> bool:
-    return any(sign != " " and not account_texts.visible(sign) for sign in text)
+    return any(sign != " " and not visible(sign) for sign in text)
 
 
 def check_server(leg: Leg, server: ServerDraft) -> Iterator[FieldProblem]:
@@ -235,8 +235,8 @@ def _check_user(user: str) -> Iterator[FieldProblem]:
         yield account_texts.problem("user", "empty")
     elif problem := find_text_problem(user, MAX_LOGIN):
         yield _text_problem("user", problem, MAX_LOGIN)
-    elif user != account_texts.trimmed(user):
-        yield account_texts.problem("user", "spaces", clean=account_texts.trimmed(user))
+    elif user != trimmed(user):
+        yield account_texts.problem("user", "spaces", clean=trimmed(user))
     elif "@" in user and not is_address(user):
         # DOMAIN\user, apikey and the like are user names too; only what claims to be an address is read as one.
         yield account_texts.problem("user", "address_syntax", blocking=False, address=user)

@@ -1,8 +1,10 @@
-"""The sentences of the account's field checks, and the names of the security modes."""
+"""The sentences of the account's field checks, and the names of the security modes.
+
+Apart from the account: its addresses and the diagnosis, which know nothing of it, name their problems so too.
+"""
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any, cast
 
 from cgcore import texts
@@ -10,7 +12,7 @@ from cgcore.errors import FieldProblem
 from cgcore.mail.steps import Leg
 from cgcore.texts import Text
 
-__all__ = ["names_in", "problem", "security_label", "sentence", "trimmed", "visible"]
+__all__ = ["names_in", "problem", "security_label", "sentence"]
 
 _FILE = "cgcore.mail"
 
@@ -41,17 +43,3 @@ def _text(code: str, leg: Leg | str, values: dict[str, Any]) -> Text:
 def security_label(leg: Leg | str, security: str) -> str:
     """Return the name of a security mode as the page shows it: STARTTLS is called «TLS» at SMTP."""
     return texts.sentence(_FILE, f"security.{leg}.{security}")
-
-
-def visible(words: str) -> str:
-    """Return ``words`` without blanks, no-break spaces, zero-width and other format characters, anywhere."""
-    return "".join(
-        character
-        for character in words
-        if not character.isspace() and unicodedata.category(character) not in ("Cf", "Cc", "Zs", "Zl", "Zp")
-    )
-
-
-def trimmed(words: str) -> str:
-    """Return ``words`` without outer blanks and without invisible characters; inner plain spaces stay."""
-    return "".join(character for character in words if character == " " or visible(character)).strip()

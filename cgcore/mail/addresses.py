@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from cgcore.errors import FieldProblem
 from cgcore.mail import account_texts
 from cgcore.mail.steps import Leg
+from cgcore.text_rules import visible
 
 __all__ = [
     "address_literal",
@@ -50,7 +51,7 @@ def is_disguised_address(host: str) -> bool:
 
 def clean_host(text: str) -> str:
     """Return the server name that was most likely meant: no blanks, scheme, path, port, user, ``pop.`` or ``..``."""
-    host = _SCHEME.sub("", account_texts.visible(text))
+    host = _SCHEME.sub("", visible(text))
     host = re.split(r"[/?#\\]", host, maxsplit=1)[0]
     host = host.rpartition("@")[2]
     if not _plain_address(host):
@@ -106,7 +107,7 @@ def _without_pop(host: str, leg: Leg) -> str:
 
 
 def _host_code(text: str, leg: Leg) -> str:
-    host = account_texts.visible(text)
+    host = visible(text)
     if not host:
         return "empty"
     if any(ord(character) < 32 or ord(character) == 127 for character in text.strip()):

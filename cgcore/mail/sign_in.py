@@ -15,10 +15,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from cgcore.mail.account import AccessToken, Credential, Password
-from cgcore.mail.account_texts import visible
 from cgcore.mail.addresses import domain_of, is_address
 from cgcore.mail.steps import Leg
 from cgcore.runs import Step
+from cgcore.text_rules import visible
 from cgcore.vault.secret import Secret
 
 if TYPE_CHECKING:

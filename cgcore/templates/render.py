@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from cgcore.documents import DocumentType, info
-from cgcore.errors import InvalidInput
+from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.templates.compile import Rendered, TemplateSource, compile_template
-from cgcore.templates.texts import problem
 
 __all__ = ["RenderRequest", "parse_document_type", "parse_request", "render"]
 
@@ -75,4 +74,4 @@ def _require_texts(value: object) -> None:
 
 
 def _invalid(field_name: str, code: str, **values: str) -> InvalidInput:
-    return InvalidInput(problem(field_name, code, **values))
+    return InvalidInput(FieldProblem.of("cgcore.templates", field_name, f"problems.{code}", **values))

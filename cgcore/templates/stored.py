@@ -12,7 +12,7 @@ from datetime import datetime
 from cgcore.documents import DocumentType
 from cgcore.templates.compile import TemplateSource
 from cgcore.templates.images import ImageFault, open_image
-from cgcore.templates.texts import section
+from cgcore.texts import lookup
 
 __all__ = [
     "DetachedText",
@@ -128,10 +128,10 @@ def attach_images(html: str, find: Callable[[str], StoredImage | None]) -> str:
 
 def default_source(document_type: DocumentType) -> TemplateSource:
     """Return the built-in subject, body and signature of a type that has a template."""
-    defaults = section("defaults")
+    defaults = lookup("cgcore.templates", "defaults")
     return TemplateSource(defaults["subject"], defaults["body"][document_type.value], defaults["signature"])
 
 
 def default_signature() -> str:
     """Return the built-in signature, the same for every type."""
-    return str(section("defaults")["signature"])
+    return str(lookup("cgcore.templates", "defaults")["signature"])

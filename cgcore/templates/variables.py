@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from cgcore.documents import DocumentType, info, types_with_template
 from cgcore.language import current_language
 from cgcore.templates.document import is_blank
-from cgcore.templates.texts import section
+from cgcore.texts import lookup
 
 __all__ = [
     "Sample",
@@ -54,12 +54,12 @@ def normalise_name(written: str) -> str:
 
 @lru_cache(maxsize=1)
 def _names() -> tuple[str, ...]:
-    return tuple(section("variables"))
+    return tuple(lookup("cgcore.templates", "variables"))
 
 
 def is_known(name: str) -> bool:
     """Whether ``name`` (normalised) is in the catalogue, for whatever type."""
-    return name in section("variables")
+    return name in lookup("cgcore.templates", "variables")
 
 
 def is_for_type(name: str, document_type: DocumentType) -> bool:
@@ -70,7 +70,7 @@ def is_for_type(name: str, document_type: DocumentType) -> bool:
 def list_variables(document_type: DocumentType) -> tuple[Variable, ...]:
     """Return the variables of a type with its samples, in the order of the palette."""
     samples = _samples(document_type, current_language())
-    texts = section("variables")
+    texts = lookup("cgcore.templates", "variables")
     return tuple(Variable(name, texts[name]["label"], samples[name], texts[name]["help"]) for name in samples)
 
 
@@ -85,7 +85,7 @@ def list_common_variables() -> tuple[Variable, ...]:
 def _samples(document_type: DocumentType, _language: str) -> dict[str, str]:
     entry = info(document_type)
     own = {"documento": entry.noun, "el_documento": entry.noun_with_article, "del_documento": entry.noun_of}
-    texts = section("variables")
+    texts = lookup("cgcore.templates", "variables")
     return {
         name: own[name] if name in own else str(texts[name]["sample"])
         for name in _names()
@@ -158,8 +158,8 @@ def suggest_variable(written: str) -> str | None:
     if near is not None:
         return near
     plain = _plain(written)
-    if plain in section("aliases"):
-        return str(section("aliases")[plain])
+    if plain in lookup("cgcore.templates", "aliases"):
+        return str(lookup("cgcore.templates", "aliases")[plain])
     alike = get_close_matches(plain, _names(), n=1, cutoff=0.75)
     parts = [part for part in plain.split("_") if is_known(part)]
     return alike[0] if alike else parts[-1] if parts else None
@@ -176,4 +176,6 @@ class Sample:
 
 def list_samples() -> tuple[Sample, ...]:
     """Return the samples, the ordinary one first."""
-    return tuple(Sample(entry["key"], entry["label"], entry["values"]) for entry in section("samples"))
+    return tuple(
+        Sample(entry["key"], entry["label"], entry["values"]) for entry in lookup("cgcore.templates", "samples")
+    )

@@ -23,7 +23,6 @@ from cgcore.mail.account import (
 from cgcore.storage.mail_accounts import find_account, put_account
 from cgcore.vault.secret import Secret
 from cgcore.workbench.secrets import secret_name
-from cgcore.workbench.texts import problem
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -49,7 +48,11 @@ class MailAccountSection:
     def check(self, actor: Actor, draft: MailAccountDraft) -> tuple[FieldProblem, ...]:
         """Return every problem of a draft, blocking or not, those against the stored account included."""
         stored = self.get(actor)
-        lost = (problem("password", "password_lost"),) if stored.password_lost and draft.password is None else ()
+        lost = (
+            (FieldProblem.of("cgcore.workbench", "password", "password_lost"),)
+            if stored.password_lost and draft.password is None
+            else ()
+        )
         return (*check_account(draft), *self._password_problems(stored, draft), *lost)
 
     def save(self, actor: Actor, draft: MailAccountDraft, *, version: int) -> StoredAccount:
@@ -101,7 +104,7 @@ class MailAccountSection:
             return None
         password = self._find_password(actor, stored.password_mark, draft)
         if password is None:
-            raise InvalidInput(problem("password", "password_lost"))
+            raise InvalidInput(FieldProblem.of("cgcore.workbench", "password", "password_lost"))
         return password
 
     def stored_mark(self, actor: Actor) -> str:
@@ -163,7 +166,7 @@ class MailAccountSection:
     def _password_problems(self, stored: StoredAccount, draft: MailAccountDraft) -> tuple[FieldProblem, ...]:
         if draft.password is not None or not stored.password_set or not changed_targets(stored.draft, draft):
             return ()
-        return (problem("password", "password_again"),)
+        return (FieldProblem.of("cgcore.workbench", "password", "password_again"),)
 
     def _require_current(self, actor: Actor, stored: StoredAccount, draft: MailAccountDraft, version: int) -> None:
         if stored.version != version:

@@ -23,7 +23,6 @@ from cgcore.runs import Cell, Run, Status, Step, Verdict
 from cgcore.storage.runs import ProbeRunStore
 from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 from cgcore.workbench.runs import Job, RunSection
-from cgcore.workbench.texts import problem
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -172,7 +171,7 @@ class MailRuns:
         """
         draft = self._mail_account.get(actor).draft
         if not draft.smtp.host:
-            raise InvalidInput(problem("mail_account", "nothing_to_send"))
+            raise InvalidInput(FieldProblem.of("cgcore.workbench", "mail_account", "nothing_to_send"))
         self._require_recipient(actor, recipient)
         require_complete(draft, Leg.SMTP)
         return self._start_sending(actor, cell, draft, message, self.sender_of(actor, draft), recipient)
@@ -185,7 +184,7 @@ class MailRuns:
         for address in (draft.user, actor.mail):
             if is_address(address):
                 return address
-        raise InvalidInput(problem("user", "sender_missing"))
+        raise InvalidInput(FieldProblem.of("cgcore.workbench", "user", "sender_missing"))
 
     def fingerprint(self, actor: Actor, cell: Cell, draft: MailAccountDraft, recipient: str = "") -> str:
         """Return what stands for the settings that ``cell`` tests; equal settings give equal fingerprints."""
@@ -295,15 +294,17 @@ class MailRuns:
 
     def _require_recipient(self, actor: Actor, recipient: str) -> None:
         if not recipient:
-            raise InvalidInput(problem("recipient", "recipient_empty"))
+            raise InvalidInput(FieldProblem.of("cgcore.workbench", "recipient", "recipient_empty"))
         if not is_address(recipient):
-            raise InvalidInput(problem("recipient", "address_syntax", address=recipient))
+            raise InvalidInput(FieldProblem.of("cgcore.workbench", "recipient", "address_syntax", address=recipient))
         now = self._context.clock()
         since = now - timedelta(hours=1)
         store = ProbeRunStore(self._context.database)
         sent = sum(store.count_since(actor.user_id, cell, since, now) for cell in (Cell.TEST_MAIL, Cell.TEMPLATE_MAIL))
         if sent >= TEST_MAILS_PER_HOUR:
-            raise InvalidInput(problem("recipient", "test_mail_limit", limit=TEST_MAILS_PER_HOUR))
+            raise InvalidInput(
+                FieldProblem.of("cgcore.workbench", "recipient", "test_mail_limit", limit=TEST_MAILS_PER_HOUR)
+            )
 
 
 def _sending_result(steps: Sequence[Step], message: EmailMessage, recipient: str, folder: str) -> dict[str, Any]:

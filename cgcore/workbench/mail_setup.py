@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cgcore.activity import Action
-from cgcore.errors import InvalidInput, Throttled
+from cgcore.errors import FieldProblem, InvalidInput, Throttled
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft
 from cgcore.mail.account_texts import problem as account_problem
@@ -22,7 +22,6 @@ from cgcore.mail.steps import Leg, Stage
 from cgcore.runs import Cell, Run, Status, Step, Verdict, deciding_step
 from cgcore.texts import join, lookup
 from cgcore.workbench.runs import Job, RunSection
-from cgcore.workbench.texts import problem
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -68,7 +67,7 @@ class MailSetup:
         try:
             find = self._discovery.prepare(actor, address)
         except Throttled:
-            raise InvalidInput(problem("user", "too_many_searches")) from None
+            raise InvalidInput(FieldProblem.of("cgcore.workbench", "user", "too_many_searches")) from None
         setup = _Setup(address, password, self._environment, find, frozenset(confirmed))
 
         def conclude(_steps: Sequence[Step], verdict: Verdict, session: Session) -> dict[str, Any]:

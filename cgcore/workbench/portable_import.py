@@ -18,8 +18,7 @@ from sqlmodel import Session
 from cgcore.activity import Action
 from cgcore.company.company import CompanyDraft, Logo, check_company
 from cgcore.documents import DocumentType, types_with_template
-from cgcore.errors import InvalidInput
-from cgcore.identity.texts import invalid
+from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.identity.tokens import normalise_username, username_key
 from cgcore.mail.account import StoredAccount, account_to_json, changed_targets, check_account
 from cgcore.portable.changes import Change, compare
@@ -81,7 +80,7 @@ def decide(found: Snapshot, content: Content, *, now: datetime) -> Decision:
     for user in content.users:
         made.bring_user(user)
     if found.active_admins and not made.admins:
-        raise invalid("users", "last_admin")
+        raise InvalidInput(FieldProblem.of("cgcore.identity", "users", "last_admin"))
     return made.decision
 
 

@@ -21,7 +21,6 @@ from cgcore.templates.compile import Rendered, TemplateSource
 from cgcore.templates.sample_document import build_sample_pdf, sample_file_name
 from cgcore.templates.variables import clean_value, values_for
 from cgcore.texts import sentence
-from cgcore.workbench.texts import problem
 
 if TYPE_CHECKING:
     from cgcore.workbench.company import CompanySection
@@ -193,7 +192,7 @@ def missing_name(actor: Actor, variable: str) -> FieldProblem:
     code = OWN_NAMES[variable]
     # Only who administers can name the company.
     asks = variable == "empresa" and not actor.is_admin
-    return problem(variable, f"{code}_ask" if asks else code)
+    return FieldProblem.of("cgcore.workbench", variable, f"{code}_ask" if asks else code)
 
 
 def _problem(check: Check) -> FieldProblem:

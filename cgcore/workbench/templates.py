@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cgcore.activity import Action
 from cgcore.documents import DocumentType, types_with_template
-from cgcore.errors import InvalidInput, NotFound, StaleVersion
+from cgcore.errors import FieldProblem, InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor
 from cgcore.identity.tokens import username_key
 from cgcore.storage import templates as store
@@ -23,7 +23,6 @@ from cgcore.templates.stored import (
     default_source,
     detach,
 )
-from cgcore.templates.texts import problem
 from cgcore.templates.variables import clean_value
 from cgcore.texts import text
 from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
@@ -63,14 +62,14 @@ def clean_subject(subject: str) -> str:
     """Return a subject on one line. Raises :class:`InvalidInput` for one that is too long."""
     subject = clean_value(subject).strip()
     if len(subject) > _MAX_SUBJECT:
-        raise InvalidInput(problem("subject", "subject_too_long"))
+        raise InvalidInput(FieldProblem.of("cgcore.templates", "subject", "problems.subject_too_long"))
     return subject
 
 
 def clean_text(field: str, html: str) -> str:
     """Return the canonical form of editor HTML. Raises :class:`InvalidInput` for one that is too long."""
     if len(html) > _MAX_HTML:
-        raise InvalidInput(problem(field, "too_long"))
+        raise InvalidInput(FieldProblem.of("cgcore.templates", field, "problems.too_long"))
     return canonical_html(html)
 
 

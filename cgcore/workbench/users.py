@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from sqlmodel import Session
 
 from cgcore.activity import Action, Change
-from cgcore.errors import InvalidInput, NotFound, StaleVersion
+from cgcore.errors import FieldProblem, InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor, Role
-from cgcore.identity.texts import invalid
 from cgcore.identity.tokens import username_key
 from cgcore.storage import identity as session_store
 from cgcore.storage import identity as store
@@ -110,7 +109,7 @@ class UsersSection:
             before = _user(_visible(session, actor, username))
             after = self._store(session, before, particulars, version)
             if before.role is Role.ADMIN and user_store.count_active_admins(session) == 0:
-                raise invalid("role", "last_admin")
+                raise InvalidInput(FieldProblem.of("cgcore.identity", "role", "last_admin"))
             self._context.activity.record(
                 actor, Action.USER_SAVED, after.username, changes=_list_changes(before, after), session=session
             )

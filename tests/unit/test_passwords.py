@@ -10,10 +10,10 @@ from sqlmodel import Session
 
 from cgcore.errors import InvalidInput, NotAllowed
 from cgcore.identity.passwords import PasswordHasher, find_password_problem
-from cgcore.identity.texts import sentence
 from cgcore.identity.throttle import GRANT
 from cgcore.identity.tokens import find_username_problem, hash_code, new_code, username_key
 from cgcore.storage.tables import ApiKeyRow
+from cgcore.texts import sentence
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.identity import CodePurpose, IdentitySection
@@ -50,7 +50,7 @@ def test_every_problem_has_a_sentence() -> None:
     codes = ["password_too_short", "password_too_long", "password_common", "password_wrong", "last_admin"]
     codes += ["username_empty", "username_too_long", "username_characters", "username_taken", "mail_syntax"]
 
-    assert all(sentence(code).endswith((".", "es")) for code in codes)
+    assert all(sentence("cgcore.identity", code).endswith((".", "es")) for code in codes)
 
 
 def test_a_password_typed_on_another_keyboard_is_the_same() -> None:

@@ -22,7 +22,6 @@ from cgcore.web.api.objects import NO_NUL, ApiObject, Html, Value, Word
 from cgcore.web.api.problems import ApiProblem, ProblemCode, field_problem
 from cgcore.web.api.requests import MAX_DEPTH
 from cgcore.workbench.outbox.compose import DocumentRequest
-from cgcore.workbench.texts import problem
 
 __all__ = [
     "MESSAGE_BODY",
@@ -235,7 +234,7 @@ def _request(given: MessageInput, files: list[Attachment]) -> DocumentRequest:
     try:
         kind = DocumentType(given.type)
     except ValueError:
-        raise InvalidInput(problem("type", "unknown_type", name=given.type[:60])) from None
+        raise InvalidInput(FieldProblem.of("cgcore.workbench", "type", "unknown_type", name=given.type[:60])) from None
     return DocumentRequest(
         kind,
         given.series,

@@ -13,7 +13,6 @@ from cgcore.activity import Action
 from cgcore.errors import FieldProblem, InvalidInput, NotAllowed, NotFound, Throttled
 from cgcore.identity.actor import Actor, Role
 from cgcore.identity.passwords import find_password_problem
-from cgcore.identity.texts import invalid
 from cgcore.identity.throttle import FIRST_USE_CODE, RESET_LINK, source_key
 from cgcore.identity.tokens import find_username_problem, hash_code, normalise_username, username_key
 from cgcore.storage import api_keys, identity
@@ -91,7 +90,7 @@ class Accounts:
             # Two administrators who close each other at once must not both succeed.
             ended = self.switch_account(session, actor, self._get_user(session, username), active=False)
             if identity.count_active_admins(session) == 0:
-                raise invalid("username", "last_admin")
+                raise InvalidInput(FieldProblem.of("cgcore.identity", "username", "last_admin"))
         self._sessions.tell_ended(ended)
 
     def enable_user(self, actor: Actor, username: str) -> None:
@@ -140,16 +139,16 @@ class Accounts:
         """
         problem = find_password_problem(new, actor.username)
         if problem:
-            raise invalid("new_password", problem)
+            raise InvalidInput(FieldProblem.of("cgcore.identity", "new_password", problem))
         self._context.require_present(actor)
         verified = self._passwords.check(username_key(actor.username), old, actor.ip)
         if verified is None:
             self._context.activity.record(actor, Action.PASSWORD_CHANGED, actor.username, "password_wrong")
-            raise invalid("old_password", "password_wrong")
+            raise InvalidInput(FieldProblem.of("cgcore.identity", "old_password", "password_wrong"))
         new_hash = self._passwords.make_hash(new)
         with self._context.write_as(actor) as (session, actor):
             if self._passwords.confirm(session, verified) is None:
-                raise invalid("old_password", "password_wrong")
+                raise InvalidInput(FieldProblem.of("cgcore.identity", "old_password", "password_wrong"))
             self._context.activity.record(actor, Action.PASSWORD_CHANGED, actor.username, session=session)
             ended = self._replace(session, actor.user_id, new_hash, actor, keep=actor.session_hash)
         self._sessions.tell_ended(ended)
@@ -162,7 +161,7 @@ class Accounts:
         actor.require_admin()
         problem = find_password_problem(new, username)
         if problem:
-            raise invalid("password", problem)
+            raise InvalidInput(FieldProblem.of("cgcore.identity", "password", problem))
         with self._context.read_as(actor, admin=True) as (session, actor):
             self._get_user(session, username, lock=False)
         new_hash = self._passwords.make_hash(new)
@@ -202,7 +201,7 @@ class Accounts:
             raise NotAllowed("the link does not work", code="code_invalid")
         problem = find_password_problem(new, username)
         if problem:
-            raise invalid("password", problem)
+            raise InvalidInput(FieldProblem.of("cgcore.identity", "password", problem))
         new_hash = self._passwords.make_hash(new)
         with self._context.database.session() as session:
             user = self._codes.find_owner(session, CodePurpose.PASSWORD_RESET, code)
@@ -286,7 +285,7 @@ class Accounts:
 
     def _store_user(self, session: Session, row: UserRow) -> None:
         if not identity.add_user(session, row):
-            raise invalid("username", "username_taken")
+            raise InvalidInput(FieldProblem.of("cgcore.identity", "username", "username_taken"))
 
     def _get_user(self, session: Session, username: str, *, lock: bool = True) -> UserRow:
         found = identity.find_user_by_key(session, username_key(username))

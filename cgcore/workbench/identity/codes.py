@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from sqlmodel import Session
 
 from cgcore.activity import Action
-from cgcore.errors import NotAllowed
+from cgcore.errors import FieldProblem, InvalidInput, NotAllowed
 from cgcore.identity.actor import Actor
-from cgcore.identity.texts import invalid
 from cgcore.identity.throttle import GRANT
 from cgcore.identity.tokens import hash_code, hash_token, new_code, new_token, username_key
 from cgcore.storage import identity
@@ -85,7 +84,7 @@ class Codes:
         verified = self._passwords.check(username_key(actor.username), password, actor.ip)
         if verified is None:
             self._context.activity.record(actor, Action.REAUTHENTICATED, action, "password_wrong")
-            raise invalid("password", "password_wrong")
+            raise InvalidInput(FieldProblem.of("cgcore.identity", "password", "password_wrong"))
         grant, now = new_token(), self._context.clock()
         row = GrantRow(
             id=hash_token(grant),
@@ -96,7 +95,7 @@ class Codes:
         )
         with self._context.write_as(actor) as (session, actor):
             if self._passwords.confirm(session, verified) is None:
-                raise invalid("password", "password_wrong")
+                raise InvalidInput(FieldProblem.of("cgcore.identity", "password", "password_wrong"))
             identity.add_grant(session, row, now)
             self._context.activity.record(actor, Action.REAUTHENTICATED, action, session=session)
         return grant.reveal()

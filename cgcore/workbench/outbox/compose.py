@@ -23,7 +23,6 @@ from cgcore.templates.compile import Rendered, TemplateSource
 from cgcore.templates.variables import list_variables
 from cgcore.text_rules import is_storable
 from cgcore.workbench.template_mail import OWN_NAMES, image_part, missing_name
-from cgcore.workbench.texts import problem
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -109,26 +108,31 @@ class Unsendable(InvalidInput):
 def check_request(request: DocumentRequest) -> Iterator[FieldProblem]:
     """Yield what is wrong with a request before anything is looked up."""
     if not info(request.document_type).has_template:
-        yield problem("type", "unknown_type", name=request.document_type.value)
+        yield FieldProblem.of("cgcore.workbench", "type", "unknown_type", name=request.document_type.value)
     yield from _check_texts(request)
     for name in ("series", "number"):
         if not getattr(request, name).strip():
-            yield problem(name, "empty")
+            yield FieldProblem.of("cgcore.workbench", name, "empty")
     if not request.to:
-        yield problem("to", "empty")
+        yield FieldProblem.of("cgcore.workbench", "to", "empty")
     for kind in Kind:
         for place, written in enumerate(getattr(request, kind.value)):
             if not is_address(_split(written)[1]):
-                yield problem(f"{kind.value}.{place}" if place else kind.value, "address_syntax", address=written[:200])
+                yield FieldProblem.of(
+                    "cgcore.workbench",
+                    f"{kind.value}.{place}" if place else kind.value,
+                    "address_syntax",
+                    address=written[:200],
+                )
     if request.reply_to and not is_address(request.reply_to):
-        yield problem("reply_to", "address_syntax", address=request.reply_to[:200])
+        yield FieldProblem.of("cgcore.workbench", "reply_to", "address_syntax", address=request.reply_to[:200])
     if len(request.to) + len(request.cc) + len(request.bcc) > MOST_RECIPIENTS:
-        yield problem("to", "too_many_recipients", limit=MOST_RECIPIENTS)
+        yield FieldProblem.of("cgcore.workbench", "to", "too_many_recipients", limit=MOST_RECIPIENTS)
     if not 0 <= request.delay_s <= MOST_DELAY_S:
-        yield problem("delay", "delay_range", limit=MOST_DELAY_S)
+        yield FieldProblem.of("cgcore.workbench", "delay", "delay_range", limit=MOST_DELAY_S)
     for attachment in request.attachments:
         if not attachment.data:
-            yield problem("attachments", "empty_attachment", name=attachment.filename[:100])
+            yield FieldProblem.of("cgcore.workbench", "attachments", "empty_attachment", name=attachment.filename[:100])
 
 
 def _check_texts(request: DocumentRequest) -> Iterator[FieldProblem]:
@@ -143,13 +147,13 @@ def _check_texts(request: DocumentRequest) -> Iterator[FieldProblem]:
     lists["attachments"] = [attachment.filename for attachment in request.attachments]
     for name, texts in {**{name: [text] for name, text in one_line.items()}, **lists}.items():
         if any(_breaks(text) for text in texts):
-            yield problem(name, "line_break")
+            yield FieldProblem.of("cgcore.workbench", name, "line_break")
     for name, text in one_line.items():
         if len(text) > _LONGEST.get(name, 1000):
-            yield problem(name, "too_long_text", limit=_LONGEST.get(name, 1000))
+            yield FieldProblem.of("cgcore.workbench", name, "too_long_text", limit=_LONGEST.get(name, 1000))
     for name, text in request.variables.items():
         if _breaks(text):
-            yield problem(f"variables.{name}", "line_break")
+            yield FieldProblem.of("cgcore.workbench", f"variables.{name}", "line_break")
 
 
 def _breaks(text: str) -> bool:

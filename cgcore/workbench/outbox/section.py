@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cgcore.errors import InvalidInput, NotFound
+from cgcore.errors import FieldProblem, InvalidInput, NotFound
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft
 from cgcore.mail.steps import Leg
@@ -35,7 +35,6 @@ from cgcore.workbench.outbox.compose import (
     request_hash,
 )
 from cgcore.workbench.outbox.worker import OutboxWorker
-from cgcore.workbench.texts import problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,7 +119,7 @@ class OutboxSection:
         that is larger than the server is known to take.
         """
         if not _KEY.fullmatch(key):
-            raise InvalidInput(problem("Idempotency-Key", "idempotency_key_form"))
+            raise InvalidInput(FieldProblem.of("cgcore.workbench", "Idempotency-Key", "idempotency_key_form"))
         self._check(actor, request)
         digest = request_hash(request)
         name = new_message_name(self._context.clock())
@@ -184,7 +183,9 @@ class OutboxSection:
         with self._context.read_as(actor) as (session, actor):
             series = series_store.find_series(session, request.series)
         if series is None or not series.serves(request.document_type):
-            raise InvalidInput(problem("series", "unknown_series", name=request.series[:60]))
+            raise InvalidInput(
+                FieldProblem.of("cgcore.workbench", "series", "unknown_series", name=request.series[:60])
+            )
 
     def _compose(self, actor: Actor, request: DocumentRequest, name: str) -> Composed:
         stored = self._mail_account.get(actor)
@@ -224,7 +225,7 @@ class OutboxSection:
     def list(self, actor: Actor, filters: MessageFilters, *, cursor: str = "", limit: int = 50) -> Page:
         """Return a page of messages. Raises :class:`InvalidInput` for a cursor that is none."""
         if cursor and not re.fullmatch(r"[0-9a-f]{32}", cursor):
-            raise InvalidInput(problem("cursor", "invalid_cursor"))
+            raise InvalidInput(FieldProblem.of("cgcore.workbench", "cursor", "invalid_cursor"))
         limit = max(1, min(limit, _MOST_LISTED))
         with self._context.read_as(actor) as (session, actor):
             found = self._store.list(session, actor.user_id, filters, before=cursor, limit=limit + 1)

@@ -20,7 +20,6 @@ from cgcore.mail.account import (
 )
 from cgcore.mail.steps import Leg
 from cgcore.vault.secret import Secret
-from cgcore.workbench.texts import problem
 from pages.ui.editing import Form
 from pages.ui.texts import mail_account as texts
 
@@ -135,7 +134,8 @@ class AccountForm(Form):
         """Return what is wrong with the fields as they stand; an empty one only once it was asked for."""
         standing = [found for found in self.problems_of_save if self._still_stands(found)]
         now = [found for found in check_account(self.draft()) if found.code != "empty"]
-        lost = [replace(problem("password", "password_lost"), blocking=False)] if self.stored.password_lost else []
+        password_lost = FieldProblem.of("cgcore.workbench", "password", "password_lost")
+        lost = [replace(password_lost, blocking=False)] if self.stored.password_lost else []
         told = [*filter(self._still_stands, lost), *standing, *now]
         return list({(found.field, found.code): found for found in told}.values())
 
