@@ -23,8 +23,10 @@ from cgcore.identity.actor import Actor, Role
 from cgcore.language import speaking
 from cgcore.mail.account import MailAccountDraft, ServerDraft
 from cgcore.mail.message import build_test_message
+from cgcore.settings import Settings
 from cgcore.storage.tables import UserRow
-from cgcore.vault import Secret
+from cgcore.vault import PlaceKind, Secret, VaultPlace
+from cgcore.vault.texts import place_text
 from cgcore.web.app_page import AppPage
 from cgcore.web.assets import AssetFolder
 from cgcore.workbench import Workbench
@@ -291,6 +293,21 @@ def test_a_mail_of_ours_is_written_in_the_language_of_its_sender() -> None:
 
     assert find_unmarked(str(message["Subject"])) == ""
     assert find_unmarked(plain.get_content()) == ""
+
+
+@pytest.mark.parametrize("place", [
+    VaultPlace(PlaceKind.ENCRYPTED, location="here", reason="keyring_none"),
+    VaultPlace(PlaceKind.BLOCKED, reason="master_key_wrong"),
+])  # fmt: skip
+def test_what_is_said_of_the_vault_is_made_where_it_is_shown(settings: Settings, place: VaultPlace) -> None:
+    """Told once, read in two languages: title, detail with its reason, and what to do."""
+    said = place_text(place, settings)
+    spanish = str(said)
+    with speaking(LANGUAGE):
+        other = str(said)
+
+    assert ("⟦" in spanish, "⟦" in other) == (False, True)
+    assert find_unmarked(other) == ""
 
 
 def test_no_wording_is_read_while_a_module_is_imported() -> None:
