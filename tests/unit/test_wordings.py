@@ -81,6 +81,8 @@ def test_plural_forms_follow_the_number(count: int, expected: str) -> None:
         ("{v}", 0.5, "0,5"),
         ("{v}", date(2026, 3, 1), "01/03/2026"),
         ("{v:date}", "2026-03-01", "01/03/2026"),
+        ("{v:day}", date(2026, 3, 1), "01/03"),
+        ("{v:either}", ["a", "b", "c"], "a, b o c"),
         ("{v}", datetime(2026, 3, 1, 9, 5, tzinfo=UTC), "01/03/2026 9:05"),
         ("{v:minutes}", 1, "1 minuto"),
         ("{v:minutes}", 5, "5 minutos"),
