@@ -22,14 +22,15 @@ from starlette.routing import BaseRoute, Match
 
 from cgcore.language import current_language, speaking
 from cgcore.once import once
-from cgcore.texts import lookup
+from cgcore.texts import lookup, sentence
 from cgcore.web.assets import AssetFolder, accepts_gzip
 from cgcore.web.html import Page, render_page
 from cgcore.web.origins import read_headers
 from cgcore.web.tabs import find_requester
-from cgcore.web.texts import text
 
 __all__ = ["AppPage", "AppPages"]
+
+_HERE = "cgcore.web"
 
 # What Streamlit answers besides its page, asked for by that page.
 _STREAMLIT = ("/_stcore/", "/static/", "/media/", "/component/", "/favicon.png", "/manifest.json")
@@ -77,9 +78,11 @@ class AppPage:
 
     def _write(self) -> bytes:
         page = _LICENCE.sub("", self.source.read_text("utf-8"), count=1)
-        page = page.replace('<html lang="en">', f'<html lang="{escape(text("language"))}">', 1)
-        page = _TITLE.sub(f"<title>{escape(text('product'))} · {escape(text('section'))}</title>", page, count=1)
-        page = _NOSCRIPT.sub(f"<noscript><p>{escape(text('noscript'))}</p></noscript>", page, count=1)
+        page = page.replace('<html lang="en">', f'<html lang="{escape(sentence(_HERE, "language"))}">', 1)
+        page = _TITLE.sub(
+            f"<title>{escape(sentence(_HERE, 'product'))} · {escape(sentence(_HERE, 'section'))}</title>", page, count=1
+        )
+        page = _NOSCRIPT.sub(f"<noscript><p>{escape(sentence(_HERE, 'noscript'))}</p></noscript>", page, count=1)
         page = _AGENT_LINK.sub("", page, count=1)
         links = "".join(
             f'    <link rel="modulepreload" crossorigin href="./static/{name}">\n'
@@ -92,11 +95,11 @@ class AppPage:
         texts = {
             "labels": dict(lookup("cgcore.web", "browser_labels")),
             "words": dict(lookup("cgcore.web", "browser_words")),
-            "away": text("server_away"),
+            "away": sentence(_HERE, "server_away"),
             "beginnings": dict(lookup("cgcore.web", "browser_beginnings")),
             "uploads": dict(lookup("cgcore.web", "browser_uploads")),
-            "copied": text("copied"),
-            "copy_by_hand": text("copy_by_hand"),
+            "copied": sentence(_HERE, "copied"),
+            "copy_by_hand": sentence(_HERE, "copy_by_hand"),
         }
         address = f".{_COMPANION}?v={hashlib.sha256(self.companion).hexdigest()[:12]}"
         told = escape(json.dumps(texts, ensure_ascii=False))
@@ -160,5 +163,7 @@ class AppPages:
 
 
 def _no_such_page() -> Response:
-    page = Page(text("no_page_title"), text("no_page_intro"), link=("/", text("no_page_back")))
+    page = Page(
+        sentence(_HERE, "no_page_title"), sentence(_HERE, "no_page_intro"), link=("/", sentence(_HERE, "no_page_back"))
+    )
     return HTMLResponse(render_page(page), 404, headers={"cache-control": "no-store"})

@@ -38,7 +38,6 @@ from cgcore.web.origins import AllowedOrigins
 from cgcore.web.paths import CROWDED, ENTER, FIRST_USE, HEALTH, LEAVE, NEW_PASSWORD
 from cgcore.web.startup import find_refusals
 from cgcore.web.tabs import Tabs
-from cgcore.web.texts import text
 from cgcore.web.uploads import Uploads
 from cgcore.workbench.start import require_past, sole_server
 
@@ -56,6 +55,8 @@ __all__ = [
     "start_settings",
 ]
 
+_HERE = "cgcore.web"
+
 _FEW_DESCRIPTORS = 512
 _SWEEP_S = 30.0
 _OUTBOX_AFTER_S = 2.0
@@ -65,7 +66,7 @@ def start_descriptors() -> int:
     """Return how many files and connections this process may open, once it may open as many as the system lets it."""
     count = raise_descriptor_limit()
     if count < _FEW_DESCRIPTORS:
-        say(text("console_few_descriptors", count=count))
+        say(sentence(_HERE, "console_few_descriptors", count=count))
     return count
 
 
@@ -74,7 +75,9 @@ def start_settings() -> Settings:
     try:
         return load_settings()
     except InvalidSettings as refused:
-        say(text("console_settings", reasons="\n".join(f"  - {each}" for each in describe_problems(refused))))
+        say(
+            sentence(_HERE, "console_settings", reasons="\n".join(f"  - {each}" for each in describe_problems(refused)))
+        )
         raise SystemExit(1) from None
 
 
@@ -83,18 +86,18 @@ def open_first_use(workbench: Workbench, address: str) -> None:
     identity = workbench.identity
     try:
         if identity.accounts.create_configured_admin():
-            say(text("console_admin_created", username=workbench.settings.admin_user))
+            say(sentence(_HERE, "console_admin_created", username=workbench.settings.admin_user))
     except InvalidInput as refused:
-        say(text("console_admin_refused", reason=" ".join(problem.message for problem in refused.problems)))
+        say(sentence(_HERE, "console_admin_refused", reason=" ".join(problem.message for problem in refused.problems)))
     if identity.accounts.first_use_needed():
         announce_code(identity.accounts.issue_first_use_code(), address)
     else:
-        say(text("console_ready", address=address))
+        say(sentence(_HERE, "console_ready", address=address))
 
 
 def announce_code(code: Secret, address: str) -> None:
     """Print the code and where it is typed in."""
-    say(text("console_first_use", address=address, code=code.reveal()))
+    say(sentence(_HERE, "console_first_use", address=address, code=code.reveal()))
 
 
 def say(words: str) -> None:
@@ -231,11 +234,11 @@ class Assembly:
             workbench = self._get_workbench()
             require_past(workbench.context, workbench.identity.accounts.first_use_needed)
         except StorageError as error:
-            _refuse(text("console_storage", reason=sentence("cgcore.storage", error.code)), error)
+            _refuse(sentence(_HERE, "console_storage", reason=sentence("cgcore.storage", error.code)), error)
         refusals = find_refusals(workbench, self._read_facts())
         if refusals:
             reasons = "\n".join(f"  - {refusal}" for refusal in refusals)
-            _refuse(text("console_unsafe", reasons=reasons), UnsafeStart("not safe for production"))
+            _refuse(sentence(_HERE, "console_unsafe", reasons=reasons), UnsafeStart("not safe for production"))
         return workbench
 
     def _renew_code(self) -> None:
@@ -257,7 +260,7 @@ def _greet(workbench: Workbench, address: str) -> None:
         _ = workbench.runs  # closes what an ended process has left open
     except StorageError as error:
         # Reading goes on where only writing fails; whoever comes is told on the page.
-        say(text("console_storage", reason=sentence("cgcore.storage", error.code)))
+        say(sentence(_HERE, "console_storage", reason=sentence("cgcore.storage", error.code)))
 
 
 def _refuse(reason: str, error: Exception) -> NoReturn:

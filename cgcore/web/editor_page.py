@@ -17,8 +17,7 @@ from anyio import to_thread
 from starlette.responses import HTMLResponse, Response
 
 from cgcore.once import once
-from cgcore.texts import lookup
-from cgcore.web.texts import text
+from cgcore.texts import lookup, sentence
 
 __all__ = ["EditorPages"]
 
@@ -60,8 +59,10 @@ class EditorPages:
             page = source.read_text("utf-8")
         except OSError:
             return None
-        page = page.replace('<html lang="en">', f'<html lang="{escape(text("language"))}">', 1)
-        page = page.replace("<title>Streamlit Component</title>", f"<title>{escape(text('editor_title'))}</title>", 1)
+        page = page.replace('<html lang="en">', f'<html lang="{escape(sentence("cgcore.web", "language"))}">', 1)
+        page = page.replace(
+            "<title>Streamlit Component</title>", f"<title>{escape(sentence('cgcore.web', 'editor_title'))}</title>", 1
+        )
         told = escape(json.dumps(dict(lookup("cgcore.web", "editor")), ensure_ascii=False))
         tags = "".join(
             f'<script src="../..{path}?v={hashlib.sha256(script).hexdigest()[:12]}" data-texts="{told}"></script>'

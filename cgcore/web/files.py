@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from cgcore.texts import sentence
 from cgcore.web.paths import FILES
 from cgcore.web.tabs import Tabs, find_requester
-from cgcore.web.texts import text
 
 __all__ = ["Files", "refuse_file"]
 
@@ -36,7 +36,7 @@ class Files:
 
 async def refuse_file(send: Any) -> None:
     """Answer 404: there is no such file, not for this log-in, or there is no log-in any more."""
-    body = text("no_file").encode()
+    body = sentence("cgcore.web", "no_file").encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 404, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -24,7 +24,6 @@ from cgcore.web.login_pages import read_cookie
 from cgcore.web.origins import AllowedOrigins, read_headers
 from cgcore.web.paths import ENTER, FILES, build_enter_link, is_api, is_public
 from cgcore.web.tabs import TABS_PER_USER, Requester, with_requester
-from cgcore.web.texts import text
 
 if TYPE_CHECKING:
     from cgcore.vault.secret import Secret
@@ -161,9 +160,9 @@ class Gate:
         headers, path = read_headers(scope), scope["path"]
         scope = _without_identity(scope)
         if not self._origins.is_host_allowed(headers.get("host", "")):
-            await _answer(send, 400, text("foreign_host"))
+            await _answer(send, 400, sentence("cgcore.web", "foreign_host"))
         elif scope["method"] not in _SAFE_METHODS and not is_api(path) and not self._origins.is_same_site(headers):
-            await _answer(send, 403, text("foreign_origin"))
+            await _answer(send, 403, sentence("cgcore.web", "foreign_origin"))
         elif is_public(path):
             await self._app(scope, receive, send)
         elif (known := await self._identify(scope, headers)) is None and path.startswith(FILES):

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cgcore.texts import sentence
 from cgcore.web.origins import AllowedOrigins, read_headers
 from cgcore.web.paths import FILES
-from cgcore.web.texts import text
 
 __all__ = ["SecurityHeaders", "build_policy", "hash_inline_scripts"]
 
@@ -141,7 +141,7 @@ def _shortened(name: bytes, value: bytes) -> tuple[bytes, bytes]:
 
 
 async def _send_failure(send: Any) -> None:
-    body = text("failure").encode()
+    body = sentence("cgcore.web", "failure").encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 500, "headers": headers})
     await send({"type": "http.response.body", "body": body})

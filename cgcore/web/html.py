@@ -10,7 +10,7 @@ from importlib.resources import files
 from string import Template
 
 from cgcore.language import current_language
-from cgcore.web.texts import text
+from cgcore.texts import sentence
 
 __all__ = ["Field", "Page", "render_page"]
 
@@ -54,8 +54,8 @@ def render_page(page: Page) -> str:
     return _template().substitute(
         language=current_language(),
         title=escape(page.title),
-        product=escape(text("product")),
-        section=escape(text("section")),
+        product=escape(sentence("cgcore.web", "product")),
+        section=escape(sentence("cgcore.web", "section")),
         content="\n".join(part for part in content if part),
     )
 

@@ -20,7 +20,6 @@ from cgcore.web.html import Field, Page, render_page
 from cgcore.web.origins import AllowedOrigins, read_headers
 from cgcore.web.paths import AFTER_END, ENTER, FIRST_USE, LEAVE, NEW_PASSWORD, safe_next
 from cgcore.web.tabs import TABS_PER_USER
-from cgcore.web.texts import text
 
 if TYPE_CHECKING:
     from cgcore.workbench import Workbench
@@ -40,6 +39,8 @@ __all__ = [
     "show_crowded",
     "show_throttled",
 ]
+
+_HERE = "cgcore.web"
 
 # ``__Host-`` (RFC 6265bis, 4.1.3) needs Secure, which a plain address does not have.
 _SECURE_NAME, _PLAIN_NAME = "__Host-cg", "cg_session"
@@ -99,11 +100,11 @@ class FormPages:
         async for chunk in request.stream():
             body += chunk
             if len(body) > _MAX_BODY:
-                return PlainTextResponse(text("form_too_big"), 413)
+                return PlainTextResponse(sentence(_HERE, "form_too_big"), 413)
         try:
             return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_MAX_FIELDS))
         except ValueError:
-            return PlainTextResponse(text("form_too_big"), 413)
+            return PlainTextResponse(sentence(_HERE, "form_too_big"), 413)
 
     def _find_token(self, request: Request) -> Secret:
         return read_cookie(request.headers.get("cookie", ""), secure=self._is_secure(request))
@@ -147,7 +148,7 @@ def show_away(page: Callable[[str], Page], failure: StorageError) -> Response:
 def say_wait(refused: Throttled) -> str:
     """Return the sentence that says how long to wait."""
     seconds = _whole_seconds(refused)
-    return text("enter_wait", seconds=seconds)
+    return sentence(_HERE, "enter_wait", seconds=seconds)
 
 
 def _whole_seconds(refused: Throttled) -> int:
@@ -173,7 +174,7 @@ class LoginPages(FormPages):
         if await self._call(self._identity.accounts.first_use_needed):
             return RedirectResponse(FIRST_USE, 303)
         notice = _NOTICES.get(request.query_params.get("aviso", ""), "")
-        return show(_enter_page(target, notice=text(notice) if notice else ""))
+        return show(_enter_page(target, notice=sentence(_HERE, notice) if notice else ""))
 
     async def enter(self, request: Request) -> Response:
         """Log in: 303 to ``next``, or the page with 401, or 429 with ``Retry-After``."""
@@ -183,9 +184,9 @@ class LoginPages(FormPages):
         username, password = form.get("username", "").strip(), Secret(form.get("password", ""))
         target = safe_next(form.get("next", ""))
         if not username:
-            return show(_enter_page(target, username_error=text("enter_missing_username")), 401)
+            return show(_enter_page(target, username_error=sentence(_HERE, "enter_missing_username")), 401)
         if not password:
-            return show(_enter_page(target, username, password_error=text("enter_missing_password")), 401)
+            return show(_enter_page(target, username, password_error=sentence(_HERE, "enter_missing_password")), 401)
         previous, ip = self._find_token(request), self._find_ip(request)
         user_agent = request.headers.get("user-agent", "")
         try:
@@ -199,7 +200,7 @@ class LoginPages(FormPages):
         except StorageError as failure:
             return show_away(lambda alert: _enter_page(target, username, alert=alert), failure)
         except NotAllowed:
-            return show(_enter_page(target, username, password_error=text("enter_wrong")), 401)
+            return show(_enter_page(target, username, password_error=sentence(_HERE, "enter_wrong")), 401)
         return self._let_in(request, result.token, target)
 
     async def show_leave(self, request: Request) -> Response:
@@ -214,8 +215,10 @@ class LoginPages(FormPages):
         }
         if is_click and "prefetch" not in headers.get("sec-purpose", ""):
             return await self.leave(request)
-        button, back = text("leave_button"), ("/", text("leave_back"))
-        return show(Page(text("leave_title"), text("leave_intro"), action=LEAVE, button=button, link=back))
+        button, back = sentence(_HERE, "leave_button"), ("/", sentence(_HERE, "leave_back"))
+        return show(
+            Page(sentence(_HERE, "leave_title"), sentence(_HERE, "leave_intro"), action=LEAVE, button=button, link=back)
+        )
 
     async def leave(self, request: Request) -> Response:
         """Log out: end the log-in in every tab and take the cookie away."""
@@ -227,8 +230,10 @@ class LoginPages(FormPages):
 
 async def show_crowded(_request: Request) -> Response:
     """Say that this tab is one too many; the others go on."""
-    link = ("/", text("crowded_back"))
-    return show(Page(text("crowded_title"), text("crowded_intro", count=TABS_PER_USER), link=link), 429)
+    link = ("/", sentence(_HERE, "crowded_back"))
+    return show(
+        Page(sentence(_HERE, "crowded_title"), sentence(_HERE, "crowded_intro", count=TABS_PER_USER), link=link), 429
+    )
 
 
 def _page_before(request: Request) -> str:
@@ -252,15 +257,17 @@ def _enter_page(
     notice: str = "",
 ) -> Page:
     return Page(
-        text("enter_title"),
-        "" if notice or alert else text("enter_intro"),
+        sentence(_HERE, "enter_title"),
+        "" if notice or alert else sentence(_HERE, "enter_intro"),
         notice=notice,
         alert=alert,
         action=ENTER,
-        button=text("enter_button"),
+        button=sentence(_HERE, "enter_button"),
         fields=(
-            Field("username", text("enter_username"), "username", value=username, error=username_error),
-            Field("password", text("enter_password"), "current-password", kind="password", error=password_error),
+            Field("username", sentence(_HERE, "enter_username"), "username", value=username, error=username_error),
+            Field(
+                "password", sentence(_HERE, "enter_password"), "current-password", kind="password", error=password_error
+            ),
         ),
         hidden=(("next", target),),
     )
@@ -306,33 +313,39 @@ class FirstUsePages(FormPages):
         except NotAllowed as refused:
             if refused.code == "first_use_done":
                 return RedirectResponse(ENTER, 303)
-            return show(_page(code, username, {"code": text("first_use_code_wrong")}), 401)
+            return show(_page(code, username, {"code": sentence(_HERE, "first_use_code_wrong")}), 401)
         return self._let_in(request, result.token, "/")
 
 
 def _page(code: str, username: str, errors: Mapping[str, str], *, alert: str = "") -> Page:
     return Page(
-        text("first_use_title"),
-        text("first_use_intro"),
+        sentence(_HERE, "first_use_title"),
+        sentence(_HERE, "first_use_intro"),
         alert=alert,
         action=FIRST_USE,
-        button=text("enter_button"),
+        button=sentence(_HERE, "enter_button"),
         fields=(
             Field(
                 "code",
-                text("first_use_code"),
+                sentence(_HERE, "first_use_code"),
                 "one-time-code",
                 value=code,
-                hint=text("first_use_code_hint"),
+                hint=sentence(_HERE, "first_use_code_hint"),
                 error=errors.get("code", ""),
             ),
-            Field("username", text("enter_username"), "username", value=username, error=errors.get("username", "")),
+            Field(
+                "username",
+                sentence(_HERE, "enter_username"),
+                "username",
+                value=username,
+                error=errors.get("username", ""),
+            ),
             Field(
                 "password",
-                text("enter_password"),
+                sentence(_HERE, "enter_password"),
                 "new-password",
                 kind="password",
-                hint=text("first_use_password_hint"),
+                hint=sentence(_HERE, "first_use_password_hint"),
                 error=errors.get("password", ""),
             ),
         ),
@@ -367,21 +380,21 @@ class NewPasswordPages(FormPages):
 def _new_password_page(token: str, username: str, error: str = "") -> Page:
     password = Field(
         "password",
-        text("new_password_password"),
+        sentence(_HERE, "new_password_password"),
         "new-password",
         kind="password",
-        hint=text("first_use_password_hint"),
+        hint=sentence(_HERE, "first_use_password_hint"),
         error=error,
     )
     return Page(
-        text("new_password_title"),
-        text("new_password_intro", username=username),
+        sentence(_HERE, "new_password_title"),
+        sentence(_HERE, "new_password_intro", username=username),
         action=NEW_PASSWORD + token,
-        button=text("new_password_button"),
+        button=sentence(_HERE, "new_password_button"),
         fields=(password,),
     )
 
 
 def _dead_page() -> Page:
-    back = (ENTER, text("new_password_back"))
-    return Page(text("new_password_dead_title"), text("new_password_dead_intro"), link=back)
+    back = (ENTER, sentence(_HERE, "new_password_back"))
+    return Page(sentence(_HERE, "new_password_dead_title"), sentence(_HERE, "new_password_dead_intro"), link=back)

@@ -13,7 +13,6 @@ from cgcore.server_facts import ServerFacts
 from cgcore.settings import Settings, find_unsafe
 from cgcore.texts import sentence
 from cgcore.vault.texts import problem_text
-from cgcore.web.texts import text
 
 if TYPE_CHECKING:
     from cgcore.workbench import Workbench
@@ -26,7 +25,7 @@ def find_refusals(workbench: Workbench, facts: ServerFacts) -> list[str]:
     if not workbench.settings.production:
         return []
     refusals = [sentence("cgcore", f"settings.{code}") for code in find_unsafe(workbench.settings)]
-    refusals += [text(f"unsafe_{code}") for code in list_server_problems(workbench.settings, facts)]
+    refusals += [sentence("cgcore.web", f"unsafe_{code}") for code in list_server_problems(workbench.settings, facts)]
     try:
         # The key that signs identities: without the right master key nobody would get past the gate.
         workbench.vault.derive_key("gate")

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from cgcore.texts import sentence
 from cgcore.web.origins import read_headers
 from cgcore.web.tabs import Tabs, find_requester
-from cgcore.web.texts import text
 
 __all__ = ["UploadLimits", "Uploads"]
 
@@ -126,7 +126,7 @@ def _find_place(scope: Any) -> _Place | None:
 
 
 async def _refuse(send: Any, status: int, key: str) -> None:
-    body = text(key).encode()
+    body = sentence("cgcore.web", key).encode()
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(body)).encode()),
