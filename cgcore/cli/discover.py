@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from cgcore.activity import neutral_line
+from cgcore.text_rules import MAX_MAIL
 from cgcore.texts import lookup, sentence
 
 __all__ = ["app"]
@@ -48,10 +50,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
         for leg, server in legs
     ]
     if not lines:
-        lines = [sentence(_HERE, "discover_none", address=found["address"])]
+        lines = [sentence(_HERE, "discover_none", address=neutral_line(found["address"], MAX_MAIL))]
         if found["reason"]:
             reason: str = lookup("cgcore.mail", "discovery")["reason"][found["reason"]]
-            lines.append(reason.format(domain=found["domain"], provider=found["domain"]))
+            domain = neutral_line(found["domain"], MAX_MAIL)
+            lines.append(reason.format(domain=domain, provider=domain))
     if found["suggestion"]:
-        lines.append(sentence(_HERE, "discover_suggestion", suggestion=found["suggestion"]))
+        lines.append(sentence(_HERE, "discover_suggestion", suggestion=neutral_line(found["suggestion"], MAX_MAIL)))
     return [*lines, *(hint["text"] for hint in found["hints"])]
