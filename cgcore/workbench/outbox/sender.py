@@ -282,7 +282,7 @@ class Sender:
         return done
 
     def _note(self, claimed: Claimed, outcome: Outcome, line: _Line, step: Step) -> None:
-        """Tell the trail; what fails here changes nothing of what was sent."""
+        """Tell the activity log; what fails here changes nothing of what was sent."""
         result = "ok" if outcome.state is State.SENT else step.key
 
         def work(session: Session) -> None:
