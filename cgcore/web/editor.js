@@ -66,8 +66,6 @@
     .ql-snow .ql-tooltip.ql-editing a.ql-action::after { content: ${JSON.stringify(texts.apply)} !important; }
     /* With both sizes written, a picture that is wider than the column keeps its shape. */
     .ql-editor img { max-width: 100%; height: auto; }
-    /* With both sizes written, a picture that is wider than the column keeps its shape. */
-    .ql-editor img { max-width: 100%; height: auto; }
     .sizes { padding: 6px 12px; font-size: 13px; background: var(--box); border: solid var(--line);
       border-width: 0 1px; }
     .sizes + .ql-container.ql-snow { border-top: 0; }

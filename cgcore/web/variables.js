@@ -1,5 +1,6 @@
-// The variables of a template, in the editor's frame: they go in at the cursor, of the body or of the subject, whichever
-// was written in last, and «{» proposes them. Without this script a click on one still puts it at the end of the body.
+// The variables of a template and the company's logo, in the editor's frame. A variable goes in at the cursor, of the body
+// or of the subject, whichever was written in last, and «{» proposes it; the logo goes in at the cursor of the body.
+// Without this script a click on either still puts it at the end of the body.
 "use strict";
 (() => {
   const texts = JSON.parse(document.currentScript.dataset.texts);
@@ -83,11 +84,14 @@
     };
   };
 
+  // An editor that is made anew, for another logo, has the page to itself.
+  let former = null;
   window.addEventListener("editor", ({ detail: { quill, handOver } }) => {
-    const { variables, palette, subject } = quill.options.modules.history ?? {};
+    const { variables, palette, subject, picture } = quill.options.modules.history ?? {};
+    former?.abort();
     if (!variables?.length) return;
     const page = window.parent.document;
-    const gone = new AbortController();
+    const gone = former = new AbortController();
     window.addEventListener("pagehide", () => gone.abort());
     const listen = (target, kind, act) => target.addEventListener(kind, act, { capture: true, signal: gone.signal });
     const propose = (typed) => {
@@ -117,7 +121,19 @@
       const { index, length } = quill.getSelection(true);
       put(variable, { from: index, length });
     };
-    const before = () => {
+    const putPicture = () => {
+      window.focus();
+      let { index, length } = touched ? quill.getSelection(true) : { index: endOfText(), length: 0 };
+      if (length) quill.deleteText(index, length, "user");
+      // Where nothing was written: on a line of its own below the text.
+      if (!touched && index) quill.insertText(index++, "\n", "user");
+      quill.insertEmbed(index, "image", picture.src, "user");
+      const { alt, width, height } = picture;
+      quill.formatText(index, 1, { alt, width: String(width), height: String(height) }, "user");
+      quill.setSelection(index + 1, 0, "user");
+      handOver();
+    };
+    const opened = () => {
       const cursor = quill.getSelection();
       if (!cursor || cursor.length) return null;
       const [line, offset] = quill.getLine(cursor.index);
@@ -125,7 +141,7 @@
       return open && { open: open[0], typed: open[1], from: cursor.index - open[0].length, end: cursor.index };
     };
     const body = makeList(document, quill.root, (variable) => {
-      const place = before();
+      const place = opened();
       if (!place) return;
       const closed = quill.getText(place.end, 1) === "}" ? 1 : 0;
       put(variable, { from: place.from, length: place.end - place.from + closed });
@@ -134,7 +150,7 @@
     const shut = () => { body.close(); room(0); };
     quill.on("text-change", (_delta, _old, source) => {
       if (source !== "user") return shut();
-      const place = before();
+      const place = opened();
       if (!place) return shut();
       const { left, bottom } = quill.getBounds(place.end);
       const look = { background: "var(--box)", color: "var(--ink)", borderColor: "var(--line)" };
@@ -145,7 +161,7 @@
     quill.on("selection-change", (range) => {
       touched ||= Boolean(range);
       if (range) last = "body";
-      if (!range || !before()) shut();
+      if (!range || !opened()) shut();
     });
     // On the window: before the editor's own way out (editor.js).
     listen(window, "keydown", (event) => {
@@ -198,24 +214,28 @@
     listen(page, "focusout", ({ target }) => { if (isSubject(target)) lists.get(target)?.close(); });
     gone.signal.addEventListener("abort", () => page.querySelectorAll('[id^="proposals-"]').forEach((list) => list.remove()));
 
-    // ---- The palette: a click on a variable is answered here, before the page asks the server.
-    const pillOf = (element) => palette && element.closest?.(`.st-key-${palette} [data-variant]`);
+    // ---- The palette: a click on a variable, or on the logo, is answered here, before the page asks the server.
+    const answerTo = (element) => {
+      const pill = palette && element.closest?.(`.st-key-${palette} [data-variant]`);
+      const variable = pill && variables.find(({ label }) => label === pill.textContent.trim());
+      if (!variable) return picture && element.closest?.(`.st-key-${picture.button} button`) ? putPicture : null;
+      return () => {
+        const input = last === "subject" && page.querySelector(`[class*="${subject}"] input`);
+        if (input) write(input, input.selectionStart, input.selectionEnd, written(variable));
+        else putAtCursor(variable);
+      };
+    };
     for (const kind of ["pointerdown", "mousedown", "pointerup", "mouseup", "keydown", "keyup", "click"]) {
       listen(page, kind, (event) => {
-        const pill = pillOf(event.target);
-        const variable = pill && variables.find(({ label }) => label === pill.textContent.trim());
-        if (!variable || (event.key && ![" ", "Enter"].includes(event.key))) return;
+        const answer = answerTo(event.target);
+        if (!answer || (event.key && ![" ", "Enter"].includes(event.key))) return;
         event.stopImmediatePropagation();
         if (kind.endsWith("down") && !event.key) event.preventDefault();
         if (kind !== "click") return;
         event.preventDefault();
         page.querySelector(`.st-key-${palette}_box button[aria-expanded="true"]`)?.click();
-        const input = last === "subject" && page.querySelector(`[class*="${subject}"] input`);
         // The popover gives the focus back to its button first.
-        setTimeout(() => {
-          if (input) write(input, input.selectionStart, input.selectionEnd, written(variable));
-          else putAtCursor(variable);
-        }, 0);
+        setTimeout(answer, 0);
       });
     }
   });

@@ -23,17 +23,21 @@ _OF_A_TYPE = frozenset({Action.TEMPLATE_SAVED, Action.TEMPLATE_RESTORED, Action.
 
 
 def draw_entries(entries: Sequence[ActivityEntry], *, with_user: bool) -> None:
-    """Draw ``entries``, the newest first; without the user where all are one's own."""
+    """Draw ``entries``, the newest first; without the user where all are one's own.
+
+    Three columns: more of them are wider than a phone.
+    """
     columns = {
         texts.COLUMN_WHEN: [unbroken(when(entry.at)) for entry in entries],
         texts.COLUMN_RESULT: [_result(entry) for entry in entries],
-        texts.COLUMN_WHO: [escape(entry.actor_name) or texts.NOBODY for entry in entries],
-        texts.COLUMN_WHAT: [_what(entry) for entry in entries],
-        texts.COLUMN_FROM: [escape(_source(entry)) for entry in entries],
+        texts.COLUMN_WHO if with_user else texts.COLUMN_WHAT: [_line(entry, with_user=with_user) for entry in entries],
     }
-    if not with_user:
-        columns.pop(texts.COLUMN_WHO)
     st.table(columns, border="horizontal", hide_index=True, alt=texts.TABLE_ALT)
+
+
+def _line(entry: ActivityEntry, *, with_user: bool) -> str:
+    who, source = escape(entry.actor_name) if with_user else "", escape(_source(entry))
+    return " · ".join(filter(None, (who, _what(entry), f":gray[{source}]" if source else "")))
 
 
 def _what(entry: ActivityEntry) -> str:
@@ -72,4 +76,6 @@ def result_word(code: str) -> str:
 
 
 def _source(entry: ActivityEntry) -> str:
-    return texts.VIA_KEY.format(ip=entry.ip, key=entry.key_id) if entry.key_id else entry.ip
+    if entry.key_id:
+        return texts.VIA_KEY.format(ip=entry.ip, key=entry.key_id)
+    return texts.FROM.format(ip=entry.ip) if entry.ip else ""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 from streamlit_quill import st_quill
 
 from cgcore.templates.variables import Variable
 
-__all__ = ["await_last_keys", "rich_text"]
+__all__ = ["Picture", "await_last_keys", "rich_text"]
 
 # What was typed comes before the click or with it (cgcore/web/editor.js); this is for a browser that is slow with it.
 _HANDOVER_S = 0.1
@@ -27,6 +28,17 @@ _TOOLBAR = [
 _HISTORY = {"delay": 1000, "maxStack": 100, "userOnly": True}
 
 
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image that the button of the key ``button`` puts in at the cursor; sizes in pixels, as shown."""
+
+    button: str
+    src: str
+    alt: str
+    width: int
+    height: int
+
+
 def rich_text(
     value: str,
     *,
@@ -36,6 +48,7 @@ def rich_text(
     variables: Sequence[Variable] = (),
     palette: str = "",
     subject: str = "",
+    picture: Picture | None = None,
 ) -> str:
     """Draw the editor and return its HTML; ``label`` is its name for whoever does not see it.
 
@@ -44,12 +57,18 @@ def rich_text(
 
     ``variables`` are proposed after an opening brace, and go in at the cursor when they are chosen in the pills of the
     key ``palette``, which stand in a popover ``<palette>_box``. They go into the text field whose key begins with
-    ``subject`` where that was written in last; it proposes them too.
+    ``subject`` where that was written in last; it proposes them too. ``picture`` goes in at the cursor of the text.
     """
     # The component has no place for any of these: the scripts in its frame read them here (cgcore/web/editor.js).
     known = [{"name": each.name, "label": each.label, "sample": each.sample} for each in variables]
     places = {"palette": palette, "subject": f"st-key-{subject}" if subject else ""}
-    history = {**_HISTORY, "label": label, "variables": known, **places}
+    history = {
+        **_HISTORY,
+        "label": label,
+        "variables": known,
+        **places,
+        "picture": asdict(picture) if picture else None,
+    }
     found = st_quill(value=value, placeholder=placeholder, html=True, toolbar=_TOOLBAR, history=history, key=key)
     return value if found is None else str(found)
 

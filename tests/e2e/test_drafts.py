@@ -206,7 +206,7 @@ def test_after_a_log_in_that_ended_the_same_page_has_the_draft(page: Page, serve
     expect(name_field(page)).to_have_value("Luis de Tosma")
     expect(page.get_by_role("textbox", name="Correo")).to_have_value("luisa@tosma.es")
     expect(page.get_by_text("2 campos")).to_be_visible()
-    expect(page.get_by_role("link", name="Mi usuario (borrador)")).to_be_visible()
+    expect(page.get_by_role("link", name="Borrador · Mi usuario")).to_be_visible()
 
 
 def test_two_tabs_and_a_reload_lose_nothing(context: BrowserContext, page: Page, server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import secrets
@@ -52,6 +53,13 @@ def open_page(page: Page, desk: Desk) -> None:
     log_in(page, desk.product, _PATH, user=desk.user)
     expect(page.get_by_role("tab")).to_have_count(7)
     expect(editor(page, "quote")).to_be_visible()
+
+
+def name_company(desk: Desk, *, logo: bytes | None = None) -> None:
+    """Give the company its name, and a logo."""
+    with open_beside(desk.product) as workbench:
+        admin = Actor(0, "", role=Role.ADMIN)
+        workbench.company.save(admin, CompanyDraft("Tosma, SL", logo=logo), workbench.company.get(admin).version)
 
 
 def panel(page: Page) -> Locator:
@@ -206,6 +214,30 @@ def test_a_variable_goes_in_at_the_cursor(page: Page, fresh: Desk) -> None:
     expect(editor(page, "quote")).not_to_contain_text("{fecha}")
     assert editor(page, "quote").inner_text().count("{referencia}") == 1
     expect(subject(page)).to_have_value(re.compile(r"^\{fecha\} Adjunto \{documento\}"))
+
+
+def test_the_companys_logo_goes_in_at_the_cursor(page: Page, fresh: Desk) -> None:
+    """Where it was written last, once, in its own size; the cursor stays behind it."""
+    picture = io.BytesIO()
+    Image.new("RGB", (400, 100), "#0b6bcb").save(picture, "PNG")
+    name_company(fresh, logo=picture.getvalue())
+    open_page(page, fresh)
+    text, image = editor(page, "quote"), editor(page, "quote").locator("img")
+    text.click()
+    page.keyboard.press("Control+Home")
+    page.keyboard.type("De ")
+    page.get_by_role("button", name="Poner el logo de la empresa").click()
+    expect(image).to_have_attribute("alt", "Logotipo de {empresa}")
+    page.keyboard.type(": ")
+    expect(text.locator("p").first).to_contain_text("De : Hola")
+    save(page)
+    expect_saved(page)
+    reload(page)
+
+    expect(text.locator("p").first.locator("img")).to_have_count(1)
+    expect(image).to_have_count(1)
+    assert [image.get_attribute(name) for name in ("width", "height")] == ["200", "50"]
+    assert text.locator("p").first.inner_text().startswith("De : Hola")
 
 
 def test_an_opening_brace_proposes(page: Page, fresh: Desk) -> None:
@@ -387,9 +419,8 @@ def test_the_preview_cannot_run_or_fetch_anything(page: Page, fresh: Desk, track
 
 def test_the_message_on_the_screen_is_sent_to_oneself(page: Page, fresh: Desk) -> None:
     """«Enviarme una prueba» takes the unsaved draft through the own account; it arrives as the preview shows it."""
-    with open_beside(fresh.product) as workbench:
-        # A message never names a company that is not the own one.
-        workbench.company.save(Actor(0, "", role=Role.ADMIN), CompanyDraft("Tosma, SL"), 0)
+    # A message never names a company that is not the own one.
+    name_company(fresh)
     log_in(page, fresh.product, "/cuenta-mail", user=fresh.user)
     page.get_by_role("button", name="¿Quieres probar sin que salga nada?").click()
     page.get_by_role("button", name="Usar el buzón de pruebas").click()

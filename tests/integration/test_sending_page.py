@@ -425,20 +425,34 @@ def test_a_message_that_was_asked_for_on_a_page_left_since_is_not_sent(
 
 
 def test_the_logo_of_the_company_is_a_click_away(app: AppTest, workbench: Workbench) -> None:
-    """At the end of the body, no wider than a letterhead's, with the company's name for who does not see it."""
+    """Without one the page says where it comes from; without a cursor it goes to the end of the body, no wider than a
+    letterhead's, with the company's name for who does not see it.
+    """
     picture = io.BytesIO()
     Image.new("RGB", (400, 100), "#0B6BCB").save(picture, "PNG")
     jefa = sign_in(workbench, "jefa", Role.ADMIN)
-    offered = [button.key for button in app.button if button.label == "Poner el logo de la empresa"]
+    said = texts_of(app)
+    links = [link.proto.label for link in app.get("page_link")]
     workbench.company.save(jefa, CompanyDraft("Tosma", logo=picture.getvalue()), 0)
     app.run()
     press(app, "Poner el logo de la empresa")
     html = body(app)
 
-    assert offered == []
+    assert "Lo añade quien administra, en Administración › Empresa." in said
+    assert "Tu empresa aún no tiene logo" not in texts_of(app)
+    assert links == []
     assert html.startswith(default_source(QUOTE).body + '<p><img src="data:image/png;base64,')
     assert html.endswith('" alt="Logotipo de {empresa}" width="200" height="50"></p>')
     assert body(app, DocumentType.SALES_ORDER) == default_source(DocumentType.SALES_ORDER).body
+
+
+def test_who_administers_is_led_to_where_a_logo_is_added(monkeypatch: pytest.MonkeyPatch, workbench: Workbench) -> None:
+    """A link, and not the sentence that sends to somebody else."""
+    app = open_page(monkeypatch, workbench, sign_in(workbench, "jefa", Role.ADMIN), SCRIPT)
+
+    assert [link.proto.label for link in app.get("page_link")] == ["Añadir el logo en Administración › Empresa"]
+    assert "Tu empresa aún no tiene logo." in texts_of(app)
+    assert "quien administra" not in texts_of(app)
 
 
 def file_of(app: AppTest, templates: dict[str, Any], **more: Any) -> AppTest:

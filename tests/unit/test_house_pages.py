@@ -48,7 +48,7 @@ def set_filter(page: AppTest, key: str, value: str) -> AppTest:
 def in_sight_and_in_file(page: AppTest, files: list[Callable[[], bytes]]) -> tuple[list[str], list[str]]:
     """Which lines the table shows, and which the file holds that is offered below it."""
     things = ("hoy", "mes", "smtp", "vieja")
-    shown = [thing for thing in things if any(f"**{thing}**" in what for what in page.table[0].value["Qué"])]
+    shown = [thing for thing in things if any(f"**{thing}**" in what for what in page.table[0].value["Quién y qué"])]
     rows = csv.reader(io.StringIO(files[-1]().decode("utf-8-sig")), delimiter=";")
     written = {row[3] for row in rows}
     return shown, [thing for thing in things if thing in written]
@@ -374,11 +374,13 @@ def test_the_trail_is_shown_inert_and_only_to_whom_it_belongs(
     own = open_page(monkeypatch, workbench, luis, "activity.py").table[0].value
     all_lines = open_page(monkeypatch, workbench, admin, "activity.py").table[0].value
 
-    assert "Quién" not in own.columns
+    # No more columns than a phone has room for.
+    assert (*own.columns, *all_lines.columns[2:]) == ("Cuándo", "Resultado", "Qué", "Quién y qué")
     assert not any("malo" in what for what in own["Qué"])
-    assert any(r"\!\[x\]\(http" in what for what in all_lines["Qué"])
-    assert {"Cambió una plantilla · **Albaranes**", "Cambió una serie · **quote**"} <= set(all_lines["Qué"])
-    assert set(all_lines["Quién"]) >= {"ana", "luis"}
+    lines = list(all_lines["Quién y qué"])
+    assert any(r"\!\[x\]\(http" in line for line in lines)
+    assert {"ana · Cambió una plantilla · **Albaranes**", "ana · Cambió una serie · **quote**"} <= set(lines)
+    assert any(line.startswith("luis · ") for line in lines)
 
 
 def test_the_trail_is_narrowed_and_turned_over(
@@ -390,12 +392,12 @@ def test_the_trail_is_narrowed_and_turned_over(
     page = open_page(monkeypatch, workbench, admin, "activity.py")
     first = len(page.table[0].value)
     page.button("activity_next").click().run()
-    second = list(page.table[0].value["Qué"])
+    second = list(page.table[0].value["Quién y qué"])
     page.text_input("activity_search").set_value("S07").run()
 
     assert first == 50
-    assert "Cambió una serie · **S19**" in second
-    assert list(page.table[0].value["Qué"]) == ["Cambió una serie · **S07**"]
+    assert "ana · Cambió una serie · **S19**" in second
+    assert list(page.table[0].value["Quién y qué"]) == ["ana · Cambió una serie · **S07**"]
 
 
 def test_each_filter_narrows_the_lines_and_the_file_alike(

@@ -20,7 +20,7 @@ from cgcore.templates.fixes import (
 )
 from cgcore.templates.stored import default_signature, default_source
 from cgcore.templates.variables import Variable, list_variables
-from pages.ui.editor import rich_text
+from pages.ui.editor import Picture, rich_text
 from pages.ui.identity import while_logged_in
 from pages.ui.runs import escape
 from pages.ui.tab import is_held
@@ -156,14 +156,16 @@ def _fix(field: FieldDraft, check: Check) -> None:
 _LOGO_WIDTH = 200  # pixels, as shown: the width of a letterhead's logo in a mail of 600
 
 
-def draw_palette(drafts: Drafts, kind: DocumentType, logo: Logo | None) -> None:
-    """Draw the variables, folded away, and the company's logo; both go into the body, or where the cursor is."""
+def draw_palette(page: SendingPage, kind: DocumentType, logo: Picture | None) -> None:
+    """Draw the variables, folded away, and the company's logo.
+
+    In the browser a click puts either in at the cursor (cgcore/web/variables.js); else at the end of the body.
+    """
     variables = list_variables(kind)
     labels = {variable.name: variable.label for variable in variables}
     key = f"{kind}_palette"
     with st.container(horizontal=True, gap="small"):
         with st.popover(texts.VARIABLES, icon=":material/data_object:", key=f"{key}_box"):
-            # In the browser a click puts it in at the cursor (cgcore/web/variables.js); else it comes here.
             st.pills(
                 texts.INSERT,
                 list(labels),
@@ -171,19 +173,31 @@ def draw_palette(drafts: Drafts, kind: DocumentType, logo: Logo | None) -> None:
                 key=key,
                 wrap=True,
                 on_change=_insert,
-                args=(drafts, kind, key),
+                args=(page.drafts, kind, key),
             )
             st.caption(texts.INSERT_NOTE)
             with st.expander(texts.GLOSSARY, icon=":material/help:", type="compact"):
                 st.markdown(_glossary(variables))
-        if logo is not None:
-            st.button(
-                texts.INSERT_LOGO,
-                icon=":material/add_photo_alternate:",
-                key=f"{kind}_logo",
-                on_click=_insert_logo,
-                args=(drafts, kind, logo),
-            )
+        if logo is None:
+            _draw_no_logo(page, kind)
+            return
+        st.button(
+            texts.INSERT_LOGO,
+            icon=":material/add_photo_alternate:",
+            key=logo.button,
+            on_click=_insert_logo,
+            args=(page.drafts, kind, logo),
+        )
+
+
+def _draw_no_logo(page: SendingPage, kind: DocumentType) -> None:
+    """Draw in the place of the button one that says where a logo comes from."""
+    with st.popover(texts.INSERT_LOGO, icon=":material/add_photo_alternate:", key=f"{kind}_no_logo"):
+        if page.actor.is_admin:
+            st.caption(texts.NO_LOGO)
+            st.page_link("administration.py", label=texts.WHERE_LOGO, icon=":material/arrow_forward:")
+        else:
+            st.caption(texts.NO_LOGO_ASK)
 
 
 def _glossary(variables: Sequence[Variable]) -> str:
@@ -202,12 +216,18 @@ def _insert(drafts: Drafts, kind: DocumentType, key: str) -> None:
         body.put(append_variable(body.value, name))
 
 
-def _insert_logo(drafts: Drafts, kind: DocumentType, logo: Logo) -> None:
+def _insert_logo(drafts: Drafts, kind: DocumentType, logo: Picture) -> None:
     drafts.collect()
     _, body = drafts.of(kind)
+    body.put(append_image(body.value, logo.src, alt=logo.alt, width=logo.width, height=logo.height))
+
+
+def _logo_picture(kind: DocumentType, logo: Logo | None) -> Picture | None:
+    if logo is None:
+        return None
     width = min(logo.width, _LOGO_WIDTH)
     height = max(1, round(logo.height * width / logo.width))
-    body.put(append_image(body.value, logo.as_data_uri(), alt=default_alt(), width=width, height=height))
+    return Picture(f"{kind}_logo", logo.as_data_uri(), default_alt(), width, height)
 
 
 @st.fragment
@@ -230,7 +250,8 @@ def draw_type(page: SendingPage, kind: DocumentType) -> None:
             st.session_state.setdefault(subject.key, subject.value)
         st.text_input(texts.SUBJECT, key=subject.key, live=True)
         draw_checks(checks, subject, Field.SUBJECT)
-        draw_palette(page.drafts, kind, page.workbench.company.get(page.actor).logo)
+        logo = _logo_picture(kind, page.workbench.company.get(page.actor).logo)
+        draw_palette(page, kind, logo)
         st.markdown(texts.BODY, help=texts.EDITOR_HELP)
         with st.container(border=True, key=f"{kind}_editor", gap=None):
             rich_text(
@@ -241,6 +262,7 @@ def draw_type(page: SendingPage, kind: DocumentType) -> None:
                 variables=list_variables(kind),
                 palette=f"{kind}_palette",
                 subject=f"{subject.name}-",
+                picture=logo,
             )
         draw_checks(checks, body, Field.BODY)
         draw_actions(page, kind)
