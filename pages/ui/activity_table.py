@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import streamlit as st
 
@@ -22,6 +22,9 @@ __all__ = ["draw_entries", "result_word", "words_of"]
 _OF_A_TYPE = frozenset({Action.TEMPLATE_SAVED, Action.TEMPLATE_RESTORED, Action.TEMPLATES_COPIED})
 
 
+_AND = "\N{NO-BREAK SPACE}· "  # no line begins with the dot
+
+
 def draw_entries(entries: Sequence[ActivityEntry], *, with_user: bool) -> None:
     """Draw ``entries``, the newest first; without the user where all are one's own.
 
@@ -37,15 +40,15 @@ def draw_entries(entries: Sequence[ActivityEntry], *, with_user: bool) -> None:
 
 def _line(entry: ActivityEntry, *, with_user: bool) -> str:
     who, source = escape(entry.actor_name) if with_user else "", escape(_source(entry))
-    return " · ".join(filter(None, (who, _what(entry), f":gray[{source}]" if source else "")))
+    return _AND.join(filter(None, (who, *_what(entry), f":gray[{source}]" if source else "")))
 
 
-def _what(entry: ActivityEntry) -> str:
-    label = escape(texts["ACTIONS"].get(entry.action, entry.action))
-    thing = _thing(entry)
-    what = f"{label} · **{escape(thing)}**" if thing and thing != "*" else label
-    detail = detail_words(entry)
-    return f"{what} · :gray[{escape(detail)}]" if detail else what
+def _what(entry: ActivityEntry) -> Iterator[str]:
+    yield escape(texts["ACTIONS"].get(entry.action, entry.action))
+    if (thing := _thing(entry)) and thing != "*":
+        yield f"**{escape(thing)}**"
+    if detail := detail_words(entry):
+        yield f":gray[{escape(detail)}]"
 
 
 def _thing(entry: ActivityEntry) -> str:

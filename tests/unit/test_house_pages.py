@@ -362,6 +362,11 @@ def test_the_own_particulars_are_saved_and_the_log_ins_listed(
     assert "Esta sesión" in words(page)
 
 
+def line(*parts: str) -> str:
+    """What a line of the table says; none that breaks begins with a dot."""
+    return "\N{NO-BREAK SPACE}· ".join(parts)
+
+
 def test_the_trail_is_shown_inert_and_only_to_whom_it_belongs(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
 ) -> None:
@@ -378,9 +383,11 @@ def test_the_trail_is_shown_inert_and_only_to_whom_it_belongs(
     assert (*own.columns, *all_lines.columns[2:]) == ("Cuándo", "Resultado", "Qué", "Quién y qué")
     assert not any("malo" in what for what in own["Qué"])
     lines = list(all_lines["Quién y qué"])
-    assert any(r"\!\[x\]\(http" in line for line in lines)
-    assert {"ana · Cambió una plantilla · **Albaranes**", "ana · Cambió una serie · **quote**"} <= set(lines)
-    assert any(line.startswith("luis · ") for line in lines)
+    assert any(r"\!\[x\]\(http" in each for each in lines)
+    assert {line("ana", "Cambió una plantilla", "**Albaranes**"), line("ana", "Cambió una serie", "**quote**")} <= set(
+        lines
+    )
+    assert any(each.startswith(line("luis", "")) for each in lines)
 
 
 def test_the_trail_is_narrowed_and_turned_over(
@@ -396,8 +403,8 @@ def test_the_trail_is_narrowed_and_turned_over(
     page.text_input("activity_search").set_value("S07").run()
 
     assert first == 50
-    assert "ana · Cambió una serie · **S19**" in second
-    assert list(page.table[0].value["Quién y qué"]) == ["ana · Cambió una serie · **S07**"]
+    assert line("ana", "Cambió una serie", "**S19**") in second
+    assert list(page.table[0].value["Quién y qué"]) == [line("ana", "Cambió una serie", "**S07**")]
 
 
 def test_each_filter_narrows_the_lines_and_the_file_alike(
