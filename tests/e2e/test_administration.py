@@ -80,7 +80,7 @@ def test_from_a_starter_set_to_a_series_that_is_switched_off(page: Page, house: 
     page.locator(".st-key-administration_series_edit_F").get_by_role("button").click()
     expect(page.get_by_text("Serie F", exact=True)).to_be_visible()
     fill(page, "Próximo número de Facturas", "21043")
-    expect(page.get_by_text("F 21043, F 21044, F 21045")).to_be_visible()
+    expect(page.get_by_text("F 21043, F 21044 y F 21045")).to_be_visible()
     expect(page.get_by_text("Hay cambios sin guardar")).to_be_visible()
     save(page)
     page.get_by_text("Activa", exact=True).click()

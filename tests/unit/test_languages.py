@@ -243,7 +243,8 @@ def test_what_surrounds_the_pages_speaks_the_language_of_the_person(workbench: W
 def closing_database(workbench: Workbench) -> Iterator[None]:
     """Let the log-in be looked up in a database that fails."""
 
-    def fail(_token: Secret) -> Actor:
+    def fail(token: Secret) -> Actor:
+        del token
         raise StorageError("gone", code="storage_away")
 
     sessions = workbench.identity.sessions
