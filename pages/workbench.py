@@ -57,6 +57,7 @@ def _make_pages(actor: Actor, marks: Collection[str]) -> dict[str, list[st.Page]
         _page("api_key", "api-key", "key", texts.PAGE_API_KEY, texts.HELP_API_KEY),
     ]
     work = [
+        _page("send_document", "enviar-documento", "send", texts.PAGE_SEND, texts.HELP_SEND),
         _page("sandbox", "bandeja-de-pruebas", "inbox", texts.PAGE_TEST_MAILBOX, texts.HELP_TEST_MAILBOX),
         _page("activity", "actividad", "history", texts.PAGE_ACTIVITY, texts.HELP_ACTIVITY),
     ]

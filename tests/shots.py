@@ -29,6 +29,7 @@ ADDRESSES = {
     "valores-por-defecto": "/valores-por-defecto",
     "series-por-defecto": "/series-por-defecto",
     "api-key": "/api-key",
+    "enviar-documento": "/enviar-documento",
     "bandeja-de-pruebas": "/bandeja-de-pruebas",
     "actividad": "/actividad",
     "administracion": "/administracion",

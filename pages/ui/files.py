@@ -35,13 +35,19 @@ _made_for: ContextVar[str | None] = ContextVar("made_for", default=None)
 
 
 def draw_download(
-    label: str, make: Callable[[Actor], str], *, file_name: str, mime: str, key: str, icon: str = ":material/download:"
+    label: str,
+    make: Callable[[Actor], str | bytes],
+    *,
+    file_name: str,
+    mime: str,
+    key: str,
+    icon: str = ":material/download:",
 ) -> None:
     """Draw a button whose file is made when it is clicked on: ``make`` is told who acts then, and takes nobody."""
     log_in = find_log_in(st.user)
     st.download_button(
         label,
-        lambda: make(_find_present(log_in)).encode(),
+        lambda: _as_bytes(make(_find_present(log_in))),
         file_name=file_name,
         mime=mime,
         icon=icon,
@@ -124,6 +130,10 @@ def _make(manager: MediaFileManager, session_id: str, file_id: str) -> str:
         raise NotFound("no such download in this log-in")
     _made_for.set(log_in)
     return manager.execute_deferred(file_id)
+
+
+def _as_bytes(made: str | bytes) -> bytes:
+    return made.encode() if isinstance(made, str) else made
 
 
 def _find_present(log_in: str | None) -> Actor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
+from math import ceil
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
@@ -11,7 +12,7 @@ from cgcore.clock import has_happened
 from cgcore.texts import write
 from pages.ui.texts import common as texts
 
-__all__ = ["duration", "unbroken", "viewer_zone", "when"]
+__all__ = ["duration", "seconds_until", "unbroken", "viewer_zone", "when"]
 
 _JUST_NOW_S = 5
 
@@ -58,6 +59,11 @@ def _dated(local: datetime) -> str:
 def unbroken(text: str) -> str:
     """Return ``text`` with spaces at which no line breaks: a narrow column would part «hace 3» from «s»."""
     return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def seconds_until(moment: datetime) -> int:
+    """Return the whole seconds that are left until ``moment``, 0 where it has passed."""
+    return max(0, ceil((moment - datetime.now(UTC)).total_seconds()))
 
 
 def duration(ms: int) -> str:

@@ -43,6 +43,7 @@ PAGES = ADMIN_PAGES | {
     "api-key",
     "bandeja-de-pruebas",
     "cuenta-mail",
+    "enviar-documento",
     "mi-usuario",
     "series-por-defecto",
     "valores-por-defecto",

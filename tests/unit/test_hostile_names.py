@@ -20,6 +20,7 @@ from cgcore.series.series import SeriesDraft
 from cgcore.storage.tables import ApiKeyRow, MailAccountRow, SeriesRow, UserRow
 from cgcore.workbench import Workbench
 from cgcore.workbench.keys import ISSUE_ACTION
+from cgcore.workbench.outbox.compose import DocumentRequest
 from cgcore.workbench.runs import Job
 from pages.ui.toasts import announce
 from tests.servers.pages import PASSWORD, open_page, panel, sign_in
@@ -115,6 +116,7 @@ def furnished(workbench: Workbench) -> Actor:
     workbench.activity.list(ana)
     list(workbench.runs.follow(ana, workbench.series.checks.start(ana)))
     _deliver(workbench, ana)
+    _hand_in(workbench, ana)
     _rename(workbench, ana)
     return ana
 
@@ -126,6 +128,13 @@ def _deliver(workbench: Workbench, actor: Actor) -> None:
     message.add_attachment(b"x", maintype="application", subtype="pdf", filename=HOSTILE)
     run = workbench.mail_runs.start_message(actor, Cell.TEMPLATE_MAIL, message, "cliente@ejemplo.es")
     list(workbench.runs.follow(actor, run))
+
+
+def _hand_in(workbench: Workbench, actor: Actor) -> None:
+    to = [f"{HOSTILE.replace('<b>', '')} <ana@ejemplo.es>"]
+    texts = {"subject": HOSTILE, "body": "<p>x</p>", "signature": "<p>x</p>"}
+    document = DocumentRequest(DocumentType.QUOTE, "P", "**x** [a](http://b) $x$", to, customer=HOSTILE, **texts)
+    workbench.outbox.send(actor, document, "k")
 
 
 def _click(page: AppTest, *keys: str) -> AppTest:
@@ -164,6 +173,11 @@ def _other(page: AppTest) -> Iterator[AppTest]:
         yield page.segmented_control("series_defaults_target").set_value(target).run()
 
 
+def _document(page: AppTest) -> Iterator[AppTest]:
+    page.session_state["send_document_tab"] = "Enviados"
+    yield page.run()
+
+
 WAYS: dict[str, list[Callable[[AppTest], Iterator[AppTest]]]] = {
     "administration.py": [_users, _series],
     "api_key.py": [_keys],
@@ -172,6 +186,7 @@ WAYS: dict[str, list[Callable[[AppTest], Iterator[AppTest]]]] = {
     "mail_account.py": [],
     "sending_defaults.py": [],
     "sandbox.py": [],
+    "send_document.py": [_document],
     "activity.py": [],
     "profile.py": [],
 }

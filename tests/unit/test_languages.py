@@ -40,7 +40,7 @@ from tests.servers.pseudo import LANGUAGE, find_unmarked, speak_pseudo
 ROOT = Path(__file__).parents[2]
 SCRIPTS = (
     "overview.py", "mail_account.py", "sending_defaults.py", "series_defaults.py", "api_key.py", "sandbox.py",
-    "activity.py", "administration.py", "profile.py",
+    "activity.py", "administration.py", "profile.py", "send_document.py",
 )  # fmt: skip
 JSON = {"Content-Type": "application/json", "If-Match": '"0"'}
 # What an element holds that nobody reads: identities, addresses, icons, code, and what a person wrote.

@@ -31,6 +31,7 @@ PAGES = [
     ("sending_defaults.py", "valores-por-defecto", "Valores por defecto para envío"),
     ("series_defaults.py", "series-por-defecto", "Series por defecto"),
     ("api_key.py", "api-key", "API Key"),
+    ("send_document.py", "enviar-documento", "Enviar documento"),
     ("sandbox.py", "bandeja-de-pruebas", "Bandeja de pruebas"),
     ("activity.py", "actividad", "Actividad"),
     ("administration.py", "administracion", "Administración"),
@@ -77,7 +78,7 @@ TELLS_A_DISTANCE = {
     "cgcore/storage/outbox_queue.py": "how long a message has been tried, over restarts",
     "cgcore/workbench/identity/accounts.py": "the wait of the throttle",
     "cgcore/workbench/identity/passwords.py": "the wait of the throttle",
-    "pages/ui/moments.py": "«hace 3 s», never of what lies ahead",
+    "pages/ui/moments.py": "«hace 3 s» and «Se envía en 8 s», as they are shown",
 }
 # Spanish words that are addresses, codes of files, or names inside a mail, and no sentence.
 SPANISH_NAMES = {

@@ -38,6 +38,7 @@ MESSAGES = {
     "api_key.py": 60,
     "activity.py": 25,
     "sandbox.py": 25,
+    "send_document.py": 80,
 }
 _RUN = 12  # of the verdict, the steps and the transcript of one cell
 

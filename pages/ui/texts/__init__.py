@@ -24,6 +24,7 @@ __all__ = [
     "portable",
     "profile",
     "sandbox",
+    "send_document",
     "sending_defaults",
     "series_defaults",
     "steps",
@@ -64,6 +65,7 @@ paging = Texts("paging")
 portable = Texts("portable")
 profile = Texts("profile")
 sandbox = Texts("sandbox")
+send_document = Texts("send_document")
 sending_defaults = Texts("sending_defaults")
 series_defaults = Texts("series_defaults")
 steps = Texts("steps")

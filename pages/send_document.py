@@ -1,0 +1,40 @@
+"""«Enviar documento»: one document with the text of its template, and the messages that have left or wait."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from cgcore.workbench import get_workbench
+from pages.ui.heads import page_title
+from pages.ui.identity import require_actor
+from pages.ui.outbox.draft import PAGE, load_draft
+from pages.ui.outbox.form import DocumentForm
+from pages.ui.outbox.sending import draw_handed, draw_missing_account, draw_sending
+from pages.ui.outbox.sent import draw_sent
+from pages.ui.texts import send_document as texts
+
+actor = require_actor()
+workbench = get_workbench()
+draft = load_draft(actor)
+
+page_title(texts.TITLE, texts.SUBTITLE)
+one, sent = st.tabs([texts.TAB_ONE, texts.TAB_SENT], on_change="rerun", key=f"{PAGE}_tab")
+with one:
+    # Also while the other tab is open: files that are not drawn are dropped.
+    written, way = st.columns([5, 6], gap="medium")
+    with written:
+        form = DocumentForm(workbench, actor, draft)
+    with way:
+        account = workbench.mail_account.get(actor)
+        if sent.open:
+            # Two messages would be drawn at once, with the same buttons.
+            st.empty()
+        elif draft.handed:
+            draw_handed(workbench, actor, draft)
+        elif account.draft.smtp.host and account.password_set:
+            draw_sending(workbench, actor, draft, form)
+        else:
+            draw_missing_account()
+if sent.open:
+    with sent:
+        draw_sent(workbench, actor)

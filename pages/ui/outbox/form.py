@@ -1,0 +1,187 @@
+"""The fields of one document, and what is wrong with each, said beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from cgcore.documents import DocumentType, info, types_with_template
+from cgcore.errors import FieldProblem
+from cgcore.identity.actor import Actor
+from cgcore.mail.message import Attachment
+from cgcore.mail.outgoing import encoded_size, wire_names
+from cgcore.templates.checks import Check, Field
+from cgcore.templates.variables import list_variables
+from cgcore.workbench import Workbench
+from cgcore.workbench.outbox.compose import DocumentRequest
+from pages.ui.editor import rich_text
+from pages.ui.outbox.draft import PAGE, DocumentDraft, load_texts
+from pages.ui.problems import list_problems
+from pages.ui.runs import escape
+from pages.ui.tab import is_held
+from pages.ui.texts import send_document as texts
+from pages.ui.texts import sending_defaults as editor_texts
+
+__all__ = ["DELAY_S", "DocumentForm"]
+
+# How long a document can be taken back after it was handed in, in seconds.
+DELAY_S = 10
+
+# The variables that the fields of the document, its type or the house give a value.
+_GIVEN = {"documento", "el_documento", "del_documento", "serie", "numero", "cliente", "empresa", "usuario"}
+_BETWEEN = re.compile(r"[;,\n]")
+_COLUMNS = 2
+
+
+class DocumentForm:
+    """The form of one run: drawn when it is made; ``request`` is what stands in it."""
+
+    def __init__(self, workbench: Workbench, actor: Actor, draft: DocumentDraft) -> None:
+        self._draft = draft
+        self._places: dict[str, DeltaGenerator] = {}
+        kind, series, number = self._draw_document(workbench, actor)
+        customer = self._line(texts.CUSTOMER, "customer")
+        to = self._line(texts.TO, "to", help=texts.SEVERAL)
+        copies, hidden = st.columns(2)
+        with copies:
+            cc = self._line(texts.CC, "cc", help=texts.SEVERAL)
+        with hidden:
+            bcc = self._line(texts.BCC, "bcc", help=texts.SEVERAL)
+        variables = self._draw_variables(kind)
+        subject, body = self._draw_texts(workbench, actor, kind)
+        files = self._draw_files(workbench, actor)
+        self.request = DocumentRequest(
+            document_type=kind,
+            series=series,
+            number=number.strip(),
+            customer=customer.strip(),
+            to=_addresses(to),
+            cc=_addresses(cc),
+            bcc=_addresses(bcc),
+            variables=variables,
+            subject=subject,
+            body=body,
+            delay_s=DELAY_S,
+            attachments=files,
+        )
+
+    def tell(self, problems: Iterable[FieldProblem]) -> None:
+        """Say what is wrong, each beside its field; below the form what belongs to none."""
+        for problem in problems:
+            with self._place_of(problem.field):
+                list_problems([problem], problem.field)
+
+    def tell_checks(self, checks: Sequence[Check]) -> None:
+        """Say what the message would be like, beside subject and body."""
+        self.tell(
+            FieldProblem(
+                "subject" if check.field is Field.SUBJECT else "body", check.code.value, check.text, check.blocks
+            )
+            for check in checks
+        )
+
+    def _place_of(self, field: str) -> DeltaGenerator:
+        known = self._places
+        whole, first = known.get(field), known.get(field.partition(".")[0])
+        return whole or first or known["attachments"]
+
+    def _line(self, label: str, field: str, *, help: str | None = None, placeholder: str | None = None) -> str:
+        key = self._draft.name(field)
+        text = st.text_input(label, key=key, help=help, placeholder=placeholder, persist_state="session")
+        self._places[field] = st.container(gap="xxsmall")
+        return text or ""
+
+    def _draw_document(self, workbench: Workbench, actor: Actor) -> tuple[DocumentType, str, str]:
+        kinds = [entry.code for entry in types_with_template()]
+        first, second, third = st.columns([3, 2, 2])
+        with first:
+            kind = st.selectbox(
+                texts.TYPE,
+                kinds,
+                index=kinds.index(DocumentType.SALES_INVOICE),
+                format_func=lambda code: info(code).noun,
+                key=f"{PAGE}_type",
+                persist_state="session",
+            )
+            self._places["type"] = st.container(gap="xxsmall")
+        with second:
+            series = self._draw_series(workbench, actor, kind)
+        with third:
+            number = self._line(texts.NUMBER, "number")
+        return kind, series, number
+
+    def _draw_series(self, workbench: Workbench, actor: Actor, kind: DocumentType) -> str:
+        rows = workbench.series.defaults.get(actor).rows
+        row = next(each for each in rows if each.document_type is kind)
+        codes = list(dict.fromkeys([*([row.effective] if row.effective else []), *(code for code, _ in row.options)]))
+        series = st.selectbox(
+            texts.SERIES,
+            codes,
+            index=0 if row.effective else None,
+            # Not all are offered where there are many.
+            accept_new_options=row.more,
+            placeholder="",
+            key=f"{PAGE}_series_{kind}",
+            persist_state="session",
+        )
+        self._places["series"] = st.container(gap="xxsmall")
+        return str(series or "")
+
+    def _draw_variables(self, kind: DocumentType) -> Mapping[str, str]:
+        known = [variable for variable in list_variables(kind) if variable.name not in _GIVEN]
+        written: dict[str, str] = {}
+        # Row by row: a phone shows one column under the other.
+        rows = [st.columns(_COLUMNS) for _ in known[::_COLUMNS]]
+        for column, variable in zip((each for row in rows for each in row), known, strict=False):
+            with column:
+                field = f"variables.{variable.name}"
+                written[variable.name] = self._line(variable.label, field, placeholder=variable.sample).strip()
+        return {name: value for name, value in written.items() if value}
+
+    def _draw_texts(self, workbench: Workbench, actor: Actor, kind: DocumentType) -> tuple[str, str]:
+        subject, body = load_texts(workbench, actor, self._draft, kind)
+        if not is_held(subject.key):
+            st.session_state.setdefault(subject.key, subject.value)
+        st.text_input(texts.SUBJECT, key=subject.key)
+        self._places["subject"] = st.container(gap="xxsmall")
+        st.markdown(texts.BODY, help=editor_texts.EDITOR_HELP)
+        with st.container(border=True, key=f"{PAGE}_{kind}_editor", gap=None):
+            rich_text(
+                body.seed,
+                key=body.key,
+                label=texts.BODY,
+                placeholder=editor_texts.EDITOR_PLACEHOLDER,
+                variables=list_variables(kind),
+                subject=f"{subject.name}-",
+            )
+        self._places["body"] = st.container(gap="xxsmall")
+        st.caption(f":material/edit: {texts.ONLY_HERE}")
+        subject.collect()
+        body.collect()
+        return subject.value, body.value
+
+    def _draw_files(self, workbench: Workbench, actor: Actor) -> Sequence[Attachment]:
+        uploaded = st.file_uploader(
+            texts.FILES, accept_multiple_files=True, key=self._draft.name("files"), help=texts.FILES_HELP
+        )
+        files = [Attachment(each.name, each.type, each.getvalue()) for each in uploaded or []]
+        if files:
+            for name, each in zip(wire_names(files), files, strict=True):
+                st.caption(f":material/attach_file: {escape(texts.ARRIVES.format(name=name, size=len(each.data)))}")
+            _draw_weight(sum(encoded_size(len(each.data)) for each in files), workbench.outbox.known_limit(actor))
+        self._places["attachments"] = st.container(gap="xxsmall")
+        return files
+
+
+def _draw_weight(size: int, limit: int) -> None:
+    if limit:
+        st.progress(min(1.0, size / limit), text=texts.WEIGHT_OF.format(size=size, limit=limit))
+    else:
+        st.caption(texts.WEIGHT.format(size=size))
+
+
+def _addresses(written: str) -> Sequence[str]:
+    return [part.strip() for part in _BETWEEN.split(written) if part.strip()]

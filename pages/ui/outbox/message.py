@@ -1,0 +1,155 @@
+"""One message of the outbox: where it stands and why, its recipients and tries, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import streamlit as st
+
+from cgcore.documents import DocumentType, info
+from cgcore.errors import NotFound
+from cgcore.identity.actor import Actor
+from cgcore.mail.diagnosis.texts import stage_label
+from cgcore.mail.steps import Stage
+from cgcore.outbox.message import Attempt, Message
+from cgcore.outbox.refused import OutboxRefused
+from cgcore.outbox.states import CANCELLABLE, RESENDABLE, CopyState, State
+from cgcore.texts import sentence
+from cgcore.workbench import Workbench
+from cgcore.workbench.outbox.describe import reason_texts, refusal_text, state_text
+from pages.ui.activity_table import result_word
+from pages.ui.files import draw_download
+from pages.ui.identity import dialog, while_logged_in
+from pages.ui.moments import seconds_until, when
+from pages.ui.outbox.draft import PAGE
+from pages.ui.runs import escape
+from pages.ui.texts import common
+from pages.ui.texts import send_document as texts
+from pages.ui.toasts import announce
+
+__all__ = ["change", "draw_message", "message_title", "state_badge"]
+
+_Color = Literal["gray", "blue", "green", "red", "orange"]
+_LOOKS: dict[State, tuple[_Color, str]] = {
+    State.QUEUED: ("blue", "schedule"),
+    State.CLAIMED: ("blue", "progress_activity"),
+    State.IN_FLIGHT: ("blue", "progress_activity"),
+    State.SENT: ("green", "check_circle"),
+    State.HELD: ("orange", "pause_circle"),
+    State.FAILED: ("red", "error"),
+    State.UNKNOWN: ("orange", "help"),
+    State.CANCELLED: ("gray", "block"),
+}
+
+
+def message_title(message: Message) -> str:
+    """Return what a message is called, escaped: its document and its customer."""
+    kind = info(DocumentType(message.document_type)).noun
+    document = texts.MESSAGE_TITLE.format(type=kind, series=message.series, number=message.number)
+    return escape(f"{document} · {message.customer}" if message.customer else document)
+
+
+def state_badge(state: State) -> str:
+    """Return a state as Markdown: icon, colour and word."""
+    color, icon = _LOOKS[state]
+    return f":{color}-badge[:material/{icon}: {state_text(state)}]"
+
+
+def draw_message(workbench: Workbench, actor: Actor, message: Message) -> None:
+    """Draw a message as it stands, with its actions."""
+    with st.container(border=True, key=f"cell_message_{message.id}"):
+        st.markdown(f"**{message_title(message)}** {state_badge(message.state)}")
+        if message.subject:
+            st.caption(escape(message.subject))
+        if message.reason is not None:
+            title, fix = reason_texts(message.reason)
+            st.markdown(f"**{escape(title)}**  \n{escape(fix)}")
+        st.markdown("\n".join(f"- {line}" for line in _story(message)))
+        st.markdown("\n".join(f"- {line}" for line in _recipients(message)))
+        if message.attempts:
+            with st.expander(texts.TRIES.format(count=len(message.attempts)), type="compact"):
+                st.markdown("\n".join(f"- {_try(each)}" for each in message.attempts))
+        _draw_actions(workbench, actor, message)
+
+
+def _story(message: Message) -> Iterator[str]:
+    yield texts.CREATED.format(moment=when(message.created))
+    if message.state is State.SENT:
+        known = {"host": escape(message.host), "moment": when(message.accepted), "id": escape(message.queue_id)}
+        told = texts.ACCEPTED_ID if message.queue_id else texts.ACCEPTED
+        # Without a host a person has said it.
+        yield told.format(**known) if message.host else texts.RESOLVED.format(moment=known["moment"])
+    if message.state is State.QUEUED and message.tries:
+        yield texts.NEXT_TRY.format(count=seconds_until(message.due))
+    folder = escape(message.copy_folder)
+    if message.copy_state is CopyState.STORED:
+        yield common.COPY_STORED.format(folder=folder)
+    elif message.copy_state is CopyState.PENDING:
+        yield texts.COPY_PENDING.format(folder=folder)
+    elif message.copy_state is CopyState.FAILED:
+        yield common.COPY_FAILED.format(reason=escape(result_word(message.copy_key)))
+
+
+def _recipients(message: Message) -> Iterator[str]:
+    for each in message.recipients:
+        told = texts.RECIPIENT.format(
+            address=escape(each.address),
+            kind=sentence("cgcore.outbox", f"kind.{each.kind}"),
+            state=texts["RECIPIENT_STATES"][each.state],
+        )
+        why = [escape(word) for word in (result_word(each.key) if each.key else "", each.reply) if word]
+        yield f"{told}  \n:small[:gray[{' · '.join(why)}]]" if why else told
+
+
+def _try(attempt: Attempt) -> str:
+    stage = stage_label(attempt.stage) if attempt.stage in set(Stage) else attempt.stage
+    result = result_word(attempt.key) if attempt.key else attempt.reply
+    return escape(texts.TRY.format(moment=when(attempt.began), stage=stage, result=result))
+
+
+def _draw_actions(workbench: Workbench, actor: Actor, message: Message) -> None:
+    outbox, name = workbench.outbox, message.id
+    with st.container(horizontal=True, vertical_alignment="center", key=f"{PAGE}_message_actions"):
+        if message.state is State.UNKNOWN and st.button(
+            texts.HAS_LEFT, icon=":material/done_all:", key=f"{PAGE}_resolve"
+        ):
+            change(outbox.resolve_sent, actor, name)
+        if message.state in RESENDABLE and st.button(texts.RESEND, icon=":material/send:", key=f"{PAGE}_resend"):
+            if message.state is State.UNKNOWN:
+                _ask_to_resend(workbench, actor, name)
+            else:
+                change(outbox.resend, actor, name)
+        if message.state in CANCELLABLE and st.button(texts.CANCEL, icon=":material/block:", key=f"{PAGE}_cancel"):
+            change(outbox.cancel, actor, name)
+        draw_download(
+            texts.DOWNLOAD,
+            lambda asking: b"".join(outbox.read(asking, name)),
+            file_name=texts.FILE_NAME.format(id=name),
+            mime="message/rfc822",
+            key=f"{PAGE}_eml_{name}",
+        )
+
+
+@dialog(lambda: texts.RESEND_TITLE)
+@while_logged_in
+def _ask_to_resend(workbench: Workbench, actor: Actor, name: str) -> None:
+    """Say that it may arrive twice, then send it again."""
+    st.markdown(texts.RESEND_RISK)
+    with st.container(horizontal=True):
+        if st.button(texts.RESEND_CONFIRM, type="primary", icon=":material/send:", key=f"{PAGE}_resend_confirm"):
+            change(workbench.outbox.resend, actor, name)
+        if st.button(common.CANCEL, key=f"{PAGE}_resend_cancel"):
+            st.rerun()
+
+
+def change(act: Callable[[Actor, str], Message], actor: Actor, name: str, *, done: str = "") -> None:
+    """Change a message and run the page again; where it stands elsewhere by now, say so."""
+    try:
+        act(actor, name)
+    except (OutboxRefused, NotFound) as refused:
+        announce(refusal_text("too_late" if isinstance(refused, NotFound) else refused.code), icon=":material/error:")
+    else:
+        if done:
+            announce(done)
+    st.rerun()

@@ -1,0 +1,191 @@
+"""The way out of the form: the preview, «Enviar», and the message that was made, until the next document begins."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import streamlit as st
+
+from cgcore.errors import InvalidInput, NotFound
+from cgcore.identity.actor import Actor
+from cgcore.outbox.message import Message
+from cgcore.outbox.refused import OutboxRefused
+from cgcore.outbox.states import CopyState, Kind, State
+from cgcore.texts import join
+from cgcore.workbench import Workbench
+from cgcore.workbench.outbox.compose import Composed, request_hash
+from cgcore.workbench.outbox.describe import refusal_text
+from pages.ui.identity import while_logged_in
+from pages.ui.moments import seconds_until
+from pages.ui.outbox.draft import PAGE, DocumentDraft
+from pages.ui.outbox.form import DELAY_S, DocumentForm
+from pages.ui.outbox.message import change, draw_message
+from pages.ui.preview import View, draw_inbox_row, draw_message_view, parse_message
+from pages.ui.runs import escape
+from pages.ui.tab import is_fragment_run
+from pages.ui.texts import send_document as texts
+from pages.ui.texts import sending_defaults as view_texts
+
+__all__ = ["draw_handed", "draw_missing_account", "draw_sending"]
+
+_SOURCE_AT_MOST = 60_000
+_SOON_S = 120
+_MOVING = frozenset({State.QUEUED, State.CLAIMED, State.IN_FLIGHT})
+
+
+def draw_missing_account() -> None:
+    """Say that there is no account to send with, and where it is set up."""
+    st.info(refusal_text("account_missing"), icon=":material/mail:")
+    st.page_link("mail_account.py", label=texts.GO_TO_ACCOUNT, icon=":material/arrow_forward:")
+
+
+def draw_sending(workbench: Workbench, actor: Actor, draft: DocumentDraft, form: DocumentForm) -> None:
+    """Draw «Vista previa» and the message of the form; «Enviar» sends only what was seen."""
+    row = st.container(horizontal=True, vertical_alignment="center", key=f"{PAGE}_actions")
+    with row:
+        kind = "secondary" if draft.is_shown else "primary"
+        st.button(
+            texts.PREVIEW, type=kind, icon=":material/visibility:", key=f"{PAGE}_preview", on_click=_show, args=(draft,)
+        )
+    if not draft.is_shown:
+        row.caption(texts.PREVIEW_FIRST)
+        return
+    composed = _compose(workbench, actor, form)
+    blocked = composed is None or bool(composed.rendered.errors)
+    with row:
+        asked = st.button(texts.SEND, type="primary", icon=":material/send:", key=f"{PAGE}_send", disabled=blocked)
+    seen, draft.seen = draft.seen, "" if composed is None else request_hash(form.request)
+    if asked and draft.seen != seen:
+        st.warning(texts.CHANGED, icon=":material/sync_problem:")
+    elif asked:
+        _send(workbench, actor, draft, form)
+    if blocked:
+        st.warning(texts.TO_MEND, icon=":material/error:")
+    if composed is not None:
+        _draw_preview(composed)
+
+
+def _show(draft: DocumentDraft) -> None:
+    draft.show()
+
+
+def _compose(workbench: Workbench, actor: Actor, form: DocumentForm) -> Composed | None:
+    try:
+        composed = workbench.outbox.preview(actor, form.request)
+    except InvalidInput as refused:
+        form.tell(refused.problems)
+    except OutboxRefused as refused:
+        _tell_refusal(refused)
+    else:
+        form.tell_checks(composed.rendered.checks)
+        return composed
+    return None
+
+
+def _tell_refusal(refused: OutboxRefused) -> None:
+    if refused.code == "account_missing":
+        draw_missing_account()
+    else:
+        st.error(refusal_text(refused.code), icon=":material/error:")
+
+
+def _send(workbench: Workbench, actor: Actor, draft: DocumentDraft, form: DocumentForm) -> None:
+    try:
+        message, _ = workbench.outbox.send(actor, form.request, draft.key)
+    except InvalidInput as refused:
+        form.tell(refused.problems)
+        st.error(texts.TO_MEND, icon=":material/error:")
+    except OutboxRefused as refused:
+        _tell_refusal(refused)
+    else:
+        draft.hand(message.id)
+        st.rerun()
+
+
+def _draw_preview(composed: Composed) -> None:
+    names = join(
+        texts.IS_BCC.format(address=each.address) if each.kind is Kind.BCC else each.address
+        for each in composed.recipients
+    )
+    st.caption(escape(texts.FROM_TO.format(sender=composed.sender, recipients=names)))
+    view = st.pills(
+        view_texts.VIEW,
+        list(View),
+        format_func=lambda view: view.label,
+        default=View.DESKTOP,
+        key=f"{PAGE}_view",
+        required=True,
+        wrap=True,
+    )
+    raw = composed.message.as_bytes()
+    message = parse_message(raw)
+    draw_inbox_row(message, whole=view is not View.PHONE)
+    # The source is that of the bytes that go, as far as it is shown: files may be large.
+    draw_message_view(message, _source(composed) if view is View.SOURCE else raw, view or View.DESKTOP)
+
+
+def _source(composed: Composed) -> bytes:
+    pieces: list[bytes] = []
+    whole = (piece for part in composed.parts for piece in part())
+    for piece in whole:
+        pieces.append(piece)
+        if sum(map(len, pieces)) > _SOURCE_AT_MOST:
+            break
+    return b"".join(pieces)
+
+
+def draw_handed(workbench: Workbench, actor: Actor, draft: DocumentDraft) -> None:
+    """Draw the message that was made of the document: how long it can be undone, then what became of it."""
+    message = _find(workbench, actor, draft)
+    if message is None:
+        draft.take_back()
+        st.rerun()
+    if _is_moving(workbench, message):
+        _draw_live(workbench, actor, draft)
+    else:
+        _draw_handed(workbench, actor, message)
+    if st.button(texts.ANOTHER, icon=":material/add:", key=f"{PAGE}_another"):
+        draft.begin_another()
+        st.rerun()
+
+
+@st.fragment(run_every=timedelta(seconds=1))
+@while_logged_in
+def _draw_live(workbench: Workbench, actor: Actor, draft: DocumentDraft) -> None:
+    """Follow the message; the page is run again when there is no more to follow."""
+    message = _find(workbench, actor, draft)
+    if is_fragment_run() and (message is None or not _is_moving(workbench, message)):
+        st.rerun()
+    if message is not None:
+        _draw_handed(workbench, actor, message)
+
+
+def _find(workbench: Workbench, actor: Actor, draft: DocumentDraft) -> Message | None:
+    """Return the message, None where it was undone."""
+    try:
+        message = workbench.outbox.get(actor, draft.handed)
+    except NotFound:
+        return None
+    return None if message.state is State.CANCELLED else message
+
+
+def _is_moving(workbench: Workbench, message: Message) -> bool:
+    soon = message.state in _MOVING and seconds_until(message.due) < _SOON_S
+    return workbench.settings.outbox == "on" and (soon or message.copy_state is CopyState.PENDING)
+
+
+def _draw_handed(workbench: Workbench, actor: Actor, message: Message) -> None:
+    left = seconds_until(message.due)
+    if message.state is not State.QUEUED or message.tries or not left:
+        draw_message(workbench, actor, message)
+        return
+    with st.container(border=True, key=f"cell_{PAGE}_undo"):
+        st.markdown(f"**{texts.LEAVES_IN.format(count=left)}**")
+        st.progress(min(1.0, left / DELAY_S))
+        if workbench.settings.outbox == "off":
+            st.caption(f":material/info: {texts.SWITCHED_OFF}")
+        with st.container(horizontal=True, key=f"{PAGE}_undo_row"):
+            if st.button(texts.UNDO, icon=":material/undo:", key=f"{PAGE}_undo"):
+                change(workbench.outbox.cancel, actor, message.id, done=texts.UNDONE)
+            if st.button(texts.SEND_NOW, icon=":material/send:", type="tertiary", key=f"{PAGE}_now"):
+                change(workbench.outbox.send_now, actor, message.id)

@@ -1,0 +1,370 @@
+"""«Enviar documento» as its users meet it, without a browser: refused, written, seen, handed in, undone, looked at."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlmodel import col, select, update
+from streamlit.testing.v1 import AppTest
+
+from cgcore.company.company import CompanyDraft
+from cgcore.documents import DocumentType
+from cgcore.identity.actor import Actor, Role
+from cgcore.mail.account import MailAccountDraft, ServerDraft
+from cgcore.mail.message import Attachment
+from cgcore.outbox.message import Message, MessageFilters
+from cgcore.outbox.states import RESENDABLE, State
+from cgcore.storage.outbox_tables import OutboundMessageRow, OutboxAccountRow
+from cgcore.storage.tables import MailTemplateRow
+from cgcore.vault.secret import Secret
+from cgcore.workbench import Workbench
+from cgcore.workbench.outbox.compose import DocumentRequest
+from pages.ui.moments import seconds_until
+from tests.servers.house import add_series
+from tests.servers.pages import open_page, sign_in, words
+from tests.unit.test_hostile_names import HOSTILE, find_markup
+
+T = DocumentType
+SCRIPT = "send_document.py"
+
+
+@dataclass
+class Desk:
+    """Somebody who may send, at their page; no worker runs, so what is handed in waits."""
+
+    workbench: Workbench
+    ana: Actor
+    patch: pytest.MonkeyPatch
+
+    def open(self) -> AppTest:
+        page = open_page(self.patch, self.workbench, self.ana, SCRIPT)
+        assert not page.exception
+        return page
+
+    def messages(self) -> list[Message]:
+        return list(self.workbench.outbox.list(self.ana, MessageFilters()).messages)
+
+    def hand_in(self, number: str, state: State = State.QUEUED, **more: Any) -> str:
+        request = DocumentRequest(T.SALES_INVOICE, "F", number, ["eva@example.com"], **more)
+        name = self.workbench.outbox.send(self.ana, request, number)[0].id
+        with self.workbench.database.session() as session:
+            moved = update(OutboundMessageRow).where(col(OutboundMessageRow.id) == name)
+            session.exec(moved.values(state=state.value))
+        return name
+
+
+@pytest.fixture
+def desk(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A house with a name, two series and an account."""
+    return furnish(workbench, monkeypatch)
+
+
+def furnish(workbench: Workbench, monkeypatch: pytest.MonkeyPatch, company: str = "Electricidad Tosma, SL") -> Desk:
+    """Return the desk of an administrator; without a ``company`` the house has no name."""
+    ana = sign_in(workbench, "ana", Role.ADMIN)
+    if company:
+        workbench.company.save(ana, CompanyDraft(company, "B04123451", "Luz, 12"), 0)
+    add_series(workbench, ana, "F", T.SALES_INVOICE)
+    add_series(workbench, ana, "G", T.SALES_INVOICE)
+    workbench.series.defaults.save(ana, {T.SALES_INVOICE: "F"}, None)
+    draft = MailAccountDraft("ana@example.com", Secret("correcto-Caballo.9"), ServerDraft("smtp.example.com"))
+    workbench.mail_account.save(ana, draft, version=0)
+    return Desk(workbench, ana, monkeypatch)
+
+
+def fill(page: AppTest, **fields: str) -> AppTest:
+    """Write into fields of the document, by their names."""
+    for name, value in fields.items():
+        key = f"send_document_variables.{name[4:]}-" if name.startswith("var_") else f"send_document_{name}-"
+        field = next(each for each in page.text_input if str(each.key).startswith(key))
+        field.set_value(value)
+    return page.run()
+
+
+def preview(page: AppTest) -> AppTest:
+    """Press «Vista previa»."""
+    return page.button("send_document_preview").click().run()
+
+
+def send(page: AppTest) -> AppTest:
+    """Press «Enviar»."""
+    return page.button("send_document_send").click().run()
+
+
+def sent_tab(page: AppTest) -> AppTest:
+    """Open «Enviados»."""
+    page.session_state["send_document_tab"] = "Enviados"
+    return page.run()
+
+
+def put(page: AppTest, widget: Any, value: str) -> AppTest:
+    """Choose or write something in «Enviados»."""
+    widget.set_value(value)
+    return sent_tab(page)
+
+
+def press(page: AppTest, *names: str) -> AppTest:
+    """Press buttons in «Enviados»; the driver forgets which tab is open."""
+    page.session_state["send_document_tab"] = "Enviados"
+    for name in names:
+        page.button(f"send_document_{name}").click()
+    return page.run()
+
+
+def said(page: AppTest) -> str:
+    """Every text in sight, as it is read."""
+    return re.sub(r"\\(.)|\u2060", r"\1", words(page))
+
+
+def keys(page: AppTest) -> set[str]:
+    """The buttons in sight."""
+    return {str(button.key) for button in page.button}
+
+
+def test_nobody_gets_a_form_without_a_log_in(monkeypatch: pytest.MonkeyPatch, workbench: Workbench) -> None:
+    """What the gate does not vouch for sees one sentence."""
+    page = open_page(monkeypatch, workbench, None, SCRIPT)
+
+    assert len(page.error) == 1
+    assert not page.text_input
+
+
+def test_the_form_begins_with_the_users_series_and_the_template(desk: Desk) -> None:
+    """And says that a preview comes first."""
+    page = desk.open()
+    subject = next(each for each in page.text_input if each.label == "Asunto")
+
+    assert (page.selectbox("send_document_type").value, page.title[0].value) == (T.SALES_INVOICE, "Enviar documento")
+    assert page.selectbox("send_document_series_sales_invoice").value == "F"
+    assert subject.value == desk.workbench.templates.get(desk.ana, T.SALES_INVOICE).subject
+    assert "Mira el mensaje antes de enviarlo." in said(page)
+    assert "send_document_send" not in keys(page)
+
+
+def test_without_an_account_it_says_where_one_is_set_up(monkeypatch: pytest.MonkeyPatch, workbench: Workbench) -> None:
+    """A sentence and a link; nothing that could be pressed in vain."""
+    page = open_page(monkeypatch, workbench, sign_in(workbench, "ana", Role.ADMIN), SCRIPT)
+
+    assert not page.exception
+    assert "Completa «Cuenta mail»" in said(page)
+    assert "send_document_preview" not in keys(page)
+
+
+def test_a_document_is_seen_handed_in_and_undone(desk: Desk) -> None:
+    """With the text of this message; the template stays, and so does all that was written."""
+    page = fill(desk.open(), number="21043", customer="Talleres Ruiz", to="Eva <eva@example.com>; b@example.com")
+    page = fill(page, bcc="gestoria@example.com", var_importe="9 €")
+    subject = next(each for each in page.text_input if each.label == "Asunto")
+    page = preview(subject.set_value("Solo {numero}").run())
+    seen = said(page)
+    page = send(page)
+    (message,) = desk.messages()
+    told = said(page)
+    page = page.button("send_document_undo").click().run()
+
+    assert "Solo 21043" in seen
+    assert (message.subject, message.customer, message.series, message.state) == (
+        "Solo 21043", "Talleres Ruiz", "F", State.QUEUED,
+    )  # fmt: skip
+    assert [(each.kind, each.address, each.name) for each in message.recipients] == [
+        ("to", "eva@example.com", "Eva"),
+        ("to", "b@example.com", ""),
+        ("bcc", "gestoria@example.com", ""),
+    ]
+    assert 0 < seconds_until(message.due) <= 10
+    assert "Se envía en" in told
+    assert [each.state for each in desk.messages()] == [State.CANCELLED]
+    assert next(each for each in page.text_input if each.label == "Número").value == "21043"
+    assert next(each for each in page.text_input if each.label == "Asunto").value == "Solo {numero}"
+    with desk.workbench.database.session() as session:
+        assert session.exec(select(MailTemplateRow)).all() == []
+
+
+def test_what_is_on_its_way_can_go_at_once_and_makes_room_for_another(desk: Desk) -> None:
+    """The next document is empty, and is another message."""
+    page = send(preview(fill(desk.open(), number="1", to="eva@example.com")))
+    page = page.button("send_document_now").click().run()
+    (first,) = desk.messages()
+    page = page.button("send_document_another").click().run()
+    emptied = next(each for each in page.text_input if each.label == "Número").value
+    page = send(preview(fill(page, number="2", to="eva@example.com")))
+
+    assert seconds_until(first.due) == 0
+    assert emptied == ""
+    assert [each.number for each in desk.messages()] == ["2", "1"]
+
+
+def test_what_has_changed_since_the_preview_is_seen_again_first(desk: Desk) -> None:
+    """A click that brings another number along sends nothing."""
+    page = preview(fill(desk.open(), number="1", to="eva@example.com"))
+    number = next(each for each in page.text_input if each.label == "Número")
+    number.set_value("2")
+    page = send(page)
+    refused, none = said(page), desk.messages()
+    send(page)
+
+    assert "ha cambiado desde la vista previa" in refused
+    assert none == []
+    assert [each.number for each in desk.messages()] == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"number": "", "to": "eva@example.com"}, "Falta este dato."),
+        ({"number": "1", "to": ""}, "Falta este dato."),
+        ({"number": "1", "to": "eva@example.com; nadie"}, "no es una dirección de correo"),
+        ({"number": "1", "to": "eva@example.com", "cc": "nadie"}, "no es una dirección de correo"),
+        ({"number": "1" * 61, "to": "eva@example.com"}, "60 caracteres como mucho"),
+        ({"number": "1", "to": "eva@example.com", "var_importe": "a\u0000b"}, "No puede haber saltos de línea."),
+    ],
+)
+def test_what_is_wrong_is_told_and_nothing_is_lost(desk: Desk, fields: dict[str, str], told: str) -> None:
+    """Each of them; «Enviar» cannot be pressed, and the fields keep what was written."""
+    page = preview(fill(desk.open(), customer="Ruiz", **fields))
+
+    assert told in said(page)
+    assert "No se ha enviado nada." in said(page)
+    assert page.button("send_document_send").disabled
+    assert next(each for each in page.text_input if each.label == "Cliente").value == "Ruiz"
+    assert desk.messages() == []
+
+
+def test_a_text_that_cannot_be_sent_is_told_under_its_field(desk: Desk) -> None:
+    """A variable that does not exist blocks; one that is empty is a warning."""
+    page = fill(desk.open(), number="1", to="eva@example.com")
+    subject = next(each for each in page.text_input if each.label == "Asunto")
+    page = preview(subject.set_value("{nada}").run())
+    blocked = said(page), page.button("send_document_send").disabled
+    page = next(each for each in page.text_input if each.label == "Asunto").set_value("{importe} {numero}").run()
+
+    assert "no existe" in blocked[0]
+    assert blocked[1]
+    assert "está vacía en este documento" in said(page)
+    assert not page.button("send_document_send").disabled
+
+
+def test_a_house_without_a_name_is_told_so(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text names the company; a message with a sample in its place is never made."""
+    desk = furnish(workbench, monkeypatch, company="")
+    page = preview(fill(desk.open(), number="1", to="eva@example.com"))
+
+    assert "Falta el nombre de tu empresa" in said(page)
+    assert page.button("send_document_send").disabled
+
+
+def test_files_are_told_as_they_arrive_and_what_they_weigh(desk: Desk) -> None:
+    """Against what the server takes, once that is known."""
+    page = desk.open()
+    uploader = page.file_uploader[0]
+    uploader.upload("Factura 7.pdf", b"x" * 3000, "application/pdf")
+    page = page.run()
+    send(preview(fill(page, number="1", to="eva@example.com")))
+    (message,) = desk.messages()
+
+    assert "Factura" in said(page)
+    assert "en el envío" in said(page)
+    assert message.size > 4000
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - {State.STORING}))
+def test_every_state_has_its_word_and_what_can_be_done(desk: Desk, state: State) -> None:
+    """Cancel what waits, send again what is held, refused or unsure; say of an unsure one that it has left."""
+    name = desk.hand_in("7", state, customer="Talleres Ruiz")
+    page = sent_tab(desk.open())
+
+    assert not page.exception
+    assert desk.workbench.outbox.get(desk.ana, name).state is state
+    assert "Factura F 7" in said(page)
+    assert "eva@example.com · Para" in said(page)
+    assert ("send_document_resend" in keys(page)) is (state in RESENDABLE)
+    assert ("send_document_resolve" in keys(page)) is (state is State.UNKNOWN)
+    assert ("send_document_cancel" in keys(page)) is (state in (State.QUEUED, State.HELD))
+
+
+def test_an_unsure_message_goes_again_only_after_a_question(desk: Desk) -> None:
+    """It may arrive twice; a refused one goes without a question, and «Ya salió» ends the doubt."""
+    name, other = desk.hand_in("7", State.UNKNOWN), desk.hand_in("8", State.UNKNOWN)
+    page = sent_tab(desk.open())
+    page = put(page, page.radio("send_document_picked"), name)
+    page = press(page, "resend")
+    asked, before = said(page), desk.workbench.outbox.get(desk.ana, name).state
+    press(page, "resend", "resend_confirm")
+    page = sent_tab(desk.open())
+    page = put(page, page.radio("send_document_picked"), other)
+    press(page, "resolve")
+
+    assert "puede recibirlo dos veces" in asked
+    assert before is State.UNKNOWN
+    assert desk.workbench.outbox.get(desk.ana, name).state is State.QUEUED
+    assert desk.workbench.outbox.get(desk.ana, other).state is State.SENT
+
+
+def test_a_click_that_comes_too_late_is_told(desk: Desk) -> None:
+    """A worker takes the message between what is drawn and the click: nothing is changed, and a sentence says so."""
+    name = desk.hand_in("7")
+    page = sent_tab(desk.open())
+    desk.patch.setattr(desk.workbench.outbox._store, "cancel", lambda *_: False)
+    page = press(page, "cancel")
+
+    assert [toast.value for toast in page.toast] == ["El mensaje ya no está en ese punto. Mira su estado."]
+    assert desk.workbench.outbox.get(desk.ana, name).state is State.QUEUED
+
+
+def test_what_was_sent_is_found_by_state_and_text(desk: Desk) -> None:
+    """The newest first; a filter without a hit says so, and so does a search that no text can be."""
+    files = (Attachment("f.pdf", "application/pdf", b"x"),)
+    desk.hand_in("7", State.FAILED, customer="Talleres Ruiz", attachments=files)
+    desk.hand_in("8", customer="Comunidad Los Olivos")
+    page = sent_tab(desk.open())
+    every = list(page.radio("send_document_picked").options)
+    page = put(page, page.selectbox("send_document_state"), "failed")
+    failed = list(page.radio("send_document_picked").options)
+    page.selectbox("send_document_state").set_value("")
+    page = put(page, page.text_input("send_document_search"), "olivos")
+    found = list(page.radio("send_document_picked").options)
+    page = put(page, page.text_input("send_document_search"), "nada de eso")
+
+    assert [each.partition(" · ")[0] for each in every] == ["Factura F 8", "Factura F 7"]
+    assert [each.partition(" · ")[2] for each in (*failed, *found)] == ["Talleres Ruiz", "Comunidad Los Olivos"]
+    assert "Nada con esos filtros." in said(page)
+
+
+def test_nobody_sees_the_messages_of_somebody_else(desk: Desk) -> None:
+    """An administrator neither."""
+    desk.hand_in("7")
+    luis = sign_in(desk.workbench, "luis", Role.ADMIN)
+    page = sent_tab(open_page(desk.patch, desk.workbench, luis, SCRIPT))
+
+    assert "Aún no has enviado ningún documento." in said(page)
+
+
+def test_an_account_that_rests_says_why_and_goes_on_with_a_click(desk: Desk) -> None:
+    """All that is held goes back into the queue."""
+    name = desk.hand_in("7", State.HELD)
+    with desk.workbench.database.session() as session:
+        session.execute(
+            update(OutboxAccountRow).values(paused=True, reason={"key": "password_lost", "stage": "", "total_ms": 0})
+        )
+    page = sent_tab(desk.open())
+    told = said(page)
+    press(page, "resume")
+
+    assert "guarda y reanuda el envío" in told
+    assert desk.workbench.outbox.get(desk.ana, name).state is State.QUEUED
+
+
+def test_what_a_customer_is_called_is_text_in_the_preview(desk: Desk) -> None:
+    """Number, customer, name and subject, in the line of the inbox and in what is wrong with them."""
+    page = fill(desk.open(), number="**x** [a](http://b) $x$", customer=HOSTILE, to="eva@example.com", cc=HOSTILE[:90])
+    wrong = preview(page)
+    found = find_markup(wrong)
+    page = fill(wrong, cc="")
+    told = find_markup(page)
+    page = send(page)
+
+    assert found | told | find_markup(page) == set()
+    assert [each.customer for each in desk.messages()] == [HOSTILE]
