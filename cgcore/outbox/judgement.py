@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cgcore.outbox.states import State
 
-__all__ = ["GIVE_UP_S", "Hold", "Outcome", "Told", "judge_connection", "judge_delivery"]
+__all__ = ["GIVE_UP_S", "LONGEST_WAIT_S", "Hold", "Outcome", "Told", "judge_connection", "judge_delivery"]
 
 _MINUTE, _HOUR = 60, 3600
 # After the n-th try, in seconds; then the last one again and again (RFC 5321 §4.5.4.1 asks for 30 minutes and more).
@@ -20,6 +20,8 @@ _CUT_S = 30  # a connection that was cut says nothing about the message
 _GREYLISTED_S = 5 * _MINUTE
 GIVE_UP_S = 48 * _HOUR
 """After so many seconds of temporary refusals a person decides."""
+LONGEST_WAIT_S = 4 * _HOUR
+"""No message and no account waits for longer before the next try, whatever a server asks for."""
 
 _ACCOUNT_RESTS = (_MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR)
 _QUOTA_S = _HOUR
@@ -94,7 +96,7 @@ def judge_connection(told: Told, *, rests: int) -> Outcome:
 
 def _retry_after(told: Told, tries: int, chance: Callable[[], float]) -> float:
     if told.wait_s:
-        return float(told.wait_s)
+        return float(min(told.wait_s, LONGEST_WAIT_S))
     if told.fate == "pending" and tries <= 1:
         return float(_CUT_S)
     pause = _RETRIES[min(max(tries, 1), len(_RETRIES)) - 1]
@@ -104,7 +106,7 @@ def _retry_after(told: Told, tries: int, chance: Callable[[], float]) -> float:
 
 def _hold(told: Told, *, rests: int) -> Hold:
     if told.wait_s:
-        return Hold(told.key, float(told.wait_s))
+        return Hold(told.key, float(min(told.wait_s, LONGEST_WAIT_S)))
     if told.key == "too_many_connections":
         return Hold(told.key, _CROWDED_S)
     if told.key == "sending_quota":

@@ -21,7 +21,7 @@ from cgcore.storage.outbox_tables import OutboundMessageRow
 
 __all__ = ["OutboxCopies"]
 
-_LEASE = timedelta(minutes=15)  # a copy may be 34 MB over a slow line; whoever comes after it searches first
+COPY_LEASE = timedelta(minutes=15)  # a copy may be 34 MB over a slow line; whoever comes after it searches first
 _AT_ONCE = 50
 _LOOKS = (timedelta(minutes=5), timedelta(minutes=20))
 _Row = OutboundMessageRow
@@ -63,7 +63,7 @@ class OutboxCopies:
                         row.size,
                     )
                 )
-                row.copy_owner, row.copy_lease, row.copy_tries = self._owner, now + _LEASE, row.copy_tries + 1
+                row.copy_owner, row.copy_lease, row.copy_tries = self._owner, now + COPY_LEASE, row.copy_tries + 1
                 session.add(row)
             return tasks
 

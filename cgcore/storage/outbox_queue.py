@@ -14,11 +14,12 @@ from sqlalchemy import exists
 from sqlmodel import Session, col, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
 
-from cgcore.outbox.judgement import Hold, Outcome
+from cgcore.outbox.judgement import LONGEST_WAIT_S, Hold, Outcome
 from cgcore.outbox.message import Attempt, Claimed, Recipient
 from cgcore.outbox.states import CopyState, State
 from cgcore.storage.database import Database
 from cgcore.storage.outbox import database_now, move, move_all, to_recipients
+from cgcore.storage.outbox_copies import COPY_LEASE
 from cgcore.storage.outbox_tables import (
     OutboundAttemptRow,
     OutboundMessageRow,
@@ -204,6 +205,17 @@ class OutboxQueue:
             session.exec(freed.values(owner="", lease_until=None))
             return count
 
+    def cap_waits(self) -> None:
+        """Let nothing wait longer than the longest pause: what lies further ahead is of a clock set back since."""
+        row, account = OutboundMessageRow, OutboxAccountRow
+        with self._database.session() as session:
+            now = database_now(session)
+            for column in (row.due, row.look_due, row.copy_due, account.paused_until):
+                _cap(session, column, now + timedelta(seconds=LONGEST_WAIT_S), now)
+            for column, lease in ((row.lease_until, LEASE), (row.copy_lease, COPY_LEASE), (account.lease_until, LEASE)):
+                # Its owner may be at work: a whole lease from now on.
+                _cap(session, column, now + lease, now + lease)
+
     def hold_old(self) -> int:
         """Hold what has been due for hours, at the start of a worker: a restored copy sends nothing by itself."""
         with self._database.session() as session:
@@ -253,6 +265,10 @@ class OutboxQueue:
 
 # What a try cannot lead to from where it stood: the mark stands before any acceptance.
 _IMPOSSIBLE = frozenset({(State.CLAIMED, State.SENT), (State.CLAIMED, State.UNKNOWN), (State.UNKNOWN, State.UNKNOWN)})
+
+
+def _cap(session: Session, column: Any, latest: datetime, value: datetime) -> None:
+    session.exec(update(column.class_).where(column > latest).values({column.key: value}))
 
 
 def _rest(session: Session, user_id: int, hold: Hold, reason: Mapping[str, Any] | None, now: datetime) -> None:

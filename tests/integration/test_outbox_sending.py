@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
 from typing import Any
@@ -28,6 +29,7 @@ from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest, Unsendable
 from tests.servers.house import add_series, add_user
+from tests.servers.identity import set_clock
 from tests.servers.scripted import CLOSE, ImapScript, ScriptedServer, SmtpScript, imap_server, smtp_server
 
 _PASSWORD = "correcto-Caballo.9"
@@ -457,6 +459,21 @@ def test_an_unknown_one_that_lies_in_the_sent_folder_has_been_sent(desk: _Desk, 
 
 
 # ---- The threads
+
+
+def test_a_worker_whose_clock_is_set_back_goes_on_sending(desk: _Desk) -> None:
+    """What was to be tried again in a minute is not tried again tomorrow."""
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    with _serving(desk) as server:
+        message = desk.put()
+        desk.set(message, due=tomorrow)
+        set_clock(desk.workbench, lambda: tomorrow)
+        _ = desk.workbench.outbox.worker
+        set_clock(desk.workbench, lambda: datetime.now(UTC))
+        desk.work()
+
+    assert desk.get(message).state is State.SENT
+    assert len(server.messages) == 1
 
 
 def test_the_worker_of_a_process_sends_by_itself(desk: _Desk) -> None:

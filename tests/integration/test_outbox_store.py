@@ -19,7 +19,7 @@ from cgcore.process import new_owner
 from cgcore.storage.database import Database
 from cgcore.storage.outbox import OutboxStore, move
 from cgcore.storage.outbox_bytes import CHUNK_BYTES, OutboxBytes
-from cgcore.storage.outbox_queue import BACKUP_AGE, OutboxQueue
+from cgcore.storage.outbox_queue import BACKUP_AGE, LEASE, OutboxQueue
 from cgcore.storage.outbox_tables import OutboundChunkRow, OutboundMessageRow, OutboxAccountRow
 from cgcore.storage.tables import UserRow
 
@@ -282,6 +282,28 @@ def test_a_restored_copy_sends_nothing_by_itself(house: _House) -> None:
     assert held == 2
     assert house.states() == [State.HELD, State.HELD, State.QUEUED]
     assert [claimed.id for claimed in house.claim(queue)] == [names[2]]
+
+
+def test_what_a_clock_has_noted_before_it_was_set_back_makes_nobody_wait(house: _House) -> None:
+    """Neither a message nor an account; what waits for its hour by a clock that is right goes on waiting."""
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    first, later = house.put("a"), house.put("b", delay_s=3600)
+    house.set(first, due=tomorrow)
+    house.set_account(paused=True, paused_until=tomorrow, lease_until=tomorrow)
+    queue = house.queue()
+    before = (queue.has_work(), queue.claim_account())
+    queue.cap_waits()
+    queue.tend_accounts()
+    with house.database.read() as session:
+        account = session.get_one(OutboxAccountRow, house.user)
+        left = (account.lease_until or tomorrow).astimezone(UTC) - datetime.now(UTC)
+
+    assert before == (False, None)
+    assert not account.paused
+    assert left <= LEASE, "whoever holds it may be at work, for a lease and no longer"
+    house.set_account(lease_until=None)
+    assert [claimed.id for claimed in house.claim(queue)] == [first]
+    assert house.get(later).state is State.QUEUED
 
 
 def test_a_message_that_waits_can_be_taken_back_or_hurried(house: _House) -> None:

@@ -36,6 +36,7 @@ _RENEW_EVERY_S = 20.0
 _COPIES_EVERY_S = 2.0
 _CLOSE_S = 6.0
 _TOLD_EVERY_S = 60.0
+_STEP_S = 60.0  # a clock that is corrected by less makes nobody wait for long
 
 
 class OutboxWorker:
@@ -55,6 +56,7 @@ class OutboxWorker:
         self._threads: list[threading.Thread] = []
         self._serving: dict[int, threading.Thread] = {}
         self._told_until = 0.0
+        self._hour_ahead = self._find_hour()
 
     def start(self) -> None:
         """Begin, once; what the gone have left is taken back first, and what is old is held."""
@@ -90,6 +92,7 @@ class OutboxWorker:
     def work_once(self) -> None:
         """Do what is due now, in this thread: for tests, and for whoever has no thread to spare."""
         self._sender.settle_left()
+        self._follow_clock()
         self._queue.expire(has_ended=lambda owner: has_ended(owner, here=False))
         self._queue.tend_accounts()
         while not self._stopping and (user_id := self._queue.claim_account()) is not None:
@@ -112,11 +115,13 @@ class OutboxWorker:
 
     def _begin(self) -> None:
         self._queue.expire(has_ended=lambda owner: has_ended(owner, here=self._context.database.is_sqlite))
+        self._queue.cap_waits()
         self._queue.hold_old()
         OutboxStore(self._context.database).sweep()
 
     def _look(self) -> None:
         self._sender.settle_left()
+        self._follow_clock()
         if not self._queue.has_work():
             return
         self._queue.expire(has_ended=lambda owner: has_ended(owner, here=self._context.database.is_sqlite))
@@ -128,6 +133,15 @@ class OutboxWorker:
             thread = threading.Thread(target=self._serve, args=(user_id,), name="outbox-sender", daemon=True)
             self._serving[user_id] = thread
             thread.start()
+
+    def _follow_clock(self) -> None:
+        """Where the clock has been set back, let nothing wait for what it had noted before."""
+        before, self._hour_ahead = self._hour_ahead, self._find_hour()
+        if self._hour_ahead < before - _STEP_S:
+            self._queue.cap_waits()
+
+    def _find_hour(self) -> float:
+        return self._context.clock().timestamp() - time.monotonic()
 
     def _count_serving(self) -> int:
         self._serving = {user: thread for user, thread in self._serving.items() if thread.is_alive()}
