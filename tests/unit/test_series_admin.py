@@ -237,7 +237,7 @@ def test_what_a_change_leaves_behind_is_listed_before_and_recorded_after(
     assert (row.own, row.effective, row.has_error) == ("F", "F", True)
     assert not section.defaults.get(luis).row(T.QUOTE).has_error
     trail = workbench_on_each.activity.list(admin, filters=ActivityFilters(action="series_defaults_orphaned"))["items"]
-    assert [detail_words(entry) for entry in trail] == ["*: Facturas, luis: Facturas"]
+    assert [detail_words(entry) for entry in trail] == ["*: Facturas y luis: Facturas"]
 
 
 @pytest.mark.parametrize("layout", StarterLayout)
