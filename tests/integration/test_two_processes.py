@@ -62,7 +62,8 @@ def ana(house: House) -> Person:
     code = house.workbench.identity.accounts.issue_first_use_code()
     refused = house.refusals("first_use", code.reveal(), "raiz")
     again = house.rivals.attempt("first_use", code.reveal(), "otra")
-    assert refused == ["first_use_done"]
+    # Who comes behind the one that did it finds the account there, or already no code.
+    assert set(refused) <= {"first_use_done", "code_invalid"}
     assert set(again) == {"first_use_done"}
     assert [user.username for user in house.workbench.users.list(ADMIN)["items"]] == ["raiz"]
     return add_person(house.workbench, "ana")
