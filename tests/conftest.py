@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cgcore.logs import RepeatLimit
 from cgcore.settings import Settings, load_settings
 from cgcore.storage.database import Database, open_database
 from cgcore.workbench import Workbench
@@ -32,6 +34,14 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("CG_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+
+
+@pytest.fixture(autouse=True)
+def _every_record_is_seen() -> None:
+    """A server that has run in this process counts what repeats, before the handlers of the tests too."""
+    for handler in logging.getLogger().handlers:
+        for limit in [each for each in handler.filters if isinstance(each, RepeatLimit)]:
+            handler.removeFilter(limit)
 
 
 @pytest.fixture
