@@ -132,7 +132,7 @@ def _deliver(workbench: Workbench, actor: Actor) -> None:
 
 def _hand_in(workbench: Workbench, actor: Actor) -> None:
     to = [f"{HOSTILE.replace('<b>', '')} <ana@ejemplo.es>"]
-    texts = {"subject": HOSTILE, "body": "<p>x</p>", "signature": "<p>x</p>"}
+    texts: dict[str, Any] = {"subject": HOSTILE, "body": "<p>x</p>", "signature": "<p>x</p>"}
     document = DocumentRequest(DocumentType.QUOTE, "P", "**x** [a](http://b) $x$", to, customer=HOSTILE, **texts)
     workbench.outbox.send(actor, document, "k")
 
