@@ -42,7 +42,7 @@ if (asked or panel.wants_save) and panel.save():
 if panel.can_save:
     bar.show(panel.changed())
 
-draw_draft(bar, workbench, actor)
+draw_draft(bar.page, bar.notices, workbench, actor)
 draw_notices(bar, *panel.forms)
 page_title(texts.TITLE, texts.SUBTITLE)
 st.segmented_control(

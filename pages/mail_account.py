@@ -37,7 +37,7 @@ bar.show(form.count_changed())
 page = MailPage(workbench, actor, form, bar)
 page.remember()
 
-draw_draft(bar, workbench, actor)
+draw_draft(bar.page, bar.notices, workbench, actor)
 draw_notices(bar, form)
 if TROUBLE in st.session_state:
     trouble = problem_text(st.session_state[TROUBLE])

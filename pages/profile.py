@@ -36,7 +36,7 @@ if wants_save(bar, form):
         form.reset()
 bar.show(form.count_changed())
 
-draw_draft(bar, workbench, actor)
+draw_draft(bar.page, bar.notices, workbench, actor)
 draw_notices(bar, form)
 page_title(texts.TITLE, texts.SUBTITLE.format(name=escape(actor.username)))
 with cell("particulars", texts.CELL_PARTICULARS):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from cgcore.workbench import get_workbench
+from pages.ui.drafts import draw_draft
 from pages.ui.heads import page_title
 from pages.ui.identity import require_actor
-from pages.ui.outbox.draft import PAGE, load_draft
+from pages.ui.outbox.draft import PAGE, load_document
 from pages.ui.outbox.form import DocumentForm
 from pages.ui.outbox.sending import draw_handed, draw_missing_account, draw_sending
 from pages.ui.outbox.sent import draw_sent
@@ -15,15 +16,17 @@ from pages.ui.texts import send_document as texts
 
 actor = require_actor()
 workbench = get_workbench()
-draft = load_draft(actor)
+fields = load_document(workbench, actor)
+draft = fields.draft
 
 page_title(texts.TITLE, texts.SUBTITLE)
+draw_draft(PAGE, st.container(), workbench, actor)
 one, sent = st.tabs([texts.TAB_ONE, texts.TAB_SENT], on_change="rerun", key=f"{PAGE}_tab")
 with one:
     # Also while the other tab is open: files that are not drawn are dropped.
     written, way = st.columns([5, 6], gap="medium")
     with written:
-        form = DocumentForm(workbench, actor, draft)
+        form = DocumentForm(workbench, actor, fields)
     with way:
         account = workbench.mail_account.get(actor)
         if sent.open:

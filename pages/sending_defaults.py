@@ -28,7 +28,7 @@ drafts = load_drafts(workbench, actor)
 bar = save_bar(PAGE)
 page_title(texts.TITLE, texts.SUBTITLE)
 page = SendingPage(workbench, actor, drafts, bar, summary=st.empty())
-draw_draft(bar, workbench, actor)
+draw_draft(bar.page, bar.notices, workbench, actor)
 with bar.notices:
     if wants_save(bar, *drafts.forms.values()):
         page.save()

@@ -41,7 +41,7 @@ elif wanted and store(form, lambda: target.save(workbench, actor, changed, store
     changed = {}
 bar.show(form.count_changed())
 
-draw_draft(bar, workbench, actor)
+draw_draft(bar.page, bar.notices, workbench, actor)
 draw_notices(bar, form)
 subtitles = {Whose.ME: texts.SUBTITLE, Whose.OTHER: texts.SUBTITLE_OTHER, Whose.ALL: texts.SUBTITLE_ALL}
 page_title(texts.TITLE, subtitles[target.whose].format(name=escape(target.name or texts.SOMEBODY_ELSE)))

@@ -27,6 +27,7 @@ _SCRIPTS = {
     "cuenta-mail": "mail_account",
     "valores-por-defecto": "sending_defaults",
     "series-por-defecto": "series_defaults",
+    "enviar-documento": "send_document",
     "administracion": "administration",
     "mi-usuario": "profile",
 }

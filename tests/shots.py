@@ -165,7 +165,9 @@ def _open(page: Page, product: Product, path: str) -> None:
     page.goto(product.url + path)
     settled(page)
     # Fonts and frames arrive after the script has ended.
-    page.wait_for_load_state("networkidle")
+    page.evaluate("document.fonts.ready.then(() => true)")
+    for frame in page.frames:
+        frame.wait_for_load_state("load")
 
 
 def _shoot(page: Page, name: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +28,7 @@ _ANSWER_S = 2.0
 _REST_S = 1.0
 
 
-class ChangeStamps:
+class ChangeStamps(ABC):
     """Gives the stamps of one database, over one connection that is opened at the first question and never writes.
 
     Two equal stamps mean that nothing was committed in between, by this process or any other. Where the database
@@ -76,11 +77,13 @@ class ChangeStamps:
             with suppress(*self._failures):
                 connection.close()
 
+    @abstractmethod
     def _open(self) -> Any:
-        raise NotImplementedError
+        """Return a connection for this purpose alone."""
 
+    @abstractmethod
     def _ask(self, connection: Any) -> Hashable:
-        raise NotImplementedError
+        """Return what is another one after every commit."""
 
 
 class _SqliteStamps(ChangeStamps):

@@ -16,14 +16,15 @@ from enum import Enum
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
+from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor
 from cgcore.texts import write
 from cgcore.workbench import Workbench
 from cgcore.workbench.drafts import Draft
 from pages.ui import tab
 from pages.ui.editing import KEPT, forget_forms, list_forms
-from pages.ui.heads import SaveBar
 from pages.ui.moments import viewer_zone
 from pages.ui.texts import drafts as texts
 
@@ -33,6 +34,7 @@ __all__ = ["begin_tab", "draw_draft", "keep_drafts", "keep_what_is_typed", "mome
 _PLACES = {
     "administration": ("administration_panel", "administration_series_open", "administration_user_open"),
     "series_defaults": ("series_defaults_target", "series_defaults_user"),
+    "send_document": ("send_document_type", *(f"send_document_series_{kind}" for kind in DocumentType)),
 }
 
 
@@ -110,21 +112,21 @@ def unsaved_pages() -> set[str]:
     return {form.page for form in list_forms() if form.count_changed()}
 
 
-def draw_draft(bar: SaveBar, workbench: Workbench, actor: Actor) -> None:
-    """Say what became of a draft of this page, and offer the one that another tab has left."""
+def draw_draft(page: str, notices: DeltaGenerator, workbench: Workbench, actor: Actor) -> None:
+    """Say in ``notices`` what became of a draft of this page, and offer the one that another tab has left."""
     ours: _Tab = st.session_state[_TAB]
-    with bar.notices:
+    with notices:
         if ours.clicked and not tab.is_settling():
             st.warning(texts.CLICK_REFUSED, icon=":material/sync_problem:")
             ours.clicked = False
-        elif bar.page in ours.restored:
+        elif page in ours.restored:
             st.info(texts.RESTORED, icon=":material/history:")
-            if unsaved_pages().isdisjoint({bar.page}):
-                ours.restored.discard(bar.page)
-        if trouble := workbench.drafts.find_trouble(actor, bar.page, ours.name):
+            if unsaved_pages().isdisjoint({page}):
+                ours.restored.discard(page)
+        if trouble := workbench.drafts.find_trouble(actor, page, ours.name):
             st.warning(texts["TROUBLES"][trouble], icon=":material/warning:")
-        if bar.page in ours.offers:
-            _draw_offer(workbench, actor, ours, bar.page)
+        if page in ours.offers:
+            _draw_offer(workbench, actor, ours, page)
 
 
 def moment_of(moment: datetime) -> str:

@@ -27,6 +27,7 @@ def _titles() -> dict[str, str]:
         "mail_account": common.PAGE_MAIL_ACCOUNT,
         "sending_defaults": common.PAGE_SENDING,
         "series_defaults": common.PAGE_SERIES,
+        "send_document": common.PAGE_SEND,
         "administration": common.PAGE_ADMIN,
         "profile": common.PAGE_PROFILE,
     }

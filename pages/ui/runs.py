@@ -16,6 +16,7 @@ from cgcore.runs import INTERRUPTED, Run, Status, Step
 from cgcore.workbench import Workbench
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellState
+from pages.ui.files import draw_download
 from pages.ui.moments import duration, when
 from pages.ui.texts import common as texts
 from pages.ui.texts import steps as step_texts
@@ -245,13 +246,12 @@ def _draw_transcript(run: Run, key: str) -> None:
     with st.expander(texts.TRANSCRIPT, type="compact", icon=":material/terminal:", key=f"{key}_transcript"):
         transcript = format_transcript(run.steps)
         st.code(transcript, language=None, wrap_lines=True)
-        st.download_button(
+        draw_download(
             texts.DOWNLOAD_TRANSCRIPT,
-            transcript,
+            lambda _: transcript,
             file_name=f"transcripcion-{run.cell}-{run.number}.txt",
-            icon=":material/download:",
+            mime="text/plain",
             key=f"{key}_download",
-            on_click="ignore",
         )
         st.caption(texts.TRANSCRIPT_NOTE)
 

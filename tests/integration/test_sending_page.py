@@ -6,6 +6,7 @@ import io
 import json
 import re
 import time
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
@@ -101,9 +102,9 @@ def write(app: AppTest, field: FieldDraft, html: str) -> None:
     assert not app.exception
 
 
-def record_downloads(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """Return what each button to download last offered, by the name of the file."""
-    offered: dict[str, bytes] = {}
+def record_downloads(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], bytes]]:
+    """Return what makes the file of each button to download, by its name, as it was drawn last."""
+    offered: dict[str, Callable[[], bytes]] = {}
     draw = st.download_button
 
     def note(label: str, data: Any, **named: Any) -> bool:
@@ -405,7 +406,7 @@ def test_the_last_keys_before_sending_are_in_the_message(
     (arrived,) = workbench.sandbox.list_messages(ana)
 
     assert arrived.subject == "Con las últimas letras Ñ/2026"
-    assert comparable(workbench.sandbox.get_message(ana, arrived.id).raw) == comparable(downloads["quote.eml"])
+    assert comparable(workbench.sandbox.get_message(ana, arrived.id).raw) == comparable(downloads["quote.eml"]())
     assert body(app) == default_source(QUOTE).body
     assert "Tu servidor ha aceptado el mensaje para" in app.toast[0].value
     assert "Tu servidor ha aceptado el mensaje para" in texts_of(app)

@@ -22,6 +22,7 @@ from cgcore.mail.diagnosis.rules import load_rules
 from cgcore.mail.steps import Leg, Stage
 
 DATA = Path(__file__).parents[1] / "data"
+RULE_FILES = list((Path(__file__).parents[2] / "cgcore" / "mail" / "diagnosis").glob("*.toml"))
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -322,23 +323,7 @@ def test_words_that_nobody_knows_are_unclassified() -> None:
     assert diagnose_reply("library", "tls", "XyzzyError: plugh").key == "unclassified"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "first",
-        "providers",
-        "notions",
-        "early",
-        "sign_in",
-        "sign_in_late",
-        "envelope",
-        "addresses",
-        "folders",
-        "notions_late",
-        "last",
-        "library",
-    ],
-)
+@pytest.mark.parametrize("name", sorted(path.stem for path in RULE_FILES))
 def test_every_rule_names_a_key_and_known_stages(name: str) -> None:
     """A slip in a rule file would make a rule that never fits."""
     for rule in load_rules(name):

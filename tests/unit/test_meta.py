@@ -209,6 +209,15 @@ def test_a_page_is_read_from_top_to_bottom(path: Path) -> None:
     assert "main" not in functions
 
 
+def test_every_page_with_a_draft_is_known_where_drafts_are_told() -> None:
+    """By its address, so that what is typed on it is found again, and to «Cerrar sesión», which names it."""
+    names = {path.stem for path in (ROOT / "pages").glob("*.py") if "draw_draft(" in path.read_text()}
+    menu, leaving = (ROOT / "pages/workbench.py").read_text(), (ROOT / "pages/ui/log_out.py").read_text()
+
+    assert "send_document" in names
+    assert [name for name in sorted(names) if f': "{name}"' not in menu or f'"{name}": ' not in leaving] == []
+
+
 def test_pages_hold_no_css_and_no_free_html() -> None:
     """Native elements only: nothing unsafe, no style, no script; ``st.html`` never takes a variable."""
     found = []

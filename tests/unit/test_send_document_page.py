@@ -25,10 +25,11 @@ from cgcore.workbench.outbox.compose import DocumentRequest
 from pages.ui.moments import seconds_until
 from tests.servers.house import add_series
 from tests.servers.pages import open_page, sign_in, words
+from tests.servers.tabs import open_tab
 from tests.unit.test_hostile_names import HOSTILE, find_markup
 
 T = DocumentType
-SCRIPT = "send_document.py"
+SCRIPT, DRAFT = "send_document.py", "send_document_draft"
 
 
 @dataclass
@@ -82,6 +83,12 @@ def fill(page: AppTest, **fields: str) -> AppTest:
         field = next(each for each in page.text_input if str(each.key).startswith(key))
         field.set_value(value)
     return page.run()
+
+
+def written(page: AppTest, *labels: str) -> list[str | None]:
+    """Return what stands in fields, by their labels."""
+    found = {each.label: each.value for each in page.text_input}
+    return [found[label] for label in labels]
 
 
 def preview(page: AppTest) -> AppTest:
@@ -368,3 +375,48 @@ def test_what_a_customer_is_called_is_text_in_the_preview(desk: Desk) -> None:
 
     assert found | told | find_markup(page) == set()
     assert [each.customer for each in desk.messages()] == [HOSTILE]
+
+
+def test_what_was_typed_outlives_the_tab(desk: Desk) -> None:
+    """A reload, a restart, a log-in that ended: another tab is offered the document as it was, type and series too."""
+    page = open_tab(desk.patch, desk.workbench, desk.ana, SCRIPT, "one")
+    page.selectbox("send_document_series_sales_invoice").set_value("G")
+    fill(page, number="21", customer="Talleres Ruiz", to="eva@example.com", var_importe="121,00")
+    page.session_state[DRAFT].texts["body_sales_invoice"].put("<p>Solo esta vez</p>")
+    page.run()
+    anew = open_tab(desk.patch, desk.workbench, desk.ana, SCRIPT, "two")
+    empty = written(anew, "Número")
+    anew.button("send_document_draft_take").click().run()
+
+    assert not anew.exception
+    assert empty == [""]
+    assert written(anew, "Número", "Cliente", "Para", "Importe") == ["21", "Talleres Ruiz", "eva@example.com", "121,00"]
+    assert anew.selectbox("send_document_series_sales_invoice").value == "G"
+    assert anew.session_state[DRAFT].texts["body_sales_invoice"].value == "<p>Solo esta vez</p>"
+
+
+def test_a_tab_that_comes_back_has_its_document(desk: Desk) -> None:
+    """The server has forgotten its session: by itself, and what was not typed into is the template's."""
+    page = fill(
+        open_tab(desk.patch, desk.workbench, desk.ana, SCRIPT, "one"), number="21", subject_sales_invoice="Hola"
+    )
+    page.run()
+    again = open_tab(desk.patch, desk.workbench, desk.ana, SCRIPT, "two", former="one")
+
+    assert not again.exception
+    assert written(again, "Número", "Asunto") == ["21", "Hola"]
+    assert "Se ha recuperado lo que habías escrito" in words(again)
+
+
+def test_a_document_that_was_handed_in_leaves_no_draft(desk: Desk) -> None:
+    """Nobody is offered to write again what has left; what was undone is there again."""
+    page = open_tab(desk.patch, desk.workbench, desk.ana, SCRIPT, "one")
+    fill(page, number="21", customer="Talleres Ruiz", to="eva@example.com", var_importe="121,00")
+    before = desk.workbench.drafts.marks(desk.ana)
+    page = send(preview(page))
+    handed = desk.workbench.drafts.marks(desk.ana)
+    page.button("send_document_undo").click().run()
+
+    assert not page.exception
+    assert (set(before), set(handed)) == ({"send_document"}, set())
+    assert set(desk.workbench.drafts.marks(desk.ana)) == {"send_document"}

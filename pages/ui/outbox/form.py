@@ -18,7 +18,7 @@ from cgcore.templates.variables import list_variables
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest
 from pages.ui.editor import rich_text
-from pages.ui.outbox.draft import PAGE, DocumentDraft, load_texts
+from pages.ui.outbox.draft import GIVEN, PAGE, DocumentFields
 from pages.ui.problems import list_problems
 from pages.ui.runs import escape
 from pages.ui.tab import is_held
@@ -30,8 +30,6 @@ __all__ = ["DELAY_S", "DocumentForm"]
 # How long a document can be taken back after it was handed in, in seconds.
 DELAY_S = 10
 
-# The variables that the fields of the document, its type or the house give a value.
-_GIVEN = {"documento", "el_documento", "del_documento", "serie", "numero", "cliente", "empresa", "usuario"}
 _BETWEEN = re.compile(r"[;,\n]")
 _COLUMNS = 2
 
@@ -39,8 +37,8 @@ _COLUMNS = 2
 class DocumentForm:
     """The form of one run: drawn when it is made; ``request`` is what stands in it."""
 
-    def __init__(self, workbench: Workbench, actor: Actor, draft: DocumentDraft) -> None:
-        self._draft = draft
+    def __init__(self, workbench: Workbench, actor: Actor, fields: DocumentFields) -> None:
+        self._fields = fields
         self._places: dict[str, DeltaGenerator] = {}
         kind, series, number = self._draw_document(workbench, actor)
         customer = self._line(texts.CUSTOMER, "customer")
@@ -51,7 +49,7 @@ class DocumentForm:
         with hidden:
             bcc = self._line(texts.BCC, "bcc", help=texts.SEVERAL)
         variables = self._draw_variables(kind)
-        subject, body = self._draw_texts(workbench, actor, kind)
+        subject, body = self._draw_texts(kind)
         files = self._draw_files(workbench, actor)
         self.request = DocumentRequest(
             document_type=kind,
@@ -89,13 +87,14 @@ class DocumentForm:
         return whole or first or known["attachments"]
 
     def _line(self, label: str, field: str, *, help: str | None = None, placeholder: str | None = None) -> str:
-        key = self._draft.name(field)
+        key = self._fields.key(field)
         text = st.text_input(label, key=key, help=help, placeholder=placeholder, persist_state="session")
         self._places[field] = st.container(gap="xxsmall")
         return text or ""
 
     def _draw_document(self, workbench: Workbench, actor: Actor) -> tuple[DocumentType, str, str]:
         kinds = [entry.code for entry in types_with_template()]
+        _name_type(kinds)
         first, second, third = st.columns([3, 2, 2])
         with first:
             kind = st.selectbox(
@@ -117,6 +116,10 @@ class DocumentForm:
         rows = workbench.series.defaults.get(actor).rows
         row = next(each for each in rows if each.document_type is kind)
         codes = list(dict.fromkeys([*([row.effective] if row.effective else []), *(code for code, _ in row.options)]))
+        key = f"{PAGE}_series_{kind}"
+        if not row.more and st.session_state.get(key) not in (None, *codes):
+            # Chosen in a draft of before, and not offered any more.
+            del st.session_state[key]
         series = st.selectbox(
             texts.SERIES,
             codes,
@@ -124,14 +127,14 @@ class DocumentForm:
             # Not all are offered where there are many.
             accept_new_options=row.more,
             placeholder="",
-            key=f"{PAGE}_series_{kind}",
+            key=key,
             persist_state="session",
         )
         self._places["series"] = st.container(gap="xxsmall")
         return str(series or "")
 
     def _draw_variables(self, kind: DocumentType) -> Mapping[str, str]:
-        known = [variable for variable in list_variables(kind) if variable.name not in _GIVEN]
+        known = [variable for variable in list_variables(kind) if variable.name not in GIVEN]
         written: dict[str, str] = {}
         # Row by row: a phone shows one column under the other.
         rows = [st.columns(_COLUMNS) for _ in known[::_COLUMNS]]
@@ -141,8 +144,8 @@ class DocumentForm:
                 written[variable.name] = self._line(variable.label, field, placeholder=variable.sample).strip()
         return {name: value for name, value in written.items() if value}
 
-    def _draw_texts(self, workbench: Workbench, actor: Actor, kind: DocumentType) -> tuple[str, str]:
-        subject, body = load_texts(workbench, actor, self._draft, kind)
+    def _draw_texts(self, kind: DocumentType) -> tuple[str, str]:
+        subject, body = self._fields.texts_of(kind)
         if not is_held(subject.key):
             st.session_state.setdefault(subject.key, subject.value)
         st.text_input(texts.SUBJECT, key=subject.key)
@@ -165,7 +168,7 @@ class DocumentForm:
 
     def _draw_files(self, workbench: Workbench, actor: Actor) -> Sequence[Attachment]:
         uploaded = st.file_uploader(
-            texts.FILES, accept_multiple_files=True, key=self._draft.name("files"), help=texts.FILES_HELP
+            texts.FILES, accept_multiple_files=True, key=self._fields.key("files"), help=texts.FILES_HELP
         )
         files = [Attachment(each.name, each.type, each.getvalue()) for each in uploaded or []]
         if files:
@@ -174,6 +177,13 @@ class DocumentForm:
             _draw_weight(sum(encoded_size(len(each.data)) for each in files), workbench.outbox.known_limit(actor))
         self._places["attachments"] = st.container(gap="xxsmall")
         return files
+
+
+def _name_type(kinds: Sequence[DocumentType]) -> None:
+    """A draft keeps the name of the type."""
+    key = f"{PAGE}_type"
+    if key in st.session_state and st.session_state[key] not in kinds:
+        st.session_state[key] = DocumentType.__members__.get(str(st.session_state[key]), DocumentType.SALES_INVOICE)
 
 
 def _draw_weight(size: int, limit: int) -> None:

@@ -21,7 +21,7 @@ from pages.ui.editing import Form, list_forms
 from pages.ui.tab import find_held_mount, first_mount, is_settling
 from pages.ui.texts import sending_defaults as texts
 
-__all__ = ["PAGE", "Drafts", "FieldDraft", "TemplateForm", "load_drafts", "readable"]
+__all__ = ["PAGE", "Drafts", "FieldDraft", "TemplateForm", "TextForm", "load_drafts", "readable"]
 
 PAGE = "sending_defaults"
 _LATE_S = 2.0  # the editor hands over its last characters up to this long after a click
@@ -70,27 +70,36 @@ class FieldDraft:
         self.mount += 1
 
 
-class TemplateForm(Form):
-    """The draft of one type (``kind``), or of the signature (None); its widgets are those of its fields."""
+class TextForm(Form):
+    """A form of which some fields, or all, are texts with a draft of their own (``fields``)."""
 
-    def __init__(self, kind: DocumentType | None, fields: Mapping[str, FieldDraft], version: int) -> None:
-        self.kind, self.fields = kind, fields
-        title = info(kind).tab if kind else texts.SIGNATURE
-        names = {"subject": texts.SUBJECT, "body": texts.BODY, "html": texts.SIGNATURE}
-        stored = {name: draft.stored for name, draft in fields.items()}
-        labels = {name: f"{title} · {names[name]}" for name in fields}
-        super().__init__(PAGE, f"{PAGE}_{kind or 'signature'}", stored, version, labels)
+    def __init__(
+        self,
+        page: str,
+        name: str,
+        fields: Mapping[str, FieldDraft],
+        stored: Mapping[str, Any],
+        version: int,
+        labels: Mapping[str, str],
+    ) -> None:
+        self.fields = fields
+        super().__init__(
+            page, name, {**{name: draft.stored for name, draft in fields.items()}, **stored}, version, labels
+        )
 
     def key(self, name: str) -> str:
         """Return the key of a field's widget."""
-        return self.fields[name].key
+        return self.fields[name].key if name in self.fields else super().key(name)
 
-    def value(self, name: str) -> str:
-        """Return what a field holds, in the form in which it would be stored."""
-        return self.fields[name].clean
+    def value(self, name: str) -> Any:
+        """Return what a field holds, a text in the form in which it would be stored."""
+        return self.fields[name].clean if name in self.fields else super().value(name)
 
     def put(self, name: str, value: Any) -> None:
-        """Show another text."""
+        """Show another text, or another value."""
+        if name not in self.fields:
+            super().put(name, value)
+            return
         draft = self.fields[name]
         if is_settling():
             # Under the key that the browser shows it with: the widget brings its own value.
@@ -100,7 +109,41 @@ class TemplateForm(Form):
 
     def changed(self) -> list[str]:
         """Return the fields that differ from what is stored."""
-        return [name for name, draft in self.fields.items() if draft.is_changed]
+        plain = [name for name in self.stored_values if name not in self.fields]
+        return [
+            *(name for name, draft in self.fields.items() if draft.is_changed),
+            *(name for name in plain if self.value(name) != self.stored_values[name]),
+        ]
+
+    def kept(self) -> dict[str, Any] | None:
+        """Return what a draft keeps."""
+        for draft in self.fields.values():
+            draft.collect()
+        return super().kept()
+
+    def settle(self) -> None:
+        """Take over what the editors show, and mount them anew: then they show what is known here, whatever it was."""
+        for draft in self.fields.values():
+            draft.collect()
+            draft.mount = max(draft.mount, first_mount())
+            draft.put(draft.value)
+        super().settle()
+
+    def _show(self, name: str, value: Any) -> None:
+        """Leave the widget of a text alone: it starts with what its field is mounted with."""
+        if name not in self.fields:
+            super()._show(name, value)
+
+
+class TemplateForm(TextForm):
+    """The draft of one type (``kind``), or of the signature (None); its widgets are those of its fields."""
+
+    def __init__(self, kind: DocumentType | None, fields: Mapping[str, FieldDraft], version: int) -> None:
+        self.kind = kind
+        title = info(kind).tab if kind else texts.SIGNATURE
+        names = {"subject": texts.SUBJECT, "body": texts.BODY, "html": texts.SIGNATURE}
+        labels = {name: f"{title} · {names[name]}" for name in fields}
+        super().__init__(PAGE, f"{PAGE}_{kind or 'signature'}", fields, {}, version, labels)
 
     def take_stored(self) -> None:
         """Answer to a stale save: give the draft up for what stands there now."""
@@ -121,23 +164,6 @@ class TemplateForm(Form):
             draft.stored = stored[name]
         self.stored_values, self._stored_version = dict(stored), version
         self.accept_version(version)
-
-    def kept(self) -> dict[str, Any] | None:
-        """Return what a draft keeps."""
-        for draft in self.fields.values():
-            draft.collect()
-        return super().kept()
-
-    def settle(self) -> None:
-        """Take over what the editors show, and mount them anew: then they show what is known here, whatever it was."""
-        for draft in self.fields.values():
-            draft.collect()
-            draft.mount = max(draft.mount, first_mount())
-            draft.put(draft.value)
-        super().settle()
-
-    def _show(self, name: str, value: Any) -> None:
-        """Leave the widget alone: it starts with the text that its field is mounted with."""
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from cgcore.templates.variables import Sample, list_samples
 from cgcore.workbench.template_mail import Preview
 from pages.ui.cells import CellState
 from pages.ui.editor import await_last_keys
+from pages.ui.files import draw_download
 from pages.ui.preview import View, draw_inbox_row, draw_message_view, parse_message
 from pages.ui.runs import announce_sent, escape, follow_run
 from pages.ui.templates.drafts import PAGE
@@ -90,14 +91,12 @@ def _draw_empty_values(preview: Preview) -> None:
 def _draw_buttons(page: SendingPage, kind: DocumentType, sample: Sample, preview: Preview) -> None:
     with st.container(horizontal=True, gap="small", key=f"{kind}_message_actions"):
         asked = st.button(texts.SEND_TEST, icon=":material/send:", key=f"{kind}_send_test", help=texts.SENT_TO_YOU)
-        st.download_button(
+        draw_download(
             texts.DOWNLOAD,
-            preview.raw,
+            lambda _: preview.raw,
             file_name=f"{kind}.eml",
             mime="message/rfc822",
-            icon=":material/download:",
             key=f"{kind}_download",
-            on_click="ignore",
         )
     if asked:
         # Noted before the wait: what arrives meanwhile may end this run at its next line.
