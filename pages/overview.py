@@ -9,8 +9,9 @@ from cgcore.workbench import get_workbench
 from pages.ui.cells import CellState
 from pages.ui.heads import page_title
 from pages.ui.identity import require_actor
+from pages.ui.markdown import escape
 from pages.ui.overview_rows import COMPANY, STEPS, draw_company, draw_line, missing_steps
-from pages.ui.runs import draw_steps, escape, follow
+from pages.ui.runs import draw_steps, follow
 from pages.ui.texts import mail_account as account_texts
 from pages.ui.texts import overview as texts
 

@@ -11,9 +11,9 @@ from pages.ui.drafts import draw_draft
 from pages.ui.editing import Form, draw_notices, store, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
+from pages.ui.markdown import escape
 from pages.ui.portable import draw_portable
 from pages.ui.profile_cells import draw_password, draw_sessions
-from pages.ui.runs import escape
 from pages.ui.texts import profile as texts
 
 PAGE = "profile"

@@ -9,7 +9,7 @@ from pages.ui.drafts import draw_draft
 from pages.ui.editing import draw_notices, store, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
-from pages.ui.runs import escape
+from pages.ui.markdown import escape
 from pages.ui.series import check_cell
 from pages.ui.series import target as everybody
 from pages.ui.series.rows import DefaultsForm, draw_groups, draw_search

@@ -15,8 +15,8 @@ from pages.ui.identity import refused_when_ended, require_actor, while_logged_in
 from pages.ui.keys.dialogs import forget
 from pages.ui.light import draw_frame, draw_logo
 from pages.ui.log_out import leave
+from pages.ui.markdown import escape
 from pages.ui.problems import storage_failures_told
-from pages.ui.runs import escape
 from pages.ui.texts import common as texts
 from pages.ui.texts import drafts as draft_texts
 from pages.ui.toasts import draw_toast

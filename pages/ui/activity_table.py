@@ -12,8 +12,8 @@ from cgcore.mail.diagnosis.catalogue import diagnosis_keys
 from cgcore.mail.diagnosis.texts import sentences
 from cgcore.mail.steps import Leg
 from cgcore.workbench.activity import detail_words
+from pages.ui.markdown import escape
 from pages.ui.moments import unbroken, when
-from pages.ui.runs import escape
 from pages.ui.texts import activity as texts
 
 __all__ = ["draw_entries", "result_word", "words_of"]

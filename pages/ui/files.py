@@ -25,6 +25,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from cgcore.errors import CloudGestionError, LoginEnded, NotFound
 from cgcore.identity.actor import Actor
 from cgcore.workbench import get_workbench
+from pages.ui.problems import download_sentence
 
 __all__ = ["OwnDownloads", "OwnFiles", "draw_download", "find_log_in", "guard_files", "may_have"]
 
@@ -110,8 +111,6 @@ class OwnDownloads(DeferredFileHandler):
                 _make, self._get_media_file_mgr(), session_id, request.deferred_file.file_id
             )
         except Exception as error:
-            from pages.ui.problems import download_sentence
-
             # Streamlit wraps what the function has raised.
             cause = error.__cause__ or error
             if isinstance(cause, CloudGestionError):

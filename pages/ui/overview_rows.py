@@ -15,8 +15,8 @@ from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellState, draw_badge
 from pages.ui.drafts import moment_of
+from pages.ui.markdown import escape
 from pages.ui.moments import when
-from pages.ui.runs import escape
 from pages.ui.texts import common
 from pages.ui.texts import drafts as draft_texts
 from pages.ui.texts import overview as texts

@@ -12,7 +12,7 @@ from cgcore.workbench import Workbench
 from pages.ui.cells import cell
 from pages.ui.editing import forget_forms
 from pages.ui.files import draw_download
-from pages.ui.runs import escape
+from pages.ui.markdown import escape
 from pages.ui.texts import portable as texts
 
 __all__ = ["CopyPanel", "draw_apply", "draw_portable"]

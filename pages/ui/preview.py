@@ -14,7 +14,7 @@ from enum import StrEnum
 import streamlit as st
 
 from cgcore.templates.sanitise import inert_document
-from pages.ui.runs import escape
+from pages.ui.markdown import escape
 from pages.ui.texts import sending_defaults as texts
 
 __all__ = ["View", "build_frame", "draw_inbox_row", "draw_message_view", "parse_message", "sandboxed_html"]

@@ -15,7 +15,7 @@ from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
 from cgcore.errors import FieldProblem, LoginEnded, NotAllowed, NotFound, StorageError
 from cgcore.text_rules import MAX_SEARCH, text_problem
 from cgcore.texts import sentence
-from pages.ui.runs import escape
+from pages.ui.markdown import escape
 from pages.ui.texts import common as texts
 from pages.ui.toasts import announce
 

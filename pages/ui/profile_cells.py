@@ -13,9 +13,9 @@ from cgcore.workbench import Workbench
 from cgcore.workbench.identity import LoginSummary
 from pages.ui.cells import cell
 from pages.ui.identity import dialog, while_logged_in
+from pages.ui.markdown import escape
 from pages.ui.moments import when
 from pages.ui.problems import draw_problems
-from pages.ui.runs import escape
 from pages.ui.texts import common
 from pages.ui.texts import profile as texts
 from pages.ui.toasts import announce

@@ -17,6 +17,7 @@ from cgcore.workbench import Workbench
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellState
 from pages.ui.files import draw_download
+from pages.ui.markdown import escape
 from pages.ui.moments import duration, when
 from pages.ui.texts import common as texts
 from pages.ui.texts import steps as step_texts
@@ -29,7 +30,6 @@ __all__ = [
     "draw_sent",
     "draw_steps",
     "draw_verdict",
-    "escape",
     "facts_of",
     "follow",
     "follow_run",
@@ -108,9 +108,6 @@ _FACTS: dict[str, _Facts] = {
 }
 
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$:<>@^=&])")
-# Where a mail or web address would begin to be one, after escaping.
-_LINK_JOINTS = re.compile(r"(?i)(?=\\@)|(?<=www)(?=\\\.)|(?<=https\\:)(?=//)|(?<=http\\:)(?=//)")
 _ICONS = {
     Status.OK: ":material/check_circle:",
     Status.WARNING: ":material/warning:",
@@ -120,14 +117,6 @@ _ICONS = {
 # Less than an eye tells apart; a server next door has answered everything by then, and is drawn once.
 _GATHER_S = 0.05
 _COLOURS = {Status.WARNING: "orange", Status.ERROR: "red"}
-
-
-def escape(text: str) -> str:
-    """Return ``text`` so that Markdown shows it as it is: no link, no image, no colour, no formula.
-
-    Addresses of mail and web become links whatever is escaped in them, so an invisible joiner (U+2060) breaks them.
-    """
-    return _LINK_JOINTS.sub("\u2060", _SPECIAL.sub(r"\\\1", text))
 
 
 def draw_steps(steps: Sequence[Step]) -> None:

@@ -9,9 +9,9 @@ import streamlit as st
 
 from cgcore.texts import write
 from cgcore.workbench.sandbox import MessageSummary, ReadMessage, SandboxSection
+from pages.ui.markdown import escape
 from pages.ui.moments import when
 from pages.ui.preview import sandboxed_html
-from pages.ui.runs import escape
 from pages.ui.texts import sandbox as texts
 
 __all__ = ["draw_message", "pick_message", "subject_of"]

@@ -20,7 +20,7 @@ from cgcore.texts import Text, lookup
 from cgcore.workbench import Workbench
 from cgcore.workbench.keys import ISSUE_ACTION
 from pages.ui.admin import users
-from pages.ui.runs import escape
+from pages.ui.markdown import escape
 from pages.ui.server import tell_failure
 from pages.ui.texts import common
 from tests.servers.pages import PASSWORD, open_page, panel, sign_in, words

@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 import streamlit as st
 
 from pages.ui.editing import Form
+from pages.ui.markdown import escape
 from pages.ui.problems import draw_search_problem
-from pages.ui.runs import escape
 from pages.ui.texts import administration as texts
 
 __all__ = ["ROWS", "ObjectPanel", "draw_edit_button", "draw_filters"]

@@ -19,9 +19,9 @@ from pages.ui.admin.objects import ROWS, ObjectPanel, draw_edit_button, draw_fil
 from pages.ui.cells import cell
 from pages.ui.editing import Form, store
 from pages.ui.identity import dialog, while_logged_in
+from pages.ui.markdown import escape
 from pages.ui.paging import Pager
 from pages.ui.problems import draw_problems
-from pages.ui.runs import escape
 from pages.ui.texts import administration as texts
 from pages.ui.texts import common
 from pages.ui.toasts import announce

@@ -18,8 +18,8 @@ from pages.ui.cells import cell
 from pages.ui.editing import Form, store
 from pages.ui.files import draw_download
 from pages.ui.identity import dialog, while_logged_in
+from pages.ui.markdown import escape
 from pages.ui.paging import Pager
-from pages.ui.runs import escape
 from pages.ui.texts import administration as texts
 from pages.ui.texts import common
 from pages.ui.toasts import announce

@@ -16,8 +16,8 @@ from pages.ui.cells import cell
 from pages.ui.identity import while_logged_in
 from pages.ui.keys.dialogs import ask_renew, ask_revoke
 from pages.ui.keys.view import KeysPage, moment_ahead
+from pages.ui.markdown import escape
 from pages.ui.moments import when
-from pages.ui.runs import escape
 from pages.ui.texts import api_key as texts
 
 __all__ = ["draw_key_list", "draw_snippets", "draw_usage_cell"]

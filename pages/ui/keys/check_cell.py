@@ -14,8 +14,9 @@ from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellState, cell, state_of
 from pages.ui.identity import while_logged_in
 from pages.ui.keys.view import KeysPage
+from pages.ui.markdown import escape
 from pages.ui.problems import draw_problems
-from pages.ui.runs import draw_run, escape, follow_run
+from pages.ui.runs import draw_run, follow_run
 from pages.ui.texts import api_key as texts
 
 __all__ = ["draw_check_cell", "draw_outcome"]

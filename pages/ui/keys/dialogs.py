@@ -20,8 +20,8 @@ from cgcore.workbench.keys import ISSUE_ACTION, PAIR_ACTION, ROLL_ACTION
 from pages.ui.identity import dialog, while_logged_in
 from pages.ui.keys.check_cell import draw_outcome
 from pages.ui.keys.view import KeysPage, moment_ahead
+from pages.ui.markdown import escape
 from pages.ui.problems import draw_problems
-from pages.ui.runs import escape
 from pages.ui.texts import api_key as texts
 from pages.ui.texts import common
 from pages.ui.toasts import announce

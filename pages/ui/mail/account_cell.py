@@ -15,7 +15,7 @@ from pages.ui.light import at_each_key
 from pages.ui.mail import setup
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
-from pages.ui.runs import escape
+from pages.ui.markdown import escape
 from pages.ui.texts import drafts as draft_texts
 from pages.ui.texts import mail_account as texts
 

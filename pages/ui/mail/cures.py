@@ -14,7 +14,7 @@ from cgcore.runs import Cell, Run, Status, deciding_step
 from cgcore.texts import join
 from pages.ui.cells import CellState
 from pages.ui.mail.view import MailPage
-from pages.ui.runs import escape
+from pages.ui.markdown import escape
 from pages.ui.texts import mail_account as texts
 
 __all__ = ["draw_certificate", "draw_cure", "draw_folder", "draw_pin"]

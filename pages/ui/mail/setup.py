@@ -15,7 +15,8 @@ from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellHead, CellState, state_of
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
-from pages.ui.runs import draw_run, escape, follow_run
+from pages.ui.markdown import escape
+from pages.ui.runs import draw_run, follow_run
 from pages.ui.texts import mail_account as texts
 
 __all__ = ["draw", "take_over"]

@@ -10,7 +10,8 @@ from cgcore.runs import Cell, Run
 from pages.ui.cells import CellState, cell, state_of
 from pages.ui.identity import dialog, while_logged_in
 from pages.ui.mail.view import MailPage
-from pages.ui.runs import copy_sentence, draw_run, draw_sent, draw_verdict, escape, follow_run, is_sent, sent_sentence
+from pages.ui.markdown import escape
+from pages.ui.runs import copy_sentence, draw_run, draw_sent, draw_verdict, follow_run, is_sent, sent_sentence
 from pages.ui.texts import mail_account as texts
 
 __all__ = ["draw"]

@@ -17,8 +17,8 @@ from cgcore.workbench import Workbench
 from pages.ui.cells import CellState, state_of
 from pages.ui.heads import SaveBar
 from pages.ui.mail.form import AccountForm
+from pages.ui.markdown import escape
 from pages.ui.problems import draw_problems, list_problems
-from pages.ui.runs import escape
 from pages.ui.tab import is_fragment_run, this_run
 from pages.ui.texts import mail_account as texts
 

@@ -18,9 +18,9 @@ from cgcore.templates.variables import list_variables
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest
 from pages.ui.editor import rich_text
+from pages.ui.markdown import escape
 from pages.ui.outbox.draft import GIVEN, PAGE, DocumentFields
 from pages.ui.problems import list_problems
-from pages.ui.runs import escape
 from pages.ui.tab import is_held
 from pages.ui.texts import send_document as texts
 from pages.ui.texts import sending_defaults as editor_texts

@@ -21,9 +21,9 @@ from cgcore.workbench.outbox.describe import reason_texts, refusal_text, state_t
 from pages.ui.activity_table import result_word
 from pages.ui.files import draw_download
 from pages.ui.identity import dialog, while_logged_in
+from pages.ui.markdown import escape
 from pages.ui.moments import seconds_until, when
 from pages.ui.outbox.draft import PAGE
-from pages.ui.runs import escape
 from pages.ui.texts import common
 from pages.ui.texts import send_document as texts
 from pages.ui.toasts import announce

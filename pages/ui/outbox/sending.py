@@ -16,12 +16,12 @@ from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import Composed, request_hash
 from cgcore.workbench.outbox.describe import refusal_text
 from pages.ui.identity import while_logged_in
+from pages.ui.markdown import escape
 from pages.ui.moments import seconds_until
 from pages.ui.outbox.draft import PAGE, DocumentDraft
 from pages.ui.outbox.form import DELAY_S, DocumentForm
 from pages.ui.outbox.message import change, draw_message
 from pages.ui.preview import View, draw_inbox_row, draw_message_view, parse_message
-from pages.ui.runs import escape
 from pages.ui.tab import is_fragment_run
 from pages.ui.texts import send_document as texts
 from pages.ui.texts import sending_defaults as view_texts

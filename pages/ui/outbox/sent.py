@@ -14,12 +14,12 @@ from cgcore.outbox.states import State
 from cgcore.text_rules import MAX_SEARCH, text_problem
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.describe import reason_texts, state_text
+from pages.ui.markdown import escape
 from pages.ui.moments import when
 from pages.ui.outbox.draft import PAGE
 from pages.ui.outbox.message import draw_message, message_title
 from pages.ui.paging import Pager
 from pages.ui.problems import draw_search_problem
-from pages.ui.runs import escape
 from pages.ui.texts import send_document as texts
 from pages.ui.toasts import announce
 

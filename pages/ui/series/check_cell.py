@@ -16,8 +16,9 @@ from cgcore.workbench import Workbench
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellState, cell, state_of
 from pages.ui.identity import while_logged_in
+from pages.ui.markdown import escape
 from pages.ui.moments import duration, when
-from pages.ui.runs import draw_verdict, escape, follow, status_line
+from pages.ui.runs import draw_verdict, follow, status_line
 from pages.ui.texts import common
 from pages.ui.texts import series_defaults as texts
 

@@ -13,8 +13,8 @@ from cgcore.identity.actor import Actor
 from cgcore.series.defaults import DefaultRow, Defaults, Reason
 from cgcore.workbench import Workbench
 from pages.ui.editing import Form
+from pages.ui.markdown import escape
 from pages.ui.problems import draw_search_problem
-from pages.ui.runs import escape
 from pages.ui.series.target import Target, Whose
 from pages.ui.templates.view import type_parameters
 from pages.ui.texts import series_defaults as texts

@@ -16,8 +16,9 @@ from cgcore.workbench.template_mail import Preview
 from pages.ui.cells import CellState
 from pages.ui.editor import await_last_keys
 from pages.ui.files import draw_download
+from pages.ui.markdown import escape
 from pages.ui.preview import View, draw_inbox_row, draw_message_view, parse_message
-from pages.ui.runs import announce_sent, escape, follow_run
+from pages.ui.runs import announce_sent, follow_run
 from pages.ui.templates.drafts import PAGE
 from pages.ui.templates.view import SendingPage
 from pages.ui.texts import sending_defaults as texts

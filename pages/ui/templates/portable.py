@@ -11,8 +11,8 @@ from cgcore.errors import InvalidInput, StaleVersion
 from pages.ui.cells import cell
 from pages.ui.editing import forget_forms
 from pages.ui.files import draw_download
+from pages.ui.markdown import escape
 from pages.ui.portable import draw_apply
-from pages.ui.runs import escape
 from pages.ui.templates.drafts import PAGE, readable
 from pages.ui.templates.view import SendingPage
 from pages.ui.texts import sending_defaults as texts

@@ -22,7 +22,7 @@ from cgcore.templates.stored import default_signature, default_source
 from cgcore.templates.variables import Variable, list_variables
 from pages.ui.editor import Picture, rich_text
 from pages.ui.identity import while_logged_in
-from pages.ui.runs import escape
+from pages.ui.markdown import escape
 from pages.ui.tab import is_held
 from pages.ui.templates.drafts import Drafts, FieldDraft, readable
 from pages.ui.templates.history import ask_history

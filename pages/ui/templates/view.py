@@ -18,7 +18,7 @@ from cgcore.workbench import Workbench
 from pages.ui.drafts import keep_what_is_typed
 from pages.ui.editing import store
 from pages.ui.heads import SaveBar
-from pages.ui.runs import escape
+from pages.ui.markdown import escape
 from pages.ui.templates.drafts import PAGE, Drafts
 from pages.ui.texts import common
 from pages.ui.texts import sending_defaults as texts
