@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the packages that the tests drive, where it may: Debian's, and axe-core beside this file. Elsewhere it changes
-# nothing: the tests that need a missing one are left out and named at the end (with CI=true they fail).
+# Installs the packages that the tests drive, where it may: Debian's, and npm's of the lock beside this file
+# (axe-core, oidc-provider). Elsewhere it changes nothing: the tests that need a missing one are left out and named at
+# the end (with CI=true they fail).
 set -u
 
 packages=()
@@ -12,7 +13,8 @@ packages=()
 [ -x /usr/sbin/postfix ] || packages+=(postfix)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
 [ -x /usr/sbin/nginx ] || packages+=(nginx-light)
-command -v npm >/dev/null || packages+=(nodejs npm)
+command -v node >/dev/null || packages+=(nodejs)
+command -v npm >/dev/null || packages+=(npm)
 
 install_debian_packages() {
   [ ${#packages[@]} -eq 0 ] && return
@@ -32,17 +34,17 @@ install_debian_packages() {
 }
 
 # By the hash of the lock, without any script of a package.
-install_axe() {
+install_npm_packages() {
   cd "$(dirname "$0")" || return
   cmp -s package-lock.json node_modules/.locked && return
-  command -v npm >/dev/null || { echo "left out, no npm here: axe-core"; return; }
+  command -v npm >/dev/null || { echo "left out, no npm here: axe-core oidc-provider"; return; }
   if npm ci --ignore-scripts --no-audit --no-fund --silent; then
     cp package-lock.json node_modules/.locked
   else
-    echo "could not install: axe-core"
+    echo "could not install: axe-core oidc-provider"
   fi
 }
 
 install_debian_packages
-install_axe
+install_npm_packages
 exit 0

@@ -61,14 +61,16 @@ class Dovecot:
     The mailbox of ``llena@example.com`` is over its quota; ``ana@example.com`` may read but not write «Solo lectura».
     """
 
-    def __init__(self, certificate: Certificate | None, layout: Layout | None = None) -> None:
+    def __init__(
+        self, certificate: Certificate | None, layout: Layout | None = None, issuer: TokenIssuer | None = None
+    ) -> None:
         self.layout = layout or Layout()
         self.folder = make_folder("cg-dovecot-")
         self.owner = mail_owner()
         self.port, self.tls_port = free_ports(2)
         self.certificate = certificate
         self.auth_socket = self.folder / "auth" / "client"
-        self.issuer = TokenIssuer()
+        self.issuer = issuer or TokenIssuer()
         self._log = self.folder / "log"
 
     def mail_dir(self, user: str) -> Path:

@@ -12,9 +12,20 @@ from tests.servers.certificates import Certificate, Certificates, make_certifica
 from tests.servers.daemon import make_folder, remove
 from tests.servers.dovecot import Dovecot, Layout, dovecot_installed
 from tests.servers.leftout import leave_out
+from tests.servers.openid import OpenIdProvider, openid_installed
 from tests.servers.postfix import Postfix, postfix_installed
 
-__all__ = ["DovecotFactory", "certificates", "dovecot", "dovecot_with", "postfix", "private_authority", "tracker"]
+__all__ = [
+    "DovecotFactory",
+    "certificates",
+    "dovecot",
+    "dovecot_with",
+    "openid",
+    "openid_mail",
+    "postfix",
+    "private_authority",
+    "tracker",
+]
 
 DovecotFactory = Callable[..., Dovecot]
 
@@ -72,3 +83,31 @@ def postfix(certificates: Certificates, dovecot: Dovecot) -> Iterator[Postfix]:
         leave_out("postfix (or the right to run it: it starts as root)")
     with Postfix(dovecot, shown_too=certificates.bad) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def _openid_of_the_run(certificates: Certificates) -> Iterator[OpenIdProvider]:
+    if not openid_installed():
+        leave_out("oidc-provider")
+    with OpenIdProvider(certificates) as provider:
+        yield provider
+
+
+@pytest.fixture
+def openid(_openid_of_the_run: OpenIdProvider) -> OpenIdProvider:
+    """A real OpenID provider without faults; ``SSL_CERT_FILE`` must name the private authority to reach it."""
+    _openid_of_the_run.reset()
+    return _openid_of_the_run
+
+
+@pytest.fixture(scope="session")
+def openid_mail(_openid_of_the_run: OpenIdProvider, certificates: Certificates) -> Iterator[tuple[Dovecot, Postfix]]:
+    """The mail servers that take the tokens of :func:`openid`, and passwords besides."""
+    if not dovecot_installed():
+        leave_out("dovecot-imapd")
+    if not postfix_installed():
+        leave_out("postfix (or the right to run it: it starts as root)")
+    layout = Layout(mechanisms="plain login xoauth2 oauthbearer")
+    with ExitStack() as stack:
+        dovecot = stack.enter_context(Dovecot(certificates.trusted, layout, _openid_of_the_run.issuer))
+        yield dovecot, stack.enter_context(Postfix(dovecot))

@@ -14,13 +14,21 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 __all__ = ["TokenIssuer"]
 
-_KEY_ID = "prueba"
-
 
 class TokenIssuer:
     """One issuer with one key; tokens of two issuers do not pass for each other."""
 
-    url = "https://identidad.example/"
+    key_id = "prueba"
+
+    def __init__(self, url: str = "https://identidad.example/") -> None:
+        self.url = url
+
+    @cached_property
+    def private_pem(self) -> bytes:
+        """The key that signs, for a server that signs by itself."""
+        return self._key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
 
     @cached_property
     def _key(self) -> rsa.RSAPrivateKey:
@@ -33,15 +41,15 @@ class TokenIssuer:
         pem = self._key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        (place / _KEY_ID).write_bytes(pem)
-        for path in (folder, place.parent, place, place / _KEY_ID):
+        (place / self.key_id).write_bytes(pem)
+        for path in (folder, place.parent, place, place / self.key_id):
             path.chmod(0o755)
 
     def sign(self, email: str, *, seconds: int = 3600, scope: str = "mail", size: int = 0, **claims: Any) -> str:
         """Return a token for the mailbox ``email``, at least ``size`` characters long."""
         now = int(time.time())
         body = {"iss": self.url, "sub": email, "email": email, "iat": now - 60, "exp": now + seconds, "scope": scope}
-        head = {"alg": "RS256", "typ": "JWT", "kid": _KEY_ID}
+        head = {"alg": "RS256", "typ": "JWT", "kid": self.key_id}
         payload = {**body, **claims, **({"filler": "x" * (size * 3 // 4)} if size else {})}
         unsigned = f"{_part(json.dumps(head).encode())}.{_part(json.dumps(payload).encode())}"
         signature = self._key.sign(unsigned.encode(), padding.PKCS1v15(), hashes.SHA256())
