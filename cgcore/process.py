@@ -6,8 +6,12 @@ import os
 import secrets
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["has_ended", "new_owner"]
+if TYPE_CHECKING:
+    from cgcore.settings import Settings
+
+__all__ = ["has_ended", "name_instance", "new_owner"]
 
 _PROC = Path("/proc")
 
@@ -36,6 +40,19 @@ def has_ended(owner: str, *, here: bool) -> bool:
     if (boot, namespace) != (own_boot, own_namespace):
         return here and boot != own_boot
     return _started(int(pid)) != started
+
+
+def name_instance(settings: Settings | None) -> str:
+    """Return how this process is told from the others: ``CG_INSTANCE``, else a word made up at its start.
+
+    Not the name of the machine: whoever asks for the health is told it.
+    """
+    return (settings.instance if settings is not None else "") or _made_up()
+
+
+@cache
+def _made_up() -> str:
+    return secrets.token_hex(4)
 
 
 @cache

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     production: bool = False
     dns_server: str = ""
     ispdb: bool = False
+    instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")] = ""
     ssl_cert_file: str = Field(default="", validation_alias="SSL_CERT_FILE")
 
     @field_validator("mail_allow_private", "trusted_proxies", mode="before")
@@ -100,6 +101,11 @@ class Settings(BaseSettings):
     def secure(self) -> bool:
         """Whether browsers reach the product by TLS."""
         return self.public_url.startswith("https://")
+
+    @property
+    def has_replicas(self) -> bool:
+        """Whether other processes may serve the same database: never beside one that is a file of SQLite."""
+        return not self.resolved_database_url().startswith("sqlite")
 
     def resolved_database_url(self) -> str:
         """Return the SQLAlchemy URL: the given one (PostgreSQL by psycopg 3), else SQLite in ``data_dir``."""

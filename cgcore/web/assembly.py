@@ -21,6 +21,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
 
 from cgcore.errors import InvalidInput, InvalidSettings, StorageError, UnsafeStart
+from cgcore.process import name_instance
 from cgcore.server_facts import ServerFacts
 from cgcore.settings import Settings, describe_problems, load_settings
 from cgcore.texts import sentence
@@ -28,14 +29,15 @@ from cgcore.vault.secret import Secret
 from cgcore.web.app_page import AppPage, AppPages
 from cgcore.web.assets import Assets
 from cgcore.web.connections import raise_descriptor_limit
+from cgcore.web.drain import REPLICA_DRAIN_S, Drain
 from cgcore.web.editor_page import EditorPages
 from cgcore.web.files import Files
 from cgcore.web.gate import Gate
 from cgcore.web.headers import SecurityHeaders
-from cgcore.web.health import HealthPage
+from cgcore.web.health import HealthChecks
 from cgcore.web.login_pages import FirstUsePages, LoginPages, NewPasswordPages, show_crowded
 from cgcore.web.origins import AllowedOrigins
-from cgcore.web.paths import CROWDED, ENTER, FIRST_USE, HEALTH, LEAVE, NEW_PASSWORD
+from cgcore.web.paths import CROWDED, ENTER, FIRST_USE, LEAVE, NEW_PASSWORD
 from cgcore.web.startup import find_refusals
 from cgcore.web.tabs import Tabs
 from cgcore.web.uploads import Uploads
@@ -149,6 +151,7 @@ class Assembly:
         self._read_facts = read_facts
         self._tabs = tabs
         self._settings = settings
+        self._drain = Drain()
 
     def routes(self) -> list[BaseRoute]:
         """Return our own addresses; they come before Streamlit's."""
@@ -165,7 +168,6 @@ class Assembly:
             Route(FIRST_USE, first_use.create, methods=["POST"]),
             Route(NEW_PASSWORD + "{token}", new_password.show_form, methods=["GET"]),
             Route(NEW_PASSWORD + "{token}", new_password.save, methods=["POST"]),
-            Route(HEALTH, HealthPage(self._get_workbench).show, methods=["GET"]),
             Mount("/api/v1", LazyApi(self._get_workbench)),
         ]
 
@@ -176,11 +178,18 @@ class Assembly:
         return [
             Middleware(SecurityHeaders, origins=self._origins, app_page=page.source, component_pages=component_pages),
             Middleware(
+                HealthChecks,
+                get_workbench=self._get_workbench,
+                drain=self._drain,
+                instance=name_instance(self._settings),
+            ),
+            Middleware(
                 Gate,
                 get_workbench=self._get_workbench,
                 origins=self._origins,
                 last_message=last_message,
                 crowded=crowded,
+                drain=self._drain,
             ),
             Middleware(Files, tabs=self._tabs),
             Middleware(Uploads, tabs=self._tabs),
@@ -211,8 +220,11 @@ class Assembly:
             late.start()
         sweep = asyncio.create_task(self._sweep(), name="uploads")
         outbox = asyncio.create_task(_start_outbox(workbench), name="outbox")
+        # A file has one server; of several on PostgreSQL the others take over, once their proxy has seen it.
+        least_s = REPLICA_DRAIN_S if workbench.settings.has_replicas else 0.0
         try:
-            yield
+            with self._drain.on_sigterm(workbench.is_working, retire=workbench.retire, least_s=least_s):
+                yield
         finally:
             sweep.cancel()
             outbox.cancel()

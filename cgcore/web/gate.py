@@ -19,10 +19,11 @@ from cgcore.language import speak, speaking
 from cgcore.once import once
 from cgcore.server_facts import PLACE_HEADER
 from cgcore.texts import sentence
+from cgcore.web.drain import Drain
 from cgcore.web.files import refuse_file
 from cgcore.web.login_pages import read_cookie
 from cgcore.web.origins import AllowedOrigins, read_headers
-from cgcore.web.paths import ENTER, FILES, build_enter_link, is_api, is_public
+from cgcore.web.paths import ENTER, FILES, build_enter_link, is_api, is_document, is_public
 from cgcore.web.tabs import TABS_PER_USER, Requester, with_requester
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ class Gate:
     The app also learns in ``x-cg-place`` which socket was asked. What a client sends by these names is dropped.
 
     ``get_workbench`` is called at the first request. ``last_message`` is the last websocket message of a log-in that
-    ended elsewhere: it takes the tab to the log-in page; ``crowded`` is the only one of a tab too many.
+    ended elsewhere: it takes the tab to the log-in page; ``crowded`` is the only one of a tab too many. While
+    ``drain`` is under way open tabs go on, and nobody else comes in: another process takes them, or the next one here.
     """
 
     def __init__(
@@ -130,8 +132,10 @@ class Gate:
         origins: AllowedOrigins,
         last_message: bytes = b"",
         crowded: bytes = b"",
+        drain: Drain | None = None,
     ) -> None:
         self._app = app
+        self._drain = drain or Drain()
         self._get_workbench = get_workbench
         self._origins = origins
         self._crowded = crowded
@@ -161,6 +165,8 @@ class Gate:
         scope = _without_identity(scope)
         if not self._origins.is_host_allowed(headers.get("host", "")):
             await _answer(send, 400, sentence("cgcore.web", "foreign_host"))
+        elif self._drain.is_under_way and is_document(path):
+            await _answer(send, 503, sentence("cgcore.web", "draining"), retry_after=_RETRY_AFTER_S)
         elif scope["method"] not in _SAFE_METHODS and not is_api(path) and not self._origins.is_same_site(headers):
             await _answer(send, 403, sentence("cgcore.web", "foreign_origin"))
         elif is_public(path):
@@ -194,6 +200,8 @@ class Gate:
             self._live.remove(known.requester, socket)
 
     async def _identify_socket(self, scope: Any, headers: dict[str, str]) -> _Known | None:
+        if self._drain.is_under_way:
+            return None
         if not self._origins.is_host_allowed(headers.get("host", "")):
             return None
         if not self._origins.is_socket_allowed(headers):

@@ -15,7 +15,7 @@ from typing import Any
 
 from cgcore.texts import sentence
 from cgcore.web.origins import AllowedOrigins, read_headers
-from cgcore.web.paths import FILES
+from cgcore.web.paths import FILES, STREAMLIT_HEALTH
 
 __all__ = ["SecurityHeaders", "build_policy", "hash_inline_scripts"]
 
@@ -26,7 +26,16 @@ _SECURE = re.compile(rb";\s*secure\s*(?:;|$)", re.IGNORECASE)
 # Proxies take a head of 4 kB (nginx, proxy_buffer_size); all of ours together stay below 3 kB.
 _MAX_FILE_NAME = 1000
 _COMPONENT_PREFIX = "/component/"
-_NO_STORE_PREFIXES = ("/api/", "/entrar", "/salir", "/primer-uso", "/nueva-contrasena/", "/salud", FILES)
+_NO_STORE_PREFIXES = (
+    "/api/",
+    "/entrar",
+    "/salir",
+    "/primer-uso",
+    "/nueva-contrasena/",
+    "/salud",
+    STREAMLIT_HEALTH,
+    FILES,
+)
 
 _FIXED = (
     (b"x-content-type-options", b"nosniff"),

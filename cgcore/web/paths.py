@@ -14,8 +14,10 @@ __all__ = [
     "HEALTH",
     "LEAVE",
     "NEW_PASSWORD",
+    "STREAMLIT_HEALTH",
     "build_enter_link",
     "is_api",
+    "is_document",
     "is_public",
     "safe_next",
 ]
@@ -27,6 +29,9 @@ CROWDED = "/demasiadas-pestanas"
 """Where a tab goes that is one too many."""
 
 ENTER, LEAVE, FIRST_USE, HEALTH, NEW_PASSWORD = "/entrar", "/salir", "/primer-uso", "/salud", "/nueva-contrasena/"
+
+STREAMLIT_HEALTH = "/_stcore/health"
+"""Where health checks written for any Streamlit app ask, and the browser before it opens a websocket."""
 
 FILES = "/media/"
 """Below it Streamlit hands out pictures and downloads."""
@@ -54,6 +59,11 @@ _NOT_PLACES = (
 )
 # As it stands in a header, where all of them together have to stay below 3 kB.
 _MAX_NEXT = 1500
+
+
+def is_document(path: str) -> bool:
+    """Return whether ``path`` is one that a browser goes to by itself: nothing that an open page asks for."""
+    return not path.startswith(("/_stcore/", "/static/", FILES, "/component/", "/api/")) and path not in (LEAVE, HEALTH)
 
 
 def is_public(path: str) -> bool:

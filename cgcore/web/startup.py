@@ -37,13 +37,13 @@ def find_refusals(workbench: Workbench, facts: ServerFacts) -> list[str]:
 def list_server_problems(settings: Settings, facts: ServerFacts) -> list[str]:
     """Return the codes of what is not safe about the server.
 
-    More than one process is refused because pages, uploads and open websockets live in the memory of one.
+    Workers of one port are refused over a file of SQLite, which has one server.
     """
     found = {
         "no_tls": not (settings.secure or facts.tls) and not _is_loopback(facts.address),
         "cors_off": not facts.cors,
         "xsrf_off": not facts.xsrf,
-        "workers": facts.workers > 1,
+        "workers": facts.workers > 1 and not settings.has_replicas,
     }
     return [code for code, is_so in found.items() if is_so]
 

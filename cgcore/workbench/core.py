@@ -101,6 +101,16 @@ class Workbench:
         if self.context.is_open("database"):
             self.database.close()
 
+    def retire(self) -> None:
+        """Take on no more of what this process does by itself: it is about to stop."""
+        self._closing.set()
+        if self.is_open("outbox"):
+            self.outbox.retire()
+
+    def is_working(self) -> bool:
+        """Return whether a run or a sending of this process is under way."""
+        return any(self.is_open(name) and vars(self)[name].is_working() for name in ("runs", "outbox"))
+
     def start_outbox(self) -> None:
         """Begin to send what waits in the outbox, in threads of this process; a database that is away is waited for."""
         while not self._closing.is_set():

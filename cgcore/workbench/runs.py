@@ -141,6 +141,11 @@ class RunSection:
                     del waiting[now.id]
                 yield now
 
+    def is_working(self) -> bool:
+        """Return whether a run of this process is under way."""
+        with self._changed:
+            return bool(self._live)
+
     def close_orphans(self) -> None:
         """Close every run whose process is gone for sure; the others are watched until they end or fall silent."""
         try:

@@ -42,6 +42,15 @@ def test_production_wants_tls_a_public_address_and_its_guards(
     assert find_unsafe(settings) + list_server_problems(settings, facts) == problems
 
 
+def test_several_processes_are_refused_over_a_file_and_not_over_postgresql(tmp_path: Path) -> None:
+    """Which is theirs to share."""
+    facts = ServerFacts("127.0.0.1", workers=2)
+    shared = make_settings(tmp_path, database_url="postgresql://db.example/cloud")
+
+    assert list_server_problems(make_settings(tmp_path), facts) == ["workers"]
+    assert list_server_problems(shared, facts) == []
+
+
 def test_each_refusal_is_a_spanish_sentence_and_only_production_refuses(tmp_path: Path) -> None:
     """A wrong master key is among them, told without the key."""
     facts = ServerFacts("192.0.2.2", cors=False, xsrf=False, workers=2)

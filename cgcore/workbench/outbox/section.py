@@ -95,6 +95,15 @@ class OutboxSection:
         """The worker of this process; it begins with :meth:`OutboxWorker.start`."""
         return OutboxWorker(self._context, mail_account=self._mail_account, requests=self._requests)
 
+    def retire(self) -> None:
+        """Begin nothing more, and wait for nothing."""
+        if "worker" in vars(self):
+            self.worker.retire()
+
+    def is_working(self) -> bool:
+        """Return whether this process is handing something over."""
+        return "worker" in vars(self) and self.worker.is_working()
+
     def close(self) -> None:
         """Stop the worker, if it was ever asked for."""
         if "worker" in vars(self):

@@ -77,14 +77,22 @@ class OutboxWorker:
             self._woken = True
             self._changed.notify_all()
 
+    def retire(self) -> None:
+        """Take on nothing more, and wait for nothing."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def is_working(self) -> bool:
+        """Return whether an account is being served, or a copy filed."""
+        return any(thread.is_alive() for thread in (*self._threads, *list(self._serving.values())))
+
     def close(self) -> None:
         """Take on nothing more, and wait a moment for what is under way.
 
         What waits for its answer beyond that is found «in flight» at the next start, and becomes unknown.
         """
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
+        self.retire()
         deadline = time.monotonic() + _CLOSE_S
         for thread in [*self._threads, *list(self._serving.values())]:
             thread.join(max(0.0, deadline - time.monotonic()))
