@@ -7,7 +7,7 @@ from importlib import import_module
 
 from bench.figures import Figure, as_figure
 
-_MODULES = ("imports", "start", "probes", "rendering", "lists", "api", "reruns", "pages", "preview")
+_MODULES = ("imports", "start", "probes", "rendering", "lists", "api", "reruns", "pages", "preview", "doctor")
 
 
 def main(names: list[str]) -> int:

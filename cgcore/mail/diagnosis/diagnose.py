@@ -9,18 +9,16 @@ import re
 from dataclasses import dataclass
 
 from cgcore.mail.diagnosis.catalogue import Diagnosis, build_diagnosis
-from cgcore.mail.diagnosis.exceptions import key_of_exception
-from cgcore.mail.diagnosis.reply import ParsedReply, parse_reply, reply_facts
-from cgcore.mail.diagnosis.rules import (
-    Situation,
-    find_key,
+from cgcore.mail.diagnosis.codes import (
     key_of_basic_code,
     key_of_capabilities,
     key_of_enhanced_code,
     key_of_imap_code,
     key_of_status,
-    load_rules,
 )
+from cgcore.mail.diagnosis.exceptions import key_of_exception
+from cgcore.mail.diagnosis.reply import ParsedReply, parse_reply, reply_facts
+from cgcore.mail.diagnosis.rules import RuleSearch, Situation
 from cgcore.mail.diagnosis.texts import provider_values, sentences
 from cgcore.mail.providers import PasswordKind, find_provider
 from cgcore.mail.steps import Leg, Stage
@@ -80,34 +78,35 @@ def diagnose_exception(exc: BaseException, leg: Leg, stage: Stage, *, provider: 
 
 
 def _key(reply: ParsedReply, where: Situation, text: str) -> str:
+    rules = RuleSearch(reply, where)
     ours = where.protocol == "library" and not reply.code
     return (
-        (find_key(load_rules("library"), reply, where) if ours else "")
-        or _key_of_good_news(reply, where, text)
-        or _key_of_refusal(reply, where)
-        or (find_key(load_rules("library"), reply, where) if where.protocol == "library" else "")
+        (rules.key("library") if ours else "")
+        or _key_of_good_news(reply, where, text, rules)
+        or _key_of_refusal(reply, where, rules)
+        or (rules.key("library") if where.protocol == "library" else "")
         or "unclassified"
     )
 
 
-def _key_of_refusal(reply: ParsedReply, where: Situation) -> str:
+def _key_of_refusal(reply: ParsedReply, where: Situation, rules: RuleSearch) -> str:
     for name in _TELLING:
-        if key := find_key(load_rules(name), reply, where):
+        if key := rules.key(name):
             return key
     return (
         key_of_enhanced_code(reply, where.stage)
         or key_of_imap_code(reply, where.stage)
-        or find_key(load_rules("last"), reply, where)
+        or rules.key("last")
         or key_of_basic_code(reply, where.stage)
         or key_of_status(reply, where.stage)
     )
 
 
-def _key_of_good_news(reply: ParsedReply, where: Situation, text: str) -> str:
+def _key_of_good_news(reply: ParsedReply, where: Situation, text: str, rules: RuleSearch) -> str:
     """Return the key of a reply that is no refusal: ``ok``, a token's challenge, or ``""``."""
     if challenge := _CHALLENGE.match(text.strip()):
         return "token_rejected" if _is_token_refusal(challenge[1]) else ""
-    if where.stage == Stage.GREETING and (key := find_key(load_rules("first"), reply, where)):
+    if where.stage == Stage.GREETING and (key := rules.key("first")):
         return key
     if 200 <= reply.code < 300 or reply.status == "OK":
         return key_of_capabilities(text, where.stage) or "ok"

@@ -27,6 +27,7 @@ _MORE = re.compile(
 )
 _CLASS = re.compile(r"^\s*((?:\w+\.)*\w*(?:Error|Exception|error|abort|readonly|timeout|Disconnected))\s*(?=[:(]|$)")
 
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")  # of ASCII, but for what is space
 _HEX_RUN = re.compile(r"(?:\\x[0-9a-f]{2}){2,}")
 _LONGEST_TEXT = 2000
 
@@ -88,6 +89,8 @@ def decoded(said: object) -> str:
 
 def plain(text: str) -> str:
     """Return the text without accents and control characters, quotes plain, full-width forms narrow."""
+    if text.isascii():
+        return _UNPRINTABLE.sub(" ", text)
     decomposed = unicodedata.normalize("NFKD", text.replace("ß", "ss"))
     kept = "".join(char for char in decomposed if not unicodedata.combining(char))
     composed = unicodedata.normalize("NFC", kept).translate({0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"'})

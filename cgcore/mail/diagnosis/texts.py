@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date
+from functools import lru_cache
 from typing import Any, cast
 
+from cgcore.language import current_language
 from cgcore.mail import account_texts
 from cgcore.mail.providers import find_provider
 from cgcore.mail.steps import Leg, Stage
@@ -42,9 +44,19 @@ def sentences(key: str, leg: Leg | str, values: Mapping[str, object] | None = No
     the sentence. A list is joined («587 y 465»), a date is written day first, the codes of a field, a scope and a kind
     of server become their words. The fix may be empty (``ok``).
     """
-    leg = _leg(leg)
+    if not values:
+        return _without_values(key, _leg(leg), current_language())
+    return _sentences(key, _leg(leg), values)
+
+
+@lru_cache(maxsize=512)
+def _without_values(key: str, leg: Leg, _language: str) -> tuple[str, str]:
+    return _sentences(key, leg, {})
+
+
+def _sentences(key: str, leg: Leg, values: Mapping[str, object]) -> tuple[str, str]:
     entry = _diagnosis(key, leg)
-    known = _known(leg, values or {})
+    known = _known(leg, values)
     title = _first_known(entry["title"], known)
     fix = (_first_known([part] if isinstance(part, str) else part, known) for part in entry["fix"])
     return title, " ".join(sentence for sentence in fix if sentence)
