@@ -1,4 +1,7 @@
-"""What the numbers of a reply mean: enhanced, basic and IMAP codes at their stage, and missing capabilities."""
+"""What the numbers of a reply mean: enhanced, basic and IMAP codes at their stage, and missing capabilities.
+
+Apart from the rules because these are the tables of standards, not wordings that somebody collected.
+"""
 
 from __future__ import annotations
 
