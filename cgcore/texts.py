@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -31,6 +31,7 @@ __all__ = [
     "read_text",
     "sentence",
     "text",
+    "wording",
     "wordings",
     "write",
 ]
@@ -122,15 +123,27 @@ def sentence(file: str, key: str, /, **values: object) -> str:
 
 def lookup(file: str, key: str) -> Any:
     """Return an entry or a table as the language of the person has it; callers must not change it."""
-    found: Any = _merged(file, current_language())
-    for name in key.split(".") if key else ():
-        found = found[name]
-    return found
+    return _find(_catalogue(file, current_language()).entries, key)
+
+
+def wording(file: str, key: str) -> Wording:
+    """Return the wording ``key`` of ``file``, made once for each language: pages ask for some at every key pressed."""
+    catalogue = _catalogue(file, current_language())
+    made = catalogue.wordings.get(key)
+    if made is None:
+        made = catalogue.wordings[key] = Wording(_find(catalogue.entries, key))
+    return made
 
 
 def wordings(file: str, table: str = "") -> Mapping[str, Wording]:
-    """Return the entries of a table of ``file``, in their order there."""
-    return {name: Wording(entry) for name, entry in lookup(file, table).items() if _is_entry(entry)}
+    """Return the entries of a table of ``file``, in their order there; made once, as with :func:`wording`."""
+    catalogue = _catalogue(file, current_language())
+    made = catalogue.tables.get(table)
+    if made is None:
+        entries = _find(catalogue.entries, table).items()
+        made = MappingProxyType({name: Wording(entry) for name, entry in entries if _is_entry(entry)})
+        catalogue.tables[table] = made
+    return made
 
 
 def fill(entry: object, values: Mapping[str, object], *, or_else: str | None = None) -> str:
@@ -219,18 +232,35 @@ def _written(value: object, style: str, language: str) -> str:
         items = cast("Iterable[object]", value)
         parts = [_written(item, "", language) for item in items if _is_known(item)]
         return write_list(parts, language, either=style == "either")
-    formats: Mapping[str, str] = _merged("cgcore", language)["formats"]
+    formats: Mapping[str, str] = _catalogue("cgcore", language).entries["formats"]
     return write_value(value, style, language, formats.__getitem__)
 
 
 # ---- The files
 
 
+@dataclass(frozen=True, slots=True)
+class _Catalogue:
+    """A file in one language, and the wordings that were made of it."""
+
+    entries: Mapping[str, Any]
+    wordings: dict[str, Wording] = field(default_factory=dict[str, Wording])
+    tables: dict[str, Mapping[str, Wording]] = field(default_factory=dict[str, Mapping[str, Wording]])
+
+
 @cache
-def _merged(file: str, language: str) -> Mapping[str, Any]:
+def _catalogue(file: str, language: str) -> _Catalogue:
     """Return a file in ``language``, over the Spanish one."""
     spanish = _read(file, DEFAULT_LANGUAGE) or {}
-    return MappingProxyType(spanish if language == DEFAULT_LANGUAGE else _over(spanish, _read(file, language) or {}))
+    own = _read(file, language) or {} if language != DEFAULT_LANGUAGE else {}
+    return _Catalogue(MappingProxyType(_over(spanish, own)))
+
+
+def _find(entries: Mapping[str, Any], key: str) -> Any:
+    found: Any = entries
+    for name in key.split(".") if key else ():
+        found = found[name]
+    return found
 
 
 def _over(under: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:

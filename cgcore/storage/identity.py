@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import ColumnElement, and_, delete, func, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, func, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
@@ -152,9 +153,15 @@ def add_session(session: Session, row: LoginSessionRow) -> None:
 
 def find_session(session: Session, token_hash: str) -> tuple[LoginSessionRow, UserRow] | None:
     """Return a log-in and its user, whatever their state."""
-    statement = select(LoginSessionRow, UserRow).join(UserRow, col(UserRow.id) == LoginSessionRow.user_id)
-    found = session.exec(statement.where(LoginSessionRow.token_hash == token_hash)).one_or_none()
+    found = session.exec(_by_token_hash(), params={"token_hash": token_hash}).one_or_none()
     return (found[0], found[1]) if found else None
+
+
+@cache
+def _by_token_hash():
+    """Return the statement that every run of a page and every request begins with: making it costs as much as it."""
+    statement = select(LoginSessionRow, UserRow).join(UserRow, col(UserRow.id) == LoginSessionRow.user_id)
+    return statement.where(LoginSessionRow.token_hash == bindparam("token_hash"))
 
 
 def is_open(row: LoginSessionRow, user: UserRow, now: datetime) -> bool:

@@ -45,9 +45,12 @@ class SessionValue(Generic[_Value]):
 
     def get(self) -> _Value:
         """Return what stands there."""
-        if self.name not in st.session_state:
-            st.session_state[self.name] = self._make()
-        return st.session_state[self.name]
+        # Each look into the session costs as much as drawing a sentence, and this is asked for with every field.
+        try:
+            return st.session_state[self.name]
+        except KeyError:
+            st.session_state[self.name] = made = self._make()
+            return made
 
     def put(self, value: _Value) -> None:
         """Let ``value`` stand there."""
@@ -123,8 +126,10 @@ class Form:
 
     def value(self, name: str) -> Any:
         """Return what a field holds now."""
-        key = self.key(name)
-        return st.session_state[key] if key in st.session_state else self._edit.seeds.get(name)
+        try:
+            return st.session_state[self.key(name)]
+        except KeyError:
+            return self._edit.seeds.get(name)
 
     def put(self, name: str, value: Any) -> None:
         """Let a field hold another value; only before its widget is drawn."""

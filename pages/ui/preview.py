@@ -10,6 +10,7 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from enum import StrEnum
+from functools import lru_cache
 
 import streamlit as st
 
@@ -30,6 +31,11 @@ _POLICY = (
 _STYLE = "width:100%;height:100vh;border:0;background:#fff"
 
 
+# What is drawn again by the next key pressed is, but for the text under the cursor, what was drawn before.
+_KEPT = 8
+
+
+@lru_cache(_KEPT)
 def build_frame(document: str, title: str) -> str:
     """Return a frame that shows ``document``: no script, no form, no pop-up, no origin, nothing fetched or followed."""
     inner = html.escape(_POLICY + inert_document(document), quote=True)
@@ -71,8 +77,9 @@ class View(StrEnum):
         return texts["VIEWS"][self.value]
 
 
+@lru_cache(_KEPT)
 def parse_message(raw: bytes) -> EmailMessage:
-    """Return the message as a mail program reads it."""
+    """Return the message as a mail program reads it, to be read only: the same bytes give the same one."""
     message = message_from_bytes(raw, policy=default)
     if not isinstance(message, EmailMessage):
         raise TypeError("the policy builds EmailMessage")

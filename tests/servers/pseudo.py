@@ -48,9 +48,9 @@ def speak_pseudo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(language, "known_languages", lambda: frozenset({"es", LANGUAGE}))
     monkeypatch.setattr(texts, "_read", reading)
-    texts._merged.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    texts._catalogue.cache_clear()  # pyright: ignore[reportPrivateUsage]
     yield
-    texts._merged.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    texts._catalogue.cache_clear()  # pyright: ignore[reportPrivateUsage]
 
 
 def find_unmarked(words: str) -> str:

@@ -26,9 +26,9 @@ def pirate(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
 
     monkeypatch.setattr(language, "known_languages", lambda: frozenset({"es", "xx"}))
     monkeypatch.setattr(texts, "_read", reading)
-    texts._merged.cache_clear()
+    texts._catalogue.cache_clear()
     yield
-    texts._merged.cache_clear()
+    texts._catalogue.cache_clear()
 
 
 @pytest.mark.parametrize(

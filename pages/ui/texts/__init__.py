@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cgcore.texts import Text, Wording, lookup, text, wordings
+from cgcore.texts import Text, Wording, text, wording, wordings
 
 __all__ = [
     "Texts",
@@ -40,7 +40,7 @@ class Texts:
     def __getattr__(self, name: str) -> Wording:
         """Return the wording ``name``; ``format`` fills its values in."""
         try:
-            return Wording(lookup(self._file, name))
+            return wording(self._file, name)
         except KeyError:
             raise AttributeError(name) from None
 
