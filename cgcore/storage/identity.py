@@ -1,4 +1,4 @@
-"""Users, log-ins, one-time codes, grants and the throttle in the database; all in the caller's transaction."""
+"""Users, log-ins, one-time codes and grants in the database; all in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -13,22 +13,13 @@ from sqlmodel import Session, col, select
 
 from cgcore.activity import neutral_line
 from cgcore.api_keys.record import key_state
-from cgcore.clock import CLOCK_SKEW, has_happened
+from cgcore.clock import CLOCK_SKEW
 from cgcore.identity.actor import Actor, Role
-from cgcore.identity.throttle import (
-    FORGET_AFTER,
-    GRANT,
-    LONGEST_WAIT,
-    SESSION_IDLE,
-    ThrottleKey,
-    delay_after,
-    is_login_open,
-)
+from cgcore.identity.throttle import GRANT, SESSION_IDLE, is_login_open
 from cgcore.storage.search import contains
-from cgcore.storage.tables import ApiKeyRow, GrantRow, LoginSessionRow, OneTimeCodeRow, ThrottleRow, UserRow
+from cgcore.storage.tables import ApiKeyRow, GrantRow, LoginSessionRow, OneTimeCodeRow, UserRow
 
 __all__ = [
-    "Attempt",
     "Consumed",
     "Presence",
     "add_code",
@@ -46,7 +37,6 @@ __all__ = [
     "find_session",
     "find_user",
     "find_user_by_key",
-    "forgive",
     "has_live_code",
     "has_users",
     "is_open",
@@ -56,7 +46,6 @@ __all__ = [
     "lock_user",
     "mark_seen",
     "prune_sessions",
-    "reserve",
     "revoke_session",
     "revoke_sessions_of",
     "save_particulars",
@@ -341,64 +330,3 @@ def consume_grant(
         col(GrantRow.expires) <= now + GRANT + CLOCK_SKEW,
     )
     return session.exec(statement.values(used=now).returning(col(GrantRow.id))).scalar_one_or_none() is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What was counted ahead for one try; :func:`forgive` takes it back after the right password."""
-
-    name: str
-    next_allowed: datetime
-
-
-def reserve(session: Session, keys: Sequence[ThrottleKey], now: datetime) -> list[Attempt] | datetime:
-    """Count one failure ahead on each key, or return the moment until which the try must wait.
-
-    Counting ahead is what keeps a hundred tries at once from all being heard: each sees the ones before it. A
-    refused try counts nothing, so knocking on a closed door does not keep it closed.
-    """
-    rows = [_locked_row(session, key, now) for key in keys]
-    waiting = [row.next_allowed for row in rows if row.next_allowed > now and has_happened(row.last_failure, now)]
-    if waiting:
-        return min(max(waiting), now + LONGEST_WAIT)
-    return [_count(row, key, now) for row, key in zip(rows, keys, strict=True)]
-
-
-def forgive(session: Session, attempts: Sequence[Attempt], *, account: str) -> None:
-    """Take the counted failures back; those of ``account`` (a key's name) all, of a source only this one.
-
-    A guesser who knows one password must not wash a whole source clean with it.
-    """
-    for attempt in attempts:
-        if attempt.name == account:
-            session.exec(delete(ThrottleRow).where(col(ThrottleRow.key) == attempt.name))
-            continue
-        one_less = col(ThrottleRow.failures) - 1
-        session.exec(update(ThrottleRow).where(col(ThrottleRow.key) == attempt.name).values(failures=one_less))
-        is_ours = (col(ThrottleRow.key) == attempt.name, col(ThrottleRow.next_allowed) == attempt.next_allowed)
-        session.exec(update(ThrottleRow).where(*is_ours).values(next_allowed=col(ThrottleRow.last_failure)))
-
-
-def _locked_row(session: Session, key: ThrottleKey, now: datetime) -> ThrottleRow:
-    # Written before it is read: on SQLite this takes the write lock, on PostgreSQL the row's, so that tries queue up.
-    touch = update(ThrottleRow).where(col(ThrottleRow.key) == key.name).values(key=key.name)
-    if not session.exec(touch.returning(col(ThrottleRow.key))).scalars().all():
-        _prune(session, now)
-        try:
-            with session.begin_nested():
-                session.add(ThrottleRow(key=key.name, failures=0, last_failure=now, next_allowed=now))
-        except IntegrityError:
-            session.exec(touch)
-    return session.exec(select(ThrottleRow).where(ThrottleRow.key == key.name).with_for_update()).one()
-
-
-def _count(row: ThrottleRow, key: ThrottleKey, now: datetime) -> Attempt:
-    remembered = row.failures if now - row.last_failure < FORGET_AFTER else 0
-    row.failures = max(remembered, 0) + 1
-    row.last_failure = now
-    row.next_allowed = now + delay_after(row.failures, key.free)
-    return Attempt(key.name, row.next_allowed)
-
-
-def _prune(session: Session, now: datetime) -> None:
-    session.exec(delete(ThrottleRow).where(col(ThrottleRow.last_failure) < now - FORGET_AFTER))

@@ -15,9 +15,7 @@ from cgcore.activity import Action, Change
 from cgcore.errors import FieldProblem, InvalidInput, NotFound, StaleVersion
 from cgcore.identity.actor import Actor, Role
 from cgcore.identity.tokens import username_key
-from cgcore.storage import identity as session_store
 from cgcore.storage import identity as store
-from cgcore.storage import identity as user_store
 from cgcore.storage.tables import UserRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench.identity import IdentitySection, NewUser
@@ -108,7 +106,7 @@ class UsersSection:
         with self._context.write_as(actor, admin=True, exclusive=True) as (session, actor):
             before = _user(_visible(session, actor, username))
             after = self._store(session, before, particulars, version)
-            if before.role is Role.ADMIN and user_store.count_active_admins(session) == 0:
+            if before.role is Role.ADMIN and store.count_active_admins(session) == 0:
                 raise InvalidInput(FieldProblem.of("cgcore.identity", "role", "last_admin"))
             self._context.activity.record(
                 actor, Action.USER_SAVED, after.username, changes=_list_changes(before, after), session=session
@@ -144,7 +142,7 @@ class UsersSection:
         actor.require_admin()
         with self._context.read_as(actor, admin=True) as (session, actor):
             user = _visible(session, actor, username)
-            return len(session_store.list_live_sessions(session, user.id or 0, self._context.clock()))
+            return len(store.list_live_sessions(session, user.id or 0, self._context.clock()))
 
     def end_sessions(self, actor: Actor, username: str) -> int:
         """End every log-in of a user; return how many were open."""
@@ -163,7 +161,7 @@ class UsersSection:
 
 
 def _visible(session: Session, actor: Actor, username: str) -> UserRow:
-    row = user_store.find_user_by_key(session, username_key(username))
+    row = store.find_user_by_key(session, username_key(username))
     if row is None or not (actor.is_admin or row.id == actor.user_id):
         raise NotFound("no such user", code="username_unknown")
     return row

@@ -18,8 +18,9 @@ from cgcore.identity.tokens import find_username_problem, hash_code, normalise_u
 from cgcore.storage import api_keys, identity
 from cgcore.storage import identity as codes
 from cgcore.storage.database import take_change_lock
-from cgcore.storage.identity import forgive, reserve, revoke_sessions_of
+from cgcore.storage.identity import revoke_sessions_of
 from cgcore.storage.tables import UserRow
+from cgcore.storage.throttle import forgive, reserve
 from cgcore.text_rules import MAX_MAIL, MAX_NAME, find_text_problem
 from cgcore.texts import text
 from cgcore.vault.secret import Secret

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from cgcore.errors import Throttled
 from cgcore.identity.passwords import PasswordHasher
 from cgcore.identity.throttle import account_key, source_key
-from cgcore.storage.identity import find_user_by_key, forgive, lock_user, reserve, save_password_hash
+from cgcore.storage.identity import find_user_by_key, lock_user, save_password_hash
+from cgcore.storage.throttle import forgive, reserve
 from cgcore.vault.secret import Secret
 
 if TYPE_CHECKING:
