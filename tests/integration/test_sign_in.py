@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cgcore.mail.account import Security
+from cgcore.mail.diagnosis.diagnose import explain_reply
 from cgcore.mail.probe import probe
 from cgcore.mail.request import ProbeEnvironment, ProbeRequest
 from cgcore.mail.sign_in import AccessToken, Credential, Password
@@ -24,6 +25,7 @@ from tests.servers.leftout import leave_out
 from tests.servers.postfix import Postfix, postfix_installed
 from tests.servers.probing import ANA
 from tests.servers.scripted import (
+    CLOSE,
     IMAP_CASES,
     SMTP_CASES,
     ImapScript,
@@ -197,6 +199,36 @@ def test_what_providers_say_to_a_token_is_told_apart(
 
     assert step.key == key
     assert TOKEN not in repr(step)
+
+
+def test_a_session_that_ends_with_its_token_is_no_broken_line(certificates: Certificates) -> None:
+    """Exchange ends it in the middle; to sign in again is the cure, not to look for a fault of the network."""
+    bye = b"* BYE Session invalidated - AccessTokenExpired\r\n"
+    script = _script(Leg.IMAP, "XOAUTH2", tokens={USER: TOKEN}, untagged={"LIST": bye}, replies={"LIST": CLOSE})
+    with _server(Leg.IMAP, script, certificates) as server:
+        request = ProbeRequest(
+            Leg.IMAP, "127.0.0.1", server.port, Security.SSL, user=USER, credential=AccessToken(Secret(TOKEN))
+        )
+        steps = list(probe(request, loopback(certificates)))
+
+    assert _auth(steps).status is Status.OK
+    assert [step.key for step in steps if step.status is Status.ERROR] == ["token_rejected"]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "code"),
+    [
+        ("invalid_grant: AADSTS700082: The refresh token has expired due to inactivity.", "oauth_expired", "700082"),
+        ("AADSTS7000222: The provided client secret keys for app 'a' are expired.", "oauth_client_wrong", "7000222"),
+        ("AADSTS65001: The user or administrator has not consented to use it.", "oauth_needs_admin", "65001"),
+    ],
+)
+def test_what_the_place_of_sign_in_says_is_explained_with_its_number(text: str, key: str, code: str) -> None:
+    """The number is for the administrator, who looks it up."""
+    found = explain_reply(text, provider="microsoft365")
+
+    assert found.key == key
+    assert found.fix.endswith(f"Código: AADSTS{code}.")
 
 
 @pytest.mark.parametrize("leg", Leg)

@@ -58,6 +58,9 @@ VALUES: dict[str, object] = {
     "field": "host",
     "detail": "Sobran espacios.",
     "reply": "550 no",
+    "aadsts": "AADSTS700082",
+    "connected": "ana@empresa.example",
+    "testing_days": 7,
 }
 ALWAYS = {"starttls_label", "ssl_port", "usual_ports"}
 

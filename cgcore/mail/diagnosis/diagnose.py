@@ -35,6 +35,7 @@ __all__ = [
 
 _TELLING = (
     "first",
+    "oauth",
     "providers",
     "notions",
     "early",
@@ -81,7 +82,8 @@ def _key(reply: ParsedReply, where: Situation, text: str) -> str:
     rules = RuleSearch(reply, where)
     ours = where.protocol == "library" and not reply.code
     return (
-        (rules.key("library") if ours else "")
+        (rules.key("oauth") if ours else "")
+        or (rules.key("library") if ours else "")
         or _key_of_good_news(reply, where, text, rules)
         or _key_of_refusal(reply, where, rules)
         or (rules.key("library") if where.protocol == "library" else "")

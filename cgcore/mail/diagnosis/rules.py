@@ -21,8 +21,8 @@ from cgcore.mail.diagnosis.reply import ParsedReply
 __all__ = ["Rule", "RuleSearch", "Situation", "load_rules"]
 
 _FILES = (
-    *("first", "providers", "notions", "early", "sign_in", "sign_in_late", "envelope", "addresses", "folders"),
-    *("notions_late", "library", "last"),
+    *("first", "oauth", "providers", "notions", "early", "sign_in", "sign_in_late", "envelope", "addresses"),
+    *("folders", "notions_late", "library", "last"),
 )
 _TERM = re.compile(r"\{([a-z_]+)\}")
 
