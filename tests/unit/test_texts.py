@@ -58,7 +58,8 @@ VALUES: dict[str, object] = {
     "field": "host",
     "detail": "Sobran espacios.",
     "reply": "550 no",
-    "aadsts": "AADSTS700082",
+    "code": "AADSTS700082",
+    "trace": "00aa00aa-bb11-cc22-dd33-44ee44ee44ee",
     "connected": "ana@empresa.example",
     "testing_days": 7,
 }

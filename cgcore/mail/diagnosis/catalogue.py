@@ -66,7 +66,7 @@ _ROWS: tuple[tuple[str, str, str, str, str, str], ...] = (
     ("oauth_needs_admin", "auth", "auth", "none", "admin", "no"),
     ("oauth_redirect", "auth", "auth", "none", "admin", "no"),
     ("oauth_interaction", "auth", "auth", "none", "user", "no"),
-    ("oauth_refused", "auth", "auth", "none", "user", "no"),
+    ("oauth_denied", "auth", "auth", "none", "user", "no"),
     ("oauth_other_account", "auth", "auth", "user", "user", "no"),
     ("oauth_scope_missing", "auth", "auth", "none", "user", "no"),
     ("oauth_unreachable", "auth", "auth", "none", "provider", "later"),

@@ -146,7 +146,9 @@ def _first(pattern: re.Pattern[str], text: str) -> str:
 
 
 _MAIL_ADDRESS = re.compile(r"<?([^\s<>()\[\]:;,'\"`]+@[\w-]+(?:\.[\w-]+)+)>?")
+# Microsoft's number of an error at its sign-in, and what its support finds the case by.
 _AADSTS = re.compile(r"\b(AADSTS\d{4,8})\b")
+_TRACE = re.compile(r"\bTrace ID: ([0-9a-f-]{8,40})\b")
 _IPV4 = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d{1,3}){3})(?![\d.])")
 _LIST = re.compile(
     r"\b((?:[\w-]+\.)*(?:[\w-]*(?:spamhaus|spamcop|barracuda|sorbs|uceprotect|abuseat|dnsbl|rbl)[\w-]*)(?:\.[\w-]+)+)"
@@ -253,7 +255,7 @@ def _cert_names(text: str) -> list[str]:
 _PLACE: Mapping[str, Callable[[str], object]] = {"host": _host, "port": _group(_PORT)}
 _SIGN_IN_KEYS = (
     *("oauth_expired", "oauth_client_wrong", "oauth_needs_admin", "oauth_redirect", "oauth_interaction"),
-    *("oauth_refused", "oauth_other_account", "oauth_scope_missing"),
+    *("oauth_denied", "oauth_other_account", "oauth_scope_missing"),
 )
 _BY_KEY: Mapping[str, Mapping[str, Callable[[str], object]]] = {
     **dict.fromkeys(
@@ -282,7 +284,7 @@ _BY_KEY: Mapping[str, Mapping[str, Callable[[str], object]]] = {
     "too_many_attempts": {"minutes": _minutes},
     "temporary_failure": {"minutes": _minutes},
     "smtp_auth_disabled": {"scope": _scope},
-    **{key: {"aadsts": _group(_AADSTS)} for key in _SIGN_IN_KEYS},
+    **{key: {"code": _group(_AADSTS), "trace": _group(_TRACE)} for key in _SIGN_IN_KEYS},
     "sender_not_allowed": {"sender": _group(_MAIL_ADDRESS), "user": _group(_OWNER)},
     "sender_not_verified": {"sender": _group(_MAIL_ADDRESS)},
     "sender_unknown": {"sender": _group(_MAIL_ADDRESS)},
