@@ -29,6 +29,7 @@ _COMMANDS = {
     "import": "portable",
     "check": "check",
     "vault": "vault",
+    "oauth": "oauth",
     "demo": "demo",
     "run": "run",
     "worker": "outbox",

@@ -18,6 +18,7 @@ from cgcore.vault.secret import Secret
 
 __all__ = [
     "AccessToken",
+    "AuthKind",
     "Credential",
     "MailAccountDraft",
     "Password",
@@ -95,6 +96,15 @@ def expected_security(leg: Leg, port: int) -> frozenset[Security]:
     return frozenset(security for (of_leg, security), number in _PORTS.items() if of_leg is leg and number == port)
 
 
+class AuthKind(StrEnum):
+    """How an account signs in: with its password, or with what one of the OAuth2 providers gives."""
+
+    PASSWORD = "password"  # noqa: S105  the name of a way
+    GOOGLE = "google"
+    MICROSOFT = "microsoft"
+    CUSTOM = "custom"
+
+
 @dataclass(frozen=True, slots=True)
 class Password:
     """A password, or what a provider takes in its place (an app password, an API key)."""
@@ -141,6 +151,7 @@ class MailAccountDraft:
     imap: ServerDraft = field(default_factory=lambda: ServerDraft(security=Security.SSL))
     read_receipt: bool = False
     sent_folder: str = ""
+    auth: AuthKind = AuthKind.PASSWORD
 
 
 def normal_pin(text: str) -> str:
@@ -311,6 +322,7 @@ def account_to_json(draft: MailAccountDraft) -> dict[str, Any]:
         "imap": {**_server_to_json(draft.imap), "pin": draft.imap.pin},
         "read_receipt": draft.read_receipt,
         "sent_folder": draft.sent_folder,
+        "auth": draft.auth.value,
     }
 
 
@@ -326,6 +338,7 @@ def account_from_json(value: Mapping[str, Any]) -> MailAccountDraft:
         imap=_server_from_json(imap, Security.SSL),
         read_receipt=bool(value.get("read_receipt", False)),
         sent_folder=_text(value, "sent_folder"),
+        auth=AuthKind(value.get("auth", AuthKind.PASSWORD)),
     )
 
 

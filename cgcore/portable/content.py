@@ -8,7 +8,7 @@ from typing import Any
 
 from cgcore.documents import DocumentType
 from cgcore.identity.tokens import username_key
-from cgcore.mail.account import MailAccountDraft, Security, account_from_json
+from cgcore.mail.account import AuthKind, MailAccountDraft, Security, account_from_json
 from cgcore.portable.reading import portable_text, read_json, refuse
 from cgcore.series.series import SeriesDraft, SeriesKind, code_key, code_problem
 from cgcore.text_rules import find_text_problem
@@ -217,10 +217,11 @@ def _refuse_repeated(place: str, key: str, names: list[tuple[str, str]]) -> None
 
 def read_account(value: Any, place: str) -> MailAccountDraft:
     """Return the account at ``place``, checked in form: only known fields, each of its type, and never a password."""
-    fields = Fields(value, place, ("user", "smtp", "imap", "read_receipt", "sent_folder"))
+    fields = Fields(value, place, ("user", "smtp", "imap", "read_receipt", "sent_folder", "auth"))
     fields.text("user")
     fields.text("sent_folder")
     fields.boolean("read_receipt", False)
+    fields.choice("auth", [kind.value for kind in AuthKind], AuthKind.PASSWORD.value)
     for leg in ("smtp", "imap"):
         _check_server(Fields(fields.mapping(leg), f"{place}.{leg}", ("host", "port", "security", "pin")), leg)
     try:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from cgcore.mail.account import MailAccountDraft, Security, ServerDraft, StoredAccount
+from cgcore.mail.account import AuthKind, MailAccountDraft, Security, ServerDraft, StoredAccount
 from cgcore.storage.tables import MailAccountRow, UserRow
 
 __all__ = ["find_account", "put_account", "to_account"]
@@ -28,7 +28,7 @@ def put_account(session: Session, user_id: int, account: StoredAccount, moment: 
     row.user, row.read_receipt, row.sent_folder = draft.user, draft.read_receipt, draft.sent_folder
     row.smtp_host, row.smtp_port, row.smtp_security = _columns(draft.smtp)
     row.imap_host, row.imap_port, row.imap_security = _columns(draft.imap)
-    row.imap_pin = draft.imap.pin
+    row.imap_pin, row.auth = draft.imap.pin, draft.auth.value
     row.password_set, row.password_mark = account.password_set, account.password_mark
     row.version, row.updated = account.version, moment
     session.add(row)
@@ -48,6 +48,7 @@ def to_account(row: MailAccountRow) -> StoredAccount:
             imap=ServerDraft(row.imap_host, row.imap_port or "", Security(row.imap_security), row.imap_pin),
             read_receipt=row.read_receipt,
             sent_folder=row.sent_folder,
+            auth=AuthKind(row.auth),
         ),
         password_set=row.password_set,
         password_mark=row.password_mark,

@@ -254,6 +254,7 @@ class MailAccountRow(Row, table=True):
     imap_pin: str = ""
     read_receipt: bool = False
     sent_folder: str = ""
+    auth: str = Field(default="password", sa_column_kwargs={"server_default": "password"})
     password_set: bool = False
     # A keyed digest that tells whether a typed password is the stored one; the key is not in the database.
     password_mark: str = ""

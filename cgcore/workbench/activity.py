@@ -27,6 +27,7 @@ Words = Callable[[ActivityEntry], tuple[str, str, str]]
 
 _FIELDS = {
     "account": ("cgcore.workbench", "changed_"),
+    "oauth": ("cgcore.workbench", "oauth_"),
     "company": ("cgcore.company", "field_"),
     "series": ("cgcore.series", "field_"),
     "user": ("cgcore.identity", "field_"),

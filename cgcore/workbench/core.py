@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cgcore.workbench.mail_account import MailAccountSection
     from cgcore.workbench.mail_probes import MailRuns
     from cgcore.workbench.mail_setup import MailSetup
+    from cgcore.workbench.oauth.section import OAuthSection
     from cgcore.workbench.outbox.section import OutboxSection
     from cgcore.workbench.overview import OverviewSection
     from cgcore.workbench.portable import PortableSection
@@ -145,6 +146,13 @@ class Workbench:
         from cgcore.workbench.mail_account import MailAccountSection
 
         return MailAccountSection(self.context)
+
+    @once
+    def oauth(self) -> OAuthSection:
+        """Signing in at mail servers with what a provider gives."""
+        from cgcore.workbench.oauth.section import OAuthSection
+
+        return OAuthSection(self.context)
 
     @once
     def mail_runs(self) -> MailRuns:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cgcore.activity import Action
 from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.identity.actor import Actor
-from cgcore.mail.account import MailAccountDraft, account_to_json, check_account
+from cgcore.mail.account import AuthKind, MailAccountDraft, account_to_json, check_account
 from cgcore.mail.account_texts import problem as account_problem
 from cgcore.mail.addresses import is_address
 from cgcore.mail.diagnosis.texts import build_verdict
@@ -192,6 +192,8 @@ class MailRuns:
         keeps = draft.password is None
         mark = section.stored_mark(actor) if keeps else section.password_mark(draft.password)
         tested = account_to_json(draft)
+        if draft.auth is AuthKind.PASSWORD:
+            del tested["auth"]  # as it was before there was another way: what was proven then still is
         if cell is Cell.SMTP:
             del tested["imap"], tested["sent_folder"], tested["read_receipt"]
         elif cell is Cell.IMAP:

@@ -7,11 +7,11 @@ from typing import Any
 
 from cgcore.company.company import Company
 from cgcore.documents import DOCUMENT_TYPES, DocumentType, types_with_template
-from cgcore.mail.account import account_to_json
+from cgcore.mail.account import AuthKind, MailAccountDraft, account_to_json
 from cgcore.series.series import Series
 from cgcore.storage.snapshot import UserState
 
-__all__ = ["export_company", "export_defaults", "export_series", "export_user"]
+__all__ = ["export_account", "export_company", "export_defaults", "export_series", "export_user"]
 
 _TYPES = [entry.code.value for entry in types_with_template()]
 
@@ -49,10 +49,18 @@ def export_user(state: UserState, *, only_templates: bool = False) -> dict[str, 
         "role": row.role,
         # Said of whom it is not so: everybody else may log in.
         **({} if row.active else {"active": False}),
-        "mail_account": account_to_json(state.account.draft) if state.account else None,
+        "mail_account": export_account(state.account.draft) if state.account else None,
         **texts,
         "series_defaults": export_defaults(state.defaults),
     }
+
+
+def export_account(draft: MailAccountDraft) -> dict[str, Any]:
+    """Return an account; how it signs in is said where it is not by password. A connection stays where it was made."""
+    value = account_to_json(draft)
+    if draft.auth is AuthKind.PASSWORD:
+        del value["auth"]
+    return value
 
 
 def export_defaults(defaults: Mapping[DocumentType, str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from cgcore.company.company import CompanyDraft, Logo, check_company
 from cgcore.documents import DocumentType, types_with_template
 from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.identity.tokens import normalise_username, username_key
-from cgcore.mail.account import StoredAccount, account_to_json, changed_targets, check_account
+from cgcore.mail.account import StoredAccount, changed_targets, check_account
 from cgcore.portable.changes import Change, compare
 from cgcore.portable.content import Content, Fields, UserContent, read_account
 from cgcore.portable.reading import portable_text, refuse, refuse_with
@@ -36,7 +36,7 @@ from cgcore.templates.stored import detach
 from cgcore.texts import Text
 from cgcore.workbench.company import prepare_logo
 from cgcore.workbench.identity import NewUser
-from cgcore.workbench.portable_export import export_company, export_defaults, export_series, export_user
+from cgcore.workbench.portable_export import export_account, export_company, export_defaults, export_series, export_user
 from cgcore.workbench.templates import clean_subject, clean_text
 
 __all__ = ["Decision", "Writing", "decide", "decide_for"]
@@ -216,8 +216,8 @@ class _Making:
             if problem.blocking:
                 raise refuse_with(f"{at}.{problem.field}", problem.text)
         stored = state.account or StoredAccount()
-        wanted = account_to_json(draft)
-        if stored.version and account_to_json(stored.draft) == wanted:
+        wanted = export_account(draft)
+        if stored.version and export_account(stored.draft) == wanted:
             return wanted
         # A stored password is for the user and server it was typed for, and for nobody else.
         drops = stored.password_set and bool(changed_targets(stored.draft, draft))

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 
 from cgcore.errors import StorageError, VaultError
+from cgcore.mail.oauth_client import OAuthProvider
 from cgcore.sandbox.state import AUTHORITY_SECRET, sandbox_secret
 from cgcore.settings import Settings
 from cgcore.storage.database import Database
@@ -22,7 +23,16 @@ from cgcore.vault.master_key import KEY_BYTES, find_key_path, load_master_key
 from cgcore.vault.records import FolderRecords, MemoryRecords, RecordStore
 from cgcore.vault.selection import FindBackend
 
-__all__ = ["inspect_key", "inspect_place", "list_secret_names", "open_records", "open_vault", "secret_name"]
+__all__ = [
+    "inspect_key",
+    "inspect_place",
+    "list_secret_names",
+    "oauth_client_secret",
+    "oauth_secret",
+    "open_records",
+    "open_vault",
+    "secret_name",
+]
 
 
 def secret_name(user_id: int) -> str:
@@ -30,11 +40,23 @@ def secret_name(user_id: int) -> str:
     return f"mail/{user_id}"
 
 
+def oauth_secret(user_id: int) -> str:
+    """Return the vault's name of a user's refresh token."""
+    return f"oauth/{user_id}"
+
+
+def oauth_client_secret(provider: OAuthProvider) -> str:
+    """Return the vault's name of the secret of the client that is registered with a provider."""
+    return f"oauth-client/{provider.value}"
+
+
 def list_secret_names(database: Database) -> list[str]:
     """Return the name of each secret that there may be; a keyring cannot be asked what it holds."""
     with database.read() as session:
         users = [row.id for row in list_users(session) if row.id is not None]
-    return [AUTHORITY_SECRET, *(name(user) for user in users for name in (secret_name, sandbox_secret))]
+    own = (secret_name, sandbox_secret, oauth_secret)
+    clients = [oauth_client_secret(each) for each in OAuthProvider]
+    return [AUTHORITY_SECRET, *clients, *(name(user) for user in users for name in own)]
 
 
 def open_vault(

@@ -20,6 +20,7 @@ from cgcore.documents import DocumentType
 from cgcore.errors import InvalidInput, LoginEnded, NotAllowed, NotFound
 from cgcore.identity.actor import Actor, Role, Scope
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
+from cgcore.mail.oauth_client import Client, ClientDraft, OAuthProvider
 from cgcore.mail.steps import Leg
 from cgcore.once import once
 from cgcore.outbox.message import MessageFilters
@@ -128,6 +129,9 @@ def _mail(text_: str = "Hola") -> EmailMessage:
 
 FOR_ADMINS: dict[str, Any] = {"own": NotAllowed, "other": NotAllowed}
 OWN_ONLY: dict[str, Any] = {"other": NotFound}
+# No provider is set up, and nobody is connected.
+NOBODY: dict[str, Any] = {"own": NotFound, "other": NotFound, "admin": NotFound}
+CLIENT = ClientDraft(OAuthProvider.GOOGLE, "panel", Secret("secreto"))
 # Not even an administrator: a key, a run and a message are their owner's.
 OWNERS_ONLY: dict[str, Any] = {"other": NotFound, "admin": NotFound}
 DOCUMENT = DocumentRequest(T.QUOTE, "P", "7", ("cliente@ejemplo.es",), subject="Va", body="<p>Hola</p>", signature="")
@@ -145,6 +149,25 @@ USE_CASES: dict[str, UseCase] = {
     "activity.export_csv": UseCase(lambda w, a, _o: list(w.activity.export_csv(a, header=["x"] * 7, labels={}))),
     "company.get": UseCase(lambda w, a, _o: w.company.get(a)),
     "company.save": UseCase(lambda w, a, _o: w.company.save(a, CompanyDraft("Tosma"), 0), **FOR_ADMINS),
+    "oauth.clients.list": UseCase(lambda w, a, _o: w.oauth.clients.list(a), **FOR_ADMINS),
+    "oauth.clients.find": UseCase(lambda w, a, _o: w.oauth.clients.find(a, OAuthProvider.GOOGLE), **FOR_ADMINS),
+    "oauth.clients.save": UseCase(lambda w, a, _o: w.oauth.clients.save(a, CLIENT, version=0), **FOR_ADMINS),
+    "oauth.clients.remove": UseCase(
+        lambda w, a, _o: w.oauth.clients.remove(a, OAuthProvider.GOOGLE), **FOR_ADMINS, admin=NotFound
+    ),
+    "oauth.clients.has_secret": UseCase(
+        lambda w, a, _o: w.oauth.clients.has_secret(a, Client(OAuthProvider.GOOGLE, "x")), **FOR_ADMINS
+    ),
+    "oauth.clients.count_connected": UseCase(
+        lambda w, a, _o: w.oauth.clients.count_connected(a, OAuthProvider.GOOGLE), **FOR_ADMINS
+    ),
+    "oauth.clients.offered_for": personal(lambda w, a: w.oauth.clients.offered_for(a, "ana@ejemplo.es")),
+    "oauth.attempts.begin": UseCase(
+        lambda w, a, _o: w.oauth.attempts.begin(a, OAuthProvider.GOOGLE, _account("nadie")), **NOBODY, personal=True
+    ),
+    "oauth.attempts.find": personal(lambda w, a: w.oauth.attempts.find(a, "0" * 64)),
+    "oauth.grants.connection": personal(lambda w, a: w.oauth.grants.connection(a)),
+    "oauth.grants.disconnect": UseCase(lambda w, a, _o: w.oauth.grants.disconnect(a), **NOBODY, personal=True),
     "series.list": UseCase(lambda w, a, _o: w.series.list(a)),
     "series.get": UseCase(lambda w, a, _o: w.series.get(a, "P")),
     "series.count": UseCase(lambda w, a, _o: w.series.count(a)),
@@ -351,6 +374,7 @@ INNER = {
         "identity.accounts.renew_first_use_code",
         "identity.accounts.issue_first_use_code",
     ),
+    "oauth.clients.find_secret",
     *("mail_account.delete_secret", "mail_account.password_mark", "mail_account.to_json"),
     "mail_runs.environment",
     *("templates.compile", "templates.render_for_user"),

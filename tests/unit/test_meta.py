@@ -84,6 +84,7 @@ TELLS_A_DISTANCE = {
 SPANISH_NAMES = {
     "cgcore/mail/diagnosis/reply.py": "words of servers",
     "cgcore/mail/imap/mailbox.py": "an address that cannot be",
+    "cgcore/mail/oauth_client.py": "addresses and names of scopes",
     "cgcore/sandbox/state.py": "a domain and user names",
     "cgcore/series/defaults.py": "names of values",
     "cgcore/series/starters.py": "codes of series",

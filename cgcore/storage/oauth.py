@@ -1,0 +1,147 @@
+"""Clients, attempts and grants of OAuth2 in the database. Every function works in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import update
+from sqlmodel import Session, col, delete, select
+
+from cgcore.mail.oauth_client import Client, OAuthProvider
+from cgcore.storage.oauth_tables import OauthAttemptRow, OauthClientRow, OauthGrantRow
+
+__all__ = [
+    "add_attempt",
+    "conclude_attempt",
+    "delete_attempts_before",
+    "delete_client",
+    "delete_grant",
+    "find_attempt",
+    "find_client",
+    "find_grant",
+    "list_clients",
+    "list_grants",
+    "put_client",
+    "put_grant",
+    "use_attempt",
+]
+
+
+# ---- Clients
+
+
+def find_client(session: Session, provider: OAuthProvider, *, lock: bool = False) -> Client | None:
+    """Return the client of a provider; with ``lock`` its row stays as it is until the transaction ends."""
+    wanted = select(OauthClientRow).where(OauthClientRow.provider == provider.value)
+    row = session.exec(wanted.with_for_update() if lock else wanted).first()
+    return _to_client(row) if row else None
+
+
+def list_clients(session: Session) -> list[Client]:
+    """Return every client, in the order in which providers are named everywhere."""
+    rows = {row.provider: row for row in session.exec(select(OauthClientRow))}
+    return [_to_client(rows[each.value]) for each in OAuthProvider if each.value in rows]
+
+
+def put_client(session: Session, client: Client, moment: datetime) -> None:
+    """Store ``client`` in place of what is there."""
+    known = session.get(OauthClientRow, client.provider.value)
+    row = known or OauthClientRow(provider=client.provider.value, client_id="", updated=moment)
+    row.client_id, row.tenant, row.issuer, row.name = client.client_id, client.tenant, client.issuer, client.name
+    row.domains, row.scope, row.secret_ends = list(client.domains), client.scope, client.secret_ends
+    row.version, row.updated = client.version, moment
+    session.add(row)
+
+
+def delete_client(session: Session, provider: OAuthProvider) -> bool:
+    """Remove a client; return whether there was one."""
+    row = session.get(OauthClientRow, provider.value)
+    if row is not None:
+        session.delete(row)
+    return row is not None
+
+
+def _to_client(row: OauthClientRow) -> Client:
+    return Client(
+        provider=OAuthProvider(row.provider),
+        client_id=row.client_id,
+        tenant=row.tenant,
+        issuer=row.issuer,
+        name=row.name,
+        domains=tuple(row.domains),
+        scope=row.scope,
+        secret_ends=row.secret_ends,
+        version=row.version,
+        updated=row.updated,
+    )
+
+
+# ---- Attempts
+
+
+def add_attempt(session: Session, row: OauthAttemptRow) -> None:
+    """Store a new attempt."""
+    session.add(row)
+    session.flush()
+
+
+def find_attempt(session: Session, state_digest: str) -> OauthAttemptRow | None:
+    """Return an attempt by the digest of its state."""
+    return session.get(OauthAttemptRow, state_digest)
+
+
+def use_attempt(session: Session, state_digest: str, moment: datetime) -> bool:
+    """Take an attempt for the one exchange that it is good for; return whether nobody was first."""
+    wanted = (col(OauthAttemptRow.state_digest) == state_digest, col(OauthAttemptRow.used).is_(None))
+    done = session.connection().execute(update(OauthAttemptRow).where(*wanted).values(used=moment, state="checking"))
+    return done.rowcount == 1
+
+
+def conclude_attempt(session: Session, state_digest: str, state: str, key: str, facts: Mapping[str, Any]) -> None:
+    """Note how an attempt stands now."""
+    row = session.get(OauthAttemptRow, state_digest)
+    if row is not None:
+        row.state, row.key, row.facts = state, key, dict(facts)
+        session.add(row)
+
+
+def delete_attempts_before(session: Session, user_id: int, moment: datetime) -> None:
+    """Remove a user's attempts that were made before ``moment``."""
+    session.exec(
+        delete(OauthAttemptRow).where(col(OauthAttemptRow.user_id) == user_id, col(OauthAttemptRow.made) < moment)
+    )
+
+
+# ---- Grants
+
+
+def find_grant(session: Session, user_id: int, *, lock: bool = False) -> OauthGrantRow | None:
+    """Return what a user has allowed; with ``lock`` it stays so until the transaction ends."""
+    wanted = select(OauthGrantRow).where(OauthGrantRow.user_id == user_id)
+    return session.exec(wanted.with_for_update() if lock else wanted).first()
+
+
+def list_grants(session: Session, provider: OAuthProvider | None = None) -> Sequence[OauthGrantRow]:
+    """Return the grants of every user, or those at one provider."""
+    wanted = select(OauthGrantRow).order_by(col(OauthGrantRow.user_id))
+    if provider is not None:
+        wanted = wanted.where(OauthGrantRow.provider == provider.value)
+    return session.exec(wanted).all()
+
+
+def put_grant(session: Session, row: OauthGrantRow) -> None:
+    """Store a grant in place of what is there."""
+    delete_grant(session, row.user_id)
+    session.add(row)
+    session.flush()
+
+
+def delete_grant(session: Session, user_id: int) -> bool:
+    """Remove a user's grant; return whether there was one."""
+    row = session.get(OauthGrantRow, user_id)
+    if row is not None:
+        session.delete(row)
+        session.flush()
+    return row is not None

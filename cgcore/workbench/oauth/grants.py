@@ -1,0 +1,135 @@
+"""What users have allowed: who is connected, as whom, for which servers; how that ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from cgcore.activity import Action
+from cgcore.errors import NotFound
+from cgcore.identity.actor import Actor
+from cgcore.mail.account import MailAccountDraft
+from cgcore.mail.oauth_client import OAuthProvider
+from cgcore.storage import oauth as store
+from cgcore.workbench.secrets import oauth_secret
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from cgcore.storage.oauth_tables import OauthGrantRow
+    from cgcore.workbench.context import Context
+
+__all__ = ["Connected", "Disconnected", "GrantState", "Grants", "hosts_of"]
+
+
+class GrantState(StrEnum):
+    """How a connection stands: it works; the user has to connect anew; the administrator has something to do first."""
+
+    CONNECTED = "connected"
+    NEEDS_LOGIN = "needs_login"
+    NEEDS_ADMIN = "needs_admin"
+
+
+def _no_facts() -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Who is connected: ``address`` is the account at the provider, ``mailbox`` the user name that it signs in for.
+
+    The two differ where a shared mailbox was confirmed. ``hosts`` are the only servers that a token goes to.
+    ``ends``: when the provider has said that it will end (Google's testing mode). ``key`` and ``facts`` are the
+    diagnosis where ``state`` is not :attr:`GrantState.CONNECTED`.
+    """
+
+    provider: OAuthProvider
+    address: str
+    mailbox: str
+    hosts: tuple[str, ...]
+    scopes: tuple[str, ...]
+    since: datetime
+    refreshed: datetime
+    ends: datetime | None = None
+    state: GrantState = GrantState.CONNECTED
+    key: str = ""
+    facts: Mapping[str, Any] = field(default_factory=_no_facts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the API shows of it as ``connected``."""
+        return {"address": self.address, "since": self.since.isoformat(), "scopes": [*self.scopes]}
+
+    def is_for(self, draft: MailAccountDraft) -> bool:
+        """Return whether this is the connection of the account: the same mailbox, and no other server."""
+        same = draft.user.strip().casefold() == self.mailbox.casefold()
+        return same and set(hosts_of(draft)) <= set(self.hosts)
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """What became of a connection that was ended: ``revoked`` says whether the provider was told and has agreed.
+
+    Where it was not, ``manage_url`` is where the user removes the permission by hand, ``""`` where that is not known.
+    """
+
+    provider: OAuthProvider
+    revoked: bool
+    manage_url: str = ""
+
+
+def hosts_of(draft: MailAccountDraft) -> tuple[str, ...]:
+    """Return the servers of an account, each once, in small letters."""
+    hosts = (draft.smtp.host.strip().lower(), draft.imap.host.strip().lower())
+    return tuple(dict.fromkeys(host for host in hosts if host))
+
+
+class Grants:
+    """Use cases of connections. Each user has one at most."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def connection(self, actor: Actor) -> Connected | None:
+        """Return the actor's connection, working or not; None where there is none."""
+        return self._context.recall(actor, "oauth_grant", _find_connected)
+
+    def disconnect(self, actor: Actor) -> Disconnected:
+        """End the actor's connection: told to the provider where that exists, forgotten here whatever it answers.
+
+        May take as long as the provider's answer, five seconds at most. The account stays as it is, and signs in no
+        more until it is connected anew or has a password. Raises :class:`NotFound`.
+        """
+        with self._context.write_as(actor) as (session, actor):
+            row = store.find_grant(session, actor.user_id, lock=True)
+            if row is None:
+                raise NotFound("nobody is connected")
+            provider, address = OAuthProvider(row.provider), row.address
+            store.delete_grant(session, actor.user_id)
+            self._context.activity.record(actor, Action.OAUTH_DISCONNECTED, address, session=session)
+        self._context.vault.delete(oauth_secret(actor.user_id))
+        return Disconnected(provider, revoked=False)
+
+
+def _find_connected(session: Session, actor: Actor) -> Connected | None:
+    row = store.find_grant(session, actor.user_id)
+    return to_connected(row) if row else None
+
+
+def to_connected(row: OauthGrantRow) -> Connected:
+    """Return what a row holds."""
+    return Connected(
+        provider=OAuthProvider(row.provider),
+        address=row.address,
+        mailbox=row.mailbox,
+        hosts=tuple(row.hosts),
+        scopes=tuple(row.scopes),
+        since=row.obtained,
+        refreshed=row.refreshed,
+        ends=row.ends,
+        state=GrantState(row.state),
+        key=row.key,
+        facts=dict(row.facts),
+    )

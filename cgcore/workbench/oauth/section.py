@@ -1,0 +1,37 @@
+"""The section itself. Apart from its package, whose names are types: who hands in what to whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cgcore.once import once
+from cgcore.workbench.oauth.attempts import Attempts
+from cgcore.workbench.oauth.clients import Clients
+from cgcore.workbench.oauth.grants import Grants
+
+if TYPE_CHECKING:
+    from cgcore.workbench.context import Context
+
+__all__ = ["OAuthSection"]
+
+
+class OAuthSection:
+    """Signing in at mail servers with what a provider gives, in place of a password."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @once
+    def clients(self) -> Clients:
+        """What administrators register, and to whom it is offered."""
+        return Clients(self._context)
+
+    @once
+    def grants(self) -> Grants:
+        """Who is connected."""
+        return Grants(self._context)
+
+    @once
+    def attempts(self) -> Attempts:
+        """Ways to a provider and back."""
+        return Attempts(self._context)
