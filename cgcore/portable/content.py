@@ -119,11 +119,6 @@ class Content:
     series: tuple[SeriesDraft, ...]
     users: tuple[UserContent, ...]
 
-    @property
-    def changes_house(self) -> bool:
-        """Whether it holds more than users."""
-        return self.company is not None or bool(self.series)
-
 
 def read_content(data: bytes) -> Content:
     """Return what a file holds. Raises :class:`cgcore.portable.reading.Refused` with the place of the first fault."""

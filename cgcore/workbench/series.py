@@ -173,10 +173,6 @@ class SeriesSection:
         """Return what Resumen says of the series."""
         return self.checks.overview(actor)
 
-    def record_use(self, session: Session, code: str, document_type: DocumentType, number: int) -> None:
-        """Remember, in the caller's transaction, that a sent document bore ``number``. Moves no counter."""
-        store.raise_last_used(session, code, document_type, number, self._context.clock().year)
-
     def _problems(self, session: Session, draft: SeriesDraft) -> tuple[FieldProblem, ...]:
         counters, stored = store.load_counters(session, draft.code), store.find_series(session, draft.code)
         mixed = check_kind(draft, stored) if stored else ()

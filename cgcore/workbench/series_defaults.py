@@ -117,11 +117,6 @@ class SeriesDefaultsSection:
             admin=True,
         )
 
-    def check_choice(self, actor: Actor, document_type: DocumentType, code: str) -> tuple[Finding, ...]:
-        """Return what the guards say of ``code`` for one document (Enviar documento); an error means: do not send."""
-        with self._context.read_as(actor) as (session, _):
-            return self._findings(session, document_type, code)
-
     def _name(self, what: str, user_id: int | None, search: str, choices: Choices | None) -> Hashable:
         # The findings speak of this year's numbers.
         return what, user_id, search, frozenset((choices or {}).items()), self._context.clock().year

@@ -192,10 +192,7 @@ def draw_run(
     moment = " · ".join([when(run.started), texts.RUN_NUMBER.format(number=run.number)])
     with st.container(gap="xxsmall"):
         if shown := _shown(run):
-            with st.expander(
-                _summary(run, shown), type="compact", expanded=run.failed, key=f"{key}_{run.number}_steps"
-            ):
-                draw_steps(shown)
+            _draw_folded(run, shown, f"{key}_{run.number}")
         else:
             moment = f"{duration(run.duration_ms)} · {moment}"
         st.caption(moment)
@@ -203,14 +200,19 @@ def draw_run(
             _draw_transcript(run, key)
 
 
-def _summary(run: Run, shown: Sequence[Step]) -> str:
-    """Return the one line that the steps fold into: how many, how long, and where it failed."""
-    failing = next((at for at, step in enumerate(shown, 1) if step.status is Status.ERROR), 0)
-    if failing:
-        head = texts.FAILED_AT.format(number=failing, stage=stage_label(shown[failing - 1].stage))
+def _draw_folded(run: Run, shown: Sequence[Step], key: str) -> None:
+    """Draw the steps in one line, open where it failed: at the failing step, with those before it in a line."""
+    failing = next((at for at, step in enumerate(shown) if step.status is Status.ERROR), None)
+    if failing is None:
+        head = texts.STEPS.format(count=len(shown))
     else:
-        head = texts.STEPS_ONE if len(shown) == 1 else texts.STEPS.format(count=len(shown))
-    return f"{head} · {duration(run.duration_ms)}"
+        head = texts.FAILED_AT.format(number=failing + 1, stage=stage_label(shown[failing].stage))
+    before = shown[: failing or 0]
+    with st.expander(f"{head} · {duration(run.duration_ms)}", type="compact", expanded=run.failed, key=f"{key}_steps"):
+        if before:
+            with st.expander(texts.STEPS_BEFORE.format(count=len(before)), type="compact", key=f"{key}_before"):
+                draw_steps(before)
+        draw_steps(shown[len(before) :])
 
 
 def draw_verdict(run: Run) -> None:

@@ -192,7 +192,6 @@ USE_CASES: dict[str, UseCase] = {
     "series.defaults.list_overridden": UseCase(
         lambda w, a, _o: w.series.defaults.list_overridden(a, [T.QUOTE]), **FOR_ADMINS
     ),
-    "series.defaults.check_choice": UseCase(lambda w, a, _o: w.series.defaults.check_choice(a, T.QUOTE, "P")),
     "drafts.keep": personal(lambda w, a: w.drafts.keep(a, "profile", "tab", {})),
     "drafts.drop": personal(lambda w, a: w.drafts.drop(a, "profile", "tab")),
     "drafts.list_drafts": personal(lambda w, a: w.drafts.list_drafts(a, "profile")),
@@ -354,7 +353,7 @@ DOORS: dict[str, tuple[Callable[[Workbench], Any], Any]] = {
 }
 # What nobody outside the house calls: part of another use case, of the start, of the gate or of the command line.
 INNER = {
-    *("series.record_use", "runs.start", "runs.close", "runs.beat", "runs.close_orphans", "drafts.close"),
+    *("runs.start", "runs.close", "runs.beat", "runs.close_orphans", "drafts.close"),
     *(
         "identity.codes.consume_code",
         "identity.codes.consume_grant",

@@ -479,12 +479,16 @@ def test_each_step_shows_its_time_and_the_words_of_the_server(
     with smtp_server(script) as server:
         smtp = ServerDraft("127.0.0.1", server.port, Security.NONE)
         app = click(open_with(monkeypatch, workbench, ana, account(smtp=smtp)), "smtp_run")
-    (fold,) = [expander for expander in app.expander if expander.label != "Transcripción"]
-    lines = [re.sub(r"^(:red\[)?:material/\w+: ", "", line) for line in plain(fold.markdown[0].value).splitlines()]
+    fold, before = [expander for expander in app.expander if expander.label != "Transcripción"]
+    listed = [line for part in (before, fold) for line in plain(part.markdown[-1].value).splitlines()]
+    lines = [re.sub(r"^(:red\[)?:material/\w+: ", "", line) for line in listed]
     said = {line.split(" · ")[0]: line.partition("`")[2].strip("` ") for line in lines}
 
     assert re.fullmatch(r"Falló en el paso \d+: Destinatario · (\d+ ms|\d+,\d s)", plain(fold.label))
     assert fold.proto.expanded
+    assert plain(fold.markdown[-1].value).startswith(":red[:material/error: Destinatario")
+    assert plain(before.label) == f"{len(lines) - 1} pasos anteriores"
+    assert not before.proto.expanded
     assert all(re.search(r" · (\d+ ms|\d+,\d s)(?=[\s\]]|$)", line) for line in lines)
     assert said["Saludo"] == "220 mail.test ESMTP ready"
     assert said["Identificación"] == "235 2.7.0 Authentication successful"

@@ -77,6 +77,7 @@ def desk(workbench_on_each: Workbench) -> _Desk:
     admin = add_user(workbench, "admin", Role.ADMIN)
     ana = replace(add_user(workbench, "ana"), mail="ana@example.com")
     add_series(workbench, admin, "F", DocumentType.SALES_INVOICE)
+    add_series(workbench, admin, "OFF", DocumentType.SALES_INVOICE, active=False)
     workbench.company.save(admin, CompanyDraft("Electricidad Tosma, SL", "B04123451", "Calle de la Luz, 12"), 0)
     return _Desk(workbench, ana)
 
@@ -332,6 +333,7 @@ def test_the_same_key_is_one_message(desk: _Desk) -> None:
     ("change", "field", "code"),
     [
         ({"series": "X"}, "series", "unknown_series"),
+        ({"series": "OFF"}, "series", "unknown_series"),
         ({"document_type": DocumentType.PURCHASE_INVOICE}, "type", "unknown_type"),
         ({"to": ()}, "to", "empty"),
         ({"to": ("eva",)}, "to", "address_syntax"),

@@ -17,6 +17,7 @@ from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor, Role
 from cgcore.series.series import SeriesDraft, SeriesKind
 from cgcore.series.starters import STARTER_SETS, StarterLayout, StarterSet
+from cgcore.storage.series import raise_last_used
 from cgcore.texts import join
 from cgcore.workbench import Workbench
 from cgcore.workbench.users import Particulars
@@ -275,7 +276,7 @@ def test_a_used_series_is_switched_off_and_not_deleted(
     buttons = [button.label for button in panel(page, "series").button]
     before = words(page)
     with workbench.database.session() as session:
-        workbench.series.record_use(session, "F", T.SALES_INVOICE, 7)
+        raise_last_used(session, "F", T.SALES_INVOICE, 7, workbench.clock().year)
     page.segmented_control("administration_series_F_kind").set_value(SeriesKind.SIMPLIFIED).run()
     after = words(page)
     page.toggle("administration_series_F_active").set_value(False).run()

@@ -13,6 +13,7 @@ from cgcore.errors import InvalidInput, NotAllowed, NotFound, StaleVersion
 from cgcore.identity.actor import Actor, Role
 from cgcore.series.series import SeriesDraft, SeriesKind, check_draft
 from cgcore.series.starters import STARTER_SETS, StarterLayout
+from cgcore.storage.series import raise_last_used
 from cgcore.workbench import Workbench
 from cgcore.workbench.activity import detail_words
 from tests.servers.house import add_series, add_user
@@ -105,7 +106,7 @@ def test_a_counter_is_kept_while_its_type_is_taken_away(workbench_on_each: Workb
     section = workbench_on_each.series
     section.add(admin, draft("F", 500, T.SALES_INVOICE, T.QUOTE))
     with workbench_on_each.database.session() as session:
-        section.record_use(session, "F", T.SALES_INVOICE, 499)
+        raise_last_used(session, "F", T.SALES_INVOICE, 499, workbench_on_each.clock().year)
     without = section.save(admin, draft("F", 1, T.QUOTE), 1)
     with pytest.raises(InvalidInput) as caught:
         section.save(admin, draft("F", 499, T.SALES_INVOICE, T.QUOTE), without.version)
@@ -119,7 +120,7 @@ def test_a_new_year_restart_is_allowed(workbench_on_each: Workbench, admin: Acto
     section = workbench_on_each.series
     read = section.add(admin, draft("F", 500))
     with workbench_on_each.database.session() as session:
-        section.record_use(session, "F", T.SALES_INVOICE, 499)
+        raise_last_used(session, "F", T.SALES_INVOICE, 499, workbench_on_each.clock().year)
     now = workbench_on_each.clock()
     set_clock(workbench_on_each, lambda: now.replace(year=now.year + 1, day=1))
     problems = section.check(admin, draft("F", 1))
@@ -189,7 +190,7 @@ def test_a_used_series_is_switched_off_instead_of_deleted(workbench_on_each: Wor
     section = workbench_on_each.series
     used, unused = section.add(admin, draft("F")), section.add(admin, draft("G"))
     with workbench_on_each.database.session() as session:
-        section.record_use(session, "F", T.SALES_INVOICE, 1)
+        raise_last_used(session, "F", T.SALES_INVOICE, 1, workbench_on_each.clock().year)
     section.delete(admin, "G", unused.version)
     with pytest.raises(InvalidInput) as caught:
         section.delete(admin, "F", used.version)
@@ -209,7 +210,7 @@ def test_a_used_series_that_changes_its_kind_of_invoice_is_warned_of(
     for code in ("F", "G"):
         section.add(admin, draft(code))
     with workbench_on_each.database.session() as session:
-        section.record_use(session, "F", T.SALES_INVOICE, 1)
+        raise_last_used(session, "F", T.SALES_INVOICE, 1, workbench_on_each.clock().year)
     used, unused = (section.check(admin, replace(draft(code, 2), kind=SeriesKind.SIMPLIFIED)) for code in ("F", "G"))
 
     assert [(problem.field, problem.code, problem.blocking) for problem in used] == [("kind", "kinds_mixed", False)]

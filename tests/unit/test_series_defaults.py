@@ -130,7 +130,6 @@ def test_a_forbidden_series_sent_by_hand_is_refused(
         assert [(found.field, found.code) for found in caught.value.problems] == [(document_type.value, problem)]
     assert section.get(admin).choices == {} == section.get_company(admin).choices
     assert code not in [option for option, _name in section.get(admin).row(document_type).options]
-    assert any(finding.blocks for finding in section.check_choice(admin, document_type, code))
 
 
 def test_for_everybody_sets_the_company_and_removes_own_choices(workbench_on_each: Workbench, admin: Actor) -> None:

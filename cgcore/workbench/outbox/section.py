@@ -191,7 +191,7 @@ class OutboxSection:
             raise InvalidInput(*problems)
         with self._context.read_as(actor) as (session, actor):
             series = series_store.find_series(session, request.series)
-        if series is None or not series.serves(request.document_type):
+        if series is None or not series.active or not series.serves(request.document_type):
             raise InvalidInput(
                 FieldProblem.of("cgcore.workbench", "series", "unknown_series", name=request.series[:60])
             )
