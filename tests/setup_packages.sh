@@ -13,6 +13,8 @@ packages=()
 [ -x /usr/sbin/postfix ] || packages+=(postfix)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)
 [ -x /usr/sbin/nginx ] || packages+=(nginx-light)
+[ -x /usr/bin/caddy ] || packages+=(caddy)
+[ -x /usr/bin/systemd-analyze ] || packages+=(systemd)
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
 

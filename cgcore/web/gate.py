@@ -181,13 +181,14 @@ class Gate:
             await self._app(_without_origin(_with_identity(scope, known)), receive, send)
 
     async def _pass_socket(self, scope: Any, receive: Any, send: Any) -> None:
+        if self._drain.is_under_way:
+            await _refuse_socket(scope, receive, send, 503)
+            return
         headers = read_headers(scope)
         scope = _without_identity(scope)
         known = await self._identify_socket(scope, headers)
         if known is None:
-            await receive()
-            # Before accept: the client sees 403 (ASGI, websocket close).
-            await send({"type": "websocket.close", "code": 1008})
+            await _refuse_socket(scope, receive, send, 403)
             return
         if self._live.is_crowded(known.requester):
             await _turn_away(scope, receive, send, self._crowded)
@@ -200,8 +201,6 @@ class Gate:
             self._live.remove(known.requester, socket)
 
     async def _identify_socket(self, scope: Any, headers: dict[str, str]) -> _Known | None:
-        if self._drain.is_under_way:
-            return None
         if not self._origins.is_host_allowed(headers.get("host", "")):
             return None
         if not self._origins.is_socket_allowed(headers):
@@ -263,6 +262,18 @@ def _place(scope: Any) -> list[tuple[bytes, bytes]]:
 def _without_identity(scope: Any) -> Any:
     kept = [header for header in scope["headers"] if header[0].lower() not in (IDENTITY_HEADER, _PLACE_HEADER)]
     return {**scope, "headers": kept}
+
+
+async def _refuse_socket(scope: Any, receive: Any, send: Any, status: int) -> None:
+    """Answer the handshake of a websocket with ``status``; 403 where the server can answer with nothing else."""
+    await receive()
+    if status == 403 or "websocket.http.response" not in scope.get("extensions", {}):
+        # Before accept: the client sees 403 (ASGI, websocket close).
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    headers = [(b"content-length", b"0"), (b"retry-after", str(_RETRY_AFTER_S).encode())]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": b""})
 
 
 async def _turn_away(scope: Any, receive: Any, send: Any, last_message: bytes) -> None:

@@ -6,13 +6,20 @@ import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from cgcore.vault.secret import Secret
 from tests.servers.api_users import Person, issue_key
+from tests.servers.caddy import Caddy, caddy_installed
+from tests.servers.certificates import Certificates
 from tests.servers.cluster import Cluster, log_in, run_cluster, until
+from tests.servers.leftout import leave_out
+from tests.servers.nginx import DeployedNginx, nginx_installed
 from tests.servers.postgres import PostgresServer
 from tests.servers.product import ADMIN, PASSWORD, Product
 
@@ -20,8 +27,19 @@ from tests.servers.product import ADMIN, PASSWORD, Product
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer) -> Iterator[Cluster]:
     """Both, on an empty database."""
-    with run_cluster(postgres_server, tmp_path_factory.mktemp("cluster")) as cluster:
+    settings = {"CG_TRUSTED_PROXIES": "127.0.0.1/32"}
+    with run_cluster(postgres_server, tmp_path_factory.mktemp("cluster"), settings=settings) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="module")
+def proxies(cluster: Cluster, certificates: Certificates) -> Iterator[dict[str, str]]:
+    """The address of each proxy of ``deploy/`` before both, by name."""
+    if not nginx_installed() or not caddy_installed():
+        leave_out("nginx and caddy")
+    ports = [product.port for product in cluster.products]
+    with DeployedNginx(certificates.trusted, ports) as nginx, Caddy(ports) as caddy:
+        yield {"nginx": nginx.url, "caddy": caddy.url}
 
 
 @pytest.fixture(scope="module")
@@ -41,29 +59,78 @@ def test_each_process_names_itself_also_to_a_check_without_a_host(cluster: Clust
     assert ['"instance":"uno"' in answers[0], '"instance":"dos"' in answers[1]] == [True, True]
 
 
-def test_a_process_that_is_told_to_stop_drains_while_a_run_goes_on(cluster: Cluster, key: str) -> None:
-    """503 at once on both addresses, nobody new; the run ends with its verdict, and the other process serves on.
+@pytest.mark.parametrize("proxy", ["nginx", "caddy"])
+def test_a_proxy_keeps_each_browser_on_one_process_and_uses_both(proxies: dict[str, str], proxy: str) -> None:
+    """By its cookie, as the files in ``deploy/`` say; a log-in counts wherever it was made."""
+    seen: set[str] = set()
+    for _ in range(12):
+        with httpx.Client(base_url=proxies[proxy], verify=False, timeout=30) as client:  # noqa: S501
+            names = {client.get("/salud").json()["instance"] for _ in range(4)}
+        assert len(names) == 1
+        seen |= names
+    assert seen == {"uno", "dos"}
+    with log_in(proxies[proxy]) as client:
+        for _ in range(2):
+            assert client.get("/cuenta-mail").status_code == 200
+            # Another browser's place: the same log-in is let in there too.
+            client.cookies.delete("cg_replica")
+
+
+def test_a_process_that_is_told_to_stop_drains_while_a_run_goes_on(
+    cluster: Cluster, key: str, proxies: dict[str, str]
+) -> None:
+    """503 at once on both addresses, nobody new; the run ends with its verdict. Who comes by a proxy notices nothing.
 
     The last test of the module: one of the two is gone behind it.
     """
     leaving, staying = cluster.products
-    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as pool:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        ThreadPoolExecutor(1) as pool,
+        log_in(leaving.url) as client,
+        _log_in_at("uno", proxies["nginx"]) as by_nginx,
+        _log_in_at("uno", proxies["caddy"]) as by_caddy,
+    ):
         probing = pool.submit(_probe, leaving, key, silent.getsockname()[1])
         connection, _ = silent.accept()
-        with connection, log_in(leaving.url) as client:
+        with connection:
             leaving.process.terminate()
             until(lambda: httpx.get(f"{leaving.url}/salud").status_code == 503)
             health = [httpx.get(f"{leaving.url}{path}") for path in ("/salud", "/_stcore/health")]
-            refused = client.get("/cuenta-mail")
+            refused, socket_refused = client.get("/cuenta-mail"), _open_socket(leaving, client)
             other = httpx.get(f"{staying.url}/salud")
+            through = by_nginx.get("/cuenta-mail").status_code
+            until(lambda: by_caddy.get("/salud").json()["instance"] == "dos")
         lines = probing.result()
-    code = leaving.process.wait(20)
+        code = leaving.process.wait(20)
+        after = [by.get("/cuenta-mail").status_code for by in (by_nginx, by_caddy)]
 
     assert [(answer.status_code, answer.json()["status"]) for answer in health] == [(503, "draining")] * 2
-    assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+    assert (refused.status_code, "retry-after" in refused.headers, socket_refused) == (503, True, 503)
     assert (other.status_code, other.json()["instance"]) == (200, "dos")
     assert json.loads(lines[-1])["verdict"] not in ("interrupted", "ok")
     assert code in (0, -15)
+    assert (through, after) == (200, [200, 200])
+
+
+@contextmanager
+def _log_in_at(instance: str, address: str) -> Iterator[httpx.Client]:
+    """Yield a browser that has logged in through a proxy, and was put on the process of this name."""
+    with log_in(address) as client:
+        while client.get("/salud").json()["instance"] != instance:
+            client.cookies.delete("cg_replica")
+        yield client
+
+
+def _open_socket(product: Product, client: httpx.Client) -> int:
+    """Return the status that a websocket of somebody who is logged in is answered with."""
+    cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+    headers = {"Origin": product.url, "Cookie": cookies}
+    try:
+        connect(f"{product.url}/_stcore/stream".replace("http", "ws", 1), additional_headers=headers).close()
+    except InvalidStatus as refused:
+        return refused.response.status_code
+    return 101
 
 
 def _probe(product: Product, key: str, port: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,7 +11,7 @@ from typing import Self
 from tests.servers.certificates import Certificate
 from tests.servers.daemon import Daemon, free_ports, make_folder, remove
 
-__all__ = ["Nginx", "nginx_installed"]
+__all__ = ["DeployedNginx", "Nginx", "nginx_installed"]
 
 _BINARY = Path("/usr/sbin/nginx")
 _INSTALLED = Path("/etc/nginx/nginx.conf")
@@ -33,6 +34,9 @@ _SITE = """
 def nginx_installed() -> bool:
     """Return whether it can be started here."""
     return _BINARY.exists() and _INSTALLED.exists()
+
+
+_DEPLOYED = Path(__file__).parents[2] / "deploy" / "nginx.conf"
 
 
 class Nginx:
@@ -90,3 +94,22 @@ class Nginx:
         if not found:
             raise RuntimeError("the installed nginx.conf names its sites otherwise")
         return changed
+
+
+class DeployedNginx(Nginx):
+    """nginx with ``deploy/nginx.conf``, of which only what it says to change is changed."""
+
+    def __init__(self, certificate: Certificate, upstreams: Sequence[int]) -> None:
+        super().__init__(certificate, upstreams[0])
+        site = _DEPLOYED.read_text()
+        for pattern, text in (
+            (r"127\.0\.0\.1:8501", f"127.0.0.1:{upstreams[0]}"),
+            (r"127\.0\.0\.1:8502", f"127.0.0.1:{upstreams[1]}"),
+            (r"listen 443 ssl;", f"listen 127.0.0.1:{self.port} ssl;"),
+            (r"server_name config\.example\.es;", "server_name localhost;"),
+            (r"/etc/ssl/certs/config\.example\.es\.pem", str(certificate.chain)),
+            (r"/etc/ssl/private/config\.example\.es\.key", str(certificate.key)),
+        ):
+            site, found = re.subn(pattern, text, site)
+            assert found == 1, pattern
+        self._site = site

@@ -1,0 +1,258 @@
+"""What `deploy/` and the Containerfile say, tried: the unit by systemd, the image's steps in a clean folder.
+
+The proxies stand before real processes in ``test_replicas.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cgcore.settings import Settings
+from tests.servers.daemon import Daemon, free_ports, make_folder, remove
+from tests.servers.leftout import leave_out
+from tests.servers.product import ROOT
+
+DEPLOY = ROOT / "deploy"
+OURS = {f"CG_{name.upper()}" for name in Settings.model_fields}
+# Written by somebody else, or only for a proxy.
+OTHERS = {"CG_SITE", "CG_UPSTREAMS"}
+
+
+def test_every_setting_that_is_deployed_is_one_of_the_product() -> None:
+    """A name that is misspelt would be ignored without a word."""
+    files = [*DEPLOY.rglob("*.*"), ROOT / "Containerfile"]
+    named = {name for file in files for name in re.findall(r"\bCG_[A-Z_]+[A-Z]\b(?!«)", file.read_text())}
+
+    assert named - OURS - OTHERS - {"CG_NAME"} == set()
+
+
+# ---- systemd
+
+
+def test_systemd_takes_the_unit_and_finds_it_closed(tmp_path: Path) -> None:
+    """No complaint about any line; its exposure is among the lowest that a server with a network can have."""
+    if shutil.which("systemd-analyze") is None:
+        leave_out("systemd")
+    unit = tmp_path / "cloud-gestion.service"
+    told = (DEPLOY / "cloud-gestion.service").read_text()
+    unit.write_text(told.replace("/opt/cloud-gestion/bin/cloud-gestion", sys.executable))
+    verified = _run("systemd-analyze", "verify", "--man=no", str(unit))
+    rated = _run("systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", str(unit))
+
+    assert (verified.returncode, verified.stderr) == (0, "")
+    assert rated.returncode == 0, rated.stdout[-300:]
+
+
+# ---- Containers
+
+
+def test_the_containers_of_compose_are_closed_and_find_each_other() -> None:
+    """Two processes with their own names, the key as a secret, nothing writable but their volumes, no open database."""
+    told = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    services = told["services"]
+    apps = {name: service for name, service in services.items() if name.startswith("app")}
+    upstreams = services["proxy"]["environment"]["CG_UPSTREAMS"].split()
+
+    assert [f"{name}:{_image().exposed}" for name in apps] == upstreams
+    assert {service["environment"]["CG_INSTANCE"] for service in apps.values()} == set(apps)
+    assert all(service["read_only"] and service["cap_drop"] == ["ALL"] for service in apps.values())
+    assert {service["stop_grace_period"] for service in apps.values()} == {"30s"}
+    for service in apps.values():
+        assert service["environment"]["CG_MASTER_KEY_FILE"] == "/run/secrets/" + service["secrets"][0]
+        assert {volume.split(":")[0] for volume in service["volumes"]} <= set(told["volumes"])
+        assert {volume.split(":")[1] for volume in service["volumes"]} == set(_image().volumes)
+        assert "ports" not in service
+    assert "ports" not in services["db"]
+    assert (DEPLOY / services["proxy"]["volumes"][0].split(":")[0]).is_file()
+
+
+def test_the_pods_of_kubernetes_are_closed_and_ask_for_the_health() -> None:
+    """What the deployment names is there: secret, keys, ports, volumes; the address of the check is ours."""
+    secret, service, deployment = yaml.safe_load_all((DEPLOY / "kubernetes/cloud-gestion.yaml").read_text())
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    references = [entry["valueFrom"]["secretKeyRef"] for entry in container["env"] if "secretKeyRef" in str(entry)]
+
+    assert {(each["name"], each["key"]) for each in references} == {
+        (secret["metadata"]["name"], key) for key in secret["stringData"]
+    }
+    assert deployment["spec"]["template"]["metadata"]["labels"] == service["spec"]["selector"]
+    assert (deployment["spec"]["replicas"], service["spec"]["sessionAffinity"]) == (2, "ClientIP")
+    assert container["ports"] == [{"name": service["spec"]["ports"][0]["targetPort"], "containerPort": 8501}]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/salud"
+    assert "httpGet" not in container["livenessProbe"]
+    assert pod["securityContext"]["runAsUser"] == int(_image().user.split(":")[0])
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {*_image().volumes, "/tmp"}  # noqa: S108
+
+
+@dataclass
+class Image:
+    """What a Containerfile says of the last image in it."""
+
+    copies: list[list[str]] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    volumes: list[str] = field(default_factory=list)
+    user: str = ""
+    exposed: int = 0
+    health: list[str] = field(default_factory=list)
+    command: list[str] = field(default_factory=list)
+    steps: list[tuple[str, str]] = field(default_factory=list)
+
+
+def _image() -> Image:
+    image = Image()
+    for line in (ROOT / "Containerfile").read_text().splitlines():
+        if not line or line.startswith("#"):
+            continue
+        word, rest = line.split(" ", 1)
+        image.steps.append((word, rest))
+        if word == "ENV":
+            image.environment |= dict(part.split("=", 1) for part in shlex.split(rest))
+        elif word == "VOLUME":
+            image.volumes = json.loads(rest)
+        elif word == "USER":
+            image.user = rest
+        elif word == "EXPOSE":
+            image.exposed = int(rest)
+        elif word == "HEALTHCHECK":
+            image.health = json.loads(rest[rest.index("CMD") + 3 :])
+        elif word in ("ENTRYPOINT", "CMD"):
+            image.command += json.loads(rest)
+        else:
+            assert word in ("ARG", "FROM", "WORKDIR", "RUN", "COPY", "STOPSIGNAL"), word
+    return image
+
+
+class Builder:
+    """Takes the steps of the Containerfile in a folder that stands for the root of the image.
+
+    Two are left to what this machine has: the libraries are those that the tests run with, and no package is installed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.place = root, root
+
+    def build(self, image: Image) -> None:
+        for word, rest in image.steps:
+            if word == "WORKDIR":
+                self.place = self.inside(rest)
+                self.place.mkdir(parents=True, exist_ok=True)
+            elif word == "COPY" and not rest.startswith("--from"):
+                self._copy(*shlex.split(rest))
+            elif word == "RUN":
+                self._do(rest)
+
+    def own(self, image: Image) -> None:
+        """Give the volumes to whoever runs this."""
+        for volume in image.volumes:
+            os.chown(self.inside(volume), os.geteuid(), os.getegid())
+
+    def inside(self, path: str) -> Path:
+        return self.root / path.lstrip("/")
+
+    def translate(self, words: str) -> str:
+        """Return a command with the places of the image replaced by ours."""
+        return re.sub(r"(?<![\w.])/(opt|var/lib|etc|app)/?(?=[\w/]|$)", lambda found: f"{self.root}{found[0]}", words)
+
+    def _copy(self, *names: str) -> None:
+        *sources, target = names
+        for source in map(ROOT.joinpath, sources):
+            place = self.place / target / (source.name if target.endswith("/") else "")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, place, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, place)
+
+    def _do(self, command: str) -> None:
+        if command.startswith("apt-get"):
+            return
+        if "pip install" in command:
+            assert "--require-hashes -r requirements.txt" in command
+            assert (self.place / "requirements.txt").is_file()
+            (site,) = (self.root / "opt").rglob("site-packages")
+            (site / "present.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+            return
+        command = self.translate(command).replace("python -m venv", f"{sys.executable} -m venv --without-pip")
+        if os.geteuid() != 0:
+            command = re.sub(r"-[og] 10001 ?", "", command)
+        subprocess.run(shlex.split(command), cwd=self.place, check=True)
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[tuple[Builder, Image]]:
+    """The image's steps, taken."""
+    folder, image = make_folder("cg-image-"), _image()
+    builder = Builder(folder)
+    builder.build(image)
+    yield builder, image
+    remove(folder)
+
+
+def test_the_image_serves_as_nobody_and_writes_only_to_its_volumes(built: tuple[Builder, Image]) -> None:
+    """Its own command, environment, user and health check; the health asks by the address that a proxy would."""
+    builder, image = built
+    (port,) = free_ports(1)
+    before = _list_files(builder.root, image)
+    environment = {name: builder.translate(value) for name, value in image.environment.items()}
+    environment |= {"PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring", "STREAMLIT_SERVER_ADDRESS": "127.0.0.1"}
+    given = ["env", "-i", "-C", str(builder.place), *(f"{name}={value}" for name, value in environment.items())]
+    python = str(builder.inside("/opt/cloud-gestion/bin/python"))
+    user, group = image.user.split(":")
+    nobody = [
+        "setpriv",
+        f"--reuid={user}",
+        f"--regid={group}",
+        "--clear-groups",
+        "--no-new-privs",
+        "--bounding-set=-all",
+    ]
+    if os.geteuid() == 0 and _run(*nobody, "env", python, "-c", "").returncode == 0:
+        given = [*nobody, *given]
+    else:
+        # The interpreter of this machine is its owner's alone: what is written all the same is found below.
+        builder.own(image)
+    command = [python, *image.command[1:]]
+    assert command[-2:] == ["--port", str(image.exposed)]
+    log = builder.root.parent / f"{builder.root.name}.log"
+    server = Daemon([*given, *command[:-1], str(port)], log)
+    try:
+        server.wait_for([port])
+        asked = [part.replace(f":{image.exposed}/", f":{port}/") for part in image.health[1:]]
+        health = subprocess.run([*given, python, *asked], capture_output=True, text=True, check=False)
+    finally:
+        server.stop()
+    said = log.read_text()
+    log.unlink()
+
+    assert image.environment["STREAMLIT_SERVER_ADDRESS"] == "0.0.0.0"  # noqa: S104
+    assert health.returncode == 0, health.stderr + said
+    assert "Traceback" not in said
+    assert _list_files(builder.root, image) == before
+    assert any(builder.inside(image.volumes[0]).iterdir())
+
+
+def _list_files(root: Path, image: Image) -> set[str]:
+    """Return every file outside the volumes."""
+    found = {path.relative_to(root).as_posix() for path in root.rglob("*")}
+    return {name for name in found if not f"/{name}".startswith(tuple(image.volumes))}
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    environment: dict[str, Any] = {**os.environ, "SYSTEMD_COLORS": "0", "LC_ALL": "C.UTF-8"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
