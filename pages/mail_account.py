@@ -9,6 +9,7 @@ from cgcore.vault.texts import problem_text
 from cgcore.workbench import get_workbench
 from pages.ui.drafts import draw_draft
 from pages.ui.editing import draw_notices, store, wants_save
+from pages.ui.explainer import draw_explainer
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
 from pages.ui.mail import account_cell, server_cells, setup, test_cell
@@ -47,3 +48,4 @@ account_cell.draw(page)
 server_cells.draw_outgoing(page)
 server_cells.draw_incoming(page)
 test_cell.draw(page)
+draw_explainer(PAGE, page.provider)

@@ -7,6 +7,7 @@ import streamlit as st
 from cgcore.errors import InvalidInput
 from cgcore.workbench import get_workbench
 from pages.ui.cells import CellState
+from pages.ui.explainer import draw_explainer
 from pages.ui.heads import page_title
 from pages.ui.identity import require_actor
 from pages.ui.markdown import escape
@@ -39,6 +40,7 @@ with lines.container():
     draw_company(company, may_edit=actor.is_admin, is_next=missing[:1] == [COMPANY])
     for line in sections:
         draw_line(actor, line, drafts, is_next=missing[:1] == [line.section])
+draw_explainer("overview")
 if clicked:
     try:
         runs = workbench.mail_runs.start_all(actor)

@@ -1,4 +1,4 @@
-"""``explain``: what a server's reply or a library's text means, one at a time or as JSON lines."""
+"""``explain``: what a reply, a bounce or a log means, one at a time or as JSON lines."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def _read(raw: bytes, where: str) -> dict[str, str]:
 
 
 def _explain(given: dict[str, str], where: str) -> dict[str, str]:
-    from cgcore.mail.diagnosis.diagnose import PROTOCOLS, explain_reply
+    from cgcore.mail.diagnosis.diagnose import PROTOCOLS
+    from cgcore.mail.diagnosis.pasted import explain_pasted
     from cgcore.mail.providers import find_provider
     from cgcore.mail.steps import Stage
 
@@ -81,7 +82,7 @@ def _explain(given: dict[str, str], where: str) -> dict[str, str]:
         _refuse(where + sentence(_HERE, "explain_stage", stage=stage, known=list(Stage)))
     if provider and not where and find_provider(provider) is None:
         _refuse(sentence(_HERE, "explain_provider", provider=provider))
-    return explain_reply(given["text"], protocol=protocol, stage=stage, provider=provider).to_json()
+    return explain_pasted(given["text"], protocol=protocol, stage=stage, provider=provider).to_json()
 
 
 def _refuse(message: str) -> NoReturn:

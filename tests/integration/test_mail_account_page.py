@@ -479,7 +479,8 @@ def test_each_step_shows_its_time_and_the_words_of_the_server(
     with smtp_server(script) as server:
         smtp = ServerDraft("127.0.0.1", server.port, Security.NONE)
         app = click(open_with(monkeypatch, workbench, ana, account(smtp=smtp)), "smtp_run")
-    fold, before = [expander for expander in app.expander if expander.label != "Transcripción"]
+    aside = ("Transcripción", "Explícame este error")
+    fold, before = [expander for expander in app.expander if expander.label not in aside]
     listed = [line for part in (before, fold) for line in plain(part.markdown[-1].value).splitlines()]
     lines = [re.sub(r"^(:red\[)?:material/\w+: ", "", line) for line in listed]
     said = {line.split(" · ")[0]: line.partition("`")[2].strip("` ") for line in lines}

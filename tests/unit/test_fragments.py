@@ -13,7 +13,7 @@ from tests.servers.house import add_series
 from tests.servers.pages import open_page
 
 # The pages that have fragments, and how many; one of each is the lifeline of the tab.
-PAGES = {"mail_account.py": 4, "sending_defaults.py": 2, "series_defaults.py": 2, "api_key.py": 3}
+PAGES = {"mail_account.py": 5, "overview.py": 2, "sending_defaults.py": 2, "series_defaults.py": 2, "api_key.py": 3}
 
 
 @pytest.mark.parametrize("script", PAGES)
@@ -27,7 +27,9 @@ def test_a_fragment_writes_inside_its_own_place(
     sent: list[ForwardMsg] = []
     parse = element_tree.parse_tree_from_messages
     monkeypatch.setattr(
-        local_script_runner, "parse_tree_from_messages", lambda messages: (sent.extend(messages), parse(messages))[1]
+        local_script_runner,
+        "parse_tree_from_messages",
+        lambda messages: (sent.clear(), sent.extend(messages), parse(messages))[2],
     )
     ana = add_person(workbench, "ana")
     add_series(workbench, ana.actor, "F", DocumentType.SALES_INVOICE)

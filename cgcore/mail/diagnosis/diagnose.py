@@ -47,6 +47,10 @@ _TELLING = (
     "notions_late",
 )
 _CHALLENGE = re.compile(r"^(?:334|\+)\s*([A-Za-z0-9+/=]{16,})\s*$")
+# «connect to mx.example[192.0.2.4]:25: …», «Connection to mail.example:587 timed out»: who says where, has its address.
+_CONNECTS = re.compile(
+    r"\bconnect(?:ion|ing)? (?:to|with) \S{1,80}(?:\[[\d.a-f:]{3,40}\])?:\d{2,5}\b.{0,20}timed? ?out"
+)
 # A plain refusal of these means a wrong password as often as one of the wrong kind: they name the kind themselves.
 _NAME_THE_KIND = frozenset({"gmail", "google_workspace"})
 
@@ -130,6 +134,8 @@ def _likely_stage(reply: ParsedReply) -> str:
         return Stage.AUTH
     if reply.code in (530, 555):
         return Stage.MAIL_FROM
+    if not reply.code and _CONNECTS.search(reply.raw):
+        return Stage.TCP
     return Stage.RCPT_TO if reply.code in (551, 553) else ""
 
 
@@ -147,11 +153,12 @@ PROTOCOLS = ("smtp", "imap", "library")
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a reply means: the diagnosis key and its two screen texts."""
+    """What a reply means: the diagnosis key and its two screen texts; ``line``, where it was read from more."""
 
     key: str
     title: str
     fix: str
+    line: str = ""
 
     def to_json(self) -> dict[str, str]:
         """Return the explanation as plain JSON values."""

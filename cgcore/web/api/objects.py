@@ -100,11 +100,11 @@ class Me(BaseModel):
 
 
 class Explain(ApiObject):
-    """A server's reply to be explained, as on the command line."""
+    """A server's reply, a bounce or a log to be explained, as on the command line."""
 
     protocol: Literal["smtp", "imap", "library"] = "library"
     stage: Word = ""
-    text: Annotated[str, StringConstraints(max_length=20_000, pattern=NO_NUL)]
+    text: Annotated[str, StringConstraints(max_length=100_000, pattern=NO_NUL)]
     provider: Word = ""
 
 

@@ -12,6 +12,7 @@ import streamlit as st
 from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft
+from cgcore.mail.providers import find_provider_by_host
 from cgcore.runs import Cell, Run
 from cgcore.workbench import Workbench
 from pages.ui.cells import CellState, state_of
@@ -55,6 +56,12 @@ class MailPage:
     def problems(self) -> list[FieldProblem]:
         """What is wrong with the fields in this run, while it is drawn."""
         return self._once("problems", self.form.problems)
+
+    @property
+    def provider(self) -> str:
+        """The id of the provider whose server the fields name, ``""`` for one nobody knows."""
+        provider = find_provider_by_host(self.draft.smtp.host)
+        return provider.id if provider else ""
 
     def fingerprint(self, cell: Cell, recipient: str = "") -> str:
         """Return what stands for what ``cell`` would test now."""
