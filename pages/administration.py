@@ -1,4 +1,4 @@
-"""«Administración»: company, series, users, and the whole configuration as one file."""
+"""«Administración»: company, series, users, providers to sign in with, and the whole configuration as one file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import streamlit as st
 
 from cgcore.workbench import get_workbench
 from pages.ui.admin.company_panel import CompanyPanel
+from pages.ui.admin.oauth import OAuthPanel
 from pages.ui.admin.series import SeriesPanel
 from pages.ui.admin.users import UsersPanel
 from pages.ui.drafts import draw_draft
@@ -21,6 +22,7 @@ PANELS = {
     "company": CompanyPanel,
     "series": SeriesPanel,
     "users": UsersPanel,
+    "sign_in": OAuthPanel,
     "copy": CopyPanel,
 }
 

@@ -11,7 +11,7 @@ from pages.ui.explainer import draw_explainer
 from pages.ui.heads import page_title
 from pages.ui.identity import require_actor
 from pages.ui.markdown import escape
-from pages.ui.overview_rows import COMPANY, STEPS, draw_company, draw_line, missing_steps
+from pages.ui.overview_rows import COMPANY, STEPS, draw_company, draw_ending_secrets, draw_line, missing_steps
 from pages.ui.runs import draw_steps, follow
 from pages.ui.texts import mail_account as account_texts
 from pages.ui.texts import overview as texts
@@ -33,6 +33,8 @@ with st.container(horizontal=True, vertical_alignment="center"):
     kind = "secondary" if missing else "primary"
     clicked = st.button(texts.RUN_ALL, type=kind, icon=":material/play_arrow:", key="overview_run_all")
     st.caption(texts.RUN_ALL_EXPLANATION)
+if actor.is_admin:
+    draw_ending_secrets(workbench, actor)
 told_here = st.container()
 lines = st.empty()
 with lines.container():

@@ -32,7 +32,10 @@ __all__ = ["begin_tab", "draw_draft", "keep_drafts", "keep_what_is_typed", "mome
 
 # What of a page's own state says which object is open: by page, the entries of the session.
 _PLACES = {
-    "administration": ("administration_panel", "administration_series_open", "administration_user_open"),
+    "administration": (
+        *("administration_panel", "administration_series_open", "administration_user_open"),
+        "administration_oauth_provider",
+    ),
     "series_defaults": ("series_defaults_target", "series_defaults_user"),
     "send_document": ("send_document_type", *(f"send_document_series_{kind}" for kind in DocumentType)),
 }

@@ -11,6 +11,7 @@ from cgcore.company.company import Company
 from cgcore.identity.actor import Actor
 from cgcore.runs import Run
 from cgcore.series.series import Finding
+from cgcore.workbench import Workbench
 from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellState, draw_badge
@@ -19,9 +20,10 @@ from pages.ui.markdown import escape
 from pages.ui.moments import when
 from pages.ui.texts import common
 from pages.ui.texts import drafts as draft_texts
+from pages.ui.texts import oauth as oauth_texts
 from pages.ui.texts import overview as texts
 
-__all__ = ["COMPANY", "STEPS", "draw_company", "draw_line", "missing_steps"]
+__all__ = ["COMPANY", "STEPS", "draw_company", "draw_ending_secrets", "draw_line", "missing_steps"]
 
 COMPANY = "company"
 STEPS = 4  # company, mail account, templates, series; a key is for who needs one
@@ -47,6 +49,16 @@ def _section_names() -> dict[SectionName, str]:
         SectionName.SERIES: common.PAGE_SERIES,
         SectionName.API_KEY: common.PAGE_API_KEY,
     }
+
+
+def draw_ending_secrets(workbench: Workbench, actor: Actor) -> None:
+    """Tell an administrator of the secrets of providers that end: when one has, every mailbox by it fails at once."""
+    for client, days in workbench.oauth.clients.list_ending(actor):
+        told = oauth_texts.SECRET_ENDS_SOON if days >= 0 else oauth_texts.SECRET_ENDED
+        sentence = told.format(provider=escape(client.label), date=client.secret_ends)
+        with st.container(border=True, key=f"overview_secret_{client.provider}", gap="xxsmall"):
+            (st.warning if days >= 0 else st.error)(sentence, icon=":material/event_busy:")
+            st.page_link("administration.py", label=oauth_texts.GO_TO_ADMINISTRATION, icon=":material/arrow_forward:")
 
 
 def draw_company(company: Company, *, may_edit: bool, is_next: bool) -> None:

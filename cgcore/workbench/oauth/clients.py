@@ -110,6 +110,11 @@ class Clients:
             actor, ("oauth_count", provider), lambda session, _: len(store.list_grants(session, provider)), admin=True
         )
 
+    def list_ending(self, actor: Actor) -> Sequence[tuple[Client, int]]:
+        """Return the clients whose secret ends soon or has ended, each with the days left; for administrators."""
+        today = self._context.clock().date()
+        return tuple((each, each.days_left(today) or 0) for each in self.list(actor) if each.ends_soon(today))
+
     def offered_for(self, actor: Actor, address: str) -> Sequence[Offer]:
         """Return the providers of «Forma de entrar» besides the password, for the mailbox ``address``."""
         clients = self._context.recall(actor, "oauth_offers", lambda session, _: tuple(store.list_clients(session)))

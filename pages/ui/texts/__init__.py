@@ -19,6 +19,7 @@ __all__ = [
     "drafts",
     "identity",
     "mail_account",
+    "oauth",
     "overview",
     "paging",
     "portable",
@@ -60,6 +61,7 @@ common = Texts("common")
 drafts = Texts("drafts")
 identity = Texts("identity")
 mail_account = Texts("mail_account")
+oauth = Texts("oauth")
 overview = Texts("overview")
 paging = Texts("paging")
 portable = Texts("portable")
