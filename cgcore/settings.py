@@ -103,6 +103,11 @@ class Settings(BaseSettings):
         return self.public_url.startswith("https://")
 
     @property
+    def has_given_key(self) -> bool:
+        """Whether the master key is one that somebody has chosen, and not a file of our own."""
+        return bool(self.master_key.get_secret_value() or self.master_key_file)
+
+    @property
     def has_replicas(self) -> bool:
         """Whether other processes may serve the same database: never beside one that is a file of SQLite."""
         return not self.resolved_database_url().startswith("sqlite")

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, or_, update
 from sqlalchemy import select as select_columns
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
@@ -182,11 +183,11 @@ def _forget_old(session: Session, key_id: str) -> None:
 
 
 def _add_up(session: Session, key_id: str, day: date, count: int) -> None:
-    of_day = (col(ApiCallDayRow.key_id) == key_id, col(ApiCallDayRow.day) == day)
-    added = update(ApiCallDayRow).where(*of_day).values(calls=ApiCallDayRow.calls + count)
-    if not session.exec(added.returning(col(ApiCallDayRow.calls))).all():
-        session.add(ApiCallDayRow(key_id=key_id, day=day, calls=count))
-        session.flush()
+    # In one statement: another process may count the first call of the same day.
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    first = insert(ApiCallDayRow).values(key_id=key_id, day=day, calls=count)
+    more = {"calls": ApiCallDayRow.calls + count}
+    session.connection().execute(first.on_conflict_do_update(index_elements=["key_id", "day"], set_=more))
 
 
 # A server that does not answer must not hold a caller, nor the others behind it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -16,6 +16,7 @@ from cgcore.api_keys.record import key_state
 from cgcore.clock import CLOCK_SKEW
 from cgcore.identity.actor import Actor, Role
 from cgcore.identity.throttle import GRANT, SESSION_IDLE, is_login_open
+from cgcore.storage.bell import ring
 from cgcore.storage.search import contains
 from cgcore.storage.tables import ApiKeyRow, GrantRow, LoginSessionRow, OneTimeCodeRow, UserRow
 
@@ -40,6 +41,7 @@ __all__ = [
     "has_live_code",
     "has_users",
     "is_open",
+    "list_ended",
     "list_live_sessions",
     "list_users",
     "list_users_page",
@@ -54,6 +56,8 @@ __all__ = [
 ]
 
 _MAX_HEADER = 300
+# How many values one statement takes: SQLite's oldest limit of parameters is 999.
+_BATCH = 500
 
 
 def has_users(session: Session) -> bool:
@@ -239,7 +243,24 @@ def revoke_session(session: Session, token_hash: str, now: datetime, *, user_id:
     if user_id is not None:
         statement = statement.where(col(LoginSessionRow.user_id) == user_id)
     ended = session.exec(statement.values(revoked=now).returning(col(LoginSessionRow.token_hash)))
-    return ended.scalar_one_or_none() is not None
+    if ended.scalar_one_or_none() is None:
+        return False
+    ring(session)
+    return True
+
+
+def list_ended(session: Session, token_hashes: Collection[str]) -> list[str]:
+    """Return those of these log-ins that were revoked or are gone, or whose user was closed."""
+    hashes, going_on = list(token_hashes), set[str]()
+    for start in range(0, len(hashes), _BATCH):
+        statement = (
+            select(LoginSessionRow.token_hash)
+            .join(UserRow, col(UserRow.id) == col(LoginSessionRow.user_id))
+            .where(col(LoginSessionRow.token_hash).in_(hashes[start : start + _BATCH]))
+            .where(col(LoginSessionRow.revoked).is_(None), col(UserRow.active).is_(True))
+        )
+        going_on.update(session.exec(statement))
+    return [each for each in hashes if each not in going_on]
 
 
 def revoke_sessions_of(session: Session, user_id: int, now: datetime, *, keep: str = "") -> list[str]:
@@ -249,7 +270,10 @@ def revoke_sessions_of(session: Session, user_id: int, now: datetime, *, keep: s
         col(LoginSessionRow.revoked).is_(None),
         col(LoginSessionRow.token_hash) != keep,
     )
-    return list(session.exec(statement.values(revoked=now).returning(col(LoginSessionRow.token_hash))).scalars())
+    ended = list(session.exec(statement.values(revoked=now).returning(col(LoginSessionRow.token_hash))).scalars())
+    if ended:
+        ring(session)
+    return ended
 
 
 def prune_sessions(session: Session, before: datetime) -> None:

@@ -245,6 +245,9 @@ class Assembly:
                 held.enter_context(sole_server(self._settings))
             workbench = self._get_workbench()
             require_past(workbench.context, workbench.identity.accounts.first_use_needed)
+            if workbench.settings.has_given_key or workbench.settings.has_replicas:
+                # From its first answer on health tells a key that is not the one of this vault.
+                _ = workbench.vault
         except StorageError as error:
             _refuse(sentence(_HERE, "console_storage", reason=sentence("cgcore.storage", error.code)), error)
         refusals = find_refusals(workbench, self._read_facts())

@@ -95,6 +95,10 @@ class LiveSockets:
         """Return whether this user has as many sockets open as one may, over all log-ins."""
         return self._by_user[requester.user_id] >= self._per_user
 
+    def list_log_ins(self) -> list[str]:
+        """Return the session hash of each log-in that has a socket open."""
+        return list(self._sockets)
+
     def end(self, session_hashes: Iterable[str]) -> None:
         """End every open socket of these log-ins."""
         if self._loop is not None and not self._loop.is_closed():
@@ -221,6 +225,7 @@ class Gate:
     def _identity(self) -> IdentitySection:
         identity = self._get_workbench().identity
         identity.sessions.on_sessions_end(self._live.end)
+        identity.watch(self._live.list_log_ins)
         return identity
 
 

@@ -96,7 +96,7 @@ class Workbench:
     def close(self) -> None:
         """Stop what was started (test mailbox, workers) and close the database."""
         self._closing.set()
-        for name in ("outbox", "sandbox", "runs", "keys", "drafts"):
+        for name in ("identity", "outbox", "sandbox", "runs", "keys", "drafts"):
             if self.is_open(name):
                 vars(self)[name].close()
         if self.context.is_open("database"):

@@ -8,7 +8,8 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,20 +57,24 @@ def run_cluster(
     settings: Mapping[str, str] | None = None,
     own: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[Cluster]:
-    """Start a process for each name over a new database; ``settings`` are of all of them, ``own`` of the one named."""
-    url = server.create_migrated_database("t_" + secrets.token_hex(6))
+    """Start a process for each name in the same moment over an empty database.
+
+    ``settings`` are of all of them, ``own`` of the one named.
+    """
+    url = server.create_database("t_" + secrets.token_hex(6))
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     with ExitStack() as stack:
-        products: list[Product] = []
+        starts: list[AbstractContextManager[Product]] = []
         for name in names:
-            place = folder / name
             shared = {"CG_DATABASE_URL": url, "CG_MASTER_KEY": key, "CG_INSTANCE": name, **(settings or {})}
-            environment = product_environment(place, **shared, **(own or {}).get(name, {}))
+            environment = product_environment(folder / name, **{**shared, **(own or {}).get(name, {})})
             environment.pop("PYTHON_KEYRING_BACKEND", None)
-            products.append(stack.enter_context(run_product(place, environment=environment)))
-            # Nobody is left whom a proxy would still send.
-            stack.callback(_stop_at_once, products[-1])
-        yield Cluster(url, key, folder, tuple(products))
+            starts.append(run_product(folder / name, environment=environment))
+        pool = stack.enter_context(ThreadPoolExecutor(len(starts)))
+        products = tuple(pool.map(stack.enter_context, starts))
+        # Nobody is left whom a proxy would still send.
+        stack.callback(lambda: [_stop_at_once(product) for product in products])
+        yield Cluster(url, key, folder, products)
 
 
 @contextmanager

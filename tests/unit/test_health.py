@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cgcore.process import name_instance
+from cgcore.server_facts import ServerFacts
 from cgcore.settings import load_settings
+from cgcore.storage.database import open_database
+from cgcore.web.assembly import Assembly
 from cgcore.web.drain import Drain
 from cgcore.web.gate import Gate
 from cgcore.web.health import HealthChecks
 from cgcore.web.origins import AllowedOrigins
 from cgcore.workbench import Workbench
-from tests.servers.asgi import SITE, TestClient, WebSocketDisconnect, answer_lifespan
+from tests.conftest import make_settings
+from tests.servers.asgi import SITE, NoTabs, TestClient, WebSocketDisconnect, answer_lifespan
 from tests.servers.identity import PASSWORD, add_user
 
 STREAM = "ws://localhost:8501/_stcore/stream"
@@ -158,3 +164,28 @@ async def _say_yes(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "websocket.accept"})
         await send({"type": "websocket.send", "bytes": b"open"})
         await receive()
+
+
+def test_a_master_key_that_is_not_this_vaults_is_told_from_the_first_answer(tmp_path: Path) -> None:
+    """A process that was given another key than the others serves nobody, before anybody has tried."""
+
+    async def start(key: bytes) -> tuple[int, str]:
+        settings = make_settings(tmp_path, master_key=base64.b64encode(key).decode())
+        workbench = Workbench(settings, open_database(settings.resolved_database_url()))
+        assembly = Assembly(
+            lambda: workbench,
+            AllowedOrigins(),
+            find_address=lambda: SITE,
+            read_facts=lambda: ServerFacts("127.0.0.1"),
+            tabs=NoTabs(),
+            settings=settings,
+        )
+        async with assembly.lifespan(None):
+            checks = HealthChecks(_say_yes, get_workbench=lambda: workbench, drain=Drain(), instance="uno")
+            with TestClient(checks, base_url=SITE) as client:
+                answer = await asyncio.to_thread(client.get, "/salud")
+        return answer.status_code, answer.json()["vault"]
+
+    first, other = asyncio.run(start(b"1" * 32)), asyncio.run(start(b"2" * 32))
+
+    assert (first, other) == ((200, "ok"), (503, "error"))

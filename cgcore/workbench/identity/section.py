@@ -5,6 +5,7 @@ Apart from its package, whose names are types: who hands in what to whom.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from cgcore.once import once
@@ -16,6 +17,7 @@ from cgcore.workbench.identity.sessions import Sessions
 if TYPE_CHECKING:
     from cgcore.identity.passwords import PasswordHasher
     from cgcore.workbench.context import Context
+    from cgcore.workbench.identity.watch import LogInWatch
 
 __all__ = ["IdentitySection"]
 
@@ -26,6 +28,20 @@ class IdentitySection:
     def __init__(self, context: Context, *, hasher: PasswordHasher | None = None) -> None:
         self._context = context
         self._passwords = Passwords(context, hasher)
+        self._watches: list[LogInWatch] = []
+
+    def watch(self, list_used: Callable[[], Collection[str]]) -> None:
+        """Have those who listen for ended log-ins told too of such that end in another process."""
+        from cgcore.workbench.identity.watch import LogInWatch
+
+        watch = LogInWatch(self._context, list_used, self.sessions.tell_ended)
+        self._watches.append(watch)
+        watch.start()
+
+    def close(self) -> None:
+        """End what watches."""
+        for watch in self._watches:
+            watch.close()
 
     @once
     def sessions(self) -> Sessions:
