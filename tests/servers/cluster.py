@@ -71,7 +71,11 @@ def run_cluster(
             environment.pop("PYTHON_KEYRING_BACKEND", None)
             starts.append(run_product(folder / name, environment=environment))
         pool = stack.enter_context(ThreadPoolExecutor(len(starts)))
-        products = tuple(pool.map(stack.enter_context, starts))
+
+        def enter(start: AbstractContextManager[Product]) -> Product:
+            return stack.enter_context(start)
+
+        products = tuple(pool.map(enter, starts))
         # Nobody is left whom a proxy would still send.
         stack.callback(lambda: [_stop_at_once(product) for product in products])
         yield Cluster(url, key, folder, products)
