@@ -28,6 +28,7 @@ from cgcore.vault.secret import Secret
 
 __all__ = [
     "CALLBACK",
+    "GO",
     "SECRET_NOTICE",
     "Client",
     "ClientDraft",
@@ -39,8 +40,8 @@ __all__ = [
     "redirect_uri",
 ]
 
-CALLBACK = "/oauth/vuelta/"
-"""Where a provider sends the browser back to, with the provider's name behind it."""
+GO, CALLBACK = "/oauth/ir/", "/oauth/vuelta/"
+"""Where the link of an attempt leads (its id follows), and where a provider sends the browser back to (its name)."""
 
 SECRET_NOTICE = timedelta(days=30)
 """How long before its end a secret is told of."""

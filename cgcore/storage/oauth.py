@@ -23,6 +23,7 @@ __all__ = [
     "find_grant",
     "list_clients",
     "list_grants",
+    "note_redirect",
     "put_client",
     "put_grant",
     "use_attempt",
@@ -99,12 +100,22 @@ def use_attempt(session: Session, state_digest: str, moment: datetime) -> bool:
     return done.rowcount == 1
 
 
-def conclude_attempt(session: Session, state_digest: str, state: str, key: str, facts: Mapping[str, Any]) -> None:
-    """Note how an attempt stands now."""
+def note_redirect(session: Session, state_digest: str, uri: str) -> None:
+    """Note which address the browser was sent away with: the exchange has to name the same (RFC 6749, 4.1.3)."""
     row = session.get(OauthAttemptRow, state_digest)
     if row is not None:
-        row.state, row.key, row.facts = state, key, dict(facts)
+        row.redirect_uri = uri
         session.add(row)
+
+
+def conclude_attempt(
+    session: Session, state_digest: str, state: str, key: str, facts: Mapping[str, Any]
+) -> OauthAttemptRow:
+    """Note how an attempt stands now, and return it."""
+    row = session.get_one(OauthAttemptRow, state_digest)
+    row.state, row.key, row.facts = state, key, dict(facts)
+    session.add(row)
+    return row
 
 
 def delete_attempts_before(session: Session, user_id: int, moment: datetime) -> None:

@@ -21,6 +21,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
 
 from cgcore.errors import InvalidInput, InvalidSettings, StorageError, UnsafeStart
+from cgcore.mail.oauth_client import CALLBACK, GO
 from cgcore.process import name_instance
 from cgcore.server_facts import ServerFacts
 from cgcore.settings import Settings, describe_problems, load_settings
@@ -36,8 +37,9 @@ from cgcore.web.gate import Gate
 from cgcore.web.headers import SecurityHeaders
 from cgcore.web.health import HealthChecks
 from cgcore.web.login_pages import FirstUsePages, LoginPages, NewPasswordPages, show_crowded
+from cgcore.web.oauth_pages import OAuthPages
 from cgcore.web.origins import AllowedOrigins
-from cgcore.web.paths import CROWDED, ENTER, FIRST_USE, LEAVE, NEW_PASSWORD
+from cgcore.web.paths import CROWDED, ENTER, FIRST_USE, LEAVE, NEW_PASSWORD, OAUTH_END
 from cgcore.web.startup import find_refusals
 from cgcore.web.tabs import Tabs
 from cgcore.web.uploads import Uploads
@@ -158,6 +160,7 @@ class Assembly:
         login = LoginPages(self._get_workbench, self._origins)
         first_use = FirstUsePages(self._get_workbench, self._origins, renew_code=self._renew_code)
         new_password = NewPasswordPages(self._get_workbench, self._origins)
+        oauth = OAuthPages(self._get_workbench, self._origins)
         return [
             Route(ENTER, login.show_enter, methods=["GET"]),
             Route(ENTER, login.enter, methods=["POST"]),
@@ -168,6 +171,9 @@ class Assembly:
             Route(FIRST_USE, first_use.create, methods=["POST"]),
             Route(NEW_PASSWORD + "{token}", new_password.show_form, methods=["GET"]),
             Route(NEW_PASSWORD + "{token}", new_password.save, methods=["POST"]),
+            Route(GO + "{attempt}", oauth.leave, methods=["GET"]),
+            Route(CALLBACK + "{provider}", oauth.come_back, methods=["GET"]),
+            Route(OAUTH_END + "{attempt}", oauth.show_end, methods=["GET"]),
             Mount("/api/v1", LazyApi(self._get_workbench)),
         ]
 

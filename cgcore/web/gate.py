@@ -23,7 +23,7 @@ from cgcore.web.drain import Drain
 from cgcore.web.files import refuse_file
 from cgcore.web.login_pages import read_cookie
 from cgcore.web.origins import AllowedOrigins, read_headers
-from cgcore.web.paths import ENTER, FILES, build_enter_link, is_api, is_document, is_public
+from cgcore.web.paths import AFTER_CONNECTING, ENTER, FILES, OAUTH, build_enter_link, is_api, is_document, is_public
 from cgcore.web.tabs import TABS_PER_USER, Requester, with_requester
 
 if TYPE_CHECKING:
@@ -312,6 +312,9 @@ def _without_origin(scope: Any) -> Any:
 def _enter_link(scope: Any) -> str:
     if scope["method"] != "GET":
         return ENTER
+    if scope["path"].startswith(OAUTH):
+        # A code is in the address: it goes nowhere else, and the way begins anew after the log-in.
+        return AFTER_CONNECTING
     return build_enter_link(scope["path"], scope["query_string"].decode("latin-1"))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from cgcore.texts import sentence
 from cgcore.web.origins import AllowedOrigins, read_headers
-from cgcore.web.paths import FILES, STREAMLIT_HEALTH
+from cgcore.web.paths import FILES, OAUTH, STREAMLIT_HEALTH
 
 __all__ = ["SecurityHeaders", "build_policy", "hash_inline_scripts"]
 
@@ -34,6 +34,7 @@ _NO_STORE_PREFIXES = (
     "/nueva-contrasena/",
     "/salud",
     STREAMLIT_HEALTH,
+    OAUTH,
     FILES,
 )
 

@@ -157,7 +157,7 @@ def _whole_seconds(refused: Throttled) -> int:
 
 
 # What ``/entrar?aviso=…`` may say; anything else says nothing.
-_NOTICES = {"clave": "enter_password_saved", "fin": "enter_session_ended"}
+_NOTICES = {"clave": "enter_password_saved", "fin": "enter_session_ended", "conexion": "enter_connect_again"}
 
 
 class LoginPages(FormPages):

@@ -6,6 +6,7 @@ import re
 from urllib.parse import quote, urlsplit
 
 __all__ = [
+    "AFTER_CONNECTING",
     "AFTER_END",
     "CROWDED",
     "ENTER",
@@ -27,6 +28,15 @@ AFTER_END = "/entrar?aviso=fin"
 
 CROWDED = "/demasiadas-pestanas"
 """Where a tab goes that is one too many."""
+
+AFTER_CONNECTING = "/entrar?aviso=conexion"
+"""Where a browser goes that comes back from a provider without a log-in: it says so, and nothing is used up."""
+
+MAIL_ACCOUNT = "/cuenta-mail"
+"""The page that an attempt to connect begins on."""
+
+OAUTH, OAUTH_END = "/oauth/", "/oauth/fin/"
+"""Below the first lies the way to a provider and back; the second, with an attempt's id, says what became of it."""
 
 ENTER, LEAVE, FIRST_USE, HEALTH, NEW_PASSWORD = "/entrar", "/salir", "/primer-uso", "/salud", "/nueva-contrasena/"
 
@@ -56,6 +66,7 @@ _NOT_PLACES = (
     FILES,
     "/component/",
     "/api/",
+    OAUTH,
 )
 # As it stands in a header, where all of them together have to stay below 3 kB.
 _MAX_NEXT = 1500

@@ -28,6 +28,7 @@ __all__ = [
     "inspect_place",
     "list_secret_names",
     "oauth_client_secret",
+    "oauth_pending_secret",
     "oauth_secret",
     "open_records",
     "open_vault",
@@ -45,6 +46,11 @@ def oauth_secret(user_id: int) -> str:
     return f"oauth/{user_id}"
 
 
+def oauth_pending_secret(user_id: int) -> str:
+    """Return the vault's name of a refresh token that its user has not said yes to yet."""
+    return f"oauth-pending/{user_id}"
+
+
 def oauth_client_secret(provider: OAuthProvider) -> str:
     """Return the vault's name of the secret of the client that is registered with a provider."""
     return f"oauth-client/{provider.value}"
@@ -54,7 +60,7 @@ def list_secret_names(database: Database) -> list[str]:
     """Return the name of each secret that there may be; a keyring cannot be asked what it holds."""
     with database.read() as session:
         users = [row.id for row in list_users(session) if row.id is not None]
-    own = (secret_name, sandbox_secret, oauth_secret)
+    own = (secret_name, sandbox_secret, oauth_secret, oauth_pending_secret)
     clients = [oauth_client_secret(each) for each in OAuthProvider]
     return [AUTHORITY_SECRET, *clients, *(name(user) for user in users for name in own)]
 

@@ -166,6 +166,13 @@ USE_CASES: dict[str, UseCase] = {
         lambda w, a, _o: w.oauth.attempts.begin(a, OAuthProvider.GOOGLE, _account("nadie")), **NOBODY, personal=True
     ),
     "oauth.attempts.find": personal(lambda w, a: w.oauth.attempts.find(a, "0" * 64)),
+    "oauth.attempts.leave": UseCase(
+        lambda w, a, _o: w.oauth.attempts.leave(a, "0" * 64, ADDRESS), **NOBODY, personal=True
+    ),
+    "oauth.attempts.come_back": UseCase(
+        lambda w, a, _o: w.oauth.attempts.come_back(a, OAuthProvider.GOOGLE, {"state": "x"}), **NOBODY, personal=True
+    ),
+    "oauth.attempts.confirm": UseCase(lambda w, a, _o: w.oauth.attempts.confirm(a, "0" * 64), **NOBODY, personal=True),
     "oauth.grants.connection": personal(lambda w, a: w.oauth.grants.connection(a)),
     "oauth.grants.disconnect": UseCase(lambda w, a, _o: w.oauth.grants.disconnect(a), **NOBODY, personal=True),
     "series.list": UseCase(lambda w, a, _o: w.series.list(a)),
@@ -373,7 +380,7 @@ INNER = {
         "identity.accounts.renew_first_use_code",
         "identity.accounts.issue_first_use_code",
     ),
-    "oauth.clients.find_secret",
+    *("oauth.clients.find_secret", "oauth.grants.connect"),
     *("mail_account.delete_secret", "mail_account.password_mark", "mail_account.to_json"),
     "mail_runs.environment",
     *("templates.compile", "templates.render_for_user"),

@@ -7,35 +7,42 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from cgcore.errors import FieldProblem, InvalidInput, NotAllowed, NotFound
+from cgcore.errors import FieldProblem, InvalidInput, NotAllowed, NotFound, VaultError
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft, check_account
 from cgcore.mail.account_texts import problem as account_problem
-from cgcore.mail.oauth_client import OAuthProvider
+from cgcore.mail.oauth_answers import OAuthFailure, failure_of
+from cgcore.mail.oauth_client import GO, Client, OAuthProvider, missing_scopes, redirect_uri
+from cgcore.once import once
 from cgcore.storage import oauth as store
 from cgcore.storage.oauth_tables import OauthAttemptRow
-from cgcore.workbench.oauth.grants import hosts_of
+from cgcore.vault.secret import Secret
+from cgcore.workbench.oauth.grants import Connected, Grants, NewGrant, hosts_of
+from cgcore.workbench.secrets import oauth_pending_secret
 
 if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
+
+    from cgcore.mail.oauth import OAuthDoor
     from cgcore.workbench.context import Context
+    from cgcore.workbench.oauth.clients import Clients
 
-__all__ = ["ATTEMPT_LIFETIME", "GO", "Attempt", "AttemptState", "Attempts"]
-
-GO = "/oauth/ir/"
-"""Where the link of an attempt leads, with its id behind it."""
+__all__ = ["ATTEMPT_LIFETIME", "Attempt", "AttemptState", "AttemptUnknown", "Attempts"]
 
 ATTEMPT_LIFETIME = timedelta(minutes=10)
 
 _KEPT_FOR = timedelta(days=1)
-_SEAL = "oauth-attempt"
+_CONFIRMED_WITHIN = timedelta(minutes=30)
 
 
 class AttemptState(StrEnum):
@@ -86,11 +93,17 @@ class Attempt:
         return f"{GO}{self.id}"
 
 
-class Attempts:
-    """Use cases of attempts, for the page that begins and follows one."""
+class AttemptUnknown(NotFound):
+    """Nobody has begun this: no such state, or another log-in's; nothing is done, and nothing used up."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    code = "attempt_unknown"
+
+
+class Attempts:
+    """Use cases of attempts: the page begins and follows one, the two addresses carry it out."""
+
+    def __init__(self, context: Context, *, clients: Clients, grants: Grants, door: Callable[[], OAuthDoor]) -> None:
+        self._context, self._clients, self._grants, self._door = context, clients, grants, door
 
     def begin(self, actor: Actor, provider: OAuthProvider, draft: MailAccountDraft) -> Attempt:
         """Make an attempt to connect the account on the screen, saved or not; it is bound to its address and servers.
@@ -102,6 +115,7 @@ class Attempts:
             raise NotAllowed("only a browser connects")
         _require_target(draft)
         state = secrets.token_urlsafe(32)
+        parts = {"state": state, "nonce": secrets.token_urlsafe(32), "verifier": secrets.token_urlsafe(48)}
         row = OauthAttemptRow(
             state_digest=digest_state(state),
             provider=provider.value,
@@ -109,9 +123,7 @@ class Attempts:
             session_hash=actor.session_hash,
             mailbox=draft.user.strip(),
             hosts=list(hosts_of(draft)),
-            sealed=self._seal(
-                {"state": state, "nonce": secrets.token_urlsafe(32), "verifier": secrets.token_urlsafe(48)}
-            ),
+            sealed=self._sealer.encrypt(json.dumps(parts).encode()),
             made=self._context.clock(),
         )
         attempt = _to_attempt(row, row.made)
@@ -131,11 +143,159 @@ class Attempts:
             return None
         return _to_attempt(row, self._context.clock())
 
-    def _seal(self, parts: Mapping[str, str]) -> bytes:
+    def leave(self, actor: Actor, attempt_id: str, base: str) -> str | Attempt:
+        """Return where the browser goes to log in at the provider, or the attempt where it can go nowhere any more.
+
+        ``base`` is the product's own address as the browser reaches it. A second click leads there again. What keeps
+        the provider from being asked ends the attempt. Raises :class:`AttemptUnknown`.
+        """
+        row, client = self._find_own(actor, attempt_id)
+        attempt = _to_attempt(row, self._context.clock())
+        if attempt.state is not AttemptState.OPEN:
+            return attempt
+        if client is None:
+            return self._conclude(row, AttemptState.REFUSED, "oauth_client_wrong")
+        uri, parts = redirect_uri(base, client.provider), self._unseal(row)
+        try:
+            url = self._door().authorization_url(client, redirect_uri=uri, login_hint=row.mailbox, **parts)
+        except OAuthFailure as failure:
+            return self._conclude(row, AttemptState.REFUSED, failure.key, _facts(failure, client))
+        with self._context.write_as(actor) as (session, _):
+            store.note_redirect(session, row.state_digest, uri)
+        return url
+
+    def come_back(self, actor: Actor, provider: OAuthProvider, answer: Mapping[str, str]) -> Attempt:
+        """Carry out what the provider has answered (RFC 6749, 4.1.2), and return how the attempt stands.
+
+        ``answer`` is the query: ``code`` or ``error``, with ``state``. Whoever comes a second time is told what became
+        of the first. Blocks while the provider is asked. Raises :class:`AttemptUnknown` for a state that this log-in
+        has not begun: nothing is used up.
+        """
+        row, client = self._find_own(actor, digest_state(answer.get("state", "")), provider)
+        now = self._context.clock()
+        attempt = _to_attempt(row, now)
+        if attempt.state is not AttemptState.OPEN:
+            return attempt
+        with self._context.write_as(actor) as (session, actor):
+            is_first = store.use_attempt(session, row.state_digest, now)
+        if not is_first:
+            return self.find(actor, attempt.id) or attempt
+        if client is None:
+            return self._conclude(row, AttemptState.REFUSED, "oauth_client_wrong")
+        try:
+            return self._carry_out(actor, client, row, answer)
+        except OAuthFailure as failure:
+            return self._conclude(row, AttemptState.REFUSED, failure.key, _facts(failure, client))
+        except VaultError:
+            return self._conclude(row, AttemptState.REFUSED, "vault")
+        except BaseException:
+            self._conclude(row, AttemptState.REFUSED, "broken")
+            raise
+
+    def confirm(self, actor: Actor, attempt_id: str) -> Connected:
+        """Connect the mailbox with the other account that has signed in: a shared mailbox, on purpose.
+
+        Raises :class:`NotFound` where nothing waits to be confirmed, or no longer.
+        """
+        row, client = self._find_own(actor, attempt_id)
+        pending, name = None, oauth_pending_secret(actor.user_id)
+        if row.state == AttemptState.OTHER_ADDRESS and self._context.clock() < row.made + _CONFIRMED_WITHIN:
+            with suppress(VaultError):
+                pending = self._context.vault.get(name, bond={"attempt": row.state_digest})
+        if pending is None or client is None:
+            raise AttemptUnknown("nothing to confirm")
+        connected = self._grants.connect(actor, client, _new_grant(row, pending, row.facts))
+        self._context.vault.delete(name)
+        self._conclude(row, AttemptState.CONNECTED, facts={"address": connected.address})
+        return connected
+
+    def _carry_out(self, actor: Actor, client: Client, row: OauthAttemptRow, answer: Mapping[str, str]) -> Attempt:
+        if "error" in answer:
+            raise failure_of(answer["error"], answer.get("error_description", ""))
+        door, parts = self._door(), self._unseal(row)
+        door.check_issuer(client, answer.get("iss", ""))
+        secret = self._clients.find_secret(client)
+        if secret is None:
+            raise OAuthFailure("oauth_client_wrong", {"reason": "secret"})
+        tokens, person = door.redeem(
+            client,
+            secret,
+            redirect_uri=row.redirect_uri,
+            code=answer.get("code", ""),
+            verifier=parts["verifier"],
+            nonce=parts["nonce"],
+        )
+        granted = client.scopes if tokens.scopes is None else tokens.scopes
+        if missing := missing_scopes(client.mail_scopes, granted):
+            raise OAuthFailure("oauth_scope_missing", {"scopes": " ".join(missing)})
+        if tokens.refresh is None:
+            raise OAuthFailure("oauth_scope_missing", {"scopes": "offline_access"})
+        mailbox = row.mailbox.casefold()
+        own = next((each for each in person.addresses if each.casefold() == mailbox), "")
+        facts = {
+            "address": own or next(iter(person.addresses), person.subject),
+            "subject": person.subject,
+            "scopes": [*granted],
+            "ends_in": tokens.refresh_expires_in,
+        }
+        if not own:
+            name, bond = oauth_pending_secret(actor.user_id), {"attempt": row.state_digest}
+            self._context.vault.set(name, tokens.refresh, bond=bond)
+            return self._conclude(row, AttemptState.OTHER_ADDRESS, "oauth_other_account", facts)
+        self._grants.connect(actor, client, _new_grant(row, tokens.refresh, facts), tokens)
+        return self._conclude(row, AttemptState.CONNECTED, facts={"address": facts["address"]})
+
+    def _find_own(
+        self, actor: Actor, attempt_id: str, provider: OAuthProvider | None = None
+    ) -> tuple[OauthAttemptRow, Client | None]:
+        with self._context.read_as(actor) as (session, actor):
+            row = store.find_attempt(session, attempt_id)
+            if (
+                row is None
+                or row.user_id != actor.user_id
+                or not hmac.compare_digest(row.session_hash, actor.session_hash)
+                or provider not in (None, OAuthProvider(row.provider))
+            ):
+                raise AttemptUnknown("not begun in this log-in")
+            return row, store.find_client(session, OAuthProvider(row.provider))
+
+    def _conclude(
+        self, row: OauthAttemptRow, state: AttemptState, key: str = "", facts: Mapping[str, Any] | None = None
+    ) -> Attempt:
+        with self._context.database.session() as session:
+            concluded = store.conclude_attempt(session, row.state_digest, state.value, key, facts or {})
+        return _to_attempt(concluded, self._context.clock())
+
+    @once
+    def _sealer(self) -> Fernet:
         from cryptography.fernet import Fernet
 
-        key = base64.urlsafe_b64encode(self._context.vault.derive_key(_SEAL))
-        return Fernet(key).encrypt(json.dumps(dict(parts)).encode())
+        return Fernet(base64.urlsafe_b64encode(self._context.vault.derive_key("oauth-attempt")))
+
+    def _unseal(self, row: OauthAttemptRow) -> dict[str, str]:
+        from cryptography.fernet import InvalidToken
+
+        try:
+            return json.loads(self._sealer.decrypt(row.sealed))
+        except InvalidToken:
+            # Another master key since: as good as never begun.
+            raise AttemptUnknown("sealed with another key") from None
+
+
+def _facts(failure: OAuthFailure, client: Client) -> dict[str, Any]:
+    return {"provider": client.label, **failure.facts}
+
+
+def _new_grant(row: OauthAttemptRow, refresh: Secret, facts: Mapping[str, Any]) -> NewGrant:
+    return NewGrant(
+        refresh=refresh,
+        subject=str(facts["subject"]),
+        address=str(facts["address"]),
+        mailbox=row.mailbox,
+        hosts=tuple(row.hosts),
+        scopes=tuple(facts["scopes"]),
+        ends_in=facts["ends_in"],
+    )
 
 
 def digest_state(state: str) -> str:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from cgcore.activity import Action
-from cgcore.errors import NotFound
+from cgcore.errors import NotFound, VaultError
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft
-from cgcore.mail.oauth_client import OAuthProvider
+from cgcore.mail.oauth_client import Client, OAuthProvider
 from cgcore.storage import oauth as store
+from cgcore.storage.oauth_tables import OauthGrantRow
+from cgcore.vault.secret import Secret
 from cgcore.workbench.secrets import oauth_secret
 
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-    from cgcore.storage.oauth_tables import OauthGrantRow
+    from cgcore.mail.oauth import Tokens
     from cgcore.workbench.context import Context
 
-__all__ = ["Connected", "Disconnected", "GrantState", "Grants", "hosts_of"]
+__all__ = ["Connected", "Disconnected", "GrantState", "Grants", "NewGrant", "hosts_of"]
 
 
 class GrantState(StrEnum):
@@ -86,11 +89,60 @@ def hosts_of(draft: MailAccountDraft) -> tuple[str, ...]:
     return tuple(dict.fromkeys(host for host in hosts if host))
 
 
+@dataclass(frozen=True, slots=True)
+class NewGrant:
+    """What a user has just allowed. ``ends_in``: seconds, where the provider says that it will end by itself."""
+
+    refresh: Secret
+    subject: str
+    address: str
+    mailbox: str
+    hosts: tuple[str, ...]
+    scopes: tuple[str, ...]
+    ends_in: int | None = None
+
+
 class Grants:
     """Use cases of connections. Each user has one at most."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
+
+    def connect(self, actor: Actor, client: Client, new: NewGrant, tokens: Tokens | None = None) -> Connected:
+        """Keep what the actor has allowed, in place of what there was. Part of an attempt.
+
+        Raises :class:`VaultError`; then nothing has changed.
+        """
+        vault, name = self._context.vault, oauth_secret(actor.user_id)
+        now = self._context.clock()
+        row = OauthGrantRow(
+            user_id=actor.user_id,
+            provider=client.provider.value,
+            client_id=client.client_id,
+            subject=new.subject,
+            address=new.address,
+            mailbox=new.mailbox,
+            hosts=list(new.hosts),
+            scopes=list(new.scopes),
+            obtained=now,
+            refreshed=now,
+            ends=now + timedelta(seconds=new.ends_in) if new.ends_in else None,
+        )
+        connected, swapped, before = to_connected(row), False, None
+        try:
+            with self._context.write_as(actor) as (session, actor):
+                old = store.find_grant(session, actor.user_id, lock=True)
+                row.fence = old.fence + 1 if old else 1
+                before, swapped = vault.swap(name, new.refresh, bond=bond_of(row)), True
+                store.put_grant(session, row)
+                self._context.activity.record(actor, Action.OAUTH_CONNECTED, new.address, session=session)
+        except BaseException:
+            if swapped:
+                with suppress(VaultError):
+                    vault.put_back(name, before)
+            raise
+        del tokens
+        return connected
 
     def connection(self, actor: Actor) -> Connected | None:
         """Return the actor's connection, working or not; None where there is none."""
@@ -133,3 +185,8 @@ def to_connected(row: OauthGrantRow) -> Connected:
         key=row.key,
         facts=dict(row.facts),
     )
+
+
+def bond_of(row: OauthGrantRow) -> dict[str, str]:
+    """Return what a refresh token is kept with: it is of this client, this account there, and this row."""
+    return {"provider": row.provider, "client": row.client_id, "subject": row.subject}

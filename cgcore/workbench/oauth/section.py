@@ -10,6 +10,7 @@ from cgcore.workbench.oauth.clients import Clients
 from cgcore.workbench.oauth.grants import Grants
 
 if TYPE_CHECKING:
+    from cgcore.mail.oauth import OAuthDoor
     from cgcore.workbench.context import Context
 
 __all__ = ["OAuthSection"]
@@ -34,4 +35,12 @@ class OAuthSection:
     @once
     def attempts(self) -> Attempts:
         """Ways to a provider and back."""
-        return Attempts(self._context)
+        return Attempts(self._context, clients=self.clients, grants=self.grants, door=lambda: self._door)
+
+    @once
+    def _door(self) -> OAuthDoor:
+        from cgcore.mail.oauth import OAuthDoor
+        from cgcore.mail.request import environment_from
+
+        environment = environment_from(self._context.settings)
+        return OAuthDoor(lambda: environment, lambda: self._context.clock())

@@ -1,0 +1,384 @@
+"""The one door to OAuth2 providers: discovery, the way to log in, codes and refresh tokens for access tokens, the end.
+
+Authlib (https://docs.authlib.org) builds and reads the messages, joserfc checks signatures; both load at first use.
+What goes over the line goes by :mod:`cgcore.mail.https`. Every failure is an :class:`OAuthFailure` with a key of the
+diagnosis; no token, code or secret stands in one.
+
+Standards: RFC 6749, 7009, 7636, 9207, 9700; OpenID Connect Core and Discovery.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from http.client import HTTPException
+from threading import Lock
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from cgcore.mail.https import RefusedRequest, exchange, may_be_plain
+from cgcore.mail.oauth_answers import OAuthFailure, failure_of
+from cgcore.mail.oauth_client import Client, OAuthProvider
+from cgcore.mail.request import ProbeEnvironment
+from cgcore.vault.secret import Secret
+
+__all__ = ["OAuthDoor", "Person", "Tokens"]
+
+_SECONDS = 5.0
+_DAY_S = 86_400.0
+_LEEWAY_S = 120
+_SIGNATURES = ("RS256", "PS256", "ES256", "RS384", "RS512", "PS384", "PS512", "ES384", "ES512", "EdDSA")
+_DEFAULT_LIFE_S = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a token endpoint gave. ``refresh`` is ``None`` where none came: the old one goes on.
+
+    ``scopes`` are those granted, ``None`` where they are what was asked for (RFC 6749, 5.1); ``refresh_expires_in`` is
+    there where the provider says that the refresh token ends.
+    """
+
+    access: Secret
+    expires_in: int
+    scopes: tuple[str, ...] | None
+    refresh: Secret | None = None
+    refresh_expires_in: int | None = None
+    id_token: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who signed in at the provider. ``subject`` names the account for good, ``addresses`` are what it is called."""
+
+    subject: str
+    addresses: tuple[str, ...]
+
+
+class OAuthDoor:
+    """Speaks with providers. Discovery documents and keys are kept for a day. Each call blocks for 5 s at most a hop.
+
+    ``environment`` is the world it runs in, ``now`` the hour (for the end of an ID token), ``clock`` counts seconds.
+    """
+
+    def __init__(
+        self,
+        environment: Callable[[], ProbeEnvironment],
+        now: Callable[[], datetime],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._environment, self._now, self._clock = environment, now, clock
+        self._documents: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._lock = Lock()
+
+    def discover(self, client: Client, *, fresh: bool = False) -> dict[str, Any]:
+        """Return the provider's description of itself, at most a day old, or new with ``fresh``.
+
+        Raises :class:`OAuthFailure` ``oauth_unreachable``, also for one that is somebody else's or not by https.
+        """
+        document = self._document(client.discovery_url, client, fresh=fresh)
+        issuer = str(document.get("issuer", ""))
+        if client.provider is OAuthProvider.CUSTOM and issuer.rstrip("/") != client.issuer.rstrip("/"):
+            raise OAuthFailure("oauth_unreachable", {"reason": "issuer"})
+        for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
+            url = str(document.get(name, ""))
+            if urlsplit(url).scheme != "https" and not may_be_plain(url):
+                raise OAuthFailure("oauth_unreachable", {"reason": "not_https"})
+        return document
+
+    def authorization_url(
+        self, client: Client, *, redirect_uri: str, state: str, nonce: str, verifier: str, login_hint: str
+    ) -> str:
+        """Return where the browser goes to log in (RFC 6749, 4.1.1; PKCE with S256). Asks nobody but discovery."""
+        document = self.discover(client)
+        with self._session(client, None, redirect_uri=redirect_uri, code_challenge_method="S256") as session:
+            url, _ = session.create_authorization_url(
+                document["authorization_endpoint"],
+                state=state,
+                code_verifier=verifier,
+                nonce=nonce,
+                response_mode="query",
+                **({"login_hint": login_hint} if login_hint else {}),
+                **client.authorization_extra,
+            )
+        return str(url)
+
+    def check_issuer(self, client: Client, issuer: str) -> None:
+        """Compare the ``iss`` of an answer with the provider's (RFC 9207). Raises :class:`OAuthFailure`."""
+        document = self.discover(client)
+        required = document.get("authorization_response_iss_parameter_supported") is True
+        if (issuer or required) and issuer != str(document.get("issuer", "")):
+            raise OAuthFailure("oauth_id_token", {"reason": "issuer"})
+
+    def redeem(
+        self, client: Client, secret: Secret, *, redirect_uri: str, code: str, verifier: str, nonce: str
+    ) -> tuple[Tokens, Person]:
+        """Exchange a code for tokens, and return them with whoever signed in. Raises :class:`OAuthFailure`."""
+        document = self.discover(client)
+        with self._session(client, secret, document=document, redirect_uri=redirect_uri) as session:
+            answer = _asked(
+                lambda: session.fetch_token(
+                    document["token_endpoint"], grant_type="authorization_code", code=code, code_verifier=verifier
+                )
+            )
+        tokens = _read_tokens(answer)
+        if tokens.id_token is None:
+            raise OAuthFailure("oauth_id_token", {"reason": "missing"})
+        return tokens, self._identify(client, document, tokens.id_token, nonce)
+
+    def refresh(self, client: Client, secret: Secret, token: Secret) -> Tokens:
+        """Return new tokens for a refresh token; the scopes are sent along, Microsoft wants them.
+
+        Raises :class:`OAuthFailure`: ``oauth_expired`` where the refresh token is good for nothing any more.
+        """
+        document = self.discover(client)
+        with self._session(client, secret, document=document, scope=" ".join(client.scopes)) as session:
+            answer = _asked(lambda: session.refresh_token(document["token_endpoint"], refresh_token=token.reveal()))
+        tokens = _read_tokens(answer)
+        # The library fills in the old one where none came.
+        return Tokens(
+            tokens.access,
+            tokens.expires_in,
+            tokens.scopes,
+            None if tokens.refresh is None or tokens.refresh == token else tokens.refresh,
+            tokens.refresh_expires_in,
+        )
+
+    def revoke(self, client: Client, secret: Secret, token: Secret) -> bool:
+        """Tell the provider that a refresh token is given up (RFC 7009); return whether it can be told, and was.
+
+        Raises :class:`OAuthFailure` where it does not answer or says no.
+        """
+        document = self.discover(client)
+        endpoint = str(document.get("revocation_endpoint", ""))
+        if urlsplit(endpoint).scheme != "https" and not may_be_plain(endpoint):
+            return False
+        with self._session(client, secret, document=document) as session:
+            answer = _asked(
+                lambda: session.revoke_token(endpoint, token=token.reveal(), token_type_hint="refresh_token")  # noqa: S106
+            )
+        if answer.status_code >= 400:
+            raise failure_of(*_error_of(answer.content), status=answer.status_code)
+        return True
+
+    def check(self, client: Client, secret: Secret) -> None:
+        """Prove a client: discovery is read anew, and a code that nobody was given is refused for its own sake.
+
+        A provider looks at the client first, so ``invalid_grant`` says that it is known and its secret right.
+        Raises :class:`OAuthFailure`, ``oauth_client_wrong`` where it is not.
+        """
+        document = self.discover(client, fresh=True)
+        uri = "https://localhost/oauth/vuelta"
+        with self._session(client, secret, document=document, redirect_uri=uri) as session:
+            try:
+                _asked(
+                    lambda: session.fetch_token(
+                        document["token_endpoint"],
+                        grant_type="refresh_token",
+                        refresh_token="cloud-gestion",  # noqa: S106
+                    )
+                )
+            except OAuthFailure as failure:
+                if failure.key != "oauth_expired":
+                    raise
+
+    # ---- Parts
+
+    def _identify(self, client: Client, document: Mapping[str, Any], token: Secret, nonce: str) -> Person:
+        claims = self._verified(client, document, token)
+        moment = self._now().timestamp()
+        audience = claims.get("aud")
+        audiences = cast("list[Any]", audience) if isinstance(audience, list) else [audience]
+        expires = claims.get("exp")
+        faults = {
+            "issuer": str(claims.get("iss", "")) != _expected_issuer(document, claims),
+            "audience": client.client_id not in audiences or claims.get("azp", client.client_id) != client.client_id,
+            "expired": not isinstance(expires, int | float) or expires < moment - _LEEWAY_S,
+            "nonce": not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()),
+            "subject": not claims.get("sub"),
+        }
+        for reason, is_so in faults.items():
+            if is_so:
+                raise OAuthFailure("oauth_id_token", {"reason": reason})
+        return _to_person(client, claims)
+
+    def _verified(self, client: Client, document: Mapping[str, Any], token: Secret) -> dict[str, Any]:
+        """Return the claims of an ID token whose signature is the provider's; its keys are asked for anew once."""
+        from joserfc import jwt
+        from joserfc.errors import JoseError
+        from joserfc.jwk import KeySet
+
+        for fresh in (False, True):
+            keys = self._document(str(document["jwks_uri"]), client, fresh=fresh)
+            try:
+                signing = [each for each in keys.get("keys", []) if each.get("use", "sig") == "sig"]
+                key_set = KeySet.import_key_set(cast("Any", {"keys": signing}))
+                return dict(jwt.decode(token.reveal(), key_set, algorithms=list(_SIGNATURES)).claims)
+            except (JoseError, ValueError, TypeError, AttributeError, KeyError):
+                continue
+        raise OAuthFailure("oauth_id_token", {"reason": "signature"})
+
+    def _document(self, url: str, client: Client, *, fresh: bool) -> dict[str, Any]:
+        with self._lock:
+            known = self._documents.get(url)
+        if known is not None and not fresh and self._clock() - known[0] < _DAY_S:
+            return known[1]
+        answer = self._ask("GET", url, {"Accept": "application/json"}, b"")
+        document = _read_object(answer.body) if answer.status == 200 else None
+        if document is None:
+            raise OAuthFailure("oauth_unreachable", {"reason": f"http_{answer.status}", "provider": client.label})
+        with self._lock:
+            self._documents[url] = (self._clock(), document)
+        return document
+
+    def _ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Any:
+        env = self._environment()
+        try:
+            return exchange(method, url, env, env.deadline(_SECONDS), headers=headers, body=body)
+        except RefusedRequest as refused:
+            raise OAuthFailure("oauth_unreachable", {"reason": str(refused)}) from None
+        except TimeoutError:
+            raise OAuthFailure("oauth_unreachable", {"reason": "timeout"}) from None
+        except (OSError, HTTPException, ValueError) as error:
+            raise OAuthFailure("oauth_unreachable", {"reason": type(error).__name__}) from None
+
+    def _session(
+        self, client: Client, secret: Secret | None, *, document: Mapping[str, Any] | None = None, **more: Any
+    ) -> Any:
+        library = _load_library()
+        method = _client_method(client, document or {})
+        session = library.client(
+            client_id=client.client_id,
+            client_secret=secret.reveal() if secret else None,
+            token_endpoint_auth_method=method,
+            revocation_endpoint_auth_method=method,
+            **{"scope": " ".join(client.scopes), **more},
+        )
+        session.trust_env = False
+        session.mount("https://", library.adapter(self._ask))
+        session.mount("http://", library.adapter(self._ask))
+        return session
+
+
+@dataclass(frozen=True, slots=True)
+class _Library:
+    client: Any
+    adapter: Callable[[Callable[..., Any]], Any]
+
+
+@cache
+def _load_library() -> _Library:
+    """Import Authlib's client over requests, and give requests a line of ours."""
+    from authlib.integrations.requests_client import OAuth2Session
+    from requests import PreparedRequest, Response
+    from requests.adapters import BaseAdapter
+
+    class Adapter(BaseAdapter):
+        def __init__(self, ask: Callable[..., Any]) -> None:
+            super().__init__()
+            self._ask = ask
+
+        def send(self, request: PreparedRequest, *_arguments: Any, **_options: Any) -> Response:
+            body = request.body or b""
+            data = body.encode() if isinstance(body, str) else bytes(cast("bytes", body))
+            answer = self._ask(request.method or "GET", request.url or "", dict(request.headers), data)
+            if 300 <= answer.status < 400:
+                raise OAuthFailure("oauth_unreachable", {"reason": "redirects"})
+            response = Response()
+            response.status_code, response.url, response.request = answer.status, request.url or "", request
+            response.headers.update(answer.headers)
+            response._content = answer.body  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+            return response
+
+        def close(self) -> None:
+            pass
+
+    return _Library(OAuth2Session, Adapter)
+
+
+def _client_method(client: Client, document: Mapping[str, Any]) -> str:
+    """Return how a client proves itself: in the body where the provider takes that (RFC 8414: Basic by default)."""
+    if client.provider is not OAuthProvider.CUSTOM:
+        return "client_secret_post"
+    offered = document.get("token_endpoint_auth_methods_supported")
+    return (
+        "client_secret_post" if isinstance(offered, list) and "client_secret_post" in offered else "client_secret_basic"
+    )
+
+
+def _asked(call: Callable[[], Any]) -> Any:
+    """Return what a call of the library's returns; whatever it raises becomes an :class:`OAuthFailure`."""
+    from authlib.common.errors import AuthlibBaseError
+    from requests.exceptions import RequestException
+
+    try:
+        return call()
+    except OAuthFailure:
+        raise
+    except AuthlibBaseError as error:
+        raise failure_of(str(error.error or ""), str(error.description or "")) from None
+    except RequestException as error:
+        status = error.response.status_code if error.response is not None else 0
+        raise OAuthFailure("oauth_unreachable", {"reason": f"http_{status}" if status else "answer"}) from None
+    except (ValueError, TypeError, KeyError):
+        # An answer that is no JSON, or not the one that the standard has.
+        raise OAuthFailure("oauth_unreachable", {"reason": "answer"}) from None
+
+
+def _read_tokens(answer: Mapping[str, Any]) -> Tokens:
+    access = answer.get("access_token")
+    if not isinstance(access, str) or not access:
+        raise OAuthFailure("oauth_unreachable", {"reason": "answer"})
+    scope, refresh, identity = answer.get("scope"), answer.get("refresh_token"), answer.get("id_token")
+    return Tokens(
+        access=Secret(access),
+        expires_in=_seconds(answer.get("expires_in")) or _DEFAULT_LIFE_S,
+        scopes=tuple(scope.split()) if isinstance(scope, str) else None,
+        refresh=Secret(refresh) if isinstance(refresh, str) and refresh else None,
+        refresh_expires_in=_seconds(answer.get("refresh_token_expires_in")),
+        id_token=Secret(identity) if isinstance(identity, str) and identity else None,
+    )
+
+
+def _seconds(value: Any) -> int | None:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        return None
+    return number if 0 < number < 10 * 366 * 86_400 else None
+
+
+def _expected_issuer(document: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
+    """Return who has to have issued a token. Microsoft's shared endpoints leave the tenant open; the token has it."""
+    tenant = str(claims.get("tid", ""))
+    place = tenant if re.fullmatch(r"[0-9a-fA-F-]{36}", tenant) else ""
+    return str(document.get("issuer", "")).replace("{tenantid}", place)
+
+
+def _to_person(client: Client, claims: Mapping[str, Any]) -> Person:
+    names = ("email", "preferred_username", "upn")
+    addresses = dict.fromkeys(str(claims[name]) for name in names if "@" in str(claims.get(name, "")))
+    subject = str(claims["sub"])
+    if client.provider is OAuthProvider.MICROSOFT and claims.get("oid"):
+        # ``sub`` is another one for each client.
+        subject = f"{claims['oid']}@{claims.get('tid', '')}"
+    return Person(subject, tuple(each[:320] for each in addresses))
+
+
+def _read_object(body: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def _error_of(body: bytes) -> tuple[str, str]:
+    value = _read_object(body) or {}
+    return str(value.get("error", "")), str(value.get("error_description", ""))
