@@ -111,6 +111,7 @@ class Message:
     attempts: Sequence[Attempt] = ()
     tries: int = 0
     looked: datetime | None = None
+    batch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +176,10 @@ def _no_states() -> frozenset[State]:
 
 @dataclass(frozen=True, slots=True)
 class MessageFilters:
-    """Which messages are listed: those in ``states`` (all, where there are none), of a type, with some text in them."""
+    """Which messages are listed: those in ``states`` (all, where there are none), of a type, with some text
+    in them, handed in together."""
 
     states: frozenset[State] = field(default_factory=_no_states)
     document_type: str = ""
     query: str = ""
+    batch: str = ""

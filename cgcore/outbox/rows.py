@@ -18,10 +18,11 @@ from cgcore.outbox.matching import document_key, part_name
 from cgcore.outbox.sheet import Sheet
 from cgcore.texts import lookup, write
 
-__all__ = ["DocumentRow", "HouseSeries", "SheetColumns", "find_columns", "plain", "read_rows"]
+__all__ = ["DocumentRow", "HouseSeries", "SheetColumns", "find_columns", "list_headings", "read_rows"]
 
 _FILE = "cgcore.outbox:columns"
 _DATES, _AMOUNTS = frozenset({"fecha", "vencimiento"}), frozenset({"importe"})
+_FILLED_IN = ("series", "number", "customer", "to")
 _BETWEEN = re.compile(r"[;,\n]")
 _DATE = re.compile(r"(?P<d>\d{1,2})[/.-](?P<m>\d{1,2})[/.-](?P<y>\d{4}|\d{2})(?:\s+[\d:.]+)?")
 _ISO_DATE = re.compile(r"(?P<y>\d{4})-(?P<m>\d{1,2})-(?P<d>\d{1,2})(?:[T\s][\d:.Z+]+)?")
@@ -79,7 +80,7 @@ class SheetColumns:
         return [*([] if has_number else ["number"]), *([] if "to" in self.fields else ["to"])]
 
 
-def plain(text: str) -> str:
+def _word(text: str) -> str:
     """Return a word as headings are compared: without case, accents, blanks and signs."""
     decomposed = unicodedata.normalize("NFKD", text).casefold()
     return "".join(sign for sign in decomposed if sign.isalnum())
@@ -87,11 +88,11 @@ def plain(text: str) -> str:
 
 def find_columns(header: Sequence[str]) -> SheetColumns:
     """Return what the headings stand for; of two that mean the same the first one counts."""
-    known = {plain(word): code for code, words in lookup(_FILE, "fields").items() for word in words}
-    named = {plain(word): name for name, words in lookup(_FILE, "variables").items() for word in words}
+    known = {_word(word): code for code, words in lookup(_FILE, "fields").items() for word in words}
+    named = {_word(word): name for name, words in lookup(_FILE, "variables").items() for word in words}
     fields, variables, unused = dict[str, int](), dict[str, int](), list[str]()
     for place, heading in enumerate(header):
-        word = plain(heading)
+        word = _word(heading)
         if word in known and known[word] not in fields:
             fields[known[word]] = place
         elif word in named and named[word] not in variables:
@@ -99,6 +100,13 @@ def find_columns(header: Sequence[str]) -> SheetColumns:
         elif heading:
             unused.append(heading)
     return SheetColumns(fields, variables, unused)
+
+
+def list_headings(kind: DocumentType) -> Sequence[str]:
+    """Return the headings of a sheet that is to be filled in, each the first of the words that are known for it."""
+    fields, variables = lookup(_FILE, "fields"), lookup(_FILE, "variables")
+    named = [words for name, words in variables.items() if name != "vencimiento" or info(kind).has_due_date]
+    return [words[0].capitalize() for words in (*(fields[name] for name in _FILLED_IN), *named)]
 
 
 def read_rows(sheet: Sheet, kind: DocumentType, house: HouseSeries) -> Sequence[DocumentRow]:
@@ -129,7 +137,7 @@ def _read_row(
     problems: list[FieldProblem] = []
     kind = default
     if cell("type"):
-        found = _types().get(plain(cell("type")))
+        found = _types().get(_word(cell("type")))
         kind = found or default
         problems += [] if found else [_problem("type", "unclear_type", name=cell("type")[:60])]
     series, number = cell("series"), cell("number")
@@ -177,7 +185,7 @@ def _types() -> Mapping[str, DocumentType]:
     found: dict[str, DocumentType] = {}
     for entry in types_with_template():
         for word in (entry.code.value, entry.noun, entry.tab):
-            found.setdefault(plain(word), entry.code)
+            found.setdefault(_word(word), entry.code)
     return found
 
 

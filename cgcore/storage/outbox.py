@@ -28,7 +28,20 @@ from cgcore.storage.outbox_tables import (
 )
 from cgcore.storage.search import contains
 
-__all__ = ["OutboxStore", "database_now", "ensure_account", "move", "move_all", "to_recipients"]
+__all__ = [
+    "BY_BATCH",
+    "OutboxStore",
+    "ask_again",
+    "database_now",
+    "end_rest",
+    "ensure_account",
+    "move",
+    "move_all",
+    "to_recipients",
+]
+
+BY_BATCH = "batch"
+"""Who holds a message that was stopped together with others."""
 
 _STORING_ENDS = timedelta(hours=1)
 
@@ -216,9 +229,9 @@ class OutboxStore:
         values = {"due": now, "first_tried": None, "reason": None, "fence": OutboundMessageRow.fence + 1}
         moved = any(_move_own(session, user_id, name, state, State.QUEUED, **values) for state in RESENDABLE)
         if moved:
-            _ask_again(session, name)
+            ask_again(session, [name])
             # If it passes, the others follow.
-            self._end_rest(session, user_id, feeler=True)
+            end_rest(session, user_id, feeler=True)
         return moved
 
     def resolve_sent(self, session: Session, user_id: int, name: str) -> bool:
@@ -227,17 +240,22 @@ class OutboxStore:
         return _move_own(session, user_id, name, State.UNKNOWN, State.SENT, accepted=now, reason=None)
 
     def resume(self, session: Session, user_id: int) -> int:
-        """Let the account and everything that is held go; return how many messages went back into the queue."""
+        """Let the account and everything that is held go; return how many messages went back into the queue.
+
+        What was stopped together stays until its person goes on with that.
+        """
         now = database_now(session)
-        self._end_rest(session, user_id)
-        mine = (col(OutboundMessageRow.user_id) == user_id,)
+        end_rest(session, user_id)
+        mine = (col(OutboundMessageRow.user_id) == user_id, col(OutboundMessageRow.held_by) != BY_BATCH)
         return move_all(session, State.HELD, State.QUEUED, mine, due=now, reason=None)
 
-    def _end_rest(self, session: Session, user_id: int, *, feeler: bool = False) -> None:
-        ended = update(OutboxAccountRow).where(col(OutboxAccountRow.user_id) == user_id)
-        if feeler:
-            ended = ended.where(col(OutboxAccountRow.paused).is_(True))
-        session.exec(ended.values(paused=False, paused_until=None, reason=None, feeler=feeler, rests=0))
+
+def end_rest(session: Session, user_id: int, *, feeler: bool = False) -> None:
+    """Let an account send again; with ``feeler``, where it rests, one message goes ahead of the others."""
+    ended = update(OutboxAccountRow).where(col(OutboxAccountRow.user_id) == user_id)
+    if feeler:
+        ended = ended.where(col(OutboxAccountRow.paused).is_(True))
+    session.exec(ended.values(paused=False, paused_until=None, reason=None, feeler=feeler, rests=0))
 
 
 def _own(user_id: int, name: str) -> tuple[Any, ...]:
@@ -248,8 +266,9 @@ def _move_own(session: Session, user_id: int, name: str, before: State, after: S
     return move_all(session, before, after, _own(user_id, name), **values) == 1
 
 
-def _ask_again(session: Session, name: str) -> None:
-    asked = update(OutboundRecipientRow).where(col(OutboundRecipientRow.message_id) == name)
+def ask_again(session: Session, names: Sequence[str]) -> None:
+    """Forget what was said of the recipients of messages that go again."""
+    asked = update(OutboundRecipientRow).where(col(OutboundRecipientRow.message_id).in_(names))
     session.exec(asked.values(state=RecipientState.PENDING.value, code=0, key="", reply=""))
 
 
@@ -271,6 +290,8 @@ def _filtered(
     wanted = wanted.where(OutboundMessageRow.user_id == user_id, OutboundMessageRow.state != State.STORING.value)
     if filters.states:
         wanted = wanted.where(col(OutboundMessageRow.state).in_([state.value for state in filters.states]))
+    if filters.batch:
+        wanted = wanted.where(OutboundMessageRow.batch == filters.batch)
     if filters.document_type:
         wanted = wanted.where(OutboundMessageRow.document_type == filters.document_type)
     if filters.query.strip():
@@ -339,4 +360,5 @@ def _to_message(row: OutboundMessageRow, recipients: Sequence[Recipient], attemp
         attempts=tuple(attempts),
         tries=row.attempts,
         looked=row.looked,
+        batch=row.batch,
     )

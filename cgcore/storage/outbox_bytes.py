@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
 from cgcore.storage.database import Database
 from cgcore.storage.outbox_tables import OutboundChunkRow
@@ -28,14 +28,20 @@ class OutboxBytes:
 
         What is there already is not written again, so it costs the reading of its names.
         """
-        digest, size = hashlib.sha256(), 0
-        for piece in pieces():
-            digest.update(piece)
-            size += len(piece)
-        blob = digest.hexdigest()
+        blob, size = _name(pieces)
         if self._count(blob) != -(-size // CHUNK_BYTES):
-            self._write(blob, pieces())
+            self._write([(blob, pieces)])
         return blob, size
+
+    def put_all(self, parts: Sequence[Callable[[], Iterable[bytes]]]) -> Sequence[str]:
+        """Store the parts of a message, small ones in one transaction; return their names in their order."""
+        named = [(*_name(pieces), pieces) for pieces in parts]
+        sizes = {blob: -(-size // CHUNK_BYTES) for blob, size, _ in named}
+        there = self._count_all(list(sizes))
+        missing = {blob: pieces for blob, _, pieces in named if there.get(blob, 0) != sizes[blob]}
+        if missing:
+            self._write(missing.items())
+        return [blob for blob, _, _ in named]
 
     def read(self, parts: Sequence[str]) -> Iterator[bytes]:
         """Yield the bytes of ``parts``, one after the other, in pieces of at most :data:`CHUNK_BYTES`."""
@@ -54,14 +60,20 @@ class OutboxBytes:
             last = session.exec(wanted.order_by(col(OutboundChunkRow.place).desc()).limit(1)).first()
         return 0 if last is None else last + 1
 
-    def _write(self, blob: str, pieces: Iterable[bytes]) -> None:
+    def _count_all(self, blobs: Sequence[str]) -> dict[str, int]:
+        with self._database.read() as session:
+            counted = select(OutboundChunkRow.blob, func.count()).where(col(OutboundChunkRow.blob).in_(blobs))
+            return dict(session.exec(counted.group_by(col(OutboundChunkRow.blob))).all())
+
+    def _write(self, parts: Iterable[tuple[str, Callable[[], Iterable[bytes]]]]) -> None:
         insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
         waiting: list[dict[str, object]] = []
-        for place, data in enumerate(_chunks(pieces)):
-            waiting.append({"blob": blob, "place": place, "data": data})
-            if len(waiting) == _PER_COMMIT:
-                self._commit(insert, waiting)
-                waiting = []
+        for blob, pieces in parts:
+            for place, data in enumerate(_chunks(pieces())):
+                waiting.append({"blob": blob, "place": place, "data": data})
+                if len(waiting) == _PER_COMMIT:
+                    self._commit(insert, waiting)
+                    waiting = []
         if waiting:
             self._commit(insert, waiting)
 
@@ -70,6 +82,14 @@ class OutboxBytes:
             for row in rows:
                 # Two requests may bring the same file at once; what is there is the same bytes by their name.
                 session.connection().execute(insert(OutboundChunkRow).values(**row).on_conflict_do_nothing())
+
+
+def _name(pieces: Callable[[], Iterable[bytes]]) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    for piece in pieces():
+        digest.update(piece)
+        size += len(piece)
+    return digest.hexdigest(), size
 
 
 def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -17,6 +17,7 @@ from cgcore.storage.tables import Row, UtcDateTime, metadata
 
 __all__ = [
     "OutboundAttemptRow",
+    "OutboundBatchRow",
     "OutboundChunkRow",
     "OutboundMessageRow",
     "OutboundRecipientRow",
@@ -33,7 +34,8 @@ class OutboundMessageRow(Row, table=True):
     what others have taken over. ``held_by`` says who lets a held one go: ``account`` or ``person``. ``reason`` is the
     verdict over the last try, as JSON. The copy has columns of its own and never touches ``state``.
 
-    A user with messages cannot be deleted: there is no cascade.
+    ``batch`` names what it was handed in with, empty for one on its own. A user with messages cannot be
+    deleted: there is no cascade.
     """
 
     __table_args__ = (
@@ -57,6 +59,12 @@ class OutboundMessageRow(Row, table=True):
             "copy_due",
             sqlite_where=text("copy_state = 'pending'"),
             postgresql_where=text("copy_state = 'pending'"),
+        ),
+        Index(
+            "ix_outbound_message_batch",
+            "batch",
+            sqlite_where=text("batch <> ''"),
+            postgresql_where=text("batch <> ''"),
         ),
     )
 
@@ -101,6 +109,23 @@ class OutboundMessageRow(Row, table=True):
     look_due: datetime | None = Field(default=None, sa_type=UtcDateTime)
     looks: int = 0
     looked: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    batch: str = ""
+
+
+class OutboundBatchRow(Row, table=True):
+    """Many documents that were handed in together: every row of the sheet, also those that stayed behind.
+
+    Its messages know it by its id; while it is ``storing`` there are none.
+    """
+
+    id: str = Field(primary_key=True)
+    user_id: int = Field(foreign_key="user.id", index=True)
+    created: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    state: str
+    name: str = ""
+    owner: str = ""
+    lines: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    reason: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON, nullable=True))
 
 
 class OutboundRecipientRow(Row, table=True):

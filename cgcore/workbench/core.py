@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cgcore.workbench.mail_probes import MailRuns
     from cgcore.workbench.mail_setup import MailSetup
     from cgcore.workbench.oauth.section import OAuthSection
+    from cgcore.workbench.outbox.batches import BatchSection
     from cgcore.workbench.outbox.section import OutboxSection
     from cgcore.workbench.overview import OverviewSection
     from cgcore.workbench.portable import PortableSection
@@ -96,7 +97,7 @@ class Workbench:
     def close(self) -> None:
         """Stop what was started (test mailbox, workers) and close the database."""
         self._closing.set()
-        for name in ("identity", "outbox", "sandbox", "runs", "keys", "drafts"):
+        for name in ("identity", "batches", "outbox", "sandbox", "runs", "keys", "drafts"):
             if self.is_open(name):
                 vars(self)[name].close()
         if self.context.is_open("database"):
@@ -236,6 +237,13 @@ class Workbench:
             mail_runs=self.mail_runs,
             sandbox=lambda: self.sandbox,
         )
+
+    @once
+    def batches(self) -> BatchSection:
+        """Many documents at once, out of a sheet and files."""
+        from cgcore.workbench.outbox.batches import BatchSection
+
+        return BatchSection(self.context, outbox=self.outbox)
 
     @once
     def series(self) -> SeriesSection:

@@ -12,7 +12,7 @@ from cgcore.clock import has_happened
 from cgcore.texts import write
 from pages.ui.texts import common as texts
 
-__all__ = ["duration", "seconds_until", "unbroken", "viewer_zone", "when"]
+__all__ = ["duration", "seconds_until", "time_of", "unbroken", "viewer_zone", "when"]
 
 _JUST_NOW_S = 5
 
@@ -50,6 +50,11 @@ def when(moment: datetime | None, *, now: datetime | None = None, zone: tzinfo |
     if local.date() == now.date() - timedelta(days=1):
         return texts.YESTERDAY_AT.format(time=time)
     return _dated(local)
+
+
+def time_of(moment: datetime) -> str:
+    """Return «17:24», where the viewer is."""
+    return write(moment.astimezone(viewer_zone()), "time")
 
 
 def _dated(local: datetime) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
-from tests.servers.browser import log_in, settled, shoot
+from tests.servers.browser import log_in, settled, shoot, shoot_phone
 from tests.shots import demonstration
 
 pytestmark = pytest.mark.e2e
@@ -63,3 +63,43 @@ def test_a_document_is_seen_undone_and_sent(page: Page) -> None:
         shoot(page, "enviar-documento-390")
 
     assert b"Factura_F-21043.pdf" in original.value.path().read_bytes()
+
+
+def test_many_documents_are_understood_sent_and_told(page: Page) -> None:
+    """A sheet of Excel and files: three lists, the yes, each row with its state, the result; and on a phone."""
+    rows = [f"F;{number};Cliente {number};c{number}@ejemplo.example;{number},5 €" for number in range(1, 7)]
+    sheet = "\r\n".join(["Serie;Número;Cliente;Correo;Importe", *rows, "F;7;Sin correo;;"]).encode("cp1252")
+    names = ["F-1.pdf", "F-2.pdf", "F-3.pdf", "F-4.pdf", "F-5 (1).pdf", "F-99.pdf"]
+    files: list[FilePayload] = [
+        {"name": name, "mimeType": "application/pdf", "buffer": b"%PDF-1.7" * 900} for name in names
+    ]
+    with demonstration() as (product, user, password):
+        log_in(page, product, "/enviar-documento", user=user, password=password)
+        page.get_by_role("tab", name="Varios").click()
+        settled(page)
+        shoot(page, "varios-vacio")
+        inputs = page.get_by_role("tabpanel", name="Varios").locator("input[type=file]")
+        inputs.nth(0).set_input_files(files=[{"name": "enero.csv", "mimeType": "text/csv", "buffer": sheet}])
+        inputs.nth(1).set_input_files(files=files)
+        expect(page.get_by_text("Con PDF y fila · 4")).to_be_visible()
+        settled(page)
+        shoot(page, "varios-listas")
+        shoot_phone(page, "varios-listas")
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size({"width": 1280, "height": 900})
+        settled(page)
+        page.get_by_role("button", name="Enviar 4 documentos").click()
+        page.get_by_role("button", name="Detener").click()
+        expect(page.get_by_role("button", name="Continuar")).to_be_visible()
+        settled(page)
+        shoot(page, "varios-detenido")
+        page.get_by_role("button", name="Continuar").click()
+        expect(page.get_by_text("4 enviados")).to_be_visible()
+        settled(page)
+        shoot(page, "varios-enviado")
+        shoot_phone(page, "varios-enviado")
+        with page.expect_download() as result:
+            page.get_by_role("button", name="Resultado (CSV)").click()
+
+    lines = result.value.path().read_text("utf-8-sig").splitlines()
+    assert [line.split(";")[5] for line in lines[1:]] == [*["Enviado"] * 4, *["Sin enviar"] * 3]

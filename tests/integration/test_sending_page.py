@@ -6,12 +6,10 @@ import io
 import json
 import re
 import time
-from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
 import pytest
-import streamlit as st
 from PIL import Image
 from sqlmodel import select
 from streamlit.proto.WidgetStates_pb2 import WidgetStates
@@ -29,7 +27,7 @@ from pages.ui.preview import View
 from pages.ui.templates import message
 from pages.ui.templates.drafts import PAGE, FieldDraft
 from tests.servers.messages import comparable
-from tests.servers.pages import open_page, sign_in
+from tests.servers.pages import open_page, record_downloads, sign_in
 
 SCRIPT = "sending_defaults.py"
 QUOTE = DocumentType.QUOTE
@@ -100,19 +98,6 @@ def write(app: AppTest, field: FieldDraft, html: str) -> None:
     field.put(html)
     app.run()
     assert not app.exception
-
-
-def record_downloads(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], bytes]]:
-    """Return what makes the file of each button to download, by its name, as it was drawn last."""
-    offered: dict[str, Callable[[], bytes]] = {}
-    draw = st.download_button
-
-    def note(label: str, data: Any, **named: Any) -> bool:
-        offered[named["file_name"]] = data
-        return draw(label, data, **named)
-
-    monkeypatch.setattr(st, "download_button", note)
-    return offered
 
 
 def test_nobody_gets_in_without_a_login(monkeypatch: pytest.MonkeyPatch, workbench: Workbench) -> None:

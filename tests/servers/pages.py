@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from cgcore.identity.actor import Actor, Role
@@ -14,7 +17,7 @@ from cgcore.workbench import Workbench
 from cgcore.workbench.identity import NewUser
 from pages.ui import identity as page_identity
 
-__all__ = ["PASSWORD", "open_page", "panel", "save", "sign_in", "words"]
+__all__ = ["PASSWORD", "open_page", "panel", "record_downloads", "save", "sign_in", "words"]
 
 ROOT = Path(__file__).parents[2]
 assert page_identity  # imported first, so that it takes the real function and not that of a test
@@ -57,3 +60,16 @@ def panel(page: AppTest, name: str) -> AppTest:
 def save(page: AppTest) -> AppTest:
     """Press Guardar."""
     return page.button("administration_save").click().run()
+
+
+def record_downloads(monkeypatch: pytest.MonkeyPatch) -> dict[str, Callable[[], bytes]]:
+    """Return what makes the file of each button to download, by its name, as it was drawn last."""
+    offered: dict[str, Callable[[], bytes]] = {}
+    draw = st.download_button
+
+    def note(label: str, data: Any, **named: Any) -> bool:
+        offered[named["file_name"]] = data
+        return draw(label, data, **named)
+
+    monkeypatch.setattr(st, "download_button", note)
+    return offered

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cgcore.activity import Action
 from cgcore.errors import FieldProblem, InvalidInput, NotFound
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft
@@ -140,10 +141,20 @@ class OutboxSection:
         except BaseException:
             self._store.drop(name)
             raise
-        self._wake()
+        self.wake()
         return self.get(actor, name), True
 
     def _put(self, actor: Actor, request: DocumentRequest, name: str, key: str, digest: str) -> None:
+        message = self.store(actor, request, name, key, digest)
+        with self._context.write_as(actor) as (session, actor):
+            if not self._store.enqueue(session, message, actor.user_id):
+                raise OutboxRefused("the storing took too long", code="still_storing")
+
+    def store(self, actor: Actor, request: DocumentRequest, name: str, key: str, digest: str) -> NewMessage:
+        """Build a message, which was checked, and store its bytes; nothing is in the queue by that.
+
+        Raises :class:`Unsendable`, and :class:`OutboxRefused` (``account_missing``, ``message_too_large``).
+        """
         composed = self._compose(actor, request, name)
         if composed.rendered.errors:
             raise Unsendable(composed.rendered.checks)
@@ -151,12 +162,10 @@ class OutboxSection:
         limit = self._known_limit(actor, account)
         if limit and composed.size > limit:
             raise OutboxRefused("larger than the server takes", code="message_too_large")
-        whole, parts = hashlib.sha256(), list[str]()
-        for pieces in composed.parts:
-            for piece in pieces():
-                whole.update(piece)
-            parts.append(self._bytes.put(pieces)[0])
-        message = NewMessage(
+        whole = hashlib.sha256()
+        for piece in (piece for pieces in composed.parts for piece in pieces()):
+            whole.update(piece)
+        return NewMessage(
             name=name,
             key=key,
             request_hash=digest,
@@ -169,14 +178,11 @@ class OutboxSection:
             message_id=composed.message_id,
             size=composed.size,
             sha256=whole.hexdigest(),
-            parts=parts,
+            parts=self._bytes.put_all(composed.parts),
             recipients=composed.recipients,
             delay_s=request.delay_s,
             copy_folder=account.sent_folder if account.imap.host else "",
         )
-        with self._context.write_as(actor) as (session, actor):
-            if not self._store.enqueue(session, message, actor.user_id):
-                raise OutboxRefused("the storing took too long", code="still_storing")
 
     def _repeated(self, actor: Actor, found: Message, digest: str) -> Message:
         if found.request_hash != digest:
@@ -260,7 +266,7 @@ class OutboxSection:
 
     def cancel(self, actor: Actor, name: str) -> Message:
         """Take a message back that waits."""
-        return self._change(actor, name, self._store.cancel)
+        return self._change(actor, name, self._store.cancel, Action.DOCUMENT_CANCELLED)
 
     def send_now(self, actor: Actor, name: str) -> Message:
         """End the delay of a message."""
@@ -268,28 +274,36 @@ class OutboxSection:
 
     def resend(self, actor: Actor, name: str) -> Message:
         """Send a failed, held or unsure message again: the same bytes, the same Message-ID."""
-        return self._change(actor, name, self._store.resend)
+        return self._change(actor, name, self._store.resend, Action.DOCUMENT_RESENT)
 
     def resolve_sent(self, actor: Actor, name: str) -> Message:
         """Say of an unsure message that it has left."""
-        return self._change(actor, name, self._store.resolve_sent)
+        return self._change(actor, name, self._store.resolve_sent, Action.DOCUMENT_RESOLVED)
 
     def resume(self, actor: Actor) -> int:
         """Let everything that is held of the actor go; return how many that were."""
         with self._context.write_as(actor) as (session, actor):
             count = self._store.resume(session, actor.user_id)
-        self._wake()
+            if count:
+                self._context.activity.record(actor, Action.SENDING_RESUMED, "", "ok", session=session)
+        self.wake()
         return count
 
-    def _change(self, actor: Actor, name: str, change: Callable[[Session, int, str], bool]) -> Message:
-        self.get(actor, name)
+    def _change(
+        self, actor: Actor, name: str, change: Callable[[Session, int, str], bool], action: Action | None = None
+    ) -> Message:
+        before = self.get(actor, name)
         with self._context.write_as(actor) as (session, actor):
             done = change(session, actor.user_id, name)
+            if done and action:
+                told = f"{before.series} {before.number}"
+                self._context.activity.record(actor, action, told, "ok", detail=name, session=session)
         if not done:
             raise OutboxRefused("it stands elsewhere by now", code="too_late")
-        self._wake()
+        self.wake()
         return self.get(actor, name)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let the worker of this process look at once, if there is one."""
         if "worker" in vars(self):
             self.worker.wake()

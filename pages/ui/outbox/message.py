@@ -28,7 +28,7 @@ from pages.ui.texts import common
 from pages.ui.texts import send_document as texts
 from pages.ui.toasts import announce
 
-__all__ = ["change", "draw_message", "message_title", "state_badge"]
+__all__ = ["badge", "change", "draw_message", "message_title"]
 
 _Color = Literal["gray", "blue", "green", "red", "orange"]
 _LOOKS: dict[State, tuple[_Color, str]] = {
@@ -50,16 +50,16 @@ def message_title(message: Message) -> str:
     return escape(f"{document} · {message.customer}" if message.customer else document)
 
 
-def state_badge(state: State) -> str:
-    """Return a state as Markdown: icon, colour and word."""
+def badge(state: State, words: str = "") -> str:
+    """Return a state as Markdown: icon, colour and its word, or other ``words``."""
     color, icon = _LOOKS[state]
-    return f":{color}-badge[:material/{icon}: {state_text(state)}]"
+    return f":{color}-badge[:material/{icon}: {words or state_text(state)}]"
 
 
 def draw_message(workbench: Workbench, actor: Actor, message: Message) -> None:
     """Draw a message as it stands, with its actions."""
     with st.container(border=True, key=f"cell_message_{message.id}"):
-        st.markdown(f"**{message_title(message)}** {state_badge(message.state)}")
+        st.markdown(f"**{message_title(message)}** {badge(message.state)}")
         if message.subject:
             st.caption(escape(message.subject))
         if message.reason is not None:

@@ -26,7 +26,7 @@ from pages.ui.tab import is_fragment_run
 from pages.ui.texts import send_document as texts
 from pages.ui.texts import sending_defaults as view_texts
 
-__all__ = ["draw_handed", "draw_missing_account", "draw_sending"]
+__all__ = ["draw_handed", "draw_missing_account", "draw_preview", "draw_sending"]
 
 _SOURCE_AT_MOST = 60_000
 _SOON_S = 120
@@ -62,7 +62,7 @@ def draw_sending(workbench: Workbench, actor: Actor, draft: DocumentDraft, form:
     if blocked:
         st.warning(texts.TO_MEND, icon=":material/error:")
     if composed is not None:
-        _draw_preview(composed)
+        draw_preview(composed, f"{PAGE}_view")
 
 
 def _show(draft: DocumentDraft) -> None:
@@ -102,7 +102,8 @@ def _send(workbench: Workbench, actor: Actor, draft: DocumentDraft, form: Docume
         st.rerun()
 
 
-def _draw_preview(composed: Composed) -> None:
+def draw_preview(composed: Composed, key: str) -> None:
+    """Draw a message as it will go; ``key`` is that of the choice of how."""
     names = join(
         texts.IS_BCC.format(address=each.address) if each.kind is Kind.BCC else each.address
         for each in composed.recipients
@@ -113,7 +114,7 @@ def _draw_preview(composed: Composed) -> None:
         list(View),
         format_func=lambda view: view.label,
         default=View.DESKTOP,
-        key=f"{PAGE}_view",
+        key=key,
         required=True,
         wrap=True,
     )

@@ -23,7 +23,7 @@ from pages.ui.problems import draw_search_problem
 from pages.ui.texts import send_document as texts
 from pages.ui.toasts import announce
 
-__all__ = ["draw_sent"]
+__all__ = ["draw_pause", "draw_sent"]
 
 _ROWS = 20
 _STATES = ("", *(state.value for state in State if state is not State.STORING))
@@ -31,7 +31,7 @@ _STATES = ("", *(state.value for state in State if state is not State.STORING))
 
 def draw_sent(workbench: Workbench, actor: Actor) -> None:
     """Draw the list, and beside it the message that is picked."""
-    _draw_pause(workbench, actor, workbench.outbox.overview_of(actor).account)
+    draw_pause(workbench, actor, workbench.outbox.overview_of(actor).account, PAGE)
     filters = _draw_filters()
     pager = Pager(f"{PAGE}_sent", filters)
     page = workbench.outbox.list(actor, filters, cursor=pager.cursor or "", limit=_ROWS)
@@ -74,12 +74,13 @@ def _draw_filters() -> MessageFilters:
     return MessageFilters(states, query=(query or "").strip() if readable else "")
 
 
-def _draw_pause(workbench: Workbench, actor: Actor, account: AccountState) -> None:
+def draw_pause(workbench: Workbench, actor: Actor, account: AccountState, key: str) -> None:
+    """Say why an account rests, and offer to let it go."""
     if not account.paused:
         return
     title, fix = reason_texts(account.reason or {})
     st.warning(escape(fix), title=escape(title), icon=":material/pause_circle:")
-    if st.button(texts.RESUME, icon=":material/play_arrow:", key=f"{PAGE}_resume"):
+    if st.button(texts.RESUME, icon=":material/play_arrow:", key=f"{key}_resume"):
         announce(texts.RESUMED.format(count=workbench.outbox.resume(actor)))
         st.rerun()
 

@@ -1,0 +1,330 @@
+"""«Varios»: a sheet and files become a plan, the plan a batch of messages; nothing leaves before all of it is stored.
+
+Apart from :mod:`cgcore.workbench.outbox.section`, which knows one document: the storing of many takes its time, in a
+thread that no tab can stop.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from cgcore.activity import Action
+from cgcore.documents import DOCUMENT_TYPES, DocumentType
+from cgcore.errors import CloudGestionError, FieldProblem, InvalidInput, NotFound
+from cgcore.identity.actor import Actor
+from cgcore.mail.message import Attachment
+from cgcore.outbox.batch import Batch, BatchEntry, BatchLine, BatchPlan, BatchState, Before, Selection
+from cgcore.outbox.matching import document_key, match_files, part_name
+from cgcore.outbox.message import MessageFilters, NewMessage, new_message_name
+from cgcore.outbox.rows import DocumentRow, HouseSeries, find_columns, list_headings, read_rows
+from cgcore.outbox.sheet import Sheet, write_sheet
+from cgcore.outbox.states import State
+from cgcore.process import has_ended, new_owner
+from cgcore.series.defaults import effective_default
+from cgcore.series.guards import allows
+from cgcore.storage import outbox_batches, series
+from cgcore.storage.outbox import OutboxStore
+from cgcore.workbench.outbox.compose import DocumentRequest, check_request, request_hash
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from cgcore.workbench.context import Context
+    from cgcore.workbench.outbox.section import OutboxSection
+
+__all__ = ["BatchProgress", "BatchSection"]
+
+_log = logging.getLogger(__name__)
+
+_MOST_SERIES = 2000
+_MOST_LISTED = 20
+_CLOSE_S = 6.0
+_TELLING = 5  # accepted ones that tell a pace
+_MOVING = (State.QUEUED, State.CLAIMED, State.IN_FLIGHT)
+_EMPTY = Sheet((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class BatchProgress:
+    """How far a batch is: ``stored`` of its messages while it is being stored, then how many stand in each state.
+
+    ``ends`` is when the last one will have left, at the pace so far; ``None`` where that cannot be told.
+    """
+
+    batch: Batch
+    stored: int
+    counts: Mapping[State, int]
+    ends: datetime | None = None
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether something of it changes by itself."""
+        return self.batch.state is BatchState.STORING or any(self.counts.get(state) for state in _MOVING)
+
+
+class BatchSection:
+    """The batches of one installation; each person sees their own."""
+
+    def __init__(self, context: Context, *, outbox: OutboxSection) -> None:
+        self._context, self._outbox = context, outbox
+        self._store = OutboxStore(context.database)
+        self._owner = new_owner()
+        self._stored: dict[str, int] = {}
+        self._threads: list[threading.Thread] = []
+        self._closing = False
+
+    def close(self) -> None:
+        """Give up what is being stored: nothing of it has left."""
+        self._closing = True
+        for thread in self._threads:
+            thread.join(_CLOSE_S)
+
+    # ---- What is to be sent
+
+    def plan(self, actor: Actor, kind: DocumentType, sheet: Sheet | None, file_names: Sequence[str]) -> BatchPlan:
+        """Return how ``sheet`` and the files are understood, with what is wrong with each row and what was sent before.
+
+        Nothing is stored by that.
+        """
+        with self._context.read_as(actor) as (session, actor):
+            house = _house_series(session, actor)
+            rows = [_checked(row, house) for row in read_rows(sheet or _EMPTY, kind, house)]
+            before = _find_before(session, actor, rows)
+        matching = match_files([row.key for row in rows], file_names, house.every_code)
+        return BatchPlan(find_columns((sheet or _EMPTY).header), rows, matching, before, file_names)
+
+    def sheet_for(self, actor: Actor, kind: DocumentType, file_names: Sequence[str]) -> str:
+        """Return a sheet with a row for each file, for a person to fill in; its headings are those that are known."""
+        with self._context.read_as(actor) as (session, actor):
+            codes = _house_series(session, actor).every_code
+        parted = [part_name(name.rpartition(".")[0], codes) or ("", "") for name in file_names]
+        return write_sheet(list_headings(kind), [[*pair, "", ""] for pair in parted])
+
+    def preview_request(self, row: DocumentRow, file: Attachment | None, delay_s: float = 0.0) -> DocumentRequest:
+        """Return the document of a row, with the texts of its template."""
+        return DocumentRequest(
+            document_type=row.document_type,
+            series=row.series,
+            number=row.number,
+            to=row.to,
+            customer=row.customer,
+            cc=row.cc,
+            bcc=row.bcc,
+            variables=row.variables,
+            delay_s=delay_s,
+            attachments=(file,) if file else (),
+        )
+
+    def start(
+        self,
+        actor: Actor,
+        plan: BatchPlan,
+        selection: Selection,
+        files: Sequence[Attachment],
+        *,
+        key: str,
+        name: str = "",
+        delay_s: float = 0.0,
+    ) -> Batch:
+        """Store what was selected and let it go; return the batch at once, it is stored in a thread.
+
+        Every message is on the disk before the first one leaves; where one cannot be stored, none leaves. The same
+        ``key`` is the same batch. ``files`` are those of the plan, in its order.
+        """
+        requests: list[DocumentRequest] = []
+        lines: list[BatchLine] = []
+        now = self._context.clock()
+        for place, row in enumerate(plan.rows):
+            file = selection.going.get(place)
+            message = ""
+            if place in selection.going:
+                # Later names sort behind earlier ones: they leave in the order of the sheet.
+                message = new_message_name(now + timedelta(milliseconds=len(requests)))
+                requests.append(self.preview_request(row, None if file is None else files[file], delay_s))
+            lines.append(_line(row, "" if file is None else plan.file_names[file], message, selection, place))
+        batch = Batch(key, actor.user_id, now, BatchState.STORING, name, self._owner, lines)
+        with self._context.write_as(actor) as (session, actor):
+            is_new = outbox_batches.add_batch(session, batch)
+        if is_new:
+            self._stored[batch.id] = 0
+            thread = threading.Thread(
+                target=self._keep, args=(actor, batch, requests), name="outbox-batch", daemon=True
+            )
+            self._threads = [*(each for each in self._threads if each.is_alive()), thread]
+            thread.start()
+        return self.get(actor, key).batch
+
+    def wait(self) -> None:
+        """Wait for what this process is storing: for tests, and for whoever has no page to look at."""
+        for thread in self._threads:
+            thread.join()
+
+    # ---- Looking
+
+    def get(self, actor: Actor, name: str) -> BatchProgress:
+        """Return a batch and how far it is. Raises :class:`NotFound`."""
+        with self._context.read_as(actor) as (session, actor):
+            batch = outbox_batches.find_batch(session, actor.user_id, name)
+            counts = outbox_batches.count_batch(session, name) if batch else {}
+            accepted = outbox_batches.find_pace(session, name) if batch else (0, None, None)
+        if batch is None:
+            raise NotFound("no such batch")
+        left = sum(counts.get(state, 0) for state in _MOVING)
+        return BatchProgress(self._settled(batch), self._stored.get(name, 0), counts, self._end(left, *accepted))
+
+    def _end(self, left: int, count: int, first: datetime | None, last: datetime | None) -> datetime | None:
+        if not left or count < _TELLING or first is None or last is None:
+            return None
+        return self._context.clock() + (last - first) / (count - 1) * left
+
+    def list(self, actor: Actor) -> Sequence[Batch]:
+        """Return the last batches, the newest first."""
+        with self._context.read_as(actor) as (session, actor):
+            found = outbox_batches.list_batches(session, actor.user_id, _MOST_LISTED)
+        return [self._settled(batch) for batch in found]
+
+    def entries(self, actor: Actor, batch: Batch) -> Sequence[BatchEntry]:
+        """Return the rows of a batch with their messages as they stand."""
+        filters = MessageFilters(batch=batch.id)
+        with self._context.read_as(actor) as (session, actor):
+            messages = self._store.list(session, actor.user_id, filters, limit=len(batch.lines) + 1)
+        by_name = {message.id: message for message in messages}
+        return [BatchEntry(line, by_name.get(line.message)) for line in batch.lines]
+
+    # ---- What people change; each returns how many messages that were
+
+    def stop(self, actor: Actor, name: str) -> int:
+        """Hold what waits; what is on its way ends."""
+        return self._change(actor, name, outbox_batches.stop, Action.DOCUMENTS_STOPPED)
+
+    def go_on(self, actor: Actor, name: str) -> int:
+        """Let what was stopped go."""
+        return self._change(actor, name, outbox_batches.go_on, Action.SENDING_RESUMED)
+
+    def cancel_rest(self, actor: Actor, name: str) -> int:
+        """Take back what waits."""
+        return self._change(actor, name, outbox_batches.cancel_rest, Action.DOCUMENTS_CANCELLED)
+
+    def retry_failed(self, actor: Actor, name: str) -> int:
+        """Send what was refused again, and nothing else."""
+        return self._change(actor, name, outbox_batches.retry_failed, Action.DOCUMENTS_RESENT)
+
+    def _change(self, actor: Actor, name: str, change: Callable[[Session, int, str], int], action: Action) -> int:
+        with self._context.write_as(actor) as (session, actor):
+            batch = outbox_batches.find_batch(session, actor.user_id, name)
+            count = change(session, actor.user_id, name) if batch else 0
+            if batch and count:
+                self._context.activity.record(actor, action, batch.name, "ok", session=session)
+        self._outbox.wake()
+        return count
+
+    def _settled(self, batch: Batch) -> Batch:
+        """Return a batch whose storing nobody goes on with as the failed one that it is."""
+        if batch.state is not BatchState.STORING or batch.id in self._stored:
+            return batch
+        is_left = batch.owner == self._owner or has_ended(batch.owner, here=self._context.database.is_sqlite)
+        return replace(batch, state=BatchState.FAILED, reason={"key": "interrupted"}) if is_left else batch
+
+    # ---- The thread
+
+    def _keep(self, actor: Actor, batch: Batch, requests: Sequence[DocumentRequest]) -> None:
+        line = 0
+        try:
+            messages: list[NewMessage] = []
+            for kept, request in zip(batch.going, requests, strict=True):
+                line = kept.line
+                if self._closing:
+                    return
+                digest = request_hash(request)
+                messages.append(self._outbox.store(actor, request, kept.message, f"{batch.id}-{line}", digest))
+                self._stored[batch.id] = len(messages)
+            line = 0
+            with self._context.write_as(actor) as (session, present):
+                if not outbox_batches.end_batch(session, batch.id, BatchState.READY):
+                    return
+                outbox_batches.enqueue_all(session, messages, present.user_id, batch.id)
+                self._context.activity.record(present, Action.DOCUMENTS_HANDED_IN, batch.name, "ok", session=session)
+            self._outbox.wake()
+        except Exception as failure:
+            self._give_up(batch, _reason(failure, line))
+        finally:
+            self._stored.pop(batch.id, None)
+
+    def _give_up(self, batch: Batch, reason: Mapping[str, Any]) -> None:
+        try:
+            with self._context.database.session() as session:
+                outbox_batches.end_batch(session, batch.id, BatchState.FAILED, reason)
+        except CloudGestionError as failure:
+            # It is told as interrupted then.
+            _log.warning("a batch could not be ended (%s)", failure.code)
+
+
+def _reason(failure: Exception, line: int) -> Mapping[str, Any]:
+    if isinstance(failure, InvalidInput):
+        return {"key": "row", "line": line, "problems": [problem.text.as_json() for problem in failure.problems]}
+    if isinstance(failure, CloudGestionError):
+        return {"key": failure.code, "line": line}
+    _log.error("a batch could not be stored", exc_info=failure)
+    return {"key": "own_fault"}
+
+
+def _line(row: DocumentRow, file: str, message: str, selection: Selection, place: int) -> BatchLine:
+    return BatchLine(
+        line=row.line,
+        document_type=row.document_type.value,
+        series=row.series,
+        number=row.number,
+        customer=row.customer,
+        to=tuple(row.to),
+        file=file,
+        message=message,
+        behind=str(selection.behind.get(place, "")),
+    )
+
+
+def _house_series(session: Session, actor: Actor) -> HouseSeries:
+    every = series.list_series(session, text="", active=True, after="", limit=_MOST_SERIES)
+    company, own = series.load_company_defaults(session), series.load_own_defaults(session, actor.user_id)
+    codes: dict[DocumentType, list[str]] = {}
+    defaults: dict[DocumentType, str] = {}
+    for entry in DOCUMENT_TYPES:
+        kind = entry.code
+        codes[kind] = [each.code for each in every if each.serves(kind)]
+        available = [each.code for each in every if allows(kind, each)]
+        defaults[kind] = effective_default(own.get(kind), company.get(kind), available[:2]).code
+    return HouseSeries(codes, defaults)
+
+
+def _checked(row: DocumentRow, house: HouseSeries) -> DocumentRow:
+    """Return a row with everything that keeps it from being sent, in words of the sheet."""
+    found = [*row.problems, *check_request(_bare_request(row))]
+    if row.series and row.series not in house.codes.get(row.document_type, ()):
+        found.append(FieldProblem.of("cgcore.workbench", "series", "unknown_series", name=row.series[:60]))
+    return replace(row, problems=found)
+
+
+def _bare_request(row: DocumentRow) -> DocumentRequest:
+    return DocumentRequest(
+        row.document_type, row.series, row.number, row.to, row.customer, row.cc, row.bcc, variables=row.variables
+    )
+
+
+def _find_before(session: Session, actor: Actor, rows: Sequence[DocumentRow]) -> Mapping[int, Before]:
+    """Return which rows were handed in before: the same document to one of the same addresses; the last time counts."""
+    spellings = {spelt for row in rows if row.number for spelt in (row.number, row.number.lstrip("0"))}
+    known: dict[tuple[str, tuple[str, str], str], Before] = {}
+    for kind, code, number, before in outbox_batches.list_before(session, actor.user_id, sorted(spellings)):
+        for address in before.addresses:
+            known[kind, document_key(code, number), address.casefold()] = before
+    found: dict[int, Before] = {}
+    for place, row in enumerate(rows):
+        for address in row.to:
+            bare = address.rpartition("<")[2].rstrip("> ").strip().casefold()
+            if before := known.get((row.document_type.value, row.key, bare)):
+                found[place] = before
+    return found
