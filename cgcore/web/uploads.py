@@ -32,7 +32,7 @@ class UploadLimits:
     """How many bytes and files one person may keep uploaded at a time, and how many bytes all together."""
 
     bytes_per_user: int = 100 * 1024 * 1024
-    files_per_user: int = 40
+    files_per_user: int = 500
     bytes_in_all: int = 1024 * 1024 * 1024
 
 
