@@ -13,7 +13,7 @@ from cgcore.identity.actor import Actor
 from cgcore.outbox.batch import Batch, BatchEntry, BatchState
 from cgcore.outbox.sheet import write_sheet
 from cgcore.outbox.states import State
-from cgcore.texts import lookup, read_text
+from cgcore.texts import join, lookup, read_text, write
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.batches import BatchProgress
 from cgcore.workbench.outbox.describe import reason_texts, refusal_text, state_text
@@ -165,7 +165,7 @@ def _cells(entry: BatchEntry) -> list[str]:
     line, message = entry.line, entry.message
     document = f"{line.series} {line.number}".strip()
     state = state_text(message.state) if message else texts.NOT_SENT
-    return [document, line.customer, ", ".join(line.to), line.file, state, _why(entry)]
+    return [document, line.customer, join(line.to), line.file, state, _why(entry)]
 
 
 def _why(entry: BatchEntry) -> str:
@@ -199,7 +199,7 @@ def _result(workbench: Workbench, actor: Actor, name: str) -> str:
 
 def _accepted(entry: BatchEntry) -> str:
     moment = entry.message.accepted if entry.message else None
-    return f"{moment:%Y-%m-%d %H:%M:%S}" if moment else ""
+    return write(moment, "moment") if moment else ""
 
 
 def _change(act: Callable[[Actor, str], int], actor: Actor, name: str) -> None:

@@ -203,7 +203,7 @@ def _draw_list(title: str, count: int, told: str) -> None:
 
 def _some(names: Sequence[str]) -> str:
     more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (texts.AND_MORE.format(count=more) if more > 0 else "")
+    return join([*names[:_NAMED], *([texts.AND_MORE.format(count=more)] if more > 0 else [])])
 
 
 def _draw_rows(plan: BatchPlan, selection: Selection) -> None:
@@ -212,7 +212,7 @@ def _draw_rows(plan: BatchPlan, selection: Selection) -> None:
     columns: dict[str, list[str]] = {
         texts.COLUMN_DOCUMENT: [f"{info(row.document_type).noun} {_document(row)}" for row in rows],
         texts.CUSTOMER: [row.customer for row in rows],
-        texts.TO: [", ".join(row.to) for row in rows],
+        texts.TO: [join(row.to) for row in rows],
     }
     for variable in dict.fromkeys(name for row in rows for name in row.variables):
         columns[variable.capitalize()] = [row.variables.get(variable, "") for row in rows]
