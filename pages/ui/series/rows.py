@@ -69,7 +69,7 @@ def _draw_row(
             persist_state="session",
         )
     with effect:
-        st.markdown(f"{_badge(row)} {_effect(row, target)}")
+        st.markdown(f"{_badge(row)} {_effect(row, target)}".strip())
         subject = preview_subject(workbench, actor, target, row)
         if subject:
             with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
@@ -103,7 +103,8 @@ def _option_label(code: str, names: dict[str, str], row: DefaultRow, target: Tar
 
 def _effect(row: DefaultRow, target: Target) -> str:
     if row.reason is Reason.NONE:
-        return f":gray[{texts['REASONS'][Reason.NONE]}]"
+        # Without a finding the badge says it.
+        return f":gray[{texts['REASONS'][Reason.NONE]}]" if row.findings else ""
     reason = texts["REASONS"][row.reason]
     if row.reason is Reason.USER and target.whose is Whose.OTHER:
         reason = texts.REASON_OTHER.format(name=escape(target.name))
