@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from cgcore.errors import VaultError
+from cgcore.mail.account import AuthKind
 from cgcore.vault.texts import problem_text
 from cgcore.workbench import get_workbench
 from pages.ui.drafts import draw_draft
@@ -12,7 +13,7 @@ from pages.ui.editing import draw_notices, store, wants_save
 from pages.ui.explainer import draw_explainer
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
-from pages.ui.mail import account_cell, server_cells, setup, test_cell
+from pages.ui.mail import account_cell, connection, server_cells, setup, test_cell
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
 from pages.ui.texts import mail_account as texts
@@ -26,12 +27,14 @@ form = AccountForm(workbench.mail_account.get(actor))
 setup.take_over(form)
 
 bar = save_bar(PAGE)
-if wants_save(bar, form):
+if wants_save(bar, form) and not connection.must_ask(workbench, actor, form, PAGE):
     st.session_state.pop(TROUBLE, None)
     try:
         if store(form, lambda: workbench.mail_account.save(actor, form.draft(), version=form.version)):
             form = AccountForm(workbench.mail_account.get(actor))
             form.reset()
+            if form.stored.draft.auth is AuthKind.PASSWORD:
+                connection.end_for_password(workbench, actor)
     except VaultError as failed:
         st.session_state[TROUBLE] = failed.code
 bar.show(form.count_changed())

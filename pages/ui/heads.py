@@ -15,7 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.ui.tab import is_fragment_run, is_settling
 from pages.ui.texts import common as texts
 
-__all__ = ["SaveBar", "page_title", "save_bar"]
+__all__ = ["SaveBar", "ask_for_save", "page_title", "save_bar"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class SaveBar:
     def ask(self, label: str, key: str) -> None:
         """Draw a button that is a click on Guardar, for a fragment or a dialog far from it."""
         # A callback: it counts too where the click runs the page, and the dialog is not drawn any more.
-        if st.button(label, key=key, icon=":material/save:", on_click=_ask, args=(self.page,)):
+        if st.button(label, key=key, icon=":material/save:", on_click=ask_for_save, args=(self.page,)):
             st.rerun()
 
     def remember(self, drawn: Hashable) -> None:
@@ -72,7 +72,7 @@ class SaveBar:
         if is_fragment_run() and any(
             st.session_state.get(key) for key in (_save_key(self.page), _bottom_key(self.page))
         ):
-            _ask(self.page)
+            ask_for_save(self.page)
             st.rerun()
         if st.session_state[f"{self.page}_drawn"] != now:
             st.rerun()
@@ -93,7 +93,8 @@ def save_bar(page: str, *, disabled: bool = False) -> SaveBar:
     return SaveBar(page, clicked and not disabled, row, st.container())
 
 
-def _ask(page: str) -> None:
+def ask_for_save(page: str) -> None:
+    """Let the next run of ``page`` be a click on Guardar."""
     st.session_state[_asked_key(page)] = True
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "admit_hosts",
     "build_last_message",
     "find_address",
+    "find_base_address",
     "find_framed_pages",
     "find_own_address",
     "find_shown_address",
@@ -66,6 +67,11 @@ def find_address() -> str:
 def find_shown_address() -> str:
     """Return where the browser of this page reaches the app: the host and port that it asked the gate for."""
     return _with_scheme(st.context.headers.get("Host"))
+
+
+def find_base_address() -> str:
+    """Return the same, with the one name of this machine that providers of sign-in take for it."""
+    return find_shown_address().replace("//127.0.0.1", "//localhost").replace("//[::1]", "//localhost")
 
 
 def find_own_address() -> str:

@@ -14,7 +14,14 @@ from cgcore.activity import Action, Change
 from cgcore.errors import InvalidInput, NotFound, StaleVersion, VaultError
 from cgcore.identity.actor import Actor
 from cgcore.mail.account_texts import problem as account_problem
-from cgcore.mail.oauth_client import Client, ClientDraft, OAuthProvider, check_client_draft
+from cgcore.mail.oauth_client import (
+    Client,
+    ClientDraft,
+    OAuthProvider,
+    check_client_draft,
+    consent_link,
+    redirect_uri,
+)
 from cgcore.storage import oauth as store
 from cgcore.vault.secret import Secret
 from cgcore.workbench.secrets import oauth_client_secret
@@ -114,6 +121,17 @@ class Clients:
         """Return the clients whose secret ends soon or has ended, each with the days left; for administrators."""
         today = self._context.clock().date()
         return tuple((each, each.days_left(today) or 0) for each in self.list(actor) if each.ends_soon(today))
+
+    def consent_link(self, actor: Actor, provider: OAuthProvider, base: str) -> str:
+        """Return the link that whoever is refused sends to the administrator at the provider, ``""`` where none is.
+
+        ``base`` is the product's own address.
+        """
+        clients = self._context.recall(actor, "oauth_offers", lambda session, _: tuple(store.list_clients(session)))
+        client = next((each for each in clients if each.provider is provider), None)
+        if client is None or provider is not OAuthProvider.MICROSOFT:
+            return ""
+        return consent_link(client, redirect_uri(base, provider))
 
     def offered_for(self, actor: Actor, address: str) -> Sequence[Offer]:
         """Return the providers of «Forma de entrar» besides the password, for the mailbox ``address``."""

@@ -28,7 +28,7 @@ from pages.ui.editing import Form, store
 from pages.ui.identity import dialog, while_logged_in
 from pages.ui.light import at_each_key
 from pages.ui.markdown import escape
-from pages.ui.server import find_shown_address
+from pages.ui.server import find_base_address
 from pages.ui.texts import common
 from pages.ui.texts import oauth as texts
 from pages.ui.toasts import announce
@@ -170,7 +170,7 @@ class OAuthPanel:
 
     def _draw_registration(self) -> None:
         public = self._workbench.settings.public_url
-        uri = redirect_uri(public or _as_localhost(find_shown_address()), self.provider)
+        uri = redirect_uri(public or find_base_address(), self.provider)
         left, right = st.columns(2, gap="medium")
         with left:
             _draw_value(texts.REDIRECT_URI, uri)
@@ -252,10 +252,6 @@ def _draw_value(label: str, value: str) -> None:
     """Draw what is copied to the provider's console, in letters of its own and with a button to copy it."""
     st.markdown(f":small[{label}]")
     st.code(value, language=None, wrap_lines=True)
-
-
-def _as_localhost(address: str) -> str:
-    return address.replace("//127.0.0.1", "//localhost").replace("//[::1]", "//localhost")
 
 
 def _label(provider: OAuthProvider) -> str:

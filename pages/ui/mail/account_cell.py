@@ -1,18 +1,18 @@
-"""The first cell of «Cuenta mail»: user and password, and two ways to fill in the servers."""
+"""The first cell of «Cuenta mail»: user, password or connection, and two ways to fill in the servers."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from cgcore.errors import VaultError
-from cgcore.mail.account import MailAccountDraft, Security
+from cgcore.mail.account import AuthKind, MailAccountDraft, Security
 from cgcore.mail.providers import get_provider
 from cgcore.vault import PlaceKind
 from cgcore.vault.texts import place_text, problem_text
 from pages.ui.cells import cell
 from pages.ui.identity import find_actor
 from pages.ui.light import at_each_key
-from pages.ui.mail import setup
+from pages.ui.mail import connection, setup
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
 from pages.ui.markdown import escape
@@ -23,7 +23,7 @@ __all__ = ["draw"]
 
 
 def draw(page: MailPage) -> None:
-    """Draw user, password, the one button that finds the rest, and the two helpers."""
+    """Draw user, password or connection, the one button that finds the rest, and the two helpers."""
     with cell("account", texts.CELL_ACCOUNT) as head:
         user, password = st.columns(2, gap="medium")
         with user:
@@ -38,10 +38,15 @@ def draw(page: MailPage) -> None:
             page.list_problems("user")
             _draw_gmail(page)
         with password:
-            _draw_password(page)
+            by_password = connection.draw_choice(page) is AuthKind.PASSWORD
+            if by_password:
+                _draw_password(page)
+            else:
+                connection.draw(page)
             if page.workbench.settings.sandbox_on:
                 _draw_sandbox(page)
-        setup.draw(page, head)
+        if by_password:
+            setup.draw(page, head)
 
 
 def _draw_password(page: MailPage) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.mail.account import (
+    AuthKind,
     MailAccountDraft,
     Security,
     ServerDraft,
@@ -103,6 +104,7 @@ class AccountForm(Form):
             ),
             read_receipt=bool(value("read_receipt")),
             sent_folder=value("sent_folder") or "",
+            auth=value("auth") or AuthKind.PASSWORD,
         )
 
     def values(self) -> dict[str, Any]:
@@ -200,6 +202,7 @@ def _values(draft: MailAccountDraft) -> dict[str, Any]:
         "imap_pin": draft.imap.pin,
         "read_receipt": draft.read_receipt,
         "sent_folder": draft.sent_folder,
+        "auth": draft.auth,
     }
 
 

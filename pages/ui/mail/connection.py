@@ -1,0 +1,321 @@
+"""Signing in with Google, Microsoft or an own provider in place of a password: connect, see what holds, disconnect.
+
+The link leads to another tab, so that nothing typed here is lost; this one follows the attempt while it is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import streamlit as st
+
+from cgcore.errors import InvalidInput, NotFound, VaultError
+from cgcore.identity.actor import Actor
+from cgcore.mail.account import AuthKind, Security
+from cgcore.mail.diagnosis.texts import sentences
+from cgcore.mail.oauth_client import OAuthProvider
+from cgcore.mail.providers import get_provider
+from cgcore.mail.steps import Leg
+from cgcore.texts import write
+from cgcore.vault.texts import problem_text
+from cgcore.workbench import Workbench
+from cgcore.workbench.oauth.attempts import Attempt, AttemptState
+from cgcore.workbench.oauth.clients import Offer
+from cgcore.workbench.oauth.grants import Connected, Disconnected, GrantState, hosts_of
+from pages.ui.heads import ask_for_save
+from pages.ui.identity import dialog, while_logged_in
+from pages.ui.mail.form import AccountForm
+from pages.ui.mail.view import MailPage
+from pages.ui.markdown import escape
+from pages.ui.moments import when
+from pages.ui.server import find_base_address
+from pages.ui.texts import common
+from pages.ui.texts import oauth as texts
+from pages.ui.toasts import announce
+
+__all__ = ["draw", "draw_choice", "end_for_password", "must_ask"]
+
+_LINK = "mail_account_oauth_link"  # the attempt behind the link in sight, and what it is for
+_LEFT = "mail_account_oauth_left"  # the id of the attempt whose link was clicked
+_TOLD = "mail_account_oauth_told"  # the id of the one whose end is told
+_ASKED = "mail_account_oauth_asked"  # whether the question before a password is being answered
+_EVERY_S = 2
+_SERVERS = {AuthKind.GOOGLE: "gmail", AuthKind.MICROSOFT: "microsoft365"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """An attempt that nobody has finished yet, and the account on the screen that it was begun for."""
+
+    id: str
+    wanted: tuple[object, ...]
+
+
+def draw_choice(page: MailPage) -> AuthKind:
+    """Draw «Forma de entrar» where there is a choice; return what is chosen."""
+    offers = _offers(page)
+    chosen = page.draft.auth
+    ways = [AuthKind.PASSWORD, *(AuthKind(offer.provider.value) for offer in offers)]
+    if chosen not in ways:
+        ways.append(chosen)
+    if len(ways) > 1:
+        labels: dict[str, str] = {offer.provider.value: offer.label for offer in offers}
+        labels[AuthKind.PASSWORD] = str(texts.PASSWORD)
+        st.segmented_control(
+            texts.HOW,
+            ways,
+            format_func=lambda way: labels.get(way) or str(way).title(),
+            key=page.form.key("auth"),
+            persist_state="session",
+            required=True,
+            on_change=_fill_servers,
+            args=(page.form,),
+        )
+    return chosen
+
+
+def draw(page: MailPage) -> None:
+    """Draw how the connection by the chosen provider stands, and what can be done about it."""
+    provider = OAuthProvider(page.draft.auth.value)
+    label = next((offer.label for offer in _offers(page) if offer.provider is provider), provider.value.title())
+    found = page.workbench.oauth.grants.connection(page.actor)
+    connected = found if found is not None and found.provider is provider else None
+    with st.container(gap="small", key="mail_account_connection"):
+        if connected is not None and connected.is_for(page.draft) and connected.state is GrantState.CONNECTED:
+            _draw_connected(page, connected, label)
+        else:
+            _draw_missing(page, provider, label, connected)
+        if connected is not None and st.button(
+            texts.DISCONNECT, key="mail_account_disconnect", icon=":material/link_off:"
+        ):
+            _ask_disconnect(page, connected, label)
+
+
+def must_ask(workbench: Workbench, actor: Actor, form: AccountForm, page: str) -> bool:
+    """Ask, before a password takes the place of a connection, whether that may end; return whether it has to be asked.
+
+    The answer asks for the save of ``page`` once more, which is let pass.
+    """
+    if form.draft().auth is not AuthKind.PASSWORD or st.session_state.pop(_ASKED, False):
+        return False
+    connected = workbench.oauth.grants.connection(actor)
+    if connected is None:
+        return False
+    st.session_state[_ASKED] = True
+    _ask_for_password(connected.address, page)
+    return True
+
+
+def end_for_password(workbench: Workbench, actor: Actor) -> None:
+    """After a save with a password: end the connection that it has taken the place of."""
+    if workbench.oauth.grants.connection(actor) is not None:
+        with suppress(NotFound):
+            workbench.oauth.grants.disconnect(actor)
+
+
+def _offers(page: MailPage) -> Sequence[Offer]:
+    return page.workbench.oauth.clients.offered_for(page.actor, page.draft.user)
+
+
+def _fill_servers(form: AccountForm) -> None:
+    """Where no server is typed yet, put those that the chosen provider is known for."""
+    known = _SERVERS.get(form.draft().auth)
+    if known is None or form.value("smtp_host"):
+        return
+    provider = get_provider(known)
+    for leg, server in ((Leg.SMTP, provider.smtp), (Leg.IMAP, provider.imap)):
+        if server is not None:
+            patch = {"host": server.host, "port": str(server.port), "security": Security(server.security)}
+            form.apply(leg, patch)
+
+
+def _draw_connected(page: MailPage, connected: Connected, label: str) -> None:
+    _prove_once(page)
+    address, mailbox = escape(connected.address), escape(connected.mailbox)
+    own = connected.address.casefold() == connected.mailbox.casefold()
+    who = texts.CONNECTED_AS if own else texts.CONNECTED_FOR
+    badge = f":green-badge[:material/check_circle: {texts.CONNECTED}]"
+    st.markdown(f"{badge} {who.format(address=address, mailbox=mailbox)}")
+    since = texts.CONNECTED_SINCE.format(when=when(connected.since), hosts=escape(write([*connected.hosts])))
+    st.caption(since)
+    if connected.ends is not None:
+        told = texts.CONNECTED_ENDS.format(provider=escape(label), date=connected.ends.date())
+        st.warning(told, icon=":material/schedule:")
+    with st.expander(texts.PERMISSIONS_GIVEN, type="compact", key="mail_account_oauth_scopes"):
+        st.code("\n".join(connected.scopes), language=None, wrap_lines=True)
+    if page.form.count_changed():
+        st.markdown(f":violet[:material/edit: {texts.NOT_SAVED}]")
+
+
+def _prove_once(page: MailPage) -> None:
+    """Just connected: let both servers be proven with the new token, in their own cells below."""
+    link: _Link | None = st.session_state.pop(_LINK, None)
+    left = st.session_state.pop(_LEFT, "")
+    st.session_state.pop(_TOLD, None)
+    if link is None or link.id != left:
+        return
+    for leg in Leg:
+        if page.draft.smtp.host if leg is Leg.SMTP else page.draft.imap.host:
+            st.session_state[f"mail_account_{leg}_again"] = True
+
+
+def _draw_missing(page: MailPage, provider: OAuthProvider, label: str, connected: Connected | None) -> None:
+    if connected is not None and connected.state is not GrantState.CONNECTED:
+        st.markdown(f":red-badge[:material/link_off: {texts.DEAD}]")
+        _draw_refusal(connected.key, {"provider": label, "user": connected.mailbox, **connected.facts})
+    else:
+        st.markdown(f":gray-badge[:material/link_off: {texts.NOT_CONNECTED}]")
+        if connected is not None and not connected.is_for(page.draft):
+            hosts = escape(write([*connected.hosts]))
+            st.caption(texts.OTHER_TARGET.format(mailbox=escape(connected.mailbox), hosts=hosts))
+    link = _find_link(page, provider)
+    told = _find_told(page)
+    if told is not None:
+        _draw_end(page, told, label)
+    if link is None:
+        st.caption(texts.CONNECT_INCOMPLETE)
+        return
+    again = told is not None or connected is not None
+    words = (texts.CONNECT_AGAIN if again else texts.CONNECT).format(provider=escape(label))
+    st.link_button(
+        words,
+        link.path,
+        key=f"mail_account_connect_{link.id[:16]}",
+        icon=":material/open_in_new:",
+        type="primary",
+        on_click=_note_left,
+        args=(link.id,),
+    )
+    if st.session_state.get(_LEFT) == link.id:
+        _follow(page, link.id, label)
+    else:
+        st.caption(texts.CONNECT_EXPLANATION.format(user=escape(page.draft.user)))
+
+
+def _note_left(attempt_id: str) -> None:
+    st.session_state[_LEFT] = attempt_id
+    st.session_state.pop(_TOLD, None)
+
+
+@st.fragment(run_every=_EVERY_S)
+@while_logged_in
+def _follow(page: MailPage, attempt_id: str, label: str) -> None:
+    """Say how an attempt stands; the page is run again when that is decided."""
+    attempt = page.workbench.oauth.attempts.find(page.actor, attempt_id)
+    if attempt is None or not attempt.state.is_waiting:
+        st.rerun()
+    checking = attempt.state is AttemptState.CHECKING
+    told = texts.CHECKING.format(provider=escape(label)) if checking else texts.WAITING
+    st.markdown(f":blue[:material/progress_activity: {told}]")
+    st.caption(texts.REDIRECT_HELP.format(provider=escape(label)))
+
+
+def _find_link(page: MailPage, provider: OAuthProvider) -> Attempt | None:
+    """Return the attempt behind the link: the one that waits, else a new one; None while the account lacks a part."""
+    wanted = (provider, page.draft.user.strip(), hosts_of(page.draft))
+    link: _Link | None = st.session_state.get(_LINK)
+    if link is not None and link.wanted == wanted:
+        attempt = page.workbench.oauth.attempts.find(page.actor, link.id)
+        if attempt is not None and attempt.state.is_waiting:
+            return attempt
+        if attempt is not None and st.session_state.get(_LEFT) == link.id:
+            st.session_state[_TOLD] = link.id
+    try:
+        attempt = page.workbench.oauth.attempts.begin(page.actor, provider, page.draft)
+    except (InvalidInput, NotFound):
+        st.session_state.pop(_LINK, None)
+        return None
+    st.session_state[_LINK] = _Link(attempt.id, wanted)
+    return attempt
+
+
+def _find_told(page: MailPage) -> Attempt | None:
+    told = st.session_state.get(_TOLD)
+    return page.workbench.oauth.attempts.find(page.actor, told) if told else None
+
+
+def _draw_end(page: MailPage, attempt: Attempt, label: str) -> None:
+    """Say what an attempt has come to, with what can be done besides trying again."""
+    if attempt.state is AttemptState.EXPIRED:
+        st.warning(texts.TOO_LATE, icon=":material/schedule:")
+    elif attempt.state is AttemptState.OTHER_ADDRESS:
+        values = {"address": escape(attempt.address), "mailbox": escape(attempt.mailbox)}
+        title, fix = texts.OTHER_ADDRESS.format(**values), texts.OTHER_ADDRESS_FIX.format(**values)
+        st.warning(fix, title=title, icon=":material/person_alert:")
+        if st.button(texts.CONFIRM_SHARED.format(**values), key="mail_account_oauth_confirm"):
+            _confirm(page, attempt)
+    elif attempt.state is AttemptState.REFUSED:
+        _draw_refusal(attempt.key, {"provider": label, "user": attempt.mailbox, **attempt.facts})
+        if attempt.key == "oauth_needs_admin":
+            _draw_consent(page, attempt.provider)
+
+
+def _confirm(page: MailPage, attempt: Attempt) -> None:
+    try:
+        page.workbench.oauth.attempts.confirm(page.actor, attempt.id)
+    except NotFound:
+        announce(str(texts.GONE), icon=":material/error:")
+    except VaultError as failed:
+        announce(str(problem_text(failed.code)), icon=":material/error:", stays=True)
+    else:
+        # What is connected is proven, as after any other attempt.
+        st.session_state[_LINK], st.session_state[_LEFT] = _Link(attempt.id, ()), attempt.id
+    st.rerun()
+
+
+def _draw_refusal(key: str, values: dict[str, object]) -> None:
+    try:
+        title, fix = (escape(text) for text in sentences(key, Leg.SMTP, values))
+    except KeyError:
+        title, fix = "", str(problem_text("vault")) if key == "vault" else str(texts.BROKEN)
+    st.error(fix or title, title=title if fix and title else None, icon=":material/error:")
+
+
+def _draw_consent(page: MailPage, provider: OAuthProvider) -> None:
+    base = page.workbench.settings.public_url or find_base_address()
+    if link := page.workbench.oauth.clients.consent_link(page.actor, provider, base):
+        st.markdown(f":small[{texts.ASK_ADMIN}]")
+        st.code(link, language=None, wrap_lines=True)
+
+
+@dialog(lambda: texts.DISCONNECT, icon=":material/link_off:")
+@while_logged_in
+def _ask_disconnect(page: MailPage, connected: Connected, label: str) -> None:
+    st.markdown(texts.DISCONNECT_QUESTION.format(address=escape(connected.address)))
+    with st.container(horizontal=True):
+        if st.button(texts.DISCONNECT, type="primary", key="mail_account_disconnect_yes"):
+            with suppress(NotFound):
+                _tell_end(page.workbench.oauth.grants.disconnect(page.actor), label)
+            st.rerun()
+        if st.button(common.CANCEL, key="mail_account_disconnect_no"):
+            st.rerun()
+
+
+def _tell_end(done: Disconnected, label: str) -> None:
+    provider = escape(label)
+    if done.revoked:
+        announce(texts.DISCONNECTED.format(provider=provider))
+    elif done.manage_url:
+        told = texts.DISCONNECTED_HERE.format(provider=provider, link=done.manage_url)
+        announce(told, icon=":material/link_off:", stays=True)
+    else:
+        announce(texts.DISCONNECTED_ONLY_HERE.format(provider=provider), icon=":material/link_off:", stays=True)
+
+
+def _forget_question() -> None:
+    st.session_state.pop(_ASKED, None)
+
+
+@dialog(lambda: texts.TO_PASSWORD, icon=":material/password:", on_dismiss=_forget_question)
+@while_logged_in
+def _ask_for_password(address: str, page: str) -> None:
+    st.markdown(texts.TO_PASSWORD_QUESTION.format(address=escape(address)))
+    with st.container(horizontal=True):
+        if st.button(texts.TO_PASSWORD_SAVE, type="primary", key="mail_account_to_password", icon=":material/save:"):
+            ask_for_save(page)
+            st.rerun()
+        if st.button(common.CANCEL, key="mail_account_to_password_no"):
+            _forget_question()
+            st.rerun()
