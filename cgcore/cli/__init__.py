@@ -27,6 +27,8 @@ _COMMANDS = {
     "user": "user",
     "export": "portable",
     "import": "portable",
+    "backup": "backup",
+    "restore": "backup",
     "check": "check",
     "vault": "vault",
     "oauth": "oauth",

@@ -16,7 +16,7 @@ from cgcore.errors import VaultError
 from cgcore.settings import Settings
 from cgcore.vault.records import hold_lock, make_private_folder, write_atomically
 
-__all__ = ["KEY_BYTES", "MasterKey", "Sealer", "find_key_path", "load_master_key", "record_name"]
+__all__ = ["KEY_BYTES", "MasterKey", "Sealer", "find_key_path", "load_master_key", "read_key_file", "record_name"]
 
 KEY_BYTES = 32
 _FILE_NAME = "master.key"
@@ -67,6 +67,14 @@ def load_master_key(settings: Settings, *, may_create: bool) -> MasterKey:
     try:
         if not path.exists():
             _create(settings, path, may_create=may_create)
+        return _read(path)
+    except OSError as error:
+        raise VaultError(f"the key file: {type(error).__name__}", code="master_key_unreadable") from error
+
+
+def read_key_file(path: Path) -> MasterKey:
+    """Return the key in a file. Raises :class:`VaultError` as :func:`load_master_key` does."""
+    try:
         return _read(path)
     except OSError as error:
         raise VaultError(f"the key file: {type(error).__name__}", code="master_key_unreadable") from error
@@ -127,6 +135,11 @@ class Sealer:
         nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = self._cipher.encrypt(nonce, value.encode("utf-8", "surrogatepass"), _binding(service, user))
         return _MARK + nonce + sealed
+
+    @staticmethod
+    def made(record: bytes) -> bool:
+        """Return whether a record is of this kind, whatever key it was sealed with."""
+        return record.startswith(_MARK)
 
     def open(self, service: str, user: str, record: bytes) -> str:
         """Return the value. Raises :class:`VaultError` ``record_unreadable`` unless it was sealed for this name."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,11 +21,17 @@ if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
 __all__ = [
+    "CARRIED",
+    "CARRIED_LABELS",
+    "KEY_CHECK_RECORD",
+    "ROTATION_RECORD",
     "FindBackend",
     "KeyringProof",
     "OpenStore",
     "PlaceKind",
     "VaultPlace",
+    "check_of",
+    "find_carried",
     "move_secrets",
     "open_encrypted",
     "open_os_keyring",
@@ -65,7 +73,16 @@ FindBackend = Callable[[], "KeyringBackend"]
 # Which place holds the secrets is written down with the first one. A keyring that is locked today must not make the
 # stored passwords look gone, and one that appears tomorrow must not split them over two places.
 _PLACE_RECORD = "place"
-_KEY_CHECK_RECORD = "key-check"
+KEY_CHECK_RECORD = "key-check"
+"""The record that tells which master key this vault was made with."""
+
+ROTATION_RECORD = "rotation"
+"""The record that stands while another master key is being given to the vault."""
+
+CARRIED = "carried-keys/1"
+"""The secret that keeps what stored digests were made with, once the master key is another one."""
+
+CARRIED_LABELS = ("api-key-pepper", "password-mark")
 _KEY_CHECK_LABEL = "key check"
 
 
@@ -90,17 +107,35 @@ class OpenStore:
 def load_proven_key(settings: Settings, records: RecordStore) -> MasterKey:
     """Return the master key that these records were made with; the first time, write down which one that is.
 
-    Raises :class:`VaultError` as :func:`load_master_key` does, and ``master_key_wrong`` for another key than then.
+    Raises :class:`VaultError` as :func:`load_master_key` does, ``master_key_wrong`` for another key than then, and
+    ``master_key_rotating`` while it is given another one.
     """
-    standing = records.read(_KEY_CHECK_RECORD)
+    if records.read(ROTATION_RECORD) is not None:
+        raise VaultError("the vault is between two keys", code="master_key_rotating")
+    standing = records.read(KEY_CHECK_RECORD)
     is_new = standing is None and not records.names()
     key = load_master_key(settings, may_create=is_new)
-    # Derived one way: it tells keys apart and says nothing about them.
-    mine = key.derive(_KEY_CHECK_LABEL).hex().encode()
+    mine = check_of(key)
     # Written once: who only reads needs no store that can be written.
-    if (records.add(_KEY_CHECK_RECORD, mine) if standing is None else standing) != mine:
+    if (records.add(KEY_CHECK_RECORD, mine) if standing is None else standing) != mine:
         raise VaultError("the master key does not open this vault", code="master_key_wrong")
     return key
+
+
+def check_of(key: MasterKey) -> bytes:
+    """Return what tells ``key`` from others: derived one way, it says nothing about it."""
+    return key.derive(_KEY_CHECK_LABEL).hex().encode()
+
+
+def find_carried(records: RecordStore, key: MasterKey, label: str) -> bytes | None:
+    """Return what ``label`` was derived to from an earlier master key, None where it is derived from this one."""
+    from cgcore.vault.master_key import Sealer, record_name
+
+    record = records.read(record_name(SERVICE, CARRIED)) if label in CARRIED_LABELS else None
+    if record is None:
+        return None
+    kept = json.loads(Sealer(key).open(SERVICE, CARRIED, record))
+    return base64.b64decode(kept[label]) if label in kept else None
 
 
 def open_store(records: RecordStore, master_key: MasterKey, keyring: KeyringProof, *, shared: bool) -> OpenStore:

@@ -23,6 +23,7 @@ from cgcore.vault.selection import (
     OpenStore,
     PlaceKind,
     VaultPlace,
+    find_carried,
     load_proven_key,
     move_secrets,
     open_encrypted,
@@ -196,7 +197,12 @@ class Vault:
 
         Touches no keyring. Raises :class:`VaultError` when the master key is missing, wrong or not private.
         """
-        return self._load_master_key().derive(label, length)
+        key = self._load_master_key()
+        try:
+            carried = find_carried(self._records, key, label)
+        except OSError as error:
+            raise as_vault_error(error) from None
+        return key.derive(label, length) if carried is None else carried[:length]
 
     def _replace(self, name: str, text: str, bond: Bond | None) -> str | None:
         value = pack(text, bond)
