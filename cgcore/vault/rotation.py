@@ -103,7 +103,7 @@ def _carry(records: RecordStore, old: MasterKey, new: MasterKey) -> None:
     if record is not None and _open(Sealer(new), CARRIED, record) is not None:
         return
     kept = _open(Sealer(old), CARRIED, record) if record is not None else None
-    carried = json.loads(kept) if kept else {}
+    carried: dict[str, str] = json.loads(kept) if kept else {}
     for label in CARRIED_LABELS:
         carried.setdefault(label, base64.b64encode(old.derive(label)).decode())
     write_record(records, place, Sealer(new).seal(SERVICE, CARRIED, json.dumps(carried)))

@@ -216,6 +216,7 @@ def test_a_rotation_that_was_interrupted_goes_on(house: House) -> None:
     database = Database(house.settings().resolved_database_url())
     records = open_records(house.settings(), database)
     names = list_secret_names(database)
+    changes = 0
     for changes in range(20):
         try:
             rotate(house.settings(), Interrupted(records, changes), names, new)
