@@ -33,7 +33,7 @@ def backup_command(
 
 @app.command("restore")
 def restore_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of «backup».")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `backup` has written.")],
     replace: Annotated[bool, typer.Option("--replace", help="Also over a database that has users.")] = False,
 ) -> None:
     """Put a backup in the place of database and vault records. Stop the product before; set its master key.

@@ -118,7 +118,7 @@ def show_key_command() -> None:
 
 @key_group.command("rotate")
 def rotate_key_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new key, as «vault key make» writes it.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new key, as `vault key make` writes it.")],
 ) -> None:
     """Seal everything with another master key. Stop the product before; after a crash the same command goes on.
 

@@ -68,6 +68,7 @@ ASKS_THE_HOUR = {
     "cgcore/sandbox/imap.py": "the date of a message",
     "cgcore/sandbox/smtp.py": "the date of a message",
     "cgcore/storage/outbox.py": "when a message is due, over restarts; PostgreSQL is asked itself",
+    "cgcore/workbench/backup.py": "when a backup was made",
     "cgcore/workbench/start.py": "the name of a folder",
     "pages/activity.py": "which day is today, where it is seen",
     "pages/ui/drafts.py": "which day is today, where it is seen",
@@ -104,6 +105,7 @@ WRITES_FOR_MACHINES = {
     "cgcore/sandbox/reading.py": "addresses as a header lists them",
     "cgcore/web/api/handlers.py": "the header Allow",
     "cgcore/web/api/requests.py": "the header If-Match",
+    "cgcore/workbench/backup.py": "the name of what is put aside, and the moment in a file",
     "cgcore/workbench/start.py": "the name of a folder",
 }
 DOCUMENTED = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
