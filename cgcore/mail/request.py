@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from cgcore.errors import FieldProblem
 from cgcore.mail.account import AccessToken, Credential, Security, check_folder, check_pin, check_port
@@ -25,6 +25,8 @@ __all__ = [
     "Choice",
     "ProbeEnvironment",
     "ProbeRequest",
+    "TokenRefused",
+    "TokenSource",
     "environment_from",
     "input_step",
     "request_problems",
@@ -39,13 +41,41 @@ class Choice:
     security: Security
 
 
+class TokenRefused(Exception):
+    """There is no access token that could be shown to a server: ``key`` of the diagnosis, ``details`` it may name."""
+
+    def __init__(self, key: str, details: Mapping[str, str] | None = None) -> None:
+        super().__init__(key)
+        self.key = key
+        self.details: dict[str, Any] = dict(details or {})
+
+
+class TokenSource(Protocol):
+    """Where a sign-in takes its access token from, at the moment that it needs one. Blocks while a provider is asked.
+
+    Both methods raise :class:`TokenRefused`.
+    """
+
+    def take(self) -> AccessToken:
+        """Return a token that is good for a while; what is known to speak against it is said before it is sent."""
+        ...
+
+    def renew(self, refused: AccessToken) -> AccessToken:
+        """Return another one in place of one that the server has refused."""
+        ...
+
+    def explain(self) -> tuple[str, Mapping[str, str]]:
+        """Return what is known of a new token that was refused as well: a key and its details, both may be empty."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ProbeRequest:
     """One leg to prove. ``timeout`` is the total time in seconds; ``provider`` the id of a known provider, or ``""``.
 
     ``mail_from`` defaults to ``user`` when that is an address, ``rcpt_to`` to ``mail_from``: see :attr:`sender` and
-    :attr:`recipient`. Without ``user`` nobody signs in. ``pin`` is the SHA-256 of the accepted certificate, for the
-    pinned modes.
+    :attr:`recipient`. Without ``user`` nobody signs in. ``tokens`` stand in place of a credential that is not known
+    yet. ``pin`` is the SHA-256 of the accepted certificate, for the pinned modes.
     """
 
     leg: Leg
@@ -55,6 +85,7 @@ class ProbeRequest:
     pin: str = ""
     user: str = ""
     credential: Credential | None = None
+    tokens: TokenSource | None = None
     mail_from: str = ""
     rcpt_to: str = ""
     folder: str = ""
@@ -150,7 +181,7 @@ def request_problems(request: ProbeRequest) -> Iterator[FieldProblem]:
 def _credential_problems(request: ProbeRequest) -> Iterator[FieldProblem]:
     text = request.credential.secret.reveal() if request.credential else ""
     token = isinstance(request.credential, AccessToken)
-    if request.user and not text:
+    if request.user and not text and request.tokens is None:
         yield problem("password", "empty")
     # Whatever else a page refuses in a password: here only what breaks a command. What is no text is told at sign-in.
     elif text and (not _TOKEN.fullmatch(text) if token else any(sign in text for sign in "\r\n\0")):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from cgcore.mail.account import AccessToken, Credential, Password
 from cgcore.mail.addresses import domain_of, is_address
+from cgcore.mail.request import TokenRefused
 from cgcore.mail.steps import Leg
 from cgcore.runs import Step
 from cgcore.text_rules import visible
@@ -245,14 +246,46 @@ class SignIn:
         request, channel = self._request, self._connection.channel
         if request.security.encrypted and not (channel is not None and channel.encrypted):
             return stage.fail("encryption_required")  # cannot happen; the secret stays here if it does
-        conversation = self._conversation
+        conversation, tokens = self._conversation, request.tokens
+        if tokens is not None:
+            if not request.security.encrypted:
+                return stage.fail("encryption_required", patch=self._connection.proof.starttls_patch())
+            try:
+                self._credential = self._kept(tokens.take())
+            except TokenRefused as refused:
+                return stage.fail(refused.key, **refused.details)
         names = mechanisms_to_try(self._credential, conversation.mechanisms, login_command=conversation.login_command)
         if not names or (conversation.sign_in_needs_tls and not request.security.encrypted):
             return self._not_offered(stage)
         try:
-            return self._run(stage, names)
+            step = self._run(stage, names)
+            return self._with_another_token(stage, names, step) if step.key == "token_rejected" else step
         except UnicodeError:  # bytes that were no UTF-8; the error itself holds the secret
             return stage.fail("credentials_charset", mechanism=names[0])
+
+    def _kept(self, token: AccessToken) -> AccessToken:
+        self._connection.trace.hide(token.secret)
+        return token
+
+    def _with_another_token(self, stage: OpenStage, names: Sequence[str], step: Step) -> Step:
+        """Renew a token that was refused, and try once more; a server never says why, so what we know says it.
+
+        A server that hangs up instead of hearing a second try leaves the first answer standing.
+        """
+        tokens, refused = self._request.tokens, self._credential
+        if tokens is None or not isinstance(refused, AccessToken):
+            return step
+        try:
+            self._credential = self._kept(tokens.renew(refused))
+            step = self._run(stage, names)
+        except TokenRefused as failure:
+            return stage.fail(failure.key, **failure.details)
+        except (OSError, EOFError):
+            return step
+        if step.key != "token_rejected":
+            return step
+        key, details = tokens.explain()
+        return replace(step, key=key or step.key, details={**step.details, **details})
 
     def _run(self, stage: OpenStage, names: Sequence[str]) -> Step:
         answer, step = self._try(stage, names[0], self._request.user)

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import or_, update
 from sqlmodel import Session, col, delete, select
 
+from cgcore.clock import CLOCK_SKEW
 from cgcore.mail.oauth_client import Client, OAuthProvider
 from cgcore.storage.oauth_tables import OauthAttemptRow, OauthClientRow, OauthGrantRow
 
 __all__ = [
     "add_attempt",
+    "claim_grant",
     "conclude_attempt",
     "delete_attempts_before",
     "delete_client",
@@ -26,6 +28,8 @@ __all__ = [
     "note_redirect",
     "put_client",
     "put_grant",
+    "release_grant",
+    "renew_grant",
     "use_attempt",
 ]
 
@@ -156,3 +160,28 @@ def delete_grant(session: Session, user_id: int) -> bool:
         session.delete(row)
         session.flush()
     return row is not None
+
+
+def claim_grant(session: Session, user_id: int, owner: str, now: datetime, until: datetime) -> bool:
+    """Take the renewal of a grant over until ``until``; return whether nobody else is at it.
+
+    A lease that lies further ahead than one can be was written before the clock was set back: it counts as over.
+    """
+    row = OauthGrantRow
+    free = or_(col(row.owner) == "", col(row.lease_until) < now, col(row.lease_until) > until + CLOCK_SKEW)
+    wanted = update(row).where(col(row.user_id) == user_id, free).values(owner=owner, lease_until=until)
+    return session.connection().execute(wanted).rowcount == 1
+
+
+def release_grant(session: Session, user_id: int, owner: str) -> None:
+    """Give the renewal of a grant back, where it is still ours."""
+    row = OauthGrantRow
+    mine = (col(row.user_id) == user_id, col(row.owner) == owner)
+    session.connection().execute(update(row).where(*mine).values(owner="", lease_until=None))
+
+
+def renew_grant(session: Session, user_id: int, owner: str, values: Mapping[str, Any]) -> bool:
+    """Note what a renewal has brought, where it is still ours; return whether it was."""
+    row = OauthGrantRow
+    mine = (col(row.user_id) == user_id, col(row.owner) == owner)
+    return session.connection().execute(update(row).where(*mine).values(**values)).rowcount == 1

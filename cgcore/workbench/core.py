@@ -160,7 +160,13 @@ class Workbench:
         """Probes, test mails and messages of the mail account."""
         from cgcore.workbench.mail_probes import MailRuns
 
-        return MailRuns(self.context, mail_account=self.mail_account, runs=self.runs, sandbox=lambda: self.sandbox)
+        return MailRuns(
+            self.context,
+            mail_account=self.mail_account,
+            oauth=lambda: self.oauth,
+            runs=self.runs,
+            sandbox=lambda: self.sandbox,
+        )
 
     @once
     def discovery(self) -> DiscoverySection:
@@ -235,6 +241,7 @@ class Workbench:
             template_mail=self.template_mail,
             mail_account=self.mail_account,
             mail_runs=self.mail_runs,
+            oauth=lambda: self.oauth,
             sandbox=lambda: self.sandbox,
         )
 

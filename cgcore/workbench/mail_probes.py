@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from cgcore.workbench.context import Context
     from cgcore.workbench.mail_account import MailAccountSection
+    from cgcore.workbench.oauth.section import OAuthSection
     from cgcore.workbench.sandbox import SandboxSection
 
 __all__ = ["TEST_MAILS_PER_HOUR", "MailRequests", "MailRuns", "require_complete", "sentence_values"]
@@ -38,9 +39,14 @@ class MailRequests:
     """Builds requests out of drafts, with the password that belongs to them."""
 
     def __init__(
-        self, context: Context, *, mail_account: MailAccountSection, sandbox: Callable[[], SandboxSection]
+        self,
+        context: Context,
+        *,
+        mail_account: MailAccountSection,
+        oauth: Callable[[], OAuthSection],
+        sandbox: Callable[[], SandboxSection],
     ) -> None:
-        self._context, self._mail_account, self._sandbox = context, mail_account, sandbox
+        self._context, self._mail_account, self._oauth, self._sandbox = context, mail_account, oauth, sandbox
 
     def environment(self) -> ProbeEnvironment:
         """Return the world of this installation: its resolver, its permitted networks, its test mailbox."""
@@ -54,8 +60,9 @@ class MailRequests:
         """
         from cgcore.mail.providers import find_provider_by_host
 
-        password = self._mail_account.effective_password(actor, draft)
-        if password is None:
+        by_password = draft.auth is AuthKind.PASSWORD
+        password = self._mail_account.effective_password(actor, draft) if by_password else None
+        if by_password and password is None:
             raise InvalidInput(account_problem("password", "empty"))
         server = draft.smtp if leg is Leg.SMTP else draft.imap
         provider = find_provider_by_host(server.host)
@@ -66,7 +73,8 @@ class MailRequests:
             security=server.security,
             pin=server.pin if leg is Leg.IMAP and server.security.pinned else "",
             user=draft.user,
-            credential=Password(password),
+            credential=Password(password) if password is not None else None,
+            tokens=None if by_password else self._oauth().tokens.source(actor, draft, leg),
             folder=draft.sent_folder if leg is Leg.IMAP else "",
             provider=provider.id if provider else "",
             **more,
@@ -108,11 +116,12 @@ class MailRuns:
         context: Context,
         *,
         mail_account: MailAccountSection,
+        oauth: Callable[[], OAuthSection],
         runs: RunSection,
         sandbox: Callable[[], SandboxSection],
     ) -> None:
-        self._context, self._mail_account, self._runs = context, mail_account, runs
-        self._requests = MailRequests(context, mail_account=mail_account, sandbox=sandbox)
+        self._context, self._mail_account, self._oauth, self._runs = context, mail_account, oauth, runs
+        self._requests = MailRequests(context, mail_account=mail_account, oauth=oauth, sandbox=sandbox)
 
     def environment(self) -> ProbeEnvironment:
         """Return the world that the tests of this installation run in."""
@@ -190,7 +199,11 @@ class MailRuns:
         """Return what stands for the settings that ``cell`` tests; equal settings give equal fingerprints."""
         section = self._mail_account
         keeps = draft.password is None
-        mark = section.stored_mark(actor) if keeps else section.password_mark(draft.password)
+        if draft.auth is not AuthKind.PASSWORD:
+            connected = self._oauth().grants.connection(actor)
+            mark = connected.since.isoformat() if connected else ""
+        else:
+            mark = section.stored_mark(actor) if keeps else section.password_mark(draft.password)
         tested = account_to_json(draft)
         if draft.auth is AuthKind.PASSWORD:
             del tested["auth"]  # as it was before there was another way: what was proven then still is
@@ -216,9 +229,12 @@ class MailRuns:
         name, stored = SectionName.MAIL_ACCOUNT, self._mail_account.get(actor)
         if not stored.draft.smtp.host:
             return OverviewLine(name, SectionState.IDLE, "mail_empty")
-        if stored.password_lost:
+        if stored.draft.auth is not AuthKind.PASSWORD:
+            if line := self._connection_line(actor, stored.draft):
+                return line
+        elif stored.password_lost:
             return OverviewLine(name, SectionState.WARNING, "mail_password_lost", {"host": stored.draft.smtp.host})
-        if not stored.password_set:
+        elif not stored.password_set:
             return OverviewLine(name, SectionState.WARNING, "mail_no_password", {"host": stored.draft.smtp.host})
         runs = {cell: self.find_last(actor, cell) for cell in (Cell.SMTP, Cell.IMAP)}
         if any(run is not None and run.is_running for run in runs.values()):
@@ -245,12 +261,24 @@ class MailRuns:
         values = {"smtp": stored.draft.smtp.host, "folder": stored.draft.sent_folder}
         return OverviewLine(name, SectionState.OK, code, values, at=smtp.started)
 
+    def _connection_line(self, actor: Actor, draft: MailAccountDraft) -> OverviewLine | None:
+        """Return what is wrong with the connection that the account signs in by."""
+        connected = self._oauth().grants.connection(actor)
+        if connected is None or connected.provider != draft.auth or not connected.is_for(draft):
+            values = {"host": draft.smtp.host}
+            return OverviewLine(SectionName.MAIL_ACCOUNT, SectionState.WARNING, "mail_not_connected", values)
+        if connected.state != "connected":
+            values = {"address": connected.address}
+            return OverviewLine(SectionName.MAIL_ACCOUNT, SectionState.ERROR, "mail_connection_lost", values)
+        return None
+
     def _list_missing(self, actor: Actor, draft: MailAccountDraft) -> list[FieldProblem]:
         found: dict[tuple[str, str], FieldProblem] = {}
         for leg in Leg:
             try:
                 require_complete(draft, leg)
-                if self._mail_account.effective_password(actor, draft) is None:
+                by_password = draft.auth is AuthKind.PASSWORD
+                if by_password and self._mail_account.effective_password(actor, draft) is None:
                     raise InvalidInput(account_problem("password", "empty"))
             except InvalidInput as refused:
                 found |= {(each.field, each.code): each for each in refused.problems}

@@ -381,6 +381,7 @@ INNER = {
         "identity.accounts.issue_first_use_code",
     ),
     *("oauth.clients.find_secret", "oauth.grants.connect"),
+    *(f"oauth.tokens.{name}" for name in ("source", "forget", "take", "renew", "check", "explain")),
     *("mail_account.delete_secret", "mail_account.password_mark", "mail_account.to_json"),
     "mail_runs.environment",
     *("templates.compile", "templates.render_for_user"),

@@ -242,7 +242,7 @@ class Attempts:
             name, bond = oauth_pending_secret(actor.user_id), {"attempt": row.state_digest}
             self._context.vault.set(name, tokens.refresh, bond=bond)
             return self._conclude(row, AttemptState.OTHER_ADDRESS, "oauth_other_account", facts)
-        self._grants.connect(actor, client, _new_grant(row, tokens.refresh, facts), tokens)
+        self._grants.connect(actor, client, _new_grant(row, tokens.refresh, facts))
         return self._conclude(row, AttemptState.CONNECTED, facts={"address": facts["address"]})
 
     def _find_own(

@@ -22,7 +22,6 @@ from cgcore.workbench.secrets import oauth_secret
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-    from cgcore.mail.oauth import Tokens
     from cgcore.workbench.context import Context
 
 __all__ = ["Connected", "Disconnected", "GrantState", "Grants", "NewGrant", "hosts_of"]
@@ -108,7 +107,7 @@ class Grants:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def connect(self, actor: Actor, client: Client, new: NewGrant, tokens: Tokens | None = None) -> Connected:
+    def connect(self, actor: Actor, client: Client, new: NewGrant) -> Connected:
         """Keep what the actor has allowed, in place of what there was. Part of an attempt.
 
         Raises :class:`VaultError`; then nothing has changed.
@@ -141,7 +140,6 @@ class Grants:
                 with suppress(VaultError):
                     vault.put_back(name, before)
             raise
-        del tokens
         return connected
 
     def connection(self, actor: Actor) -> Connected | None:

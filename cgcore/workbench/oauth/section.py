@@ -8,6 +8,7 @@ from cgcore.once import once
 from cgcore.workbench.oauth.attempts import Attempts
 from cgcore.workbench.oauth.clients import Clients
 from cgcore.workbench.oauth.grants import Grants
+from cgcore.workbench.oauth.tokens import AccessTokens
 
 if TYPE_CHECKING:
     from cgcore.mail.oauth import OAuthDoor
@@ -31,6 +32,11 @@ class OAuthSection:
     def grants(self) -> Grants:
         """Who is connected."""
         return Grants(self._context)
+
+    @once
+    def tokens(self) -> AccessTokens:
+        """Access tokens, for whoever signs in at a mail server."""
+        return AccessTokens(self._context, clients=self.clients, door=lambda: self._door)
 
     @once
     def attempts(self) -> Attempts:

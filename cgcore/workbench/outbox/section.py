@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from cgcore.workbench.context import Context
     from cgcore.workbench.mail_account import MailAccountSection
     from cgcore.workbench.mail_probes import MailRuns
+    from cgcore.workbench.oauth.section import OAuthSection
     from cgcore.workbench.sandbox import SandboxSection
     from cgcore.workbench.template_mail import TemplateMail
     from cgcore.workbench.templates import TemplatesSection
@@ -82,12 +83,13 @@ class OutboxSection:
         template_mail: TemplateMail,
         mail_account: MailAccountSection,
         mail_runs: MailRuns,
+        oauth: Callable[[], OAuthSection],
         sandbox: Callable[[], SandboxSection],
     ) -> None:
         self._context = context
         self._template_mail, self._mail_account, self._mail_runs = template_mail, mail_account, mail_runs
         self._composer = Composer(templates)
-        self._requests = MailRequests(context, mail_account=mail_account, sandbox=sandbox)
+        self._requests = MailRequests(context, mail_account=mail_account, oauth=oauth, sandbox=sandbox)
         self._store, self._bytes = OutboxStore(context.database), OutboxBytes(context.database)
         self._owner = new_owner()
 

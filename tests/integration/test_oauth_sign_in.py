@@ -1,0 +1,296 @@
+"""Signing in at mail servers with a connection: real tokens, a real Dovecot and Postfix, renewal and its faults."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+
+from cgcore.activity import Action
+from cgcore.errors import VaultError
+from cgcore.identity.actor import Actor, Role
+from cgcore.mail.account import AccessToken, AuthKind, MailAccountDraft, Security, ServerDraft
+from cgcore.mail.oauth_client import ClientDraft, OAuthProvider
+from cgcore.mail.request import TokenRefused
+from cgcore.mail.steps import Leg, Stage
+from cgcore.runs import Run, Step
+from cgcore.storage.database import Database, open_database
+from cgcore.vault.secret import Secret
+from cgcore.workbench import Workbench
+from cgcore.workbench.oauth.grants import GrantState
+from cgcore.workbench.secrets import oauth_secret
+from tests.conftest import make_settings, place_database
+from tests.servers.certificates import Certificates
+from tests.servers.dovecot import Dovecot
+from tests.servers.openid import Fault, OpenIdProvider
+from tests.servers.pages import sign_in
+from tests.servers.postfix import Postfix
+from tests.servers.probing import ANA
+
+OPERATOR = Actor(0, "", role=Role.ADMIN)
+
+
+@dataclass
+class Connected:
+    """A workbench in which Ana has connected her mailbox."""
+
+    workbench: Workbench
+    actor: Actor
+    draft: MailAccountDraft
+    openid: OpenIdProvider
+
+    def token(self) -> AccessToken:
+        """What a sign-in at the outgoing server would take now."""
+        return self.workbench.oauth.tokens.source(self.actor, self.draft, Leg.SMTP).take()
+
+    def forget(self) -> None:
+        """Let the access token run out."""
+        self.workbench.oauth.tokens.forget(self.actor.user_id)
+
+    def refreshes(self) -> list[int]:
+        """How the provider has answered each renewal since the connection."""
+        return [each["status"] for each in self.openid.asked("/token") if each["grant"] == "refresh_token"]
+
+    def prove(self, leg: Leg, draft: MailAccountDraft | None = None) -> Run:
+        """Test one leg, to its end."""
+        run = self.workbench.mail_runs.start_probe(self.actor, leg, draft or self.draft)
+        return list(self.workbench.runs.follow(self.actor, run))[-1]
+
+
+def connect(workbench: Workbench, openid: OpenIdProvider, draft: MailAccountDraft, user: str = ANA) -> Actor:
+    """Register the provider, and let a new user connect ``draft``, signed in as ``user``."""
+    client = ClientDraft(
+        OAuthProvider.CUSTOM, openid.client_id, Secret(openid.client_secret), issuer=openid.url, scope="mail"
+    )
+    workbench.oauth.clients.save(OPERATOR, client, version=0)
+    actor = sign_in(workbench, "ana")
+    attempts = workbench.oauth.attempts
+    attempt = attempts.begin(actor, OAuthProvider.CUSTOM, draft)
+    url = attempts.leave(actor, attempt.id, "http://localhost:8501")
+    assert isinstance(url, str)
+    query = openid.walk(url, user).partition("?")[2]
+    back = attempts.come_back(actor, OAuthProvider.CUSTOM, dict(parse_qsl(query)))
+    if back.state == "other_address":
+        attempts.confirm(actor, attempt.id)
+    return actor
+
+
+@pytest.fixture
+def house(tmp_path: Path, certificates: Certificates, migrated_file: Path) -> Iterator[Workbench]:
+    """A workbench that reaches this machine."""
+    settings = make_settings(tmp_path, ssl_cert_file=str(certificates.ca_file))
+    workbench = Workbench(
+        settings, open_database(place_database(migrated_file, settings.data_dir / "cloud-gestion.db"))
+    )
+    yield workbench
+    workbench.close()
+
+
+@pytest.fixture
+def ana(house: Workbench, openid: OpenIdProvider) -> Connected:
+    """Ana, connected; her servers are names only."""
+    server = ServerDraft("localhost", 587)
+    draft = MailAccountDraft(ANA, smtp=server, imap=server, auth=AuthKind.CUSTOM)
+    return Connected(house, connect(house, openid, draft), draft, openid)
+
+
+def _auth(run: Run) -> Step:
+    return next(step for step in run.steps if step.stage == Stage.AUTH)
+
+
+def _account(mail: tuple[Dovecot, Postfix]) -> MailAccountDraft:
+    dovecot, postfix = mail
+    return MailAccountDraft(
+        ANA,
+        smtp=ServerDraft("localhost", postfix.tls_port, Security.SSL),
+        imap=ServerDraft("localhost", dovecot.tls_port, Security.SSL),
+        sent_folder="Sent",
+        auth=AuthKind.CUSTOM,
+    )
+
+
+def test_both_legs_and_a_test_mail_sign_in_with_one_token(
+    house: Workbench, openid: OpenIdProvider, openid_mail: tuple[Dovecot, Postfix]
+) -> None:
+    """Postfix and Dovecot prove the provider's signature; the token stands in no step and no row."""
+    draft = _account(openid_mail)
+    ana = Connected(house, connect(house, openid, draft), draft, openid)
+    smtp, imap = ana.prove(Leg.SMTP), ana.prove(Leg.IMAP)
+    mail = house.mail_runs.start_test_mail(ana.actor, draft, ANA)
+    sent = list(house.runs.follow(ana.actor, mail))[-1]
+    token = ana.token().secret.reveal()
+
+    assert [run.verdict.key for run in (smtp, imap, sent) if run.verdict] == ["ok", "ok", "ok"]
+    assert _auth(smtp).details["mechanism"] == "XOAUTH2"
+    assert sent.result is not None
+    assert (sent.result["sent"], sent.result["copy"]) == (True, "stored")
+    assert token not in repr((smtp, imap, sent))
+    assert len(ana.refreshes()) <= 1
+
+
+def test_a_token_that_a_server_refuses_is_renewed_once_and_then_explained(
+    house: Workbench, openid: OpenIdProvider, openid_mail: tuple[Dovecot, Postfix]
+) -> None:
+    """It has run out although it was given for an hour; the next one is good. One that stays refused says why."""
+    draft = _account(openid_mail)
+    ana = Connected(house, connect(house, openid, draft), draft, openid)
+    openid.order(seconds=-60)
+    ana.token()
+    openid.order(seconds=3600)
+    healed = ana.prove(Leg.IMAP)
+    other = replace(draft, user="eva@tosma.example")
+    refused = ana.prove(Leg.IMAP, other)
+
+    assert healed.verdict is not None
+    assert healed.verdict.key == "ok"
+    assert refused.verdict is not None
+    assert refused.verdict.key == "oauth_not_connected"
+
+
+def test_a_shared_mailbox_that_the_server_does_not_open_is_explained(
+    house: Workbench, openid: OpenIdProvider, openid_mail: tuple[Dovecot, Postfix]
+) -> None:
+    """The account that has signed in is another one: the server says only no, and we say which."""
+    draft = _account(openid_mail)
+    ana = Connected(house, connect(house, openid, draft, user="jefa@tosma.example"), draft, openid)
+    run = ana.prove(Leg.SMTP)
+
+    assert run.verdict is not None
+    assert run.verdict.key == "oauth_other_account"
+    assert _auth(run).details["connected"] == "jefa@tosma.example"
+    assert len(ana.refreshes()) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"smtp": ServerDraft("127.0.0.1", 587)}, {"user": "otra@tosma.example"}, {"auth": AuthKind.GOOGLE}],
+)
+def test_a_token_goes_only_where_the_account_was_connected(ana: Connected, change: dict[str, Any]) -> None:
+    """Another server, another mailbox, another provider: asked anew, and nothing is taken out of the vault."""
+    with pytest.raises(TokenRefused) as refused:
+        ana.workbench.oauth.tokens.source(ana.actor, replace(ana.draft, **change), Leg.SMTP).take()
+
+    assert refused.value.key == "oauth_not_connected"
+    assert ana.refreshes() == []
+
+
+def test_threads_that_need_a_token_ask_for_one(ana: Connected) -> None:
+    """Eight at once: one request, one token, and the refresh token that came with it is the stored one."""
+    before = ana.workbench.vault.get(oauth_secret(ana.actor.user_id))
+    found: list[AccessToken] = []
+    threads = [threading.Thread(target=lambda: found.append(ana.token())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(found) == 8
+    assert all(each == found[0] for each in found)
+    assert ana.refreshes() == [200]
+    assert ana.workbench.vault.get(oauth_secret(ana.actor.user_id)) != before
+
+
+def test_replicas_renew_one_after_the_other(ana: Connected) -> None:
+    """A provider that takes a refresh token once would end the connection for two at once: nobody loses it."""
+    workbench = ana.workbench
+    url = workbench.database.engine.url.render_as_string(hide_password=False)
+    beside = Workbench(workbench.settings, Database(url))
+    sources = [each.oauth.tokens.source(ana.actor, ana.draft, Leg.SMTP) for each in (workbench, beside)]
+    found: list[AccessToken] = []
+    for _ in range(3):
+        workbench.oauth.tokens.forget(ana.actor.user_id)
+        beside.oauth.tokens.forget(ana.actor.user_id)
+        threads = [threading.Thread(target=lambda each=each: found.append(each.take())) for each in sources]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    beside.close()
+
+    assert len(found) == 6
+    assert ana.refreshes() == [200] * 6
+
+
+def test_a_connection_that_has_died_is_noted_once_and_told(ana: Connected) -> None:
+    """Asked once; afterwards the stored answer counts, until it is connected anew."""
+    ana.workbench.mail_account.save(ana.actor, ana.draft, version=0)
+    ana.openid.order(faults={"/token": Fault(400, {"error": "invalid_grant"})})
+    for _ in range(3):
+        with pytest.raises(TokenRefused) as refused:
+            ana.token()
+        assert refused.value.key == "oauth_expired"
+    connected = ana.workbench.oauth.grants.connection(ana.actor)
+    lines = [each for each in ana.workbench.activity.list(ana.actor)["items"] if each.action == Action.OAUTH_LOST]
+
+    assert connected is not None
+    assert (connected.state, connected.key) == (GrantState.NEEDS_LOGIN, "oauth_expired")
+    assert [(each.object, each.result) for each in lines] == [(ANA, "oauth_expired")]
+    assert len(ana.refreshes()) == 1
+    assert ana.workbench.mail_runs.overview(ana.actor).code == "mail_connection_lost"
+
+
+def test_what_passes_by_itself_ends_no_connection(ana: Connected) -> None:
+    """A provider that is down is told; a lapsed secret is the administrator's, and both heal without the user."""
+    ana.openid.order(faults={"/token": Fault(503)})
+    with pytest.raises(TokenRefused) as down:
+        ana.token()
+    ana.openid.order(faults={"/token": Fault(401, {"error": "invalid_client"})})
+    with pytest.raises(TokenRefused) as lapsed:
+        ana.token()
+    connected = ana.workbench.oauth.grants.connection(ana.actor)
+    ana.openid.order(faults={})
+
+    assert (down.value.key, lapsed.value.key) == ("oauth_unreachable", "oauth_client_wrong")
+    assert connected is not None
+    assert connected.state is GrantState.NEEDS_ADMIN
+    assert ana.token()
+    healed = ana.workbench.oauth.grants.connection(ana.actor)
+    assert healed is not None
+    assert healed.state is GrantState.CONNECTED
+
+
+def test_a_refusal_is_looked_at_again_where_another_process_has_renewed(
+    ana: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read is old by the time it is refused: the stored one is taken, and the connection lives."""
+    name = oauth_secret(ana.actor.user_id)
+    vault, read = ana.workbench.vault, 0
+    get = vault.get
+
+    def stale(wanted: str, **more: Any) -> Secret | None:
+        nonlocal read
+        if wanted == name:
+            read += 1
+            if read == 1:
+                return Secret("uno-que-ya-no-vale")
+        return get(wanted, **more)
+
+    monkeypatch.setattr(vault, "get", stale)
+
+    assert ana.token()
+    assert ana.refreshes() == [400, 200]
+
+
+def test_no_token_is_used_whose_refresh_token_could_not_be_kept(
+    ana: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider has answered, the vault does not write: told, and nothing signs in with what would be lost."""
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise VaultError("no", code="record_write_failed")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(ana.workbench.vault, "set", fails)
+        with pytest.raises(TokenRefused) as refused:
+            ana.token()
+
+    assert refused.value.key == "oauth_unreachable"
+    # The provider has ended the old one with its answer: the truth is told, not a token of yesterday.
+    with pytest.raises(TokenRefused) as lost:
+        ana.token()
+    assert lost.value.key == "oauth_expired"
