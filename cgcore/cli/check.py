@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -122,7 +123,21 @@ def _check_database(settings: Settings) -> CheckResult:
     if revision > HEAD_REVISION:
         return _result("database", False, "database_newer", revision=revision)
     code = "database_ready" if revision == HEAD_REVISION else "database_older" if revision else "database_new"
-    return _result("database", True, code, kind=kind, revision=revision, head=HEAD_REVISION, place=kind)
+    told = _result("database", True, code, kind=kind, revision=revision, head=HEAD_REVISION, place=kind)
+    if file is not None and _has_wal_reset_bug(sqlite3.sqlite_version_info):
+        more = sentence(_PACKAGE, "sqlite_wal_reset", version=sqlite3.sqlite_version)
+        return CheckResult("database", True, f"{told.detail} {more}")
+    return told
+
+
+def _has_wal_reset_bug(version: tuple[int, ...]) -> bool:
+    """Whether two connections that write in the same instant can damage a file in WAL mode: SQLite 3.7.0 to 3.51.2.
+
+    Corrected in 3.51.3 (March 2026) and, for their series, in 3.50.7 and 3.44.6 (sqlite.org, «WAL-reset bug»).
+    """
+    return (3, 7, 0) <= version < (3, 51, 3) and not (
+        (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+    )
 
 
 def _check_vault(settings: Settings) -> CheckResult:

@@ -191,6 +191,17 @@ class OutboxStore:
         recipients = to_recipients(session, [row.id for row in rows])
         return [_to_message(row, recipients[row.id], ()) for row in rows]
 
+    def list_last_to(self, session: Session, user_id: int, document_type: str, customer: str) -> Sequence[Recipient]:
+        """Return whom the last message of a user to a customer went to, one of this type before any other."""
+        wanted = select(OutboundMessageRow).where(
+            OutboundMessageRow.user_id == user_id,
+            func.lower(col(OutboundMessageRow.customer)) == func.lower(customer),
+            OutboundMessageRow.state != State.STORING.value,
+        )
+        same_type = col(OutboundMessageRow.document_type) == document_type
+        newest = session.exec(wanted.order_by(same_type.desc(), col(OutboundMessageRow.id).desc()).limit(1)).first()
+        return to_recipients(session, [newest.id])[newest.id] if newest is not None else ()
+
     def count_states(self, session: Session, user_id: int) -> dict[State, int]:
         """Return how many messages of a user stand in each state."""
         wanted = (

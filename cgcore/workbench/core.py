@@ -194,6 +194,7 @@ class Workbench:
     @once
     def overview(self) -> OverviewSection:
         """One line per section."""
+        from cgcore.workbench.outbox.glance import OutboxGlance
         from cgcore.workbench.overview import OverviewSection
 
         return OverviewSection(
@@ -201,6 +202,7 @@ class Workbench:
             lambda actor: self.templates.overview(actor),
             lambda actor: self.series.overview(actor),
             lambda actor: self.keys.overview(actor),
+            OutboxGlance(self.context).overview,
         )
 
     @once

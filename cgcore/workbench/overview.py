@@ -15,12 +15,13 @@ __all__ = ["OverviewLine", "OverviewSection", "SectionName", "SectionState"]
 
 
 class SectionName(StrEnum):
-    """The sections of Resumen, in its order."""
+    """The sections of Resumen, in its order; that of the outbox is there while something in it has not ended."""
 
     MAIL_ACCOUNT = "mail_account"
     TEMPLATES = "templates"
     SERIES = "series"
     API_KEY = "api_key"
+    OUTBOX = "outbox"
 
 
 class SectionState(StrEnum):
@@ -56,9 +57,9 @@ class OverviewLine:
 class OverviewSection:
     """Collects the lines, each of which its own section makes."""
 
-    def __init__(self, *makers: Callable[[Actor], OverviewLine]) -> None:
+    def __init__(self, *makers: Callable[[Actor], OverviewLine | None]) -> None:
         self._makers = makers
 
     def lines(self, actor: Actor) -> list[OverviewLine]:
-        """Return one line for each section."""
-        return [make(actor) for make in self._makers]
+        """Return one line for each section that has something to say."""
+        return [line for make in self._makers if (line := make(actor)) is not None]

@@ -32,6 +32,7 @@ _SECTIONS = {
     SectionName.TEMPLATES: ("sending_defaults.py", ":material/edit_note:"),
     SectionName.SERIES: ("series_defaults.py", ":material/format_list_numbered:"),
     SectionName.API_KEY: ("api_key.py", ":material/key:"),
+    SectionName.OUTBOX: ("send_document.py", ":material/send:"),
 }
 _COMPANY_ICON = ":material/apartment:"
 _STATES = {
@@ -48,6 +49,7 @@ def _section_names() -> dict[SectionName, str]:
         SectionName.TEMPLATES: common.PAGE_SENDING,
         SectionName.SERIES: common.PAGE_SERIES,
         SectionName.API_KEY: common.PAGE_API_KEY,
+        SectionName.OUTBOX: common.PAGE_SEND,
     }
 
 

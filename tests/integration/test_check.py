@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cgcore.cli import check as check_module
 from cgcore.identity.actor import Role
 from cgcore.storage.revision import HEAD_REVISION
 from cgcore.texts import lookup
@@ -201,3 +202,30 @@ def test_in_production_a_missing_key_file_is_not_well(check: Run, tmp_path: Path
     assert code == 1
     assert results["master_key"]["ok"] is False
     assert not (tmp_path / "key").exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "has_bug"),
+    [
+        ((3, 6, 23), False),
+        ((3, 40, 1), True),
+        ((3, 44, 5), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 7), False),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 52, 0), False),
+    ],
+)
+def test_an_sqlite_that_may_damage_its_file_is_named(
+    monkeypatch: pytest.MonkeyPatch, used: Path, version: tuple[int, int, int], has_bug: bool
+) -> None:
+    """The version and what corrects it; it stops nothing, this program writes one at a time."""
+    monkeypatch.setattr(check_module.sqlite3, "sqlite_version_info", version)
+    monkeypatch.setattr(check_module.sqlite3, "sqlite_version", ".".join(map(str, version)))
+    monkeypatch.setenv("CG_DATA_DIR", str(used / "data"))
+    database = check_module.run_checks()[0]
+
+    assert database.ok
+    assert (".".join(map(str, version)) in database.detail and "3.51.3" in database.detail) is has_bug

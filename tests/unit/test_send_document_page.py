@@ -420,3 +420,36 @@ def test_a_document_that_was_handed_in_leaves_no_draft(desk: Desk) -> None:
     assert not page.exception
     assert (set(before), set(handed)) == ({"send_document"}, set())
     assert set(desk.workbench.drafts.marks(desk.ana)) == {"send_document"}
+
+
+def test_the_addresses_of_a_customer_are_offered_the_last_ones_first(desk: Desk) -> None:
+    """Those of this type before any other's; one click, and nobody is put in by itself."""
+    for number, kind, to in (("1", T.SALES_INVOICE, "vieja"), ("2", T.SALES_INVOICE, "nueva"), ("3", T.QUOTE, "otra")):
+        add = [] if kind is T.SALES_INVOICE else [add_series(desk.workbench, desk.ana, "P", T.QUOTE)]
+        series = "P" if add else "F"
+        request = DocumentRequest(
+            kind, series, number, [f"{to}@example.com"], "Talleres Ruiz", ["leo@example.com"], ["gestor@example.com"]
+        )
+        desk.workbench.outbox.send(desk.ana, request, number)
+    page = fill(desk.open(), customer="talleres ruiz")
+    before = written(page, "Para")
+    page.button("send_document_last").click().run()
+    strangers = fill(desk.open(), customer="Nadie")
+
+    assert before == [""]
+    assert written(page, "Para", "Con copia", "Copia oculta") == ["nueva@example.com", "leo@example.com", ""]
+    assert "send_document_last" not in keys(page) | keys(strangers)
+
+
+def test_resumen_tells_what_waits_is_held_and_is_unsure(desk: Desk) -> None:
+    """Where nothing does, there is no such line."""
+    nothing = said(open_page(desk.patch, desk.workbench, desk.ana, "overview.py"))
+    for number, state in enumerate([State.UNKNOWN, State.HELD, State.HELD, State.SENT, State.FAILED]):
+        desk.hand_in(str(number), state)
+    both = said(open_page(desk.patch, desk.workbench, desk.ana, "overview.py"))
+    desk.hand_in("9")
+    three = said(open_page(desk.patch, desk.workbench, desk.ana, "overview.py"))
+
+    assert "Sin confirmar" not in nothing
+    assert "Sin confirmar: 1. En espera: 2. Míralos en «Enviados»" in both
+    assert "Sin confirmar: 1. En espera: 2. En cola: 1. Míralos en «Enviados»" in three

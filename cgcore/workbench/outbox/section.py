@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cgcore.activity import Action
+from cgcore.documents import DocumentType
 from cgcore.errors import FieldProblem, InvalidInput, NotFound
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft
 from cgcore.mail.steps import Leg
 from cgcore.once import once
-from cgcore.outbox.message import AccountState, Message, MessageFilters, NewMessage, new_message_name
+from cgcore.outbox.message import AccountState, Message, MessageFilters, NewMessage, Recipient, new_message_name
 from cgcore.outbox.refused import OutboxRefused
 from cgcore.outbox.states import State
 from cgcore.process import new_owner
@@ -252,6 +253,14 @@ class OutboxSection:
     def read(self, actor: Actor, name: str) -> Iterator[bytes]:
         """Return the bytes of a message, as they go or went, in pieces. Raises :class:`NotFound`."""
         return self._bytes.read(self.get(actor, name).parts)
+
+    def recall_recipients(self, actor: Actor, kind: DocumentType, customer: str) -> Sequence[Recipient]:
+        """Return whom the last document of a customer went to, one of this type before any other; nobody is guessed."""
+
+        def look(session: Session, actor: Actor) -> Sequence[Recipient]:
+            return self._store.list_last_to(session, actor.user_id, kind.value, customer)
+
+        return self._context.recall(actor, ("outbox", "recipients", kind, customer), look)
 
     def overview_of(self, actor: Actor) -> OutboxOverview:
         """Return what waits, is held and is unsure."""

@@ -13,8 +13,11 @@ from cgcore.errors import FieldProblem
 from cgcore.identity.actor import Actor
 from cgcore.mail.message import Attachment
 from cgcore.mail.outgoing import encoded_size, wire_names
+from cgcore.outbox.states import Kind
 from cgcore.templates.checks import Check, Field
 from cgcore.templates.variables import list_variables
+from cgcore.text_rules import MAX_NAME, text_problem
+from cgcore.texts import join
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest
 from pages.ui.editor import rich_text
@@ -42,6 +45,8 @@ class DocumentForm:
         self._places: dict[str, DeltaGenerator] = {}
         kind, series, number = self._draw_document(workbench, actor)
         customer = self._line(texts.CUSTOMER, "customer")
+        with st.container(gap="xxsmall"):
+            self._offer_addresses(workbench, actor, kind, customer.strip())
         to = self._line(texts.TO, "to", help=texts.SEVERAL)
         copies, hidden = st.columns(2)
         with copies:
@@ -91,6 +96,22 @@ class DocumentForm:
         text = st.text_input(label, key=key, help=help, placeholder=placeholder, persist_state="session")
         self._places[field] = st.container(gap="xxsmall")
         return text or ""
+
+    def _offer_addresses(self, workbench: Workbench, actor: Actor, kind: DocumentType, customer: str) -> None:
+        """Offer whom the last document of this customer went to, while nobody is named yet."""
+        key = self._fields.key("to")
+        if not customer or text_problem("customer", customer, MAX_NAME) or st.session_state.get(key):
+            return
+        known = workbench.outbox.recall_recipients(actor, kind, customer)
+        named = {which: "; ".join(each.address for each in known if each.kind is which) for which in (Kind.TO, Kind.CC)}
+        if not named[Kind.TO]:
+            return
+        told = join(each.address for each in known if each.kind is not Kind.BCC)
+        if st.button(escape(texts.USE_LAST.format(addresses=told)), icon=":material/history:", key=f"{PAGE}_last"):
+            st.session_state[key] = named[Kind.TO]
+            if named[Kind.CC]:
+                st.session_state[self._fields.key("cc")] = named[Kind.CC]
+            st.rerun()
 
     def _draw_document(self, workbench: Workbench, actor: Actor) -> tuple[DocumentType, str, str]:
         kinds = [entry.code for entry in types_with_template()]
