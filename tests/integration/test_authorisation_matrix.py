@@ -264,6 +264,8 @@ USE_CASES: dict[str, UseCase] = {
         lambda w, a: (w.mail_account.effective_password(a, w.mail_account.get(a).draft) or Secret("")).reveal()
     ),
     "discovery.prepare": personal(lambda w, a: w.discovery.prepare(a, "nobody")().reason),
+    "deliverability.find_last": personal(lambda w, a: w.deliverability.find_last(a)),
+    "deliverability.start": personal(lambda w, a: _ended(w, a, w.deliverability.start(a, _setup_draft()))),
     "mail_setup.find_last": personal(lambda w, a: w.mail_setup.find_last(a)),
     "mail_setup.start": personal(lambda w, a: _ended(w, a, w.mail_setup.start(a, _setup_draft()))),
     "discovery.discover": personal(lambda w, a: w.discovery.discover(a, "nobody").reason),
