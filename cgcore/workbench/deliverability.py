@@ -22,7 +22,7 @@ from cgcore.workbench.runs import Job, RunSection
 if TYPE_CHECKING:
     from cgcore.mail.deliverability import Finding
 
-__all__ = ["LEG", "DeliverabilitySection"]
+__all__ = ["LEG", "DeliverabilitySection", "domain_fingerprint"]
 
 #: The leg of the steps of such a run: no conversation with a mail server.
 LEG = "dns"
@@ -53,15 +53,16 @@ class DeliverabilitySection:
             worst = next((step for status in _WORST for step in steps if step.status is status), None)
             return Verdict(worst.key if worst else "ok", worst.stage if worst else "", ms)
 
-        return self._runs.start(actor, Cell.DELIVERABILITY, self.fingerprint(draft), Job(steps, judge))
+        return self._runs.start(actor, Cell.DELIVERABILITY, domain_fingerprint(draft), Job(steps, judge))
 
     def find_last(self, actor: Actor) -> Run | None:
         """Return the last run."""
         return self._runs.find_last(actor, Cell.DELIVERABILITY)
 
-    def fingerprint(self, draft: MailAccountDraft) -> str:
-        """Return what stands for what a run looks at."""
-        return hashlib.sha256(f"{draft.user.strip()}\n{draft.smtp.host.strip()}".encode()).hexdigest()
+
+def domain_fingerprint(draft: MailAccountDraft) -> str:
+    """Return what stands for what a run looks at."""
+    return hashlib.sha256(f"{draft.user.strip()}\n{draft.smtp.host.strip()}".encode()).hexdigest()
 
 
 _WORST = (Status.ERROR, Status.WARNING)

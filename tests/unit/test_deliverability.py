@@ -14,6 +14,7 @@ from cgcore.mail.network.dns import Records
 from cgcore.mail.network.sockets import Deadline
 from cgcore.runs import Status
 from cgcore.workbench import Workbench
+from cgcore.workbench.deliverability import domain_fingerprint
 from tests.servers.pages import open_page, sign_in
 from tests.unit.test_mail_resolver import dns_server
 
@@ -175,7 +176,7 @@ def test_the_card_shows_the_record_to_copy_and_keeps_it(monkeypatch: pytest.Monk
     assert any("_dmarc" in each.value for each in again.code)
     run = workbench.deliverability.find_last(ana)
     assert run is not None
-    assert run.fingerprint != workbench.deliverability.fingerprint(replace(draft(), user="otra@empresa.example"))
+    assert run.fingerprint != domain_fingerprint(replace(draft(), user="otra@empresa.example"))
 
 
 def test_without_an_address_nothing_is_asked(workbench: Workbench) -> None:

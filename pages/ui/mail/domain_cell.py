@@ -6,6 +6,7 @@ import streamlit as st
 
 from cgcore.mail.deliverability import finding_text
 from cgcore.runs import Cell, Run, Status, Step
+from cgcore.workbench.deliverability import domain_fingerprint
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellState, cell, state_of
 from pages.ui.identity import while_logged_in
@@ -25,7 +26,7 @@ def draw(page: MailPage) -> None:
     """Draw «4 · Que llegue»."""
     section = page.workbench.deliverability
     run = section.find_last(page.actor)
-    state = state_of(run, section.fingerprint(page.draft)) if run is not None else None
+    state = state_of(run, domain_fingerprint(page.draft)) if run is not None else None
     with cell("domain", texts.CELL_DOMAIN, state) as head:
         st.caption(texts.DOMAIN_EXPLANATION)
         if st.button(texts.DOMAIN_RUN, key="mail_account_domain_run", icon=":material/dns:"):
@@ -37,7 +38,7 @@ def draw(page: MailPage) -> None:
             if run is not None and run.is_running:
                 run = _follow(page, run)
             if run is not None:
-                state = state_of(run, section.fingerprint(page.draft))
+                state = state_of(run, domain_fingerprint(page.draft))
                 head.show(state)
                 _draw_run(run, state)
 
