@@ -1,6 +1,6 @@
 """What a domain says about who may send for it: MX, SPF (RFC 7208), DKIM (RFC 6376) and DMARC (RFC 7489).
 
-Called by the workbench with an address and the outgoing server in use; asks DNS only. What is found is a code with its
+Stands alone: called by the workbench with an address and the outgoing server in use, it asks DNS only. What is found is a code with its
 values, and the record to add where one is missing: the sentence is made where it is shown.
 """
 
@@ -27,7 +27,7 @@ _QUESTION = 3.0  # seconds for one record
 _LOOKUPS = 10  # RFC 7208 §4.6.4: terms that ask DNS, those of included records counted
 _SIDE_BY_SIDE = 8
 
-# What a provider's customers include, as its own pages say (Google «Set up SPF», Microsoft «Set up SPF», and so on).
+# What a provider's customers include, as its own pages say: Google, Microsoft, Fastmail and the rest.
 _INCLUDES: Mapping[str, str] = {
     "google_workspace": "_spf.google.com",
     "microsoft365": "spf.protection.outlook.com",
