@@ -1,7 +1,7 @@
 """What a domain says about who may send for it: MX, SPF (RFC 7208), DKIM (RFC 6376) and DMARC (RFC 7489).
 
-Stands alone: called by the workbench with an address and the outgoing server in use, it asks DNS only. What is found is a code with its
-values, and the record to add where one is missing: the sentence is made where it is shown.
+Stands alone: called by the workbench with an address and the outgoing server in use, it asks DNS only. What is found is
+a code with its values, and the record to add where one is missing: the sentence is made where it is shown.
 """
 
 from __future__ import annotations
