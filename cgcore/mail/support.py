@@ -27,7 +27,7 @@ def support_message(run: Run, server: ServerDraft, user: str, language: str) -> 
     What was tried, when (UTC), from which address where the server has told it, its own words, and the whole record.
     """
     step = deciding_step(run.steps)
-    moment = run.started.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    moment = run.started.astimezone(UTC).isoformat(" ", "seconds").replace("+00:00", " UTC")
     values = {
         "host": server.host.strip(),
         "port": str(server.port).strip(),

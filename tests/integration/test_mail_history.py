@@ -67,7 +67,7 @@ def test_the_last_five_are_told_with_what_changed(
     open_panel(app, "history")
     shown = [each.value.replace("\\", "") for each in app.markdown]
 
-    (listed,) = [value for value in shown if value.count("hace") == 5 and "check_circle" in value and "error" in value]
+    (listed,) = [value for value in shown if value.count("Correcto") == 4 and "error" in value]
     assert len(listed.splitlines()) == 5
     ports = [run.result["settings"]["port"] for run in history[-2:] if run.result]
     assert any(f"Puerto: {ports[0]} → {ports[1]}" in value for value in shown)
