@@ -82,6 +82,12 @@ GIVEN = {
     "outbox cancel": ["0"],
     "outbox resend": ["0"],
     "outbox resume": ["eva"],
+    "oauth set": [
+        "custom", "--client-id", "id", "--secret-stdin", "--issuer", "https://login.tosma.invalid", "--name", "Tosma",
+        "--domains", "tosma.es", "--tenant", "", "--scope", "mail", "--secret-ends", "2027-01-01",
+    ],
+    "oauth show": [],
+    "oauth remove": ["custom"],
     "vault move": ["encrypted"],
     "vault set-aside": [],
     "check": [],
