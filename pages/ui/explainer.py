@@ -31,7 +31,7 @@ def draw_explainer(page: str, provider: str = "") -> None:
             height=140,
         )
         shown = f"{page}_explain_shown"
-        if st.button(texts.EXPLAIN_RUN, key=f"{page}_explain_run", icon=":material/search:"):
+        if st.button(texts.EXPLAIN_RUN, key=f"{page}_explain_run", icon=":material/troubleshoot:"):
             st.session_state[shown] = (pasted or "").strip()
         # No place of its own above the button: nothing moves under the hand.
         with st.container(key=f"{page}_explain_verdict", gap="small"):
