@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cgcore.cli.refusals import shown_path
 from cgcore.texts import sentence
 
 __all__ = ["app"]
@@ -28,7 +29,7 @@ def backup_command(
     from cgcore.workbench.backup import make_backup
 
     made = make_backup(load_settings(), file)
-    print(sentence(_PACKAGE, "backup_made", file=str(file), fingerprint=made.key or sentence(_PACKAGE, "none")))
+    print(sentence(_PACKAGE, "backup_made", file=shown_path(file), fingerprint=made.key or sentence(_PACKAGE, "none")))
 
 
 @app.command("restore")

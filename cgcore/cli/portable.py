@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cgcore.activity import neutral_line
+from cgcore.cli.refusals import shown_path
 from cgcore.texts import sentence
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-_MAX_SHOWN = 200
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -52,7 +51,7 @@ def import_command(
     try:
         data = file.read_bytes()
     except (OSError, ValueError):  # not there, not ours to read, or no name of a file at all
-        print(sentence("cgcore.cli", "import_unreadable", file=neutral_line(str(file), _MAX_SHOWN)), file=sys.stderr)
+        print(sentence("cgcore.cli", "import_unreadable", file=shown_path(file)), file=sys.stderr)
         raise typer.Exit(2) from None
     section = get_workbench().portable
     _print_plan(section.plan(_operator(), data, user) if dry_run else section.apply(_operator(), data, user))

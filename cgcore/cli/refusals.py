@@ -6,6 +6,7 @@ their kind is taken, and the name that they are about.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgcore.activity import neutral_line
@@ -14,16 +15,22 @@ from cgcore.texts import sentence
 if TYPE_CHECKING:
     from cgcore.errors import CloudGestionError
 
-__all__ = ["describe_refusal", "describe_usage", "is_usage_error"]
+__all__ = ["describe_refusal", "describe_usage", "is_usage_error", "shown_path"]
 
 _PACKAGE = "cgcore.cli"
 _MAX_NAME = 60
+_MAX_PATH = 200
 
 
 def is_usage_error(error: Exception) -> bool:
     """Return whether ``error`` is typer's word for arguments that are wrong."""
     # Where typer keeps that class has changed; its name has not.
     return "UsageError" in _kinds(error)
+
+
+def shown_path(path: Path) -> str:
+    """Return the name of a file as a line can say it."""
+    return neutral_line(str(path), _MAX_PATH)
 
 
 def describe_usage(error: Any, command: str) -> str:

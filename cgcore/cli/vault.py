@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from cgcore.cli.refusals import shown_path
 from cgcore.texts import sentence
 from cgcore.vault.selection import PlaceKind
 
@@ -96,12 +97,12 @@ def make_key_command(
     path = Path(file)
     try:
         write_key(path, make_key())
-    except OSError as error:
+    except (OSError, ValueError) as error:
         code = "key_exists" if isinstance(error, FileExistsError) else "key_unwritable"
         print(sentence(_PACKAGE, code), file=sys.stderr)
         raise typer.Exit(1) from None
     fingerprint = find_fingerprint(load_settings(master_key="", master_key_file=path))
-    print(sentence(_PACKAGE, "key_made", path=str(path), fingerprint=fingerprint))
+    print(sentence(_PACKAGE, "key_made", path=shown_path(path), fingerprint=fingerprint))
 
 
 @key_group.command("show")
@@ -128,7 +129,7 @@ def rotate_key_command(
     from cgcore.workbench.key_rotation import rotate_master_key
 
     done = rotate_master_key(load_settings(), file)
-    values = {"path": str(file), "fingerprint": done.fingerprint, "sealed": done.sealed}
+    values = {"path": shown_path(file), "fingerprint": done.fingerprint, "sealed": done.sealed}
     print(sentence(_PACKAGE, "key_rotated", **values))
     if done.left:
         print(sentence(_PACKAGE, "key_left", count=done.left))

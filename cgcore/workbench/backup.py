@@ -61,13 +61,13 @@ def make_backup(settings: Settings, target: Path) -> Backup:
 
     First the database, then the records: a secret that is newer than its row is asked for again, never misused.
     """
-    if target.exists():
-        raise StorageError("the file is there already", code="backup_exists")
     url = settings.resolved_database_url()
     revision, key = find_revision(url), _find_key(settings)
     if not revision:
         raise StorageError("there is no database", code="storage_open")
     try:
+        if target.exists():
+            raise StorageError("the file is there already", code="backup_exists")
         with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=".backup-") as folder:
             dump = Path(folder) / _DATABASE
             dump_database(url, dump)
@@ -79,7 +79,8 @@ def make_backup(settings: Settings, target: Path) -> Backup:
                 file.flush()
                 os.fsync(file.fileno())
             made.rename(target)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        # A name that is no name of a file is one of them.
         raise StorageError(f"the backup ({type(error).__name__})", code="backup_unwritable") from None
     return backup
 

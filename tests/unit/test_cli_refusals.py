@@ -88,6 +88,11 @@ GIVEN = {
     ],
     "oauth show": [],
     "oauth remove": ["custom"],
+    "backup": ["/no/hay/copia"],
+    "restore": ["/no/hay/copia", "--replace"],
+    "vault key make": ["/no/hay/clave"],
+    "vault key show": [],
+    "vault key rotate": ["/no/hay/clave"],
     "vault move": ["encrypted"],
     "vault set-aside": [],
     "check": [],
@@ -132,6 +137,8 @@ def test_no_value_on_the_command_line_breaks_a_command(
     """A hundred thousand letters, escapes, NUL, bytes that are no UTF-8: an exit code of ours, no exception."""
     monkeypatch.setenv("CG_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("CG_CONFIG_DIR", str(tmp_path / "config"))
+    # A name of a file that a command writes is one of the values.
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "execv", lambda *_: sys.exit(0))
     get_workbench.cache_clear()
     for text in HOSTILE:
