@@ -68,7 +68,7 @@ def test_the_letters_that_an_expression_cannot_do_without(pattern: str, literals
 
 def test_an_expression_without_any_letters_is_always_worth_a_search() -> None:
     """What is not known of is not left out."""
-    index = LiteralIndex([r"\d+", "full", "no"])
+    index = LiteralIndex([(r"\d+", 0b001), ("full", 0b010), ("no", 0b100)])
 
     assert index.find("") == 0b001
     assert index.find("is full, now") == 0b111

@@ -24,22 +24,22 @@ def required_literals(pattern: str) -> frozenset[str]:
 
 
 class LiteralIndex:
-    """Many expressions, by what each cannot do without; each is a bit of a number, in the order they are given in."""
+    """Many expressions, by what each cannot do without; each comes with the bits that stand for it."""
 
-    def __init__(self, patterns: Iterable[str]) -> None:
+    def __init__(self, patterns: Iterable[tuple[str, int]]) -> None:
         masks: dict[str, int] = {}
         self._always = 0
-        for number, pattern in enumerate(patterns):
+        for pattern, bits in patterns:
             literals = required_literals(pattern)
             for literal in literals:
-                masks[literal] = masks.get(literal, 0) | 1 << number
+                masks[literal] = masks.get(literal, 0) | bits
             if not literals:
-                self._always |= 1 << number
+                self._always |= bits
         self._short = [(literal, mask) for literal, mask in masks.items() if len(literal) < _GRAM]
         self._by_gram = _by_gram({literal: mask for literal, mask in masks.items() if len(literal) >= _GRAM})
 
     def find(self, text: str) -> int:
-        """Return the expressions that ``text`` may hold: all that it does, and few that it does not."""
+        """Return the bits of what ``text`` may hold: of all that it does, and of few that it does not."""
         found, by_gram = self._always, self._by_gram
         for literal, mask in self._short:
             if literal in text:

@@ -35,6 +35,21 @@ _URL = re.compile(r"\bhttps?://\S+", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s<>()\[\]:;,'\"`]+@[\w.-]*\w|<>")
 _IP = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|\b(?:[0-9a-f]{1,4}:){3,7}[0-9a-f:]*\b", re.IGNORECASE)
 _HOST = re.compile(r"\b[a-zA-Z0-9][\w-]*(?:\.[a-zA-Z0-9][\w-]*)*\.[a-z]{2,}\b")
+_LINE_CODE = re.compile(r"^\s*[1-5]\d\d(?:[ -]|$)")
+_OWNED = re.compile(r"'s\b")
+_NO_WORD = re.compile(r"[^\w\s.@%#~]|_")
+_INNER_STOP = re.compile(r"(?<=\w)\.|\.(?=\w)")
+_E_MAIL = re.compile(r"\be mail")
+# In this order: what is marked is not read as another kind.
+_MARKS = (
+    ("://", _URL, " ~ "),
+    ("@", _ADDRESS, " @ "),
+    ("<>", _ADDRESS, " @ "),
+    (".", _IP, " # "),
+    (":", _IP, " # "),
+    (".", _ENHANCED, " "),
+    (".", _HOST, " % "),
+)
 _SENTENCE_END = re.compile(r"[.;!?](?=\s|$)|[。!;]")
 
 
@@ -100,14 +115,15 @@ def plain(text: str) -> str:
 def normalised(text: str) -> str:
     """Return the words of a reply as :class:`ParsedReply` describes them."""
     text = plain(text).replace("\\n", "\n").replace("\\r", " ")
-    text = "\n".join(re.sub(r"^\s*[1-5]\d\d(?:[ -]|$)", "", line) for line in text.splitlines())
-    for pattern, mark in ((_URL, " ~ "), (_ADDRESS, " @ "), (_IP, " # ")):
-        text = pattern.sub(mark, text)
-    text = _HOST.sub(" % ", _ENHANCED.sub(" ", text))
+    text = "\n".join(_LINE_CODE.sub("", line) for line in text.splitlines())
+    # Each is looked for only where its sign stands: most replies have few of them.
+    for sign, pattern, mark in _MARKS:
+        if sign in text:
+            text = pattern.sub(mark, text)
     text = _SENTENCE_END.sub(" . ", text.lower().replace("n't", "nt"))
-    text = re.sub(r"[^\w\s.@%#~]|_", " ", re.sub(r"'s\b", "", text))
-    text = re.sub(r"(?<=\w)\.|\.(?=\w)", " ", text)
-    text = re.sub(r"\be mail", "email", " ".join(text.split()))
+    text = _NO_WORD.sub(" ", _OWNED.sub("", text) if "'" in text else text)
+    text = _INNER_STOP.sub(" ", text) if "." in text else text
+    text = _E_MAIL.sub("email", " ".join(text.split()))
     return " ".join(_MORE.sub(" ", text).split())
 
 

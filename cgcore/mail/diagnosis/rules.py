@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -83,27 +83,29 @@ class RuleSearch:
     """The rules over one reply in one situation: the answers of :meth:`Rule.fits`, sooner."""
 
     def __init__(self, reply: ParsedReply, where: Situation) -> None:
-        self._reply, self._marked = reply, _marked_in(where)
+        self._reply, self._files = reply, _rules_in(where)
         words, raw = _indexes()
         self._found = (words.find(reply.words), raw.find(reply.raw))
+        self._likely = self._found[False] | self._found[True]
 
     def key(self, name: str) -> str:
         """Return the key of the first rule of the file ``name`` that fits, ``""`` when none does."""
-        words, raw = self._found
-        for marked in self._marked[name]:
-            rule = marked.rule
-            found = raw if rule.raw else words
-            if found & marked.words and all(found & one for one in marked.also) and self._fits(marked, found):
-                return rule.key
+        likely = self._likely & self._files[name]
+        while likely:
+            first = likely & -likely
+            marked = _marked()[first.bit_length() - 1]
+            if self._fits(marked, self._found[marked.rule.raw] >> marked.first):
+                return marked.rule.key
+            likely ^= first
         return ""
 
     def _fits(self, marked: _Marked, found: int) -> bool:
         rule = marked.rule
-        if not rule.takes(self._reply):
+        if any(not found & one for one in marked.also) or not rule.takes(self._reply):
             return False
         text = self._reply.raw if rule.raw else self._reply.words
         return (
-            _any_found(rule.words, (found & marked.words) >> marked.first, text)
+            _any_found(rule.words, found & marked.words, text)
             and all(pattern.search(text) for pattern in rule.also)
             and not _any_found(rule.unless, found >> marked.first_unless & marked.unless, text)
         )
@@ -121,7 +123,10 @@ def _any_found(patterns: tuple[re.Pattern[str], ...], worth: int, text: str) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Marked:
-    """A rule, and which bits of an index stand for its expressions; ``unless`` from the bit ``first_unless`` on."""
+    """A rule, and the bits of its expressions, counted from ``first``: words, also, unless from ``first_unless`` on.
+
+    The lowest bits stand for the rules themselves, in their order: one is set where one of its words may be found.
+    """
 
     rule: Rule
     first: int
@@ -132,36 +137,43 @@ class _Marked:
 
 
 @lru_cache(maxsize=512)
-def _marked_in(where: Situation) -> Mapping[str, tuple[_Marked, ...]]:
-    return {
-        name: tuple(marked for marked in found if marked.rule.holds_in(where)) for name, found in _all_marked().items()
-    }
+def _rules_in(where: Situation) -> Mapping[str, int]:
+    """Return, for each file, the bits of its rules that are for this situation."""
+    found: dict[str, int] = {}
+    number = 0
+    for name in _FILES:
+        found[name] = 0
+        for rule in load_rules(name):
+            found[name] |= rule.holds_in(where) << number
+            number += 1
+    return found
 
 
 @cache
-def _all_marked() -> Mapping[str, tuple[_Marked, ...]]:
-    counts = {False: 0, True: 0}
-
-    def mark(rule: Rule) -> _Marked:
-        first = counts[rule.raw]
-        also = first + len(rule.words)
-        unless = also + len(rule.also)
-        counts[rule.raw] = unless + len(rule.unless)
-        each = tuple(1 << number for number in range(also, unless))
-        return _Marked(rule, first, (1 << also) - (1 << first), each, unless, (1 << len(rule.unless)) - 1)
-
-    return {name: tuple(map(mark, load_rules(name))) for name in _FILES}
+def _marked() -> tuple[_Marked, ...]:
+    rules = [rule for name in _FILES for rule in load_rules(name)]
+    free, marked = len(rules), list[_Marked]()
+    for rule in rules:
+        words, also, unless = len(rule.words), len(rule.also), len(rule.unless)
+        each = tuple(1 << number for number in range(words, words + also))
+        marked.append(_Marked(rule, free, (1 << words) - 1, each, words + also, (1 << unless) - 1))
+        free += words + also + unless
+    return tuple(marked)
 
 
 @cache
 def _indexes() -> tuple[LiteralIndex, LiteralIndex]:
-    """Return the expressions of all rules, in the order of their bits: those of words, and those of raw texts."""
-    rules = [marked.rule for found in _all_marked().values() for marked in found]
-    words, raw = (
-        [each.pattern for rule in rules if rule.raw is raw for each in (*rule.words, *rule.also, *rule.unless)]
-        for raw in (False, True)
-    )
-    return LiteralIndex(words), LiteralIndex(raw)
+    """Return the expressions of all rules with their bits: those of words, and those of raw texts."""
+    words, raw = ([pair for pair in _with_bits() if pair[0] is kind] for kind in (False, True))
+    return LiteralIndex(pair[1:] for pair in words), LiteralIndex(pair[1:] for pair in raw)
+
+
+def _with_bits() -> Iterator[tuple[bool, str, int]]:
+    for number, marked in enumerate(_marked()):
+        rule = marked.rule
+        for at, pattern in enumerate((*rule.words, *rule.also, *rule.unless)):
+            of_rule = 1 << number if at < len(rule.words) else 0
+            yield rule.raw, pattern.pattern, of_rule | 1 << marked.first + at
 
 
 @cache
