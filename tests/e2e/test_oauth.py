@@ -67,6 +67,13 @@ def _set_up(page: Page, product: Product, openid: OpenIdProvider) -> None:
     page.get_by_role("button", name="Guardar", exact=True).click()
     settled(page)
     expect(page.get_by_label("Secreto de cliente", exact=True)).to_have_value("")
+    page.get_by_role("button", name="Probar", exact=True).click()
+    settled(page)
+    expect(page.get_by_text("Empresa responde y acepta el ID y el secreto")).to_be_visible()
+    shoot(page, "oauth-administration")
+    shoot_phone(page, "oauth-administration")
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def _fill_account(page: Page, product: Product, dovecot: Dovecot, postfix: Postfix) -> None:

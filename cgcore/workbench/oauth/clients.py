@@ -5,7 +5,7 @@ Apart from the section, as each of its parts: a chapter of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from cgcore.activity import Action, Change
 from cgcore.errors import InvalidInput, NotFound, StaleVersion, VaultError
 from cgcore.identity.actor import Actor
 from cgcore.mail.account_texts import problem as account_problem
+from cgcore.mail.oauth_answers import OAuthFailure
 from cgcore.mail.oauth_client import (
     Client,
     ClientDraft,
@@ -29,6 +30,7 @@ from cgcore.workbench.secrets import oauth_client_secret
 if TYPE_CHECKING:
     from sqlmodel import Session
 
+    from cgcore.mail.oauth import OAuthDoor
     from cgcore.workbench.context import Context
 
 __all__ = ["ClientCheck", "Clients", "Offer"]
@@ -56,8 +58,8 @@ class ClientCheck:
 class Clients:
     """Use cases of clients: everybody is offered them, administrators register them."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, *, door: Callable[[], OAuthDoor]) -> None:
+        self._context, self._door = context, door
 
     def list(self, actor: Actor) -> Sequence[Client]:
         """Return every registered client, without secrets; for administrators."""
@@ -132,6 +134,24 @@ class Clients:
         if client is None or provider is not OAuthProvider.MICROSOFT:
             return ""
         return consent_link(client, redirect_uri(base, provider))
+
+    def check(self, actor: Actor, provider: OAuthProvider) -> ClientCheck:
+        """Ask a provider whether it describes itself and takes the client's id and secret; for administrators.
+
+        Nobody is connected by it. Blocks while the provider is asked. Raises :class:`NotFound` and :class:`VaultError`.
+        """
+        client = self.find(actor, provider)
+        if client is None:
+            raise NotFound("no such client")
+        secret = self.find_secret(client)
+        if secret is None:
+            return ClientCheck("oauth_client_wrong", (("provider", client.label),))
+        try:
+            self._door().check(client, secret)
+        except OAuthFailure as failure:
+            facts = {"provider": client.label, **failure.facts}
+            return ClientCheck(failure.key, tuple((name, str(value)) for name, value in facts.items()))
+        return ClientCheck()
 
     def offered_for(self, actor: Actor, address: str) -> Sequence[Offer]:
         """Return the providers of «Forma de entrar» besides the password, for the mailbox ``address``."""

@@ -26,7 +26,7 @@ class OAuthSection:
     @once
     def clients(self) -> Clients:
         """What administrators register, and to whom it is offered."""
-        return Clients(self._context)
+        return Clients(self._context, door=lambda: self._door)
 
     @once
     def grants(self) -> Grants:

@@ -11,6 +11,7 @@ import streamlit as st
 
 from cgcore.errors import FieldProblem, InvalidInput, NotFound, VaultError
 from cgcore.identity.actor import Actor
+from cgcore.mail.diagnosis.texts import sentences
 from cgcore.mail.oauth_client import (
     Client,
     ClientDraft,
@@ -19,6 +20,7 @@ from cgcore.mail.oauth_client import (
     find_redirect_problem,
     redirect_uri,
 )
+from cgcore.mail.steps import Leg
 from cgcore.texts import write
 from cgcore.vault.secret import Secret
 from cgcore.vault.texts import problem_text
@@ -37,6 +39,7 @@ __all__ = ["PROVIDER", "OAuthPanel"]
 
 _PAGE = "administration"
 PROVIDER = f"{_PAGE}_oauth_provider"
+_CHECKED = f"{_PAGE}_oauth_checked"  # provider, version and outcome of the last check
 _TROUBLE = f"{_PAGE}_oauth_trouble"  # why the vault did not take the secret, until the next attempt
 _CHOICES = [provider.value for provider in OAuthProvider]
 _DATE = "%d/%m/%Y"
@@ -162,6 +165,8 @@ class OAuthPanel:
             self._draw_registration()
         with cell("oauth_client", texts.CELL_CLIENT.format(provider=provider)):
             self._draw_fields()
+        with cell("oauth_check", texts.CELL_CHECK):
+            self._draw_check(provider)
         if self._stored and st.button(texts.REMOVE, icon=":material/delete:", key="administration_oauth_remove"):
             _ask_remove(self._workbench, self._actor, self._stored)
 
@@ -246,6 +251,28 @@ class OAuthPanel:
         except VaultError as failed:
             st.session_state[_TROUBLE] = failed.code
             return False
+
+    def _draw_check(self, provider: str) -> None:
+        st.caption(texts.CHECK_EXPLANATION.format(provider=provider))
+        unsaved = self._stored is None or bool(self.form.count_changed())
+        clicked = st.button(
+            texts.CHECK, icon=":material/play_arrow:", key="administration_oauth_check", disabled=unsaved
+        )
+        if self._stored is None or unsaved:
+            st.caption(texts.CHECK_UNSAVED)
+            return
+        if clicked:
+            with st.spinner(common["STATES"]["running"], show_time=True):
+                found = self._workbench.oauth.clients.check(self._actor, self.provider)
+            st.session_state[_CHECKED] = self.provider, self._stored.version, found.key, dict(found.values)
+        about, version, key, values = st.session_state.get(_CHECKED, ("", 0, "", {}))
+        if (about, version) != (self.provider, self._stored.version):
+            return
+        if not key:
+            st.markdown(f":green[:material/check_circle: {texts.CHECK_DONE.format(provider=provider)}]")
+            return
+        title, fix = (escape(text) for text in sentences(key, Leg.SMTP, values))
+        st.error(fix or title, title=title if fix else None, icon=":material/error:")
 
 
 def _draw_value(label: str, value: str) -> None:
