@@ -28,7 +28,6 @@ class Cell(StrEnum):
     SERIES_CHECK = "series_check"
     API_KEY = "api_key"
     SETUP = "setup"
-    DELIVERABILITY = "deliverability"
 
 
 class Status(StrEnum):

@@ -36,10 +36,11 @@ BACKUP_AGE = timedelta(hours=6)
 """What has been due for longer when a worker starts is of a restored copy, or of a machine that was off: a person
 decides whether it still has to go."""
 
-_FIRST_LOOK = timedelta(minutes=1)
+_FIRST_LOOK, _HOUR, _SECOND = timedelta(minutes=1), timedelta(hours=1), timedelta(seconds=1)
 _AT_ONCE = 10  # messages of one claim
 _PERSON, _ACCOUNT = "person", "account"
 _BACKUP_REASON: Mapping[str, Any] = {"key": "backup", "stage": "", "ms": 0, "values": {}}
+_LIMIT_REASON: Mapping[str, Any] = {"key": "own_limit", "stage": "", "ms": 0, "values": {}}
 _LOST_REASON: Mapping[str, Any] = {"key": "delivery_unknown", "stage": "final", "ms": 0, "values": {"leg": "smtp"}}
 _WORKED_ON = (State.CLAIMED.value, State.IN_FLIGHT.value)
 
@@ -70,16 +71,22 @@ class OutboxQueue:
                 session.exec(taken.values(owner=self._owner, lease_until=now + LEASE, served=now))
             return user_id
 
-    def claim_messages(self, user_id: int) -> Sequence[Claimed]:
-        """Take what is due of an account that this process has taken, the oldest first; none where it rests."""
+    def claim_messages(self, user_id: int, *, per_hour: int = 0) -> Sequence[Claimed]:
+        """Take what is due of an account that this process has taken, the oldest first; none where it rests.
+
+        Where ``per_hour`` (0: no limit) have left within the last hour the account rests until there is room again.
+        """
         with self._database.session() as session:
             now = database_now(session)
             account = session.get(OutboxAccountRow, user_id)
             if account is None or account.paused or account.owner != self._owner:
                 return ()
             row = OutboundMessageRow
+            room = _find_room(session, user_id, per_hour, now) if per_hour else _AT_ONCE
+            if not room:
+                return ()
             due = select(row.id).where(row.user_id == user_id, row.state == State.QUEUED.value, row.due <= now)
-            due = due.order_by(col(row.due), col(row.id)).limit(_AT_ONCE).with_for_update(skip_locked=True)
+            due = due.order_by(col(row.due), col(row.id)).limit(room).with_for_update(skip_locked=True)
             names = session.exec(due).all()
             claim = {"owner": self._owner, "lease_until": now + LEASE, "fence": row.fence + 1}
             move_all(session, State.QUEUED, State.CLAIMED, (col(row.id).in_(names),), **claim)
@@ -265,6 +272,18 @@ class OutboxQueue:
 
 # What a try cannot lead to from where it stood: the mark stands before any acceptance.
 _IMPOSSIBLE = frozenset({(State.CLAIMED, State.SENT), (State.CLAIMED, State.UNKNOWN), (State.UNKNOWN, State.UNKNOWN)})
+
+
+def _find_room(session: Session, user_id: int, per_hour: int, now: datetime) -> int:
+    """Return how many messages may be taken by our own limit; where there are none, let the account rest."""
+    row = OutboundMessageRow
+    recent = select(row.accepted).where(row.user_id == user_id, col(row.accepted) > now - _HOUR)
+    accepted = session.exec(recent.order_by(col(row.accepted).desc()).limit(per_hour)).all()
+    if len(accepted) < per_hour:
+        return min(_AT_ONCE, per_hour - len(accepted))
+    oldest = accepted[-1] or now
+    _rest(session, user_id, Hold("own_limit", max(1.0, (oldest + _HOUR - now) / _SECOND)), _LIMIT_REASON, now)
+    return 0
 
 
 def _cap(session: Session, column: Any, latest: datetime, value: datetime) -> None:

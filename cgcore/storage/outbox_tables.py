@@ -22,6 +22,7 @@ __all__ = [
     "OutboundMessageRow",
     "OutboundRecipientRow",
     "OutboxAccountRow",
+    "OutboxPreferenceRow",
     "metadata",
 ]
 
@@ -180,3 +181,12 @@ class OutboxAccountRow(Row, table=True):
     rests: int = 0
     reason: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON, nullable=True))
     account_version: int = 0
+
+
+class OutboxPreferenceRow(Row, table=True):
+    """How a user sends: seconds to undo, the adviser's address, and how they are named by document type."""
+
+    user_id: int = Field(primary_key=True, foreign_key="user.id")
+    undo_s: int = 10
+    adviser: str = ""
+    copies: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))

@@ -394,3 +394,25 @@ def test_a_part_that_was_half_written_is_completed(house: _House) -> None:
     store.put(lambda: [data])
 
     assert b"".join(store.read([blob])) == data
+
+
+def test_our_own_limit_of_an_hour_holds_what_is_more_and_fails_nothing(house: _House) -> None:
+    """Two an hour: the third waits with the reason, until the first is an hour old."""
+    for key in "abc":
+        house.put(key)
+    queue = house.queue()
+    user = queue.claim_account()
+    assert user is not None
+    taken = queue.claim_messages(user, per_hour=2)
+    for each in taken:
+        queue.mark_in_flight(each)
+        assert _finish(queue, each, Outcome(State.SENT))
+    more = queue.claim_messages(user, per_hour=2)
+    held = house.states()
+    house.set(taken[0].id, accepted=datetime.now(UTC) - timedelta(minutes=61))
+    house.set_account(paused_until=datetime.now(UTC) - timedelta(seconds=1))
+    queue.tend_accounts()
+    later = queue.claim_messages(user, per_hour=2)
+
+    assert (len(taken), more, held) == (2, (), [State.SENT, State.SENT, State.HELD])
+    assert len(later) == 1

@@ -16,7 +16,8 @@ from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import MailAccountDraft, ServerDraft
 from cgcore.mail.message import Attachment
 from cgcore.outbox.message import Message, MessageFilters
-from cgcore.outbox.states import RESENDABLE, State
+from cgcore.outbox.preferences import OutboxPreferences
+from cgcore.outbox.states import RESENDABLE, Kind, State
 from cgcore.storage.outbox_tables import OutboundMessageRow, OutboxAccountRow
 from cgcore.storage.tables import MailTemplateRow
 from cgcore.vault.secret import Secret
@@ -453,3 +454,48 @@ def test_resumen_tells_what_waits_is_held_and_is_unsure(desk: Desk) -> None:
     assert "Sin confirmar" not in nothing
     assert "Sin confirmar: 1. En espera: 2. Míralos en «Enviados»" in both
     assert "Sin confirmar: 1. En espera: 2. En cola: 1. Míralos en «Enviados»" in three
+
+
+def test_the_adviser_gets_a_copy_of_the_types_that_were_chosen(desk: Desk) -> None:
+    """Hidden or visible, by type; switched off for this one it does not go; and the time to undo is one's own."""
+    copies = {"sales_invoice": Kind.BCC}
+    desk.workbench.outbox.preferences.save(desk.ana, OutboxPreferences(0, "gestor@example.com", copies))
+    page = fill(desk.open(), number="7", customer="Ruiz", to="eva@example.com")
+    (switch,) = [each for each in page.toggle if each.label == "Con copia a mi gestoría"]
+    on = switch.value
+    send(preview(page))
+    (message,) = desk.messages()
+    other = fill(desk.open(), number="8", customer="Ruiz", to="eva@example.com")
+    next(each for each in other.toggle if each.label == "Con copia a mi gestoría").set_value(False).run()
+    send(preview(other))
+
+    assert on
+    assert [(each.address, each.kind) for each in message.recipients][1:] == [("gestor@example.com", Kind.BCC)]
+    assert message.due == message.created
+    assert [len(each.recipients) for each in desk.messages()] == [1, 2]
+
+
+def test_preferences_are_checked_and_saved_in_their_dialog(desk: Desk) -> None:
+    """An address that is none is told beside it; without an adviser there is no switch."""
+    page = desk.open()
+    none = [each.label for each in page.toggle]
+
+    def save() -> None:
+        # The driver runs the whole page: the dialog is there while its button is pressed.
+        page.button("send_document_preferences").click()
+        page.button("send_document_preferences_save").click()
+        page.run()
+
+    page.button("send_document_preferences").click().run()
+    page.text_input("send_document_preferences_adviser").set_value("nadie")
+    page.number_input("send_document_preferences_undo").set_value(30)
+    save()
+    refused = said(page)
+    page.text_input("send_document_preferences_adviser").set_value("gestor@example.com")
+    page.multiselect("send_document_preferences_cc").set_value([T.SALES_INVOICE])
+    save()
+    kept = desk.workbench.outbox.preferences.get(desk.ana)
+
+    assert none == []
+    assert "«nadie» no es una dirección de correo" in refused
+    assert kept == OutboxPreferences(30, "gestor@example.com", {"sales_invoice": Kind.CC})

@@ -23,7 +23,7 @@ from cgcore.outbox.matching import document_key, match_files, part_name
 from cgcore.outbox.message import MessageFilters, NewMessage, new_message_name
 from cgcore.outbox.rows import DocumentRow, HouseSeries, find_columns, list_headings, read_rows
 from cgcore.outbox.sheet import Sheet, write_sheet
-from cgcore.outbox.states import State
+from cgcore.outbox.states import Kind, State
 from cgcore.process import has_ended, new_owner
 from cgcore.series.defaults import effective_default
 from cgcore.series.guards import allows
@@ -105,16 +105,21 @@ class BatchSection:
         parted = [part_name(name.rpartition(".")[0], codes) or ("", "") for name in file_names]
         return write_sheet(list_headings(kind), [[*pair, "", ""] for pair in parted])
 
-    def preview_request(self, row: DocumentRow, file: Attachment | None, delay_s: float = 0.0) -> DocumentRequest:
-        """Return the document of a row, with the texts of its template."""
+    def preview_request(
+        self, actor: Actor, row: DocumentRow, file: Attachment | None, delay_s: float = 0.0
+    ) -> DocumentRequest:
+        """Return the document of a row, with the texts of its template and the copy that the actor's adviser gets."""
+        preferences = self._outbox.preferences.get(actor)
+        how = preferences.copy_kind(row.document_type.value)
+        adviser = (preferences.adviser,)
         return DocumentRequest(
             document_type=row.document_type,
             series=row.series,
             number=row.number,
             to=row.to,
             customer=row.customer,
-            cc=row.cc,
-            bcc=row.bcc,
+            cc=(*row.cc, *(adviser if how is Kind.CC else ())),
+            bcc=(*row.bcc, *(adviser if how is Kind.BCC else ())),
             variables=row.variables,
             delay_s=delay_s,
             attachments=(file,) if file else (),
@@ -145,7 +150,7 @@ class BatchSection:
             if place in selection.going:
                 # Later names sort behind earlier ones: they leave in the order of the sheet.
                 message = new_message_name(now + timedelta(milliseconds=len(requests)))
-                requests.append(self.preview_request(row, None if file is None else files[file], delay_s))
+                requests.append(self.preview_request(actor, row, None if file is None else files[file], delay_s))
             lines.append(_line(row, "" if file is None else plan.file_names[file], message, selection, place))
         batch = Batch(key, actor.user_id, now, BatchState.STORING, name, self._owner, lines)
         with self._context.write_as(actor) as (session, actor):

@@ -36,6 +36,7 @@ from cgcore.workbench.outbox.compose import (
     check_request,
     request_hash,
 )
+from cgcore.workbench.outbox.preferences import PreferencesSection
 from cgcore.workbench.outbox.worker import OutboxWorker
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class OutboxSection:
         self._requests = MailRequests(context, mail_account=mail_account, oauth=oauth, sandbox=sandbox)
         self._store, self._bytes = OutboxStore(context.database), OutboxBytes(context.database)
         self._owner = new_owner()
+        self.preferences = PreferencesSection(context)
 
     @once
     def worker(self) -> OutboxWorker:

@@ -160,7 +160,7 @@ class Sender:
 
     def _fill(self, user_id: int, waiting: deque[Claimed]) -> bool:
         if not waiting:
-            claimed = self._queue.claim_messages(user_id)
+            claimed = self._queue.claim_messages(user_id, per_hour=self._context.settings.send_per_hour)
             with self._lock:
                 self._working |= {each.id: user_id for each in claimed}
             waiting.extend(claimed)

@@ -23,15 +23,13 @@ from cgcore.workbench.outbox.compose import DocumentRequest
 from pages.ui.editor import rich_text
 from pages.ui.markdown import escape
 from pages.ui.outbox.draft import GIVEN, PAGE, DocumentFields
+from pages.ui.outbox.preferences import draw_preferences
 from pages.ui.problems import list_problems
 from pages.ui.tab import is_held
 from pages.ui.texts import send_document as texts
 from pages.ui.texts import sending_defaults as editor_texts
 
-__all__ = ["DELAY_S", "DocumentForm"]
-
-# How long a document can be taken back after it was handed in, in seconds.
-DELAY_S = 10
+__all__ = ["DocumentForm"]
 
 _BETWEEN = re.compile(r"[;,\n]")
 _COLUMNS = 2
@@ -53,6 +51,7 @@ class DocumentForm:
             cc = self._line(texts.CC, "cc", help=texts.SEVERAL)
         with hidden:
             bcc = self._line(texts.BCC, "bcc", help=texts.SEVERAL)
+        copied = self._draw_adviser(workbench, actor, kind)
         variables = self._draw_variables(kind)
         subject, body = self._draw_texts(kind)
         files = self._draw_files(workbench, actor)
@@ -62,12 +61,12 @@ class DocumentForm:
             number=number.strip(),
             customer=customer.strip(),
             to=_addresses(to),
-            cc=_addresses(cc),
-            bcc=_addresses(bcc),
+            cc=[*_addresses(cc), *copied.get(Kind.CC, ())],
+            bcc=[*_addresses(bcc), *copied.get(Kind.BCC, ())],
             variables=variables,
             subject=subject,
             body=body,
-            delay_s=DELAY_S,
+            delay_s=workbench.outbox.preferences.get(actor).undo_s,
             attachments=files,
         )
 
@@ -96,6 +95,20 @@ class DocumentForm:
         text = st.text_input(label, key=key, help=help, placeholder=placeholder, persist_state="session")
         self._places[field] = st.container(gap="xxsmall")
         return text or ""
+
+    def _draw_adviser(self, workbench: Workbench, actor: Actor, kind: DocumentType) -> Mapping[Kind, Sequence[str]]:
+        """Draw whether the adviser gets a copy of this one: as it was chosen for the type, until it is changed here."""
+        preferences = workbench.outbox.preferences.get(actor)
+        how = preferences.copy_kind(kind.value)
+        with st.container(horizontal=True, vertical_alignment="center", key=f"{PAGE}_adviser_row"):
+            wanted = bool(preferences.adviser) and st.toggle(
+                texts.ADVISER_COPY,
+                how is not None,
+                key=f"{PAGE}_adviser_{kind}_{how or 'none'}-{self._fields.draft.round}",
+                help=escape(preferences.adviser),
+            )
+            draw_preferences(workbench, actor)
+        return {how or Kind.CC: (preferences.adviser,)} if wanted else {}
 
     def _offer_addresses(self, workbench: Workbench, actor: Actor, kind: DocumentType, customer: str) -> None:
         """Offer whom the last document of this customer went to, while nobody is named yet."""

@@ -26,7 +26,6 @@ from pages.ui.files import draw_download
 from pages.ui.markdown import escape
 from pages.ui.moments import when
 from pages.ui.outbox.draft import PAGE
-from pages.ui.outbox.form import DELAY_S
 from pages.ui.outbox.sending import draw_missing_account, draw_preview
 from pages.ui.texts import send_document as texts
 
@@ -174,7 +173,13 @@ def _draw_yes(
         empty = Attachment("", "", b"")
         files = [uploads.attachment(place) if place in used else empty for place in range(len(uploads.files))]
         started = workbench.batches.start(
-            actor, plan, selection, files, key=draft.key, name=uploads.name, delay_s=DELAY_S
+            actor,
+            plan,
+            selection,
+            files,
+            key=draft.key,
+            name=uploads.name,
+            delay_s=workbench.outbox.preferences.get(actor).undo_s,
         )
         draft.hand(started.id)
         st.rerun()
@@ -227,7 +232,9 @@ def _draw_example(workbench: Workbench, actor: Actor, plan: BatchPlan, selection
     place, file = next(iter(selection.going.items()))
     attachment = None if file is None else uploads.attachment(file)
     try:
-        composed = workbench.outbox.preview(actor, workbench.batches.preview_request(plan.rows[place], attachment))
+        composed = workbench.outbox.preview(
+            actor, workbench.batches.preview_request(actor, plan.rows[place], attachment)
+        )
     except InvalidInput as refused:
         for problem in refused.problems:
             st.error(escape(problem.message), icon=":material/error:")

@@ -19,7 +19,7 @@ from pages.ui.identity import while_logged_in
 from pages.ui.markdown import escape
 from pages.ui.moments import seconds_until
 from pages.ui.outbox.draft import PAGE, DocumentDraft
-from pages.ui.outbox.form import DELAY_S, DocumentForm
+from pages.ui.outbox.form import DocumentForm
 from pages.ui.outbox.message import change, draw_message
 from pages.ui.preview import View, draw_inbox_row, draw_message_view, parse_message
 from pages.ui.tab import is_fragment_run
@@ -182,7 +182,7 @@ def _draw_handed(workbench: Workbench, actor: Actor, message: Message) -> None:
         return
     with st.container(border=True, key=f"cell_{PAGE}_undo"):
         st.markdown(f"**{texts.LEAVES_IN.format(count=left)}**")
-        st.progress(min(1.0, left / DELAY_S))
+        st.progress(min(1.0, left / max(1, workbench.outbox.preferences.get(actor).undo_s)))
         if workbench.settings.outbox == "off":
             st.caption(f":material/info: {texts.SWITCHED_OFF}")
         with st.container(horizontal=True, key=f"{PAGE}_undo_row"):
