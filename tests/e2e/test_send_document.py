@@ -29,7 +29,7 @@ def test_a_document_is_seen_undone_and_sent(page: Page) -> None:
             "Importe": "1.234,56 €",
         }.items():
             _write(page, label, value)
-        page.locator("input[type=file]").set_input_files(
+        page.get_by_label("Adjuntos", exact=True).locator("input[type=file]").set_input_files(
             files=[{"name": "Factura F-21043.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.7" * 4000}]
         )
         expect(page.get_by_text("en el envío").or_(page.get_by_text("que admite tu servidor"))).to_be_visible()
