@@ -73,6 +73,7 @@ def test_a_secret_stays_with_the_provider_that_it_was_typed_for(workbench: Workb
     clients.remove(admin, OAuthProvider.CUSTOM)
     assert clients.list(admin) == ()
     assert clients.find_secret(renamed) is None
+    assert workbench.activity.list(admin)["items"][0].action == "oauth_client_removed"
     with pytest.raises(NotFound):
         clients.remove(admin, OAuthProvider.CUSTOM)
 

@@ -208,6 +208,7 @@ def test_only_what_was_refused_is_tried_again(desk: _Desk) -> None:
 
     assert (first, again, len(server.messages)) == (["sent", "failed", "sent"], 1, 1)
     assert desk.states(batch) == ["sent", "sent", "unknown"]
+    assert "documents_resent" in {entry.action for entry in desk.workbench.activity.list(desk.ana)["items"]}
 
 
 def test_a_batch_whose_process_died_while_storing_has_sent_nothing(desk: _Desk) -> None:

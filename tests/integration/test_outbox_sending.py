@@ -65,6 +65,10 @@ class _Desk:
     def get(self, message: Message) -> Message:
         return self.workbench.outbox.get(self.ana, message.id)
 
+    def told(self) -> set[str]:
+        """Return what the activity log says of ana."""
+        return {entry.action for entry in self.workbench.activity.list(self.ana)["items"]}
+
     def set(self, message: Message, **values: Any) -> None:
         with self.workbench.database.session() as session:
             session.exec(update(OutboundMessageRow).where(col(OutboundMessageRow.id) == message.id).values(**values))
@@ -215,8 +219,21 @@ def test_a_refused_password_holds_all_until_a_person_has_looked(desk: _Desk) -> 
         desk.work()
 
     assert (tried, before, resumed, again) == (1, [State.HELD] * 3, 3, 2)
+    assert "sending_resumed" in desk.told()
     assert {desk.get(message).state for message in messages} == {State.SENT}
     assert len(server.messages) == 3
+
+
+def test_a_message_that_is_taken_back_does_not_leave(desk: _Desk) -> None:
+    """And the activity log says so."""
+    with _serving(desk) as server:
+        message = desk.put(replace(_REQUEST, delay_s=600))
+        cancelled = desk.workbench.outbox.cancel(desk.ana, message.id)
+        desk.set(message, due=message.created)
+        desk.work()
+
+    assert (cancelled.state, server.messages) == (State.CANCELLED, [])
+    assert "document_cancelled" in desk.told()
 
 
 def test_a_message_of_unknown_fate_goes_again_only_when_a_person_says_so(desk: _Desk) -> None:
@@ -234,6 +251,7 @@ def test_a_message_of_unknown_fate_goes_again_only_when_a_person_says_so(desk: _
 
     assert (nothing, [message.state for message in sent]) == (0, [State.SENT, State.SENT])
     assert server.messages == [b"".join(desk.workbench.outbox.read(desk.ana, first.id))]
+    assert {"document_resent", "document_resolved"} <= desk.told()
     for change in (desk.workbench.outbox.resend, desk.workbench.outbox.cancel, desk.workbench.outbox.send_now):
         with pytest.raises(OutboxRefused, match="elsewhere"):
             change(desk.ana, first.id)
