@@ -77,6 +77,15 @@ def conclude(workbench: Workbench, actor: Actor, attempt_id: str, state: Attempt
         store.conclude_attempt(session, attempt_id, state.value, key, facts)
 
 
+def let_pass(workbench: Workbench, actor: Actor, link: str, *, minutes: int) -> None:
+    """Let the attempt behind a link be older."""
+    with workbench.context.write_as(actor) as (session, _):
+        row = store.find_attempt(session, link.rpartition("/")[2])
+        assert row is not None
+        row.made -= timedelta(minutes=minutes)
+        session.add(row)
+
+
 def follow(page: AppTest, workbench: Workbench, actor: Actor, state: AttemptState, key: str, **facts: str) -> AppTest:
     """Click the link, let the attempt end, and look again."""
     attempt = links(page)[0][1].rpartition("/")[2]
@@ -244,12 +253,24 @@ def test_an_attempt_that_nobody_finished_is_told(
     page = open_account(monkeypatch, workbench, ana)
     first = links(page)[0][1]
     page.session_state["mail_account_oauth_left"] = first.rpartition("/")[2]
-    with workbench.context.write_as(ana) as (session, _):
-        row = store.find_attempt(session, first.rpartition("/")[2])
-        assert row is not None
-        row.made -= timedelta(minutes=11)
-        session.add(row)
+    let_pass(workbench, ana, first, minutes=11)
     page.run()
 
     assert [each.value for each in page.warning] == [str(texts.TOO_LATE)]
     assert links(page)[0][1] != first
+
+
+def test_a_link_that_would_end_under_the_hand_is_made_anew(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """Whoever has left the page open finds one with time enough; one that was clicked is followed to its end."""
+    page = open_account(monkeypatch, workbench, ana)
+    first = links(page)[0][1]
+    let_pass(workbench, ana, first, minutes=6)
+    second = links(page.run())[0][1]
+    page.session_state["mail_account_oauth_left"] = second.rpartition("/")[2]
+    let_pass(workbench, ana, second, minutes=6)
+
+    assert second != first
+    assert links(page.run())[0][1] == second
+    assert str(texts.WAITING) in words(page)

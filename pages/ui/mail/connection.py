@@ -21,7 +21,7 @@ from cgcore.mail.steps import Leg
 from cgcore.texts import write
 from cgcore.vault.texts import problem_text
 from cgcore.workbench import Workbench
-from cgcore.workbench.oauth.attempts import Attempt, AttemptState
+from cgcore.workbench.oauth.attempts import ATTEMPT_LIFETIME, Attempt, AttemptState
 from cgcore.workbench.oauth.clients import Offer
 from cgcore.workbench.oauth.grants import Connected, Disconnected, GrantState, hosts_of
 from pages.ui.heads import ask_for_save
@@ -218,9 +218,10 @@ def _find_link(page: MailPage, provider: OAuthProvider) -> Attempt | None:
     link: _Link | None = st.session_state.get(_LINK)
     if link is not None and link.wanted == wanted:
         attempt = page.workbench.oauth.attempts.find(page.actor, link.id)
-        if attempt is not None and attempt.state.is_waiting:
+        was_left = st.session_state.get(_LEFT) == link.id
+        if attempt is not None and attempt.state.is_waiting and (was_left or _is_fresh(page, attempt)):
             return attempt
-        if attempt is not None and st.session_state.get(_LEFT) == link.id:
+        if attempt is not None and was_left:
             st.session_state[_TOLD] = link.id
     try:
         attempt = page.workbench.oauth.attempts.begin(page.actor, provider, page.draft)
@@ -229,6 +230,11 @@ def _find_link(page: MailPage, provider: OAuthProvider) -> Attempt | None:
         return None
     st.session_state[_LINK] = _Link(attempt.id, wanted)
     return attempt
+
+
+def _is_fresh(page: MailPage, attempt: Attempt) -> bool:
+    """Whether there is time enough left for a person to log in and agree, should the link be clicked now."""
+    return page.workbench.context.clock() < attempt.made + ATTEMPT_LIFETIME / 2
 
 
 def _find_told(page: MailPage) -> Attempt | None:
