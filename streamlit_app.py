@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from cgcore.logs import install_line_log
+from cgcore.logs import install_json_log, install_line_log
 from cgcore.web.app_page import AppPage
 from cgcore.web.assembly import Assembly, NoDelay, start_descriptors, start_settings
 from cgcore.web.assets import AssetFolder
@@ -31,6 +31,8 @@ from pages.ui.server import (
 
 install_line_log()
 settings = start_settings()
+if settings.log == "json":
+    install_json_log()
 origins = AllowedOrigins.of(settings)
 admit_hosts(origins.allowed_hosts())
 guard_files()

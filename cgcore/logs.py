@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+import sys
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TextIO
+from datetime import UTC, datetime
+from typing import Any, TextIO, cast
 
-__all__ = ["LineRecord", "PlainStream", "RepeatLimit", "install_line_log", "limit_repeats", "one_line"]
+__all__ = [
+    "EventStream",
+    "LineRecord",
+    "PlainStream",
+    "RepeatLimit",
+    "install_json_log",
+    "install_line_log",
+    "limit_repeats",
+    "one_line",
+]
 
 _MAX_MESSAGE = 4000
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
@@ -28,6 +40,58 @@ _MOST_KINDS = 1000
 def install_line_log() -> None:
     """Make every record of every logger of this process, libraries' included, a :class:`LineRecord`."""
     logging.setLogRecordFactory(LineRecord)
+
+
+def install_json_log() -> None:
+    """Make every handler of this process, libraries' and later ones included, write one JSON object a record.
+
+    Which form a handler was given counts no more: some libraries give each logger its own at its first use. What is
+    printed to standard output becomes a record too.
+    """
+    install_line_log()
+    sys.stdout = cast("TextIO", EventStream(sys.stdout))
+    logging.Handler.format = _format  # type: ignore[method-assign]
+
+
+def _format(_handler: logging.Handler, record: logging.LogRecord) -> str:
+    return format_event(record)
+
+
+def format_event(record: logging.LogRecord) -> str:
+    """Return ``{"time", "level", "logger", "message"}``, and the lines of a traceback under ``trace``."""
+    event: dict[str, Any] = {
+        "time": _write_moment(record.created),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "message": record.getMessage(),
+    }
+    if record.exc_text:
+        event["trace"] = [line.removeprefix(_BESIDE) for line in record.exc_text.split("\n")]
+    return json.dumps(event, ensure_ascii=False)
+
+
+class EventStream:
+    """A stream that writes each line that is printed as an event of such a log; empty ones are none."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        """Write every line that has ended."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in filter(None, map(str.strip, lines)):
+            record = logging.LogRecord("console", logging.INFO, "", 0, one_line(line), None, None)
+            self._stream.write(format_event(record) + "\n")
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the stream itself in everything else."""
+        return getattr(self._stream, name)
+
+
+def _write_moment(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def one_line(text: str, limit: int = _MAX_MESSAGE) -> str:

@@ -30,7 +30,7 @@ _WIDEST = {4: 12, 6: 28}
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 # What comes out of pydantic in words of ours; the rest is «other».
 _CODES = {"bool_parsing": "switch", "bool_type": "switch", "literal_error": "choice", "path_type": "path"}
-_OWN_CODES = frozenset({"networks", "address", "address_part", "address_port", "resolver", "path"})
+_OWN_CODES = frozenset({"networks", "address", "address_part", "address_port", "resolver", "path", "place"})
 _NetworkList = Annotated[tuple[Network, ...], NoDecode]
 
 
@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     production: bool = False
     dns_server: str = ""
     ispdb: bool = False
+    log: Literal["text", "json"] = "text"
+    metrics: str = ""
     instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")] = ""
     ssl_cert_file: str = Field(default="", validation_alias="SSL_CERT_FILE")
 
@@ -72,6 +74,13 @@ class Settings(BaseSettings):
     @classmethod
     def _normalise_address(cls, value: str) -> str:
         return _read_address(value.strip()) if value.strip() else ""
+
+    @field_validator("metrics", mode="after")
+    @classmethod
+    def _check_place(cls, value: str) -> str:
+        if value and not re.fullmatch(r"(\[[0-9a-f:]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}", value):
+            raise PydanticCustomError("place", "place")
+        return value
 
     @field_validator("dns_server", mode="after")
     @classmethod
@@ -102,6 +111,12 @@ class Settings(BaseSettings):
     def secure(self) -> bool:
         """Whether browsers reach the product by TLS."""
         return self.public_url.startswith("https://")
+
+    @property
+    def metrics_place(self) -> tuple[str, int] | None:
+        """Where metrics are told besides the loopback address, None for nowhere."""
+        host, _, port = self.metrics.rpartition(":")
+        return (host.strip("[]"), int(port)) if host else None
 
     @property
     def has_given_key(self) -> bool:

@@ -27,6 +27,8 @@ __all__ = ["CheckResult", "app", "run_checks"]
 _PACKAGE = "cgcore.cli"
 # With less than this the next saves fail.
 _WANTED_BYTES = 1024 * 1024
+# A message that nobody has taken up for so long past its time: no process sends.
+_LATE_S = 900.0
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -75,6 +77,7 @@ def run_checks() -> list[CheckResult]:
         "data_dir": _check_data_dir,
         "master_key": _check_master_key,
         "sandbox": _check_sandbox,
+        "outbox": _check_outbox if database.ok else _tell_no_outbox,
         "settings": _check_settings,
     }
     return [database, *(_try(name, check, settings) for name, check in checks.items())]
@@ -216,6 +219,38 @@ def _check_sandbox(settings: Settings) -> CheckResult:
     # Not started: the running product may have the ports, and would lose them to this process.
     ports = load_state(settings.data_dir / "sandbox").ports
     return _result("sandbox", True, "sandbox_used" if ports else "sandbox_on", **(asdict(ports) if ports else {}))
+
+
+def _check_outbox(settings: Settings) -> CheckResult:
+    from contextlib import closing
+
+    from cgcore.clock import utc_now
+    from cgcore.outbox.states import State
+    from cgcore.storage.database import Database
+    from cgcore.storage.revision import HEAD_REVISION
+    from cgcore.storage.totals import count_totals
+
+    if _is_file(settings) and not _has_database(settings):
+        return _result("outbox", True, "outbox_empty")
+    with closing(Database(settings.resolved_database_url())) as database:
+        if database.stored_revision() != HEAD_REVISION:
+            return _result("outbox", True, "outbox_empty")
+        with database.read() as session:
+            totals = count_totals(session, utc_now())
+    waiting, held = totals.messages[State.QUEUED], totals.messages[State.HELD]
+    code = "outbox_late" if totals.overdue_s > _LATE_S else "outbox_ready"
+    return _result("outbox", code == "outbox_ready", code, waiting=waiting, held=held)
+
+
+def _tell_no_outbox(_settings: Settings) -> CheckResult:
+    return _result("outbox", False, "outbox_unknown")
+
+
+def _has_database(settings: Settings) -> bool:
+    from cgcore.storage.revision import sqlite_path
+
+    path = sqlite_path(settings.resolved_database_url())
+    return path is not None and path.is_file() and path.stat().st_size > 0
 
 
 def _check_settings(settings: Settings) -> CheckResult:

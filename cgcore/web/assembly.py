@@ -37,6 +37,7 @@ from cgcore.web.gate import Gate
 from cgcore.web.headers import SecurityHeaders
 from cgcore.web.health import HealthChecks
 from cgcore.web.login_pages import FirstUsePages, LoginPages, NewPasswordPages, show_crowded
+from cgcore.web.metrics import MetricsPage, RequestMetrics, serve_metrics
 from cgcore.web.oauth_pages import OAuthPages
 from cgcore.web.origins import AllowedOrigins
 from cgcore.web.paths import CROWDED, ENTER, FIRST_USE, LEAVE, NEW_PASSWORD, OAUTH_END
@@ -154,6 +155,8 @@ class Assembly:
         self._tabs = tabs
         self._settings = settings
         self._drain = Drain()
+        self._instance = name_instance(settings)
+        self._metrics = MetricsPage(get_workbench, self._instance)
 
     def routes(self) -> list[BaseRoute]:
         """Return our own addresses; they come before Streamlit's."""
@@ -183,11 +186,12 @@ class Assembly:
         """Return what every request passes, the outermost first; the arguments are those of the classes."""
         return [
             Middleware(SecurityHeaders, origins=self._origins, app_page=page.source, component_pages=component_pages),
+            Middleware(RequestMetrics, get_workbench=self._get_workbench, page=self._metrics),
             Middleware(
                 HealthChecks,
                 get_workbench=self._get_workbench,
                 drain=self._drain,
-                instance=name_instance(self._settings),
+                instance=self._instance,
             ),
             Middleware(
                 Gate,
@@ -212,7 +216,7 @@ class Assembly:
     async def _live(self) -> AsyncGenerator[None, None]:
         with ExitStack() as held:
             workbench = await to_thread.run_sync(self._open, held)
-            async with self._serve(workbench):
+            async with self._serve(workbench), serve_metrics(self._metrics, workbench.settings.metrics_place):
                 yield
 
     @asynccontextmanager

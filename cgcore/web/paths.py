@@ -14,6 +14,7 @@ __all__ = [
     "FIRST_USE",
     "HEALTH",
     "LEAVE",
+    "METRICS",
     "NEW_PASSWORD",
     "STREAMLIT_HEALTH",
     "build_enter_link",
@@ -43,6 +44,9 @@ ENTER, LEAVE, FIRST_USE, HEALTH, NEW_PASSWORD = "/entrar", "/salir", "/primer-us
 STREAMLIT_HEALTH = "/_stcore/health"
 """Where health checks written for any Streamlit app ask, and the browser before it opens a websocket."""
 
+METRICS = "/metrics"
+"""Numbers for Prometheus, to this machine alone or on a port of its own."""
+
 FILES = "/media/"
 """Below it Streamlit hands out pictures and downloads."""
 
@@ -60,6 +64,7 @@ _NOT_PLACES = (
     LEAVE,
     FIRST_USE,
     HEALTH,
+    METRICS,
     NEW_PASSWORD,
     "/_stcore",
     "/static/",

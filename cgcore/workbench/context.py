@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from cgcore.identity.actor import Actor
+    from cgcore.metrics import Metrics
     from cgcore.storage.activity import ActivityLog
     from cgcore.storage.database import Database
     from cgcore.vault import Vault
@@ -64,6 +65,13 @@ class Context:
         from cgcore.storage.activity import ActivityLog
 
         return ActivityLog(self.database, lambda: self.clock())
+
+    @once
+    def metrics(self) -> Metrics:
+        """What this process has counted."""
+        from cgcore.metrics import Metrics
+
+        return Metrics()
 
     def is_database_reachable(self) -> bool:
         """Return whether the database answers; before its first use that is asked without loading SQLAlchemy."""

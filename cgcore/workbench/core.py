@@ -17,6 +17,7 @@ from cgcore.workbench.context import Context
 from cgcore.workbench.start import WriteWatch, require_sound
 
 if TYPE_CHECKING:
+    from cgcore.metrics import Family
     from cgcore.storage.database import Database
     from cgcore.vault import Vault
     from cgcore.workbench.activity import ActivitySection
@@ -93,6 +94,12 @@ class Workbench:
     def find_database_trouble(self) -> str:
         """Return the code of what keeps the database from being read or written, ``""`` where nothing does."""
         return self._write_watch.find_trouble()
+
+    def list_totals(self) -> list[Family]:
+        """Return what an operator watches, over all users. Raises :class:`StorageError`."""
+        from cgcore.workbench.totals import list_totals
+
+        return list_totals(self.context)
 
     def close(self) -> None:
         """Stop what was started (test mailbox, workers) and close the database."""

@@ -369,5 +369,6 @@ class RunSection:
             with self._changed:
                 self._unstored[run.id] = run, job
             return
+        self._context.metrics.count("cg_runs_total", cell=run.cell, verdict=verdict.key)
         with self._changed:
             self._unstored.pop(run.id, None)

@@ -23,7 +23,7 @@ from tests.servers.house import add_user
 from tests.servers.postgres import PostgresServer
 
 ROOT = Path(__file__).parents[2]
-NAMES = ["database", "vault", "data_dir", "master_key", "sandbox", "settings"]
+NAMES = ["database", "vault", "data_dir", "master_key", "sandbox", "outbox", "settings"]
 
 Run = Callable[..., tuple[int, dict[str, Any]]]
 
@@ -103,7 +103,7 @@ BROKEN = {
     "lost key": (_lose_key, {"vault", "master_key"}),
     "open key": (_open_key, {"vault", "master_key"}),
     "open folder": (_open_folder, {"data_dir"}),
-    "broken database": (_break_database, {"database"}),
+    "broken database": (_break_database, {"database", "outbox"}),
 }
 
 
@@ -169,7 +169,7 @@ def test_a_database_server_out_of_reach_is_told_without_its_password(check: Run)
 
     assert code == 1
     assert results["database"]["detail"] == lookup("cgcore.storage", "")["storage_refused"]
-    assert [name for name, result in results.items() if not result["ok"]] == ["database", "vault"]
+    assert [name for name, result in results.items() if not result["ok"]] == ["database", "vault", "outbox"]
     assert list(results) == NAMES
     assert "S3cr3t" not in json.dumps(results)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
 import uvicorn.logging
 
-from cgcore.logs import install_line_log, one_line
+from cgcore.logs import install_json_log, install_line_log, one_line
 
 FORGED = "x\r\n2026-11-24 INFO: ana logged in\x1b[2J\u2028y\u202ez\x85\ud800"
 
@@ -88,3 +90,30 @@ def test_a_line_is_bounded_and_says_how_much_is_missing() -> None:
     """A hundred thousand letters are cut; colours go; letters of any script stay."""
     assert one_line("á" * 100_000) == "á" * 4000 + "… (+96000)"
     assert one_line("\x1b[1mñ\x1b[0m 👩‍👩‍👧\u00a0") == "ñ 👩‍👩‍👧\u00a0"
+
+
+def test_a_log_of_json_is_one_object_a_line_whoever_formats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler with a form of its own, one that comes later, a traceback: what is outside looks like no other line."""
+    monkeypatch.setattr(logging.Handler, "format", logging.Handler.format)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    before = logging.getLogRecordFactory()
+    install_json_log()
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(uvicorn.logging.DefaultFormatter("%(levelprefix)s %(message)s"))
+    logger = logging.Logger("some.library")
+    logger.addHandler(handler)
+    try:
+        logger.warning("hola %s", 'x"\n{"level": "error"}')
+        try:
+            raise ValueError("S3cr3t\nline")
+        except ValueError:
+            logger.exception("it broke")
+    finally:
+        logging.setLogRecordFactory(before)
+    first, second = (json.loads(line) for line in stream.getvalue().splitlines())
+
+    assert (first["level"], first["logger"]) == ("warning", "some.library")
+    assert first["message"] == 'hola x"\\n{"level": "error"}'
+    assert (second["message"], second["trace"][-2:]) == ("it broke", ["ValueError: S3cr3t", "line"])
+    assert set(first) == {"time", "level", "logger", "message"}
