@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     public_url: str = ""
     trusted_proxies: _NetworkList = ()
     production: bool = False
+    demo: bool = False
     dns_server: str = ""
     ispdb: bool = False
     log: Literal["text", "json"] = "text"
@@ -105,7 +106,7 @@ class Settings(BaseSettings):
     @property
     def sandbox_on(self) -> bool:
         """Whether the embedded test mailbox may be started: on by default, off by default in production."""
-        return self.sandbox == "on" or (self.sandbox == "" and not self.production)
+        return self.demo or self.sandbox == "on" or (self.sandbox == "" and not self.production)
 
     @property
     def secure(self) -> bool:

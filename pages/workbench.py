@@ -99,5 +99,7 @@ with storage_failures_told(), refused_when_ended():
     with keep_drafts(workbench, _name(page)):
         if leaving:
             leave(workbench, actor)
+        if workbench.settings.demo:
+            st.info(texts.DEMO, icon=":material/science:")
         page.run()
         draw_toast()

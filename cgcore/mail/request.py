@@ -13,7 +13,7 @@ from cgcore.errors import FieldProblem
 from cgcore.mail.account import AccessToken, Credential, Security, check_folder, check_pin, check_port
 from cgcore.mail.account_texts import problem
 from cgcore.mail.addresses import check_host, clean_host, is_address, is_disguised_address
-from cgcore.mail.network.dns import Records, Resolver, dns_resolver, system_resolver
+from cgcore.mail.network.dns import Records, Resolver, closed_resolver, dns_resolver, system_resolver
 from cgcore.mail.network.policy import TrustedTarget
 from cgcore.mail.network.sockets import Deadline
 from cgcore.mail.steps import Leg
@@ -120,7 +120,8 @@ class ProbeEnvironment:
 
     ``ca_file`` holds authorities trusted besides the system's (``SSL_CERT_FILE``). ``neighbours`` are the
     choices that the counter-proof tries, and discovery for its guesses. ``https_port`` is where discovery fetches from,
-    ``ispdb`` whether it may ask the Thunderbird database. ``ehlo_name`` empty means the address literal of our end
+    ``ispdb`` whether it may ask the Thunderbird database. With ``only_trusted`` only the targets
+    may be reached, whatever is public. ``ehlo_name`` empty means the address literal of our end
     (RFC 5321 §4.1.4).
     """
 
@@ -134,6 +135,7 @@ class ProbeEnvironment:
     neighbours: Mapping[Leg, Sequence[Choice]] = field(default_factory=lambda: _NEIGHBOURS)
     https_port: int = 443
     ispdb: bool = False
+    only_trusted: bool = False
 
     def deadline(self, seconds: float) -> Deadline:
         """Return a deadline on this environment's clock."""
@@ -150,7 +152,14 @@ class ProbeEnvironment:
 
 
 def environment_from(settings: Settings, *, trusted_targets: Sequence[TrustedTarget] = ()) -> ProbeEnvironment:
-    """Return the environment that the settings describe."""
+    """Return the environment that the settings describe; of a demonstration, one that ends at the test mailbox."""
+    if settings.demo:
+        return ProbeEnvironment(
+            resolver=closed_resolver,
+            records=Records.closed(),
+            trusted_targets=tuple(trusted_targets),
+            only_trusted=True,
+        )
     return ProbeEnvironment(
         resolver=dns_resolver(settings.dns_server) if settings.dns_server else system_resolver,
         records=Records(settings.dns_server),

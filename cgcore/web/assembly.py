@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -47,6 +48,7 @@ from cgcore.web.uploads import Uploads
 from cgcore.workbench.start import require_past, sole_server
 
 if TYPE_CHECKING:
+    from cgcore.web.nightly import Nightly
     from cgcore.workbench import Workbench
 
 __all__ = [
@@ -155,6 +157,7 @@ class Assembly:
         self._tabs = tabs
         self._settings = settings
         self._drain = Drain()
+        self._nightly: Nightly | None = None
         self._instance = name_instance(settings)
         self._metrics = MetricsPage(get_workbench, self._instance)
 
@@ -216,8 +219,13 @@ class Assembly:
     async def _live(self) -> AsyncGenerator[None, None]:
         with ExitStack() as held:
             workbench = await to_thread.run_sync(self._open, held)
+            if workbench.settings.demo:
+                await to_thread.run_sync(_fill_demo, workbench)
             async with self._serve(workbench), serve_metrics(self._metrics, workbench.settings.metrics_place):
                 yield
+        if self._nightly is not None and self._nightly.is_over:
+            # The same process with the same command: whoever watches over it notices nothing.
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  no shell
 
     @asynccontextmanager
     async def _serve(self, workbench: Workbench) -> AsyncGenerator[None, None]:
@@ -234,13 +242,25 @@ class Assembly:
         least_s = REPLICA_DRAIN_S if workbench.settings.has_replicas else 0.0
         try:
             with self._drain.on_sigterm(workbench.is_working, retire=workbench.retire, least_s=least_s):
-                yield
+                async with self._follow_nights(workbench):
+                    yield
         finally:
             sweep.cancel()
             outbox.cancel()
             if late.is_alive():
                 await to_thread.run_sync(late.join)
             await to_thread.run_sync(workbench.close)
+
+    @asynccontextmanager
+    async def _follow_nights(self, workbench: Workbench) -> AsyncGenerator[None, None]:
+        if not workbench.settings.demo:
+            yield
+            return
+        from cgcore.web.nightly import Nightly
+
+        self._nightly = Nightly(workbench.clock)
+        async with self._nightly.followed():
+            yield
 
     async def _sweep(self) -> None:
         """Let go of what ended tabs have uploaded, also while nobody uploads anything."""
@@ -253,6 +273,8 @@ class Assembly:
             if self._settings is not None:
                 # Before the database is opened: a newer program would change it under the one that runs.
                 held.enter_context(sole_server(self._settings))
+                if self._settings.demo:
+                    _clear_demo(self._settings)
             workbench = self._get_workbench()
             require_past(workbench.context, workbench.identity.accounts.first_use_needed)
             if workbench.settings.has_given_key or workbench.settings.has_replicas:
@@ -270,6 +292,20 @@ class Assembly:
         code = self._get_workbench().identity.accounts.renew_first_use_code()
         if code is not None:
             announce_code(code, self._find_address())
+
+
+def _clear_demo(settings: Settings) -> None:
+    from cgcore.workbench.demo_host import clear_demo
+
+    clear_demo(settings)
+
+
+def _fill_demo(workbench: Workbench) -> None:
+    from cgcore.web.html import tell_on_every_page
+    from cgcore.workbench.demo_host import DEMO_PASSWORD, DEMO_USER, fill_demo
+
+    fill_demo(workbench)
+    tell_on_every_page(lambda: sentence(_HERE, "demo_notice", username=DEMO_USER, password=DEMO_PASSWORD))
 
 
 async def _start_outbox(workbench: Workbench) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -12,7 +12,14 @@ from string import Template
 from cgcore.language import current_language
 from cgcore.texts import sentence
 
-__all__ = ["Field", "Page", "render_page"]
+__all__ = ["Field", "Page", "render_page", "tell_on_every_page"]
+
+_standing: list[Callable[[], str]] = []
+
+
+def tell_on_every_page(tell: Callable[[], str]) -> None:
+    """Have every page of this process say what ``tell`` returns."""
+    _standing[:] = [tell]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ def render_page(page: Page) -> str:
     """Return the whole document."""
     content = [
         _paragraph("intro", page.intro),
+        *(_paragraph("notice", tell()) for tell in _standing),
         _paragraph("notice", page.notice, role="status"),
         _paragraph("alert", page.alert, role="alert"),
         _render_form(page) if page.button else _render_link(page.link),

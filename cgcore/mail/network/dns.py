@@ -13,7 +13,7 @@ from typing import Any
 
 from cgcore.mail.network.sockets import Deadline
 
-__all__ = ["MailExchanger", "Records", "Resolver", "Service", "dns_resolver", "system_resolver"]
+__all__ = ["MailExchanger", "Records", "Resolver", "Service", "closed_resolver", "dns_resolver", "system_resolver"]
 
 #: Takes an ASCII host name and a deadline; returns its addresses, IPv4 and IPv6, in the order to try them.
 #: Raises ``socket.gaierror`` (EAI_NONAME, EAI_NODATA: no such name; EAI_AGAIN: not now) or ``TimeoutError``.
@@ -68,6 +68,13 @@ def _system_addresses(host: str) -> Sequence[str]:
     except UnicodeError:
         raise socket.gaierror(socket.EAI_NONAME, "not a host name") from None
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def closed_resolver(host: str, deadline: Deadline) -> Sequence[str]:
+    """Resolve addresses and ``localhost``, and ask nobody: there is no other name."""
+    if _literal(host) or _is_localhost(host):
+        return system_resolver(host, deadline)
+    raise socket.gaierror(socket.EAI_NONAME, "no name is asked for")
 
 
 def dns_resolver(server: str) -> Resolver:
@@ -130,6 +137,11 @@ class Records:
 
     def __init__(self, server: str = "") -> None:
         self._server = server
+
+    @classmethod
+    def closed(cls) -> Records:
+        """Return such that ask nobody: no name has any."""
+        return _NoRecords()
 
     def mx(self, domain: str, deadline: Deadline) -> Sequence[MailExchanger]:
         """Return the mail exchangers, best first."""
@@ -216,3 +228,8 @@ def _ask_kind(resolver: Any, host: str, kind: str, deadline: Deadline) -> Sequen
 
 def _unanswered() -> socket.gaierror:
     return socket.gaierror(socket.EAI_AGAIN, "the DNS server does not answer")
+
+
+class _NoRecords(Records):
+    def _rows(self, name: str, kind: str, deadline: Deadline) -> Sequence[Any]:  # noqa: ARG002
+        return ()

@@ -46,6 +46,11 @@ class Permissions(Protocol):
         """Networks whose servers may be reached although they are not public."""
         ...
 
+    @property
+    def only_trusted(self) -> bool:
+        """Whether nothing but the single servers may be reached."""
+        ...
+
     def trusted_target(self, host: str, port: int) -> TrustedTarget | None:
         """Return the trusted target of exactly this host and port, if there is one."""
         ...
@@ -81,6 +86,8 @@ def is_allowed(text: str, host: str, port: int, permissions: Permissions) -> boo
     except ValueError:  # a zone, as in fe80::1%eth0
         return False
     inner = unwrap(address)
+    if permissions.only_trusted:
+        return permissions.trusted_target(host, port) is not None and inner.is_loopback
     if any(inner in network for network in permissions.allowed_networks if network.version == inner.version):
         return True
     if permissions.trusted_target(host, port) is not None and inner.is_loopback:
