@@ -8,12 +8,15 @@ from __future__ import annotations
 import bisect
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-__all__ = ["CONTENT_TYPE", "Family", "Metrics", "write_families"]
+__all__ = ["CONTENT_TYPE", "Family", "Metrics", "Sample", "write_families"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Sample = tuple[str, Mapping[str, str], float]
+"""The name of a value, its labels, and itself."""
 
 Labels = tuple[tuple[str, str], ...]
 _BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -31,9 +34,7 @@ class Family:
     name: str
     kind: str
     help: str
-    samples: list[tuple[str, Mapping[str, str], float]] = field(
-        default_factory=list[tuple[str, Mapping[str, str], float]]
-    )
+    samples: Sequence[Sample] = ()
 
 
 class Metrics:
@@ -66,11 +67,13 @@ class Metrics:
             samples = [(name, dict(labels), float(value)) for (each, labels), value in counts.items() if each == name]
             yield Family(name, "counter", _HELP.get(name, ""), samples)
         for name in sorted({name for name, _ in times}):
-            family = Family(name, "histogram", _HELP.get(name, ""))
-            for (each, labels), (buckets, total) in times.items():
-                if each == name:
-                    family.samples.extend(_list_buckets(name, dict(labels), buckets, total))
-            yield family
+            lines = [
+                line
+                for (each, labels), (buckets, total) in times.items()
+                if each == name
+                for line in _list_buckets(name, dict(labels), buckets, total)
+            ]
+            yield Family(name, "histogram", _HELP.get(name, ""), lines)
 
 
 def write_families(families: Iterable[Family]) -> str:
@@ -82,9 +85,7 @@ def write_families(families: Iterable[Family]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _list_buckets(
-    name: str, labels: dict[str, str], buckets: list[int], total: float
-) -> Iterator[tuple[str, Mapping[str, str], float]]:
+def _list_buckets(name: str, labels: dict[str, str], buckets: list[int], total: float) -> Iterator[Sample]:
     below = 0
     for bound, count in zip((*map(str, _BOUNDS), "+Inf"), buckets, strict=True):
         below += count

@@ -72,7 +72,7 @@ def exchange(
     name = encode_host(parts.hostname)
     port = parts.port or (80 if plain else env.https_port)
     addresses = tuple(env.resolver(name, deadline))
-    if not _may_reach(addresses, env):
+    if env.only_trusted or not _may_reach(addresses, env):
         raise RefusedRequest("forbidden_target")
     connected, attempts = connect_any(addresses, port, deadline)
     if connected is None:

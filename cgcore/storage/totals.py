@@ -28,13 +28,12 @@ def count_totals(session: Session, now: datetime) -> Totals:
     """Return the numbers of this moment."""
     open_ones = select(func.count()).where(col(LoginSessionRow.revoked).is_(None), col(LoginSessionRow.expires) > now)
     by_state = select(OutboundMessageRow.state, func.count()).group_by(col(OutboundMessageRow.state))
-    oldest = session.exec(
-        select(func.min(OutboundMessageRow.due)).where(OutboundMessageRow.state == State.QUEUED.value)
-    ).one()
+    waiting = select(OutboundMessageRow.due).where(OutboundMessageRow.state == State.QUEUED.value)
+    oldest = session.exec(waiting.order_by(col(OutboundMessageRow.due)).limit(1)).first()
     counted = dict(session.exec(by_state).all())
     return Totals(
         log_ins=session.exec(open_ones).one(),
         users=session.exec(select(func.count()).where(col(UserRow.active).is_(True))).one(),
         messages={state: counted.get(state.value, 0) for state in State},
-        overdue_s=max(0.0, now.timestamp() - float(oldest)) if oldest is not None else 0.0,
+        overdue_s=max(0.0, (now - oldest).total_seconds()) if oldest is not None else 0.0,
     )

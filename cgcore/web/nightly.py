@@ -32,7 +32,7 @@ class Nightly:
         """For the block: follow the hour, and SIGHUP where there is such a signal."""
         hup = getattr(signal, "SIGHUP", None)
         can_be_told = hup is not None and threading.current_thread() is threading.main_thread()
-        before = signal.signal(hup, lambda *_: self.end()) if can_be_told and hup is not None else None
+        before = signal.signal(hup, self._told) if can_be_told and hup is not None else None
         task = asyncio.create_task(self._wait(), name="nightly")
         try:
             yield
@@ -40,6 +40,9 @@ class Nightly:
             task.cancel()
             if can_be_told and hup is not None:
                 signal.signal(hup, before)
+
+    def _told(self, _number: int, _frame: object) -> None:
+        self.end()
 
     def end(self) -> None:
         """Begin to stop, as whoever stops it would."""

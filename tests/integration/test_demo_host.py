@@ -12,6 +12,7 @@ import pytest
 
 from cgcore.errors import StorageError
 from cgcore.identity.actor import Role
+from cgcore.mail.https import RefusedRequest, exchange
 from cgcore.mail.network.policy import is_allowed
 from cgcore.mail.request import environment_from
 from cgcore.storage.database import open_database
@@ -56,6 +57,8 @@ def test_a_demonstration_reaches_no_network(tmp_path: Path) -> None:
     assert not is_allowed("8.8.8.8", "8.8.8.8", 587, env)
     assert not is_allowed("127.0.0.1", "127.0.0.1", 587, env)
     assert not env.ispdb
+    with pytest.raises(RefusedRequest, match="forbidden_target"):
+        exchange("GET", "https://8.8.8.8/", env, deadline, headers={})
     assert settings.sandbox_on
     assert is_allowed("8.8.8.8", "8.8.8.8", 587, environment_from(make_settings(tmp_path)))
 

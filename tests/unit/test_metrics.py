@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
 from cgcore.metrics import Metrics, write_families
+from cgcore.outbox.states import State
+from cgcore.storage.outbox_tables import OutboundMessageRow
+from cgcore.storage.totals import count_totals
 from cgcore.workbench import Workbench
 from tests.servers.asgi import TestClient, open_product
 from tests.servers.identity import PASSWORD, add_user
@@ -40,6 +44,30 @@ def test_each_line_is_one_of_the_format_and_tells_what_happened(client: TestClie
     assert {"cg_sessions 1", "cg_users 1", "cg_database_up 1", "cg_outbox_overdue_seconds 0"} <= set(lines)
     assert 'cg_outbox_messages{state="queued"} 0' in lines
     assert not any("ana" in line for line in lines)
+
+
+def test_what_waits_past_its_time_is_told(workbench: Workbench) -> None:
+    """From the oldest one that is queued; one that is due later is not late."""
+    user_id = add_user(workbench)
+    now = workbench.clock()
+    with workbench.database.session() as session:
+        for number, (state, late_s) in enumerate([("queued", 90), ("queued", -60), ("sent", 900)]):
+            session.add(
+                OutboundMessageRow(
+                    id=str(number),
+                    user_id=user_id,
+                    idempotency_key=str(number),
+                    request_hash="",
+                    document_type="quote",
+                    state=state,
+                    due=now - timedelta(seconds=late_s),
+                )
+            )
+        session.flush()
+        totals = count_totals(session, now)
+
+    assert totals.overdue_s == 90
+    assert (totals.messages[State.QUEUED], totals.messages[State.SENT]) == (2, 1)
 
 
 @pytest.mark.parametrize(
