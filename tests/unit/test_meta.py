@@ -77,6 +77,7 @@ ASKS_THE_HOUR = {
 # Where the distance of two hours becomes a number: it is shown, or it waits for a moment that is capped elsewhere.
 TELLS_A_DISTANCE = {
     "cgcore/storage/outbox_queue.py": "how long a message has been tried, over restarts",
+    "cgcore/storage/totals.py": "how long a message has waited past its time, over restarts",
     "cgcore/workbench/identity/accounts.py": "the wait of the throttle",
     "cgcore/workbench/identity/passwords.py": "the wait of the throttle",
     "pages/ui/moments.py": "«hace 3 s» and «Se envía en 8 s», as they are shown",
