@@ -7,7 +7,9 @@ from importlib import import_module
 
 from bench.figures import Figure, as_figure
 
-_MODULES = ("imports", "start", "probes", "rendering", "lists", "api", "reruns", "pages", "preview", "doctor")
+_MODULES = (
+    "imports", "start", "probes", "rendering", "lists", "api", "reruns", "pages", "preview", "doctor", "replicas",
+)  # fmt: skip
 
 
 def main(names: list[str]) -> int:

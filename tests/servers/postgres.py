@@ -17,7 +17,7 @@ import pytest
 from cgcore.storage.database import open_database
 from tests.servers.leftout import leave_out
 
-__all__ = ["PostgresServer", "postgres_server"]
+__all__ = ["PostgresServer", "postgres_server", "run_postgres"]
 
 _USER = "cgtest"
 
@@ -118,12 +118,13 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """One cluster for the whole run."""
+@contextmanager
+def run_postgres() -> Iterator[PostgresServer | None]:
+    """Run a cluster for the block; None where PostgreSQL is not installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not found:
-        leave_out("postgresql")
+        yield None
+        return
     folder = Path(tempfile.mkdtemp(prefix="cg-pg-"))
     folder.chmod(0o755)
     if os.geteuid() == 0:
@@ -133,3 +134,13 @@ def postgres_server() -> Iterator[PostgresServer]:
     yield server
     server.stop()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One cluster for the whole run."""
+    with run_postgres() as server:
+        if server is None:
+            leave_out("postgresql")
+        assert server is not None
+        yield server
