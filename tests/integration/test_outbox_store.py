@@ -416,3 +416,28 @@ def test_our_own_limit_of_an_hour_holds_what_is_more_and_fails_nothing(house: _H
 
     assert (len(taken), more, held) == (2, (), [State.SENT, State.SENT, State.HELD])
     assert len(later) == 1
+
+
+def test_what_is_undone_while_it_is_claimed_is_one_of_both(house: _House) -> None:
+    """Whoever comes second is told so: what was taken back is never sent, and what leaves is not undone."""
+    ends: list[tuple[bool, bool]] = []
+    for key in map(str, range(8)):
+        name, queue = house.put(key), house.queue()
+        gate, claimed = threading.Barrier(2), list[Claimed]()
+
+        def claim(queue: OutboxQueue = queue, gate: threading.Barrier = gate, found: list[Claimed] = claimed) -> None:
+            gate.wait()
+            found += house.claim(queue)
+
+        worker = threading.Thread(target=claim)
+        worker.start()
+        gate.wait()
+        with house.database.session() as session:
+            undone = house.store.cancel(session, house.user, name)
+        worker.join()
+        marked = any(queue.mark_in_flight(each) for each in claimed)
+        ends.append((undone, marked))
+        assert house.get(name).state is (State.CANCELLED if undone else State.IN_FLIGHT)
+        queue.leave_account(house.user)
+
+    assert all(undone is not marked for undone, marked in ends)
