@@ -28,6 +28,7 @@ class Cell(StrEnum):
     SERIES_CHECK = "series_check"
     API_KEY = "api_key"
     SETUP = "setup"
+    DELIVERABILITY = "deliverability"
 
 
 class Status(StrEnum):

@@ -97,6 +97,11 @@ class ProbeRunStore:
             row = reading.exec(wanted.order_by(col(ProbeRunRow.id).desc()).limit(1)).first()
         return _to_run(row) if row else None
 
+    def list_last(self, user_id: int, cell: str, limit: int, session: Session) -> Sequence[Run]:
+        """Return the newest runs of this user and cell, newest first."""
+        wanted = select(ProbeRunRow).where(ProbeRunRow.user_id == user_id, ProbeRunRow.cell == cell)
+        return [_to_run(row) for row in session.exec(wanted.order_by(col(ProbeRunRow.id).desc()).limit(limit)).all()]
+
     def list_unfinished(self, *, besides: str = "") -> Sequence[Run]:
         """Return every run without an end, but those of the owner ``besides``."""
         with self._database.read() as session:

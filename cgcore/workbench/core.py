@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cgcore.vault import Vault
     from cgcore.workbench.activity import ActivitySection
     from cgcore.workbench.company import CompanySection
+    from cgcore.workbench.deliverability import DeliverabilitySection
     from cgcore.workbench.discovery import DiscoverySection
     from cgcore.workbench.drafts import DraftsSection
     from cgcore.workbench.identity import IdentitySection
@@ -190,6 +191,13 @@ class Workbench:
         return MailSetup(
             self.context, runs=self.runs, discovery=self.discovery, environment=lambda: self.mail_runs.environment()
         )
+
+    @once
+    def deliverability(self) -> DeliverabilitySection:
+        """What the sender's domain says about who may send for it."""
+        from cgcore.workbench.deliverability import DeliverabilitySection
+
+        return DeliverabilitySection(runs=self.runs, environment=lambda: self.mail_runs.environment())
 
     @once
     def runs(self) -> RunSection:

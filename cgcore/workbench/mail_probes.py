@@ -15,6 +15,7 @@ from cgcore.identity.actor import Actor
 from cgcore.mail.account import AuthKind, MailAccountDraft, account_to_json, check_account
 from cgcore.mail.account_texts import problem as account_problem
 from cgcore.mail.addresses import is_address
+from cgcore.mail.changes import tested_settings
 from cgcore.mail.diagnosis.texts import build_verdict
 from cgcore.mail.request import ProbeEnvironment, ProbeRequest, environment_from
 from cgcore.mail.sign_in import Password
@@ -131,6 +132,10 @@ class MailRuns:
         """Return the last run of one of this account's cells."""
         return self._runs.find_last(actor, cell)
 
+    def list_last(self, actor: Actor, cell: Cell, limit: int) -> Sequence[Run]:
+        """Return the newest runs of one of this account's cells, newest first."""
+        return self._runs.list_last(actor, cell, limit)
+
     def start_probe(self, actor: Actor, leg: Leg, draft: MailAccountDraft, *, create_folder: bool = False) -> Run:
         """Start the connection test of one leg, or join the one under way.
 
@@ -150,9 +155,10 @@ class MailRuns:
         def judge(steps: Sequence[Step], ms: int) -> Verdict:
             return build_verdict(steps, total_ms=ms, **values)
 
-        def conclude(_steps: Sequence[Step], verdict: Verdict, session: Session) -> None:
+        def conclude(_steps: Sequence[Step], verdict: Verdict, session: Session) -> dict[str, Any]:
             told = f"{leg} {request.host}"
             self._context.activity.record(actor, Action.PROBE_RUN, told, verdict.key, session=session)
+            return {"settings": tested_settings(draft, leg)}
 
         return self._runs.start(actor, cell, self.fingerprint(actor, cell, draft), Job(steps, judge, conclude))
 

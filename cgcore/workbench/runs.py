@@ -103,6 +103,14 @@ class RunSection:
             return live
         return self._settled(actor, stored) if stored is not None else None
 
+    def list_last(self, actor: Actor, cell: Cell, limit: int) -> Sequence[Run]:
+        """Return the newest stored runs, newest first; one under way is among them, with the steps that are stored."""
+        return self._context.recall(
+            actor,
+            ("runs", cell.value, limit),
+            lambda session, who: self._store.list_last(who.user_id, cell.value, limit, session),
+        )
+
     def follow(
         self,
         actor: Actor,

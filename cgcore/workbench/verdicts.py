@@ -32,6 +32,8 @@ def _texts_of(cell: str) -> Callable[[Verdict], tuple[str, str]]:
         from cgcore.workbench.mail_setup import setup_verdict_texts
 
         return setup_verdict_texts
+    if cell == Cell.DELIVERABILITY:
+        return _of_deliverability
     if cell == Cell.SERIES_CHECK:
         from cgcore.series.defaults import verdict_texts as of_series_check
 
@@ -51,3 +53,8 @@ def _of_key_check(verdict: Verdict) -> tuple[str, str]:
     passed = verdict.key == "ok"
     title = sentence("cgcore.api_keys", "accepted" if passed else verdict.key, **verdict.values)
     return title, "" if passed else sentence("cgcore.api_keys", f"{verdict.key}_fix")
+
+
+def _of_deliverability(verdict: Verdict) -> tuple[str, str]:
+    # Each finding has its own line; the whole is good or not.
+    return sentence("cgcore.workbench", "deliverability_ok" if verdict.key == "ok" else "deliverability_wanting"), ""

@@ -269,6 +269,8 @@ USE_CASES: dict[str, UseCase] = {
         lambda w, a: (w.mail_account.effective_password(a, w.mail_account.get(a).draft) or Secret("")).reveal()
     ),
     "discovery.prepare": personal(lambda w, a: w.discovery.prepare(a, "nobody")().reason),
+    "deliverability.find_last": personal(lambda w, a: w.deliverability.find_last(a)),
+    "deliverability.start": personal(lambda w, a: _ended(w, a, w.deliverability.start(a, _setup_draft()))),
     "mail_setup.find_last": personal(lambda w, a: w.mail_setup.find_last(a)),
     "mail_setup.start": personal(lambda w, a: _ended(w, a, w.mail_setup.start(a, _setup_draft()))),
     "discovery.discover": personal(lambda w, a: w.discovery.discover(a, "nobody").reason),
@@ -282,6 +284,8 @@ USE_CASES: dict[str, UseCase] = {
     "mail_runs.start_message": personal(
         lambda w, a: _ended(w, a, w.mail_runs.start_message(a, Cell.TEMPLATE_MAIL, _mail(), "cliente@ejemplo.es"))
     ),
+    "runs.list_last": personal(lambda w, a: w.runs.list_last(a, Cell.SERIES_CHECK, 5)),
+    "mail_runs.list_last": personal(lambda w, a: w.mail_runs.list_last(a, Cell.SMTP, 5)),
     "runs.find_last": personal(lambda w, a: w.runs.find_last(a, Cell.SERIES_CHECK)),
     "runs.follow": UseCase(lambda w, a, o: _ended(w, a, _run_of(w, o)), **OWNERS_ONLY),
     "sandbox.use_for": personal(lambda w, a: w.sandbox.use_for(a)),

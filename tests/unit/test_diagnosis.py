@@ -29,7 +29,9 @@ def rows(name: str) -> list[dict[str, Any]]:
     return tomllib.loads((DATA / name).read_text("utf-8"))["reply"]
 
 
-@pytest.mark.parametrize("name", ["server_replies.toml", "replies_more.toml", "replies_by_class.toml"])
+@pytest.mark.parametrize(
+    "name", ["server_replies.toml", "replies_more.toml", "replies_by_class.toml", "replies_first_sight.toml"]
+)
 def test_every_collected_reply_gets_its_key(name: str) -> None:
     """Each row gets its key, or one of those that are just as right."""
     wrong = [
@@ -333,3 +335,16 @@ def test_every_rule_names_a_key_and_known_stages(name: str) -> None:
         assert rule.protocols <= {"smtp", "imap", "library"}, rule.key
         # An open gap would cost a hostile text's length squared and more.
         assert not any("]*" in one.pattern or ".*" in one.pattern for one in (*rule.words, *rule.also, *rule.unless))
+
+
+def test_the_sample_of_replies_is_the_one_of_the_sources() -> None:
+    """Each row that was read in a source or at a vendor's gets its key: no row was left out of the file."""
+    sourced = [row for row in rows("server_replies.toml") if row.get("certainty") == "source"]
+    right = [
+        row
+        for row in sourced
+        if diagnose_reply(row["protocol"], row["stage"], row["text"], provider=row["provider"]).key == row["key"]
+    ]
+
+    assert len(sourced) > 100
+    assert len(right) == len(sourced)

@@ -13,7 +13,7 @@ from tests.servers.house import add_series
 from tests.servers.pages import open_page
 
 # The pages that have fragments, and how many; one of each is the lifeline of the tab.
-PAGES = {"mail_account.py": 5, "overview.py": 2, "sending_defaults.py": 2, "series_defaults.py": 2, "api_key.py": 3}
+PAGES = {"mail_account.py": 6, "overview.py": 2, "sending_defaults.py": 2, "series_defaults.py": 2, "api_key.py": 3}
 
 
 @pytest.mark.parametrize("script", PAGES)

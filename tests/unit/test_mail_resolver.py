@@ -19,7 +19,7 @@ from cgcore.mail.network.sockets import Deadline, connect_any, few_addresses
 
 @contextmanager
 def dns_server(
-    records: Mapping[tuple[str, str], str | None], *, mute: bool = False, mute_kind: str = ""
+    records: Mapping[tuple[str, str], str | tuple[str, ...] | None], *, mute: bool = False, mute_kind: str = ""
 ) -> Iterator[tuple[str, list[str]]]:
     """Answer on loopback from ``records`` (``None``: server failure), NXDOMAIN for the rest; give the questions too."""
     asked: list[str] = []
@@ -45,7 +45,11 @@ def dns_server(
                 if answer is None:
                     reply.set_rcode(dns.rcode.SERVFAIL)
                 elif answer:
-                    reply.answer.append(dns.rrset.from_text(question.name, 60, "IN", kind, answer))
+                    reply.answer.append(
+                        dns.rrset.from_text(
+                            question.name, 60, "IN", kind, *([answer] if isinstance(answer, str) else answer)
+                        )
+                    )
                 elif not any(known == name for known, _ in records):
                     reply.set_rcode(dns.rcode.NXDOMAIN)
                 listener.sendto(reply.to_wire(), peer)

@@ -42,7 +42,7 @@ _ENHANCED: dict[str, str] = {
     **dict.fromkeys(("7.13",), "account_locked"),
     **dict.fromkeys(("7.20", "7.21", "7.22", "7.23", "7.24", "7.26", "7.29"), "sender_not_verified"),
     **dict.fromkeys(("7.25",), "ip_blocklisted"),
-    **dict.fromkeys(("7.28", "1.90"), "sending_quota"),
+    **dict.fromkeys(("7.28", "1.90", "7.232", "7.233"), "sending_quota"),
     **dict.fromkeys(("7.57",), "auth_required"),
     **dict.fromkeys(("7.139",), "bad_credentials"),
     **dict.fromkeys(("7.64", "7.54"), "relay_denied"),

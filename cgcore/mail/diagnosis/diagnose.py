@@ -48,9 +48,8 @@ _TELLING = (
 )
 _CHALLENGE = re.compile(r"^(?:334|\+)\s*([A-Za-z0-9+/=]{16,})\s*$")
 # «connect to mx.example[192.0.2.4]:25: …», «Connection to mail.example:587 timed out»: who says where, has its address.
-_CONNECTS = re.compile(
-    r"\bconnect(?:ion|ing)? (?:to|with) \S{1,80}(?:\[[\d.a-f:]{3,40}\])?:\d{2,5}\b.{0,20}timed? ?out"
-)
+_TO_PORT = r"\b(?:connect(?:ion|ing)? (?:to|with)|dial tcp) \S{1,80}:\d{2,5}\b"
+_CONNECTS = re.compile(rf"{_TO_PORT}.{{0,20}}(?:timed out|timeout)|timed? ?out.{{0,20}}{_TO_PORT}")
 # A plain refusal of these means a wrong password as often as one of the wrong kind: they name the kind themselves.
 _NAME_THE_KIND = frozenset({"gmail", "google_workspace"})
 
@@ -83,6 +82,12 @@ def diagnose_exception(exc: BaseException, leg: Leg, stage: Stage, *, provider: 
 
 
 def _key(reply: ParsedReply, where: Situation, text: str) -> str:
+    key = _told(reply, where, text)
+    # That a message may be under way is known only where its end had been reached.
+    return "connection_dropped" if key == "delivery_unknown" and not where.stage else key
+
+
+def _told(reply: ParsedReply, where: Situation, text: str) -> str:
     rules = RuleSearch(reply, where)
     ours = where.protocol == "library" and not reply.code
     return (

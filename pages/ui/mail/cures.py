@@ -13,6 +13,7 @@ from cgcore.mail.steps import Leg, Stage
 from cgcore.runs import Cell, Run, Status, deciding_step
 from cgcore.texts import join
 from pages.ui.cells import CellState
+from pages.ui.mail.support import draw_support
 from pages.ui.mail.view import MailPage
 from pages.ui.markdown import escape
 from pages.ui.texts import mail_account as texts
@@ -77,6 +78,7 @@ def draw_cure(page: MailPage, leg: Leg, run: Run, state: CellState) -> None:
         st.button(label, key=f"mail_account_{leg}_create_folder", on_click=_again, args=(leg,), kwargs={"create": True})
     if step.patch:
         _draw_patch(page, leg, dict(step.patch))
+    draw_support(page, leg, run)
 
 
 def _draw_refused_target(page: MailPage, leg: Leg) -> None:

@@ -13,6 +13,7 @@ from cgcore.runs import Cell, Run
 from pages.ui.cells import CellHead, CellState, cell
 from pages.ui.identity import while_logged_in
 from pages.ui.mail.cures import draw_cure, draw_folder, draw_pin
+from pages.ui.mail.history import draw_history
 from pages.ui.mail.view import MailPage
 from pages.ui.runs import draw_run, follow_run
 from pages.ui.texts import common
@@ -170,3 +171,4 @@ def _draw_output(page: MailPage, leg: Leg, run: Run | None, head: CellHead) -> N
     if run is not None:
         offer = partial(draw_cure, page, leg, state=state)
         draw_run(run, state, key=f"mail_account_{leg}", after_verdict=offer)
+        draw_history(page, leg, kind, run)
