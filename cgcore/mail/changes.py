@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cgcore.mail.account import MailAccountDraft
-from cgcore.mail.steps import Leg
-from cgcore.runs import Run
+from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
+from cgcore.mail.steps import Leg, Stage
+from cgcore.runs import Run, Status
 
-__all__ = ["Difference", "tested_settings", "what_changed"]
+__all__ = ["Difference", "proved_more", "tested_settings", "what_changed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,16 @@ def what_changed(before: Run, now: Run) -> list[Difference]:
         found += _of_step(code, _detail(before, stage, name), _detail(now, stage, name))
     found += _of_step("certificate", _fingerprint(before), _fingerprint(now))
     return found
+
+
+def proved_more(run: Run, server: ServerDraft) -> bool:
+    """Whether in ``run`` the same host spoke TLS, and with a certificate that was verified where one is pinned now."""
+    settings = _settings(run)
+    if str(settings.get("host", "")).lower() != server.host.strip().lower() or not settings:
+        return False
+    was = Security(settings["security"])
+    spoke = any(step.stage == Stage.TLS and step.status is Status.OK for step in run.steps)
+    return spoke and (not was.pinned if server.security.pinned else True)
 
 
 def _settings(run: Run) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from cgcore.identity.actor import Actor
 from cgcore.mail.account import AuthKind, MailAccountDraft, account_to_json, check_account
 from cgcore.mail.account_texts import problem as account_problem
 from cgcore.mail.addresses import is_address
-from cgcore.mail.changes import tested_settings
+from cgcore.mail.changes import proved_more, tested_settings
 from cgcore.mail.diagnosis.texts import build_verdict
 from cgcore.mail.request import ProbeEnvironment, ProbeRequest, environment_from
 from cgcore.mail.sign_in import Password
@@ -107,6 +107,7 @@ def sentence_values(request: ProbeRequest, draft: MailAccountDraft) -> dict[str,
 TEST_MAILS_PER_HOUR = 20
 
 _CELLS = {Leg.SMTP: Cell.SMTP, Leg.IMAP: Cell.IMAP}
+_REMEMBERED = 20  # tests of a cell: as many as are kept
 
 
 class MailRuns:
@@ -135,6 +136,18 @@ class MailRuns:
     def list_last(self, actor: Actor, cell: Cell, limit: int) -> Sequence[Run]:
         """Return the newest runs of one of this account's cells, newest first."""
         return self._runs.list_last(actor, cell, limit)
+
+    def find_stronger(self, actor: Actor, leg: Leg, draft: MailAccountDraft) -> Run | None:
+        """Return the newest test in which the server of ``draft`` proved more than the draft asks of it now.
+
+        That is encryption where none is asked for, and a certificate that is valid for everybody where one is taken by
+        its fingerprint. ``None`` where the draft asks as much, or nothing of the kind is remembered.
+        """
+        server = draft.smtp if leg is Leg.SMTP else draft.imap
+        if server.security.encrypted and not server.security.pinned:
+            return None
+        runs = self._runs.list_last(actor, _CELLS[leg], _REMEMBERED)
+        return next((run for run in runs if proved_more(run, server)), None)
 
     def start_probe(self, actor: Actor, leg: Leg, draft: MailAccountDraft, *, create_folder: bool = False) -> Run:
         """Start the connection test of one leg, or join the one under way.

@@ -79,6 +79,11 @@ def _account(user: str) -> MailAccountDraft:
     return MailAccountDraft(f"{user}@ejemplo.es", Secret(MARK + user), closed, closed)
 
 
+def _plain_draft() -> MailAccountDraft:
+    """A server that is asked for no encryption."""
+    return MailAccountDraft(smtp=ServerDraft("smtp.example", 25, Security.NONE))
+
+
 def _setup_draft() -> MailAccountDraft:
     """An address in a domain that no resolver knows."""
     return MailAccountDraft("nadie@no.hay.invalid", Secret(MARK))
@@ -285,6 +290,7 @@ USE_CASES: dict[str, UseCase] = {
         lambda w, a: _ended(w, a, w.mail_runs.start_message(a, Cell.TEMPLATE_MAIL, _mail(), "cliente@ejemplo.es"))
     ),
     "runs.list_last": personal(lambda w, a: w.runs.list_last(a, Cell.SERIES_CHECK, 5)),
+    "mail_runs.find_stronger": personal(lambda w, a: w.mail_runs.find_stronger(a, Leg.SMTP, _plain_draft())),
     "mail_runs.list_last": personal(lambda w, a: w.mail_runs.list_last(a, Cell.SMTP, 5)),
     "runs.find_last": personal(lambda w, a: w.runs.find_last(a, Cell.SERIES_CHECK)),
     "runs.follow": UseCase(lambda w, a, o: _ended(w, a, _run_of(w, o)), **OWNERS_ONLY),

@@ -554,6 +554,7 @@ def expected_card(certificate: Certificate) -> dict[str, str]:
         "Nombres": join(NAMES),
         "Lo firma": "localhost",
         "Vale": f"del {first} al {last}",
+        "Confianza": "lo ha firmado el propio servidor",
     }
 
 

@@ -9,12 +9,13 @@ from streamlit.testing.v1 import AppTest
 
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
-from cgcore.mail.changes import Difference, what_changed
-from cgcore.mail.steps import Leg
+from cgcore.mail.changes import Difference, tested_settings, what_changed
+from cgcore.mail.steps import Leg, Stage
 from cgcore.mail.support import SUPPORT_LANGUAGES, support_message
-from cgcore.runs import Cell, Run
+from cgcore.runs import Cell, Run, Status, Step, Verdict
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
+from cgcore.workbench.runs import Job
 from tests.servers.pages import open_page, sign_in
 from tests.servers.scripted import SMTP_CASES, smtp_server
 
@@ -139,3 +140,57 @@ def test_the_panel_offers_the_message_in_two_languages(
     assert len(spanish) == len(english) == 1
     assert PASSWORD not in spanish[0] + english[0]
     assert workbench.mail_runs.list_last(ana, Cell.SMTP, 5)[0].id == history[-1].id
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "host", "warned"),
+    [
+        (Security.STARTTLS, Security.NONE, "smtp.tosma.example", True),
+        (Security.SSL_PINNED, Security.NONE, "smtp.tosma.example", True),
+        (Security.SSL, Security.SSL_PINNED, "SMTP.tosma.example", True),
+        (Security.SSL_PINNED, Security.SSL_PINNED, "smtp.tosma.example", False),
+        (Security.SSL, Security.STARTTLS, "smtp.tosma.example", False),
+        (Security.NONE, Security.NONE, "smtp.tosma.example", False),
+        (Security.SSL, Security.NONE, "otro.tosma.example", False),
+    ],
+)
+def test_a_server_that_once_proved_more_is_not_taken_for_less_silently(
+    workbench: Workbench, ana: Actor, was: Security, now: Security, host: str, warned: bool
+) -> None:
+    """Encryption where none is asked for now, a valid certificate where one is taken by its fingerprint."""
+    before = MailAccountDraft(imap=ServerDraft("smtp.tosma.example", 993, was))
+    keep_run(workbench, ana, Cell.IMAP, before, encrypted=was is not Security.NONE)
+
+    found = workbench.mail_runs.find_stronger(ana, Leg.IMAP, MailAccountDraft(imap=ServerDraft(host, 993, now)))
+
+    assert (found is not None) is warned
+
+
+def keep_run(workbench: Workbench, ana: Actor, cell: Cell, account: MailAccountDraft, *, encrypted: bool) -> None:
+    leg = Leg(cell.value)
+    steps = [Step(leg, Stage.TCP, Status.OK), *([Step(leg, Stage.TLS, Status.OK)] if encrypted else [])]
+    job = Job(
+        lambda: iter(steps),
+        lambda _steps, ms: Verdict("ok", "", ms),
+        lambda *_: {"settings": tested_settings(account, leg)},
+    )
+    list(workbench.runs.follow(ana, workbench.runs.start(ana, cell, "x", job)))
+
+
+def test_the_page_says_that_the_server_has_encrypted_before(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """Beside «Ninguna», with the host; another host is not accused."""
+    smtp = ServerDraft("smtp.tosma.example", 587, Security.STARTTLS)
+    keep_run(workbench, ana, Cell.SMTP, MailAccountDraft(smtp=smtp), encrypted=True)
+    plain = replace(smtp, security=Security.NONE)
+    workbench.mail_account.save(ana, MailAccountDraft("ana@tosma.example", smtp=plain), version=0)
+
+    app = open_page(monkeypatch, workbench, ana, "mail_account.py")
+    told = [each.value.replace("\\", "") for each in app.markdown if "gpp_maybe" in each.value]
+    app.text_input(key="mail_account_smtp_host").set_value("otro.tosma.example").run()
+
+    assert not app.exception
+    assert len(told) == 1
+    assert "smtp.tosma.example ya cifró contigo" in told[0]
+    assert not any("gpp_maybe" in each.value for each in app.markdown)

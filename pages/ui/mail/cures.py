@@ -29,6 +29,7 @@ def draw_certificate(card: Mapping[str, Any]) -> None:
         (texts.CERTIFICATE_NAMES, join(card.get("names", ()))),
         (texts.CERTIFICATE_ISSUER, str(card.get("issuer", ""))),
         (texts.CERTIFICATE_DATES, _dates(card)),
+        (texts.CERTIFICATE_CHAIN, str(texts["CHAINS"].get(str(card.get("chain", "")), ""))),
     ]
     with st.container(border=True):
         st.markdown(f":material/badge: **{texts.CERTIFICATE}**")

@@ -15,6 +15,8 @@ from pages.ui.identity import while_logged_in
 from pages.ui.mail.cures import draw_cure, draw_folder, draw_pin
 from pages.ui.mail.history import draw_history
 from pages.ui.mail.view import MailPage
+from pages.ui.markdown import escape
+from pages.ui.moments import when
 from pages.ui.runs import draw_run, follow_run
 from pages.ui.texts import common
 from pages.ui.texts import mail_account as texts
@@ -154,6 +156,10 @@ def _warn_plain(page: MailPage, leg: Leg) -> None:
     server = page.draft.smtp if leg is Leg.SMTP else page.draft.imap
     if server.security is Security.NONE:
         st.markdown(f":orange[:material/warning: {texts.PLAIN_WARNING}]")
+    if stronger := page.runs.find_stronger(page.actor, leg, page.draft):
+        words = texts.STRONGER_PINNED if server.security.pinned else texts.STRONGER_PLAIN
+        told = words.format(host=escape(server.host.strip()), moment=when(stronger.started))
+        st.markdown(f":red[:material/gpp_maybe: {told}]")
 
 
 def _draw_output(page: MailPage, leg: Leg, run: Run | None, head: CellHead) -> None:
