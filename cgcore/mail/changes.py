@@ -13,7 +13,7 @@ from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.steps import Leg, Stage
 from cgcore.runs import Run, Status
 
-__all__ = ["Difference", "proved_more", "tested_settings", "what_changed"]
+__all__ = ["Difference", "kept_settings", "proved_more", "what_changed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Difference:
     now: str = ""
 
 
-def tested_settings(draft: MailAccountDraft, leg: Leg) -> dict[str, Any]:
+def kept_settings(draft: MailAccountDraft, leg: Leg) -> dict[str, Any]:
     """Return what a run keeps of the settings that it tested: no secret."""
     server = draft.smtp if leg is Leg.SMTP else draft.imap
     settings = {

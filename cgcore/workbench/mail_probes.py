@@ -15,7 +15,7 @@ from cgcore.identity.actor import Actor
 from cgcore.mail.account import AuthKind, MailAccountDraft, account_to_json, check_account
 from cgcore.mail.account_texts import problem as account_problem
 from cgcore.mail.addresses import is_address
-from cgcore.mail.changes import proved_more, tested_settings
+from cgcore.mail.changes import kept_settings, proved_more
 from cgcore.mail.diagnosis.texts import build_verdict
 from cgcore.mail.request import ProbeEnvironment, ProbeRequest, environment_from
 from cgcore.mail.sign_in import Password
@@ -171,7 +171,7 @@ class MailRuns:
         def conclude(_steps: Sequence[Step], verdict: Verdict, session: Session) -> dict[str, Any]:
             told = f"{leg} {request.host}"
             self._context.activity.record(actor, Action.PROBE_RUN, told, verdict.key, session=session)
-            return {"settings": tested_settings(draft, leg)}
+            return {"settings": kept_settings(draft, leg)}
 
         return self._runs.start(actor, cell, self.fingerprint(actor, cell, draft), Job(steps, judge, conclude))
 

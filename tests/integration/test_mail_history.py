@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
-from cgcore.mail.changes import Difference, tested_settings, what_changed
+from cgcore.mail.changes import Difference, kept_settings, what_changed
 from cgcore.mail.steps import Leg, Stage
 from cgcore.mail.support import SUPPORT_LANGUAGES, support_message
 from cgcore.runs import Cell, Run, Status, Step, Verdict
@@ -172,7 +172,7 @@ def keep_run(workbench: Workbench, ana: Actor, cell: Cell, account: MailAccountD
     job = Job(
         lambda: iter(steps),
         lambda _steps, ms: Verdict("ok", "", ms),
-        lambda *_: {"settings": tested_settings(account, leg)},
+        lambda *_: {"settings": kept_settings(account, leg)},
     )
     list(workbench.runs.follow(ana, workbench.runs.start(ana, cell, "x", job)))
 
