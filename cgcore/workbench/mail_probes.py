@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,7 @@ def sentence_values(request: ProbeRequest, draft: MailAccountDraft) -> dict[str,
 
 
 TEST_MAILS_PER_HOUR = 20
+CERTIFICATE_DAYS = 30  # before its end a certificate is told of: time for a provider to renew it
 
 _CELLS = {Leg.SMTP: Cell.SMTP, Leg.IMAP: Cell.IMAP}
 _REMEMBERED = 20  # tests of a cell: as many as are kept
@@ -274,6 +275,11 @@ class MailRuns:
         smtp, imap = runs[Cell.SMTP], runs[Cell.IMAP]
         if smtp is None or smtp.proves_nothing:
             return OverviewLine(name, SectionState.UNTESTED, "mail_unproven", {"host": stored.draft.smtp.host})
+        if ends := _certificate_end([run for run in (smtp, imap) if run is not None], self._context.clock()):
+            host, date = ends
+            return OverviewLine(
+                name, SectionState.WARNING, "mail_certificate_ends", {"host": host, "date": date}, at=smtp.started
+            )
         code = "mail_smtp_proven"
         if imap is not None and not imap.proves_nothing:
             code = "mail_proven" if stored.draft.sent_folder else "mail_without_copy"
@@ -354,6 +360,20 @@ class MailRuns:
             raise InvalidInput(
                 FieldProblem.of("cgcore.workbench", "recipient", "test_mail_limit", limit=TEST_MAILS_PER_HOUR)
             )
+
+
+def _certificate_end(runs: Sequence[Run], now: datetime) -> tuple[str, date] | None:
+    """Return the server whose certificate ends first, within :data:`CERTIFICATE_DAYS`, and its last day."""
+    soon = (now + timedelta(days=CERTIFICATE_DAYS)).date()
+    found: list[tuple[date, str]] = []
+    for run in runs:
+        host = str((run.result or {}).get("settings", {}).get("host", ""))
+        for step in run.steps:
+            card: Mapping[str, Any] = step.details.get("certificate") or {}
+            until = str(card.get("not_after", ""))[:10]
+            if host and until and date.fromisoformat(until) <= soon:
+                found.append((date.fromisoformat(until), host))
+    return (min(found)[1], min(found)[0]) if found else None
 
 
 def _sending_result(steps: Sequence[Step], message: EmailMessage, recipient: str, folder: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 import streamlit as st
 
@@ -93,7 +93,7 @@ def draw_line(actor: Actor, line: OverviewLine, drafts: Mapping[str, datetime], 
                 st.badge(texts.NOT_SET_UP, icon=CellState.IDLE.icon, color="gray")
             else:
                 draw_badge(_STATES[line.state])
-        values = {name: escape(str(value)) for name, value in line.values.items()}
+        values = {name: value if isinstance(value, date) else escape(str(value)) for name, value in line.values.items()}
         facts, own = texts["FACTS"], f"{line.code}_admin"
         fact = facts[own if actor.is_admin and own in facts else line.code].format(
             sentence=escape(_sentence(line.about)), **values
@@ -114,7 +114,9 @@ def _offer(step: str, *, is_next: bool) -> None:
 
 def missing_steps(actor: Actor, company: Company, lines: Sequence[OverviewLine]) -> list[str]:
     """Return what this person has still to do before a first document can leave, in the order of the page."""
-    states = {line.section: line.state for line in lines}
+    # A certificate that ends some day soon keeps nothing from leaving today.
+    works = {"mail_certificate_ends": SectionState.OK}
+    states = {line.section: works.get(line.code, line.state) for line in lines}
     missing = [COMPANY] if actor.is_admin and not company.name else []
     if states[SectionName.MAIL_ACCOUNT] not in (SectionState.OK, SectionState.RUNNING):
         missing.append(SectionName.MAIL_ACCOUNT)

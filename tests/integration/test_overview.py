@@ -17,8 +17,9 @@ from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor, Role, Scope
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
+from cgcore.mail.changes import kept_settings
 from cgcore.mail.steps import Leg
-from cgcore.runs import Cell, Step, Verdict
+from cgcore.runs import Cell, Status, Step, Verdict
 from cgcore.sandbox import HOST
 from cgcore.series.starters import StarterLayout
 from cgcore.vault.secret import Secret
@@ -27,6 +28,7 @@ from cgcore.workbench.keys import ISSUE_ACTION, ROLL_ACTION
 from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 from cgcore.workbench.runs import Job
 from cgcore.workbench.verdicts import verdict_texts
+from pages.ui.overview_rows import missing_steps
 from pages.ui.texts import overview as overview_texts
 from tests.servers.api_users import Person, add_person, issue_key
 from tests.servers.asking import PASSWORD, USER
@@ -144,6 +146,38 @@ def test_the_mail_account_says_what_is_missing_next(workbench: Workbench) -> Non
     assert [line.at is not None for line in seen] == [False, False, False, True, True, True, True]
     assert seen[4].at == seen[3].at
     assert seen[3].values["folder"] == draft.sent_folder
+
+
+@pytest.mark.parametrize(("days", "told"), [(29, True), (31, False)])
+def test_the_end_of_a_certificate_is_told_a_month_before(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, days: int, told: bool
+) -> None:
+    """With the host and the day; it keeps nothing from leaving, so no step is called missing by it."""
+    actor = sign_in(workbench, "ana")
+    draft = MailAccountDraft(USER, Secret(PASSWORD), smtp=ServerDraft("smtp.tosma.example", 465, Security.SSL))
+    workbench.mail_account.save(actor, draft, version=0)
+    ends = (workbench.clock() + timedelta(days=days)).date()
+    step = Step(
+        Leg.SMTP, "tls", Status.OK, details={"certificate": {"not_after": f"{ends.isoformat()}T10:00:00+00:00"}}
+    )
+    job = Job(
+        lambda: iter([step]),
+        lambda _steps, ms: Verdict("ok", "", ms),
+        lambda *_: {"settings": kept_settings(draft, Leg.SMTP)},
+    )
+    stored = workbench.mail_account.get(actor).draft
+    mark = workbench.mail_runs.fingerprint(actor, Cell.SMTP, stored)
+    list(workbench.runs.follow(actor, workbench.runs.start(actor, Cell.SMTP, mark, job)))
+
+    line = _line(workbench, actor, SectionName.MAIL_ACCOUNT)
+    app = open_page(monkeypatch, workbench, actor, "overview.py")
+    said = words(app)
+
+    assert (line.code == "mail_certificate_ends") is told
+    assert (f"smtp.tosma.example caduca el {ends:%d/%m/%Y}" in said.replace("\\", "")) is told
+    assert SectionName.MAIL_ACCOUNT not in missing_steps(
+        actor, workbench.company.get(actor), workbench.overview.lines(actor)
+    )
 
 
 def test_a_copy_is_promised_only_where_it_was_proven(workbench: Workbench) -> None:
