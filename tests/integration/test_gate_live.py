@@ -355,12 +355,14 @@ def test_every_kind_of_answer_has_the_headers(product: Product, victim: httpx.Cl
 
 
 def test_nothing_of_streamlit_answers_a_stranger(product: Product) -> None:
-    """Its own open addresses stand behind the gate as well."""
-    paths = ["health", "host-config", "metrics", "agent/openapi.json", "agent/interact", "script-health-check"]
+    """Its own open addresses stand behind the gate as well; that of its health is ours."""
+    paths = ["host-config", "metrics", "agent/openapi.json", "agent/interact", "script-health-check"]
     with httpx.Client(base_url=product.url) as stranger:
         statuses = {path: stranger.get(f"/_stcore/{path}").status_code for path in paths}
-        shell = stranger.get("/api/v1")
+        shell, health = stranger.get("/api/v1"), stranger.get("/_stcore/health")
 
+    assert "instance" in health.json()
+    assert "set-cookie" not in health.headers
     assert set(statuses.values()) == {303}
     assert shell.status_code == 303
 

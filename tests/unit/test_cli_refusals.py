@@ -29,7 +29,7 @@ HELP = "python -m cgcore {} --help"
         (["nada"], "usage", ["probe|explain"]),
         (["user"], "usage_commands", ["add, password y disable"]),
         (["user", "nada"], "usage_commands", ["add, password y disable"]),
-        (["vault"], "usage_commands", ["move y set-aside"]),
+        (["vault"], "usage_commands", ["move, set-aside y key"]),
         (["user", "add"], "usage_missing", ["NAME", HELP.format("user add")]),
         (["user", "add", "eva"], "usage_missing", ["--role", HELP.format("user add")]),
         (["user", "add", "eva", "--role", "boss"], "usage_value", ["--role", HELP.format("user add")]),
