@@ -1,4 +1,4 @@
-"""``oauth set|show|remove``: the clients of OAuth2 providers, for whoever holds the data folder."""
+"""``oauth set|show|remove|check``: the clients of OAuth2 providers, for whoever holds the data folder."""
 
 from __future__ import annotations
 
@@ -99,6 +99,25 @@ def remove(name: _Name) -> None:
             print(sentence(_TEXTS, "oauth_not_set", name=name.value), file=sys.stderr)
             raise typer.Exit(1) from None
     print(sentence(_TEXTS, "oauth_removed", name=name.value))
+
+
+@group.command()
+def check(name: _Name) -> None:
+    """Ask the provider whether it knows the client; nobody is signed in."""
+    from cgcore.errors import NotFound
+    from cgcore.mail.diagnosis.texts import sentences
+    from cgcore.mail.steps import Leg
+
+    with _opened() as workbench:
+        try:
+            found = workbench.oauth.clients.check(_OPERATOR, name)
+        except NotFound:
+            print(sentence(_TEXTS, "oauth_not_set", name=name.value), file=sys.stderr)
+            raise typer.Exit(1) from None
+    if found.key:
+        print("\n".join(filter(None, sentences(found.key, Leg.SMTP, dict(found.values)))), file=sys.stderr)
+        raise typer.Exit(1)
+    print(sentence(_TEXTS, "oauth_checked", name=name.value))
 
 
 def _shown(client: Client, *, secret_set: bool) -> dict[str, Any]:

@@ -258,13 +258,15 @@ class StoredAccount:
     """A stored account; its draft holds no password. ``version`` 0: nothing is stored yet.
 
     ``password_mark`` is a keyed digest of the stored password, ``""`` without one. ``password_lost``: one was stored,
-    and what the vault holds is not the one of this account; it has to be typed again.
+    and what the vault holds is not the one of this account; it has to be typed again. ``connected`` says who is
+    connected where it signs in so and that works (``address``, ``since``, ``scopes``).
     """
 
     draft: MailAccountDraft = field(default_factory=MailAccountDraft)
     password_set: bool = False
     password_lost: bool = False
     password_mark: str = ""
+    connected: Mapping[str, Any] | None = None
     version: int = 0
     updated: datetime | None = None
 

@@ -105,7 +105,7 @@ class Workbench:
     def close(self) -> None:
         """Stop what was started (test mailbox, workers) and close the database."""
         self._closing.set()
-        for name in ("identity", "batches", "outbox", "sandbox", "runs", "keys", "drafts"):
+        for name in ("identity", "batches", "outbox", "sandbox", "runs", "keys", "drafts", "oauth"):
             if self.is_open(name):
                 vars(self)[name].close()
         if self.context.is_open("database"):
@@ -126,6 +126,7 @@ class Workbench:
         while not self._closing.is_set():
             try:
                 self.outbox.worker.start()
+                self.oauth.keep_alive.start()
             except StorageError:
                 self._closing.wait(_AGAIN_S)
             else:
@@ -154,7 +155,7 @@ class Workbench:
         """The mail account of each user."""
         from cgcore.workbench.mail_account import MailAccountSection
 
-        return MailAccountSection(self.context)
+        return MailAccountSection(self.context, grants=lambda: self.oauth.grants)
 
     @once
     def oauth(self) -> OAuthSection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from cgcore.activity import Action, Change
 from cgcore.errors import FieldProblem, InvalidInput, StaleVersion, VaultError
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import (
+    AuthKind,
     MailAccountDraft,
     StoredAccount,
     account_to_json,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from cgcore.workbench.context import Context
+    from cgcore.workbench.oauth.grants import Grants
 
 __all__ = ["MailAccountSection"]
 
@@ -35,8 +38,8 @@ __all__ = ["MailAccountSection"]
 class MailAccountSection:
     """Use cases of «Cuenta mail»."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, *, grants: Callable[[], Grants]) -> None:
+        self._context, self._grants = context, grants
 
     def get(self, actor: Actor) -> StoredAccount:
         """Return the actor's account; an empty one with version 0 when nothing is stored.
@@ -66,7 +69,7 @@ class MailAccountSection:
         if problems:
             raise InvalidInput(*problems)
         vault, name = self._context.vault, secret_name(actor.user_id)
-        swapped, before = False, None
+        swapped, before, ended = False, None, None
         try:
             with self._context.write_as(actor) as (session, actor):
                 stored = find_account(session, actor.user_id, lock=True) or StoredAccount()
@@ -75,6 +78,8 @@ class MailAccountSection:
                     before = vault.swap(name, draft.password, bond=password_bond(draft))
                     swapped = True
                 saved = self._put(session, actor, stored, draft)
+                if stored.draft.auth is not AuthKind.PASSWORD:
+                    ended = self._grants().end_unless_for(session, actor, draft)
         except BaseException:
             # The row was not stored: the vault goes back to what the stored row speaks of. Where that fails too, or
             # the process ends in between, the two differ, and the password is asked for again.
@@ -82,6 +87,8 @@ class MailAccountSection:
                 with suppress(VaultError):
                     vault.put_back(name, before)
             raise
+        if ended is not None:
+            self._grants().revoke_soon(ended)
         return self._judged(actor, saved)
 
     def delete_secret(self, user_id: int) -> None:
@@ -122,6 +129,7 @@ class MailAccountSection:
         """Return the account as the API shows it."""
         return {
             **account_to_json(account.draft),
+            "connected": account.connected,
             "password_set": account.password_set,
             "version": account.version,
         }
@@ -132,6 +140,8 @@ class MailAccountSection:
         )
 
     def _judged(self, actor: Actor, stored: StoredAccount) -> StoredAccount:
+        if stored.draft.auth is not AuthKind.PASSWORD:
+            stored = replace(stored, connected=self._connected(actor, stored.draft))
         if not stored.password_set:
             return stored
         try:
@@ -140,6 +150,11 @@ class MailAccountSection:
             # The vault cannot be asked now; whoever uses the password is told.
             return stored
         return stored if kept else replace(stored, password_set=False, password_lost=True)
+
+    def _connected(self, actor: Actor, draft: MailAccountDraft) -> dict[str, Any] | None:
+        found = self._grants().connection(actor)
+        fits = found is not None and found.provider == draft.auth and found.is_for(draft)
+        return found.as_json() if found is not None and fits and found.works else None
 
     def _find_password(self, actor: Actor, mark: str, draft: MailAccountDraft) -> Secret | None:
         """Return the kept password if it is the one that the row speaks of, and is for user and servers of ``draft``.
@@ -164,7 +179,10 @@ class MailAccountSection:
         return password
 
     def _password_problems(self, stored: StoredAccount, draft: MailAccountDraft) -> tuple[FieldProblem, ...]:
-        if draft.password is not None or not stored.password_set or not changed_targets(stored.draft, draft):
+        by_password = draft.auth is AuthKind.PASSWORD
+        if not by_password or draft.password is not None or not stored.password_set:
+            return ()
+        if not changed_targets(stored.draft, draft):
             return ()
         return (FieldProblem.of("cgcore.workbench", "password", "password_again"),)
 
@@ -179,6 +197,9 @@ class MailAccountSection:
         password_set, mark = stored.password_set, stored.password_mark
         if draft.password is not None:
             password_set, mark = bool(draft.password), self.password_mark(draft.password)
+        elif draft.auth is not AuthKind.PASSWORD and changed_targets(stored.draft, draft):
+            # Nobody signs in with it, and it was for other servers: whoever goes back to it types it again.
+            password_set, mark = False, ""
         account = StoredAccount(
             draft=replace(draft, password=None),
             password_set=password_set,

@@ -164,7 +164,17 @@ def test_each_object_has_the_members_that_are_promised(client: httpx.Client, wor
         "company": {"name": "Tosma, SL", "tax_id": "B12345674", "address": "Calle Mayor, 1"},
         "scopes": ["read", "write", "send"],
     }
-    assert account == client.get("/mail-account").json() == {**ACCOUNT, "password_set": True, "version": 1}
+    assert (
+        account
+        == client.get("/mail-account").json()
+        == {
+            **ACCOUNT,
+            "auth": "password",
+            "connected": None,
+            "password_set": True,
+            "version": 1,
+        }
+    )
     assert set(client.get("/templates/quote").json()) == {"subject", "body", "version"}
     assert set(client.get("/signature").json()) == {"html", "version"}
     assert client.get("/document-types").json()[0] == {
@@ -311,6 +321,19 @@ def test_the_password_goes_in_and_never_comes_out(client: httpx.Client, workbenc
     assert [answer.json()["password_set"] for answer in answers] == [True, True, False]
     assert (moved.status_code, moved.json()["errors"][0]["field"]) == (422, "password")
     assert secret not in "".join(answer.text for answer in (*answers, moved))
+
+
+def test_an_account_signs_in_by_a_provider_only_where_it_is_connected(client: httpx.Client) -> None:
+    """Else it is refused and nothing is stored; left out, the way to sign in stays as it is."""
+    headers = {"If-Match": "*"}
+    client.put("/mail-account", json={**ACCOUNT, "password": "x"}, headers=headers)
+    refused = client.patch("/mail-account", json={"auth": "google"}, headers=headers)
+    unknown = client.patch("/mail-account", json={"auth": "yahoo"}, headers=headers)
+    again = client.put("/mail-account", json={**ACCOUNT, "auth": "custom", "connected": None}, headers=headers)
+
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_connected")
+    assert (unknown.status_code, again.status_code) == (422, 409)
+    assert client.put("/mail-account", json=ACCOUNT, headers=headers).json()["auth"] == "password"
 
 
 def test_a_merge_changes_only_what_it_names(client: httpx.Client) -> None:

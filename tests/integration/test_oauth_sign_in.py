@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -28,7 +29,7 @@ from tests.conftest import make_settings, place_database
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.openid import Fault, OpenIdProvider
-from tests.servers.pages import sign_in
+from tests.servers.pages import PASSWORD, sign_in
 from tests.servers.postfix import Postfix
 from tests.servers.probing import ANA
 
@@ -294,3 +295,90 @@ def test_no_token_is_used_whose_refresh_token_could_not_be_kept(
     with pytest.raises(TokenRefused) as lost:
         ana.token()
     assert lost.value.key == "oauth_expired"
+
+
+def test_disconnecting_revokes_and_forgets(ana: Connected) -> None:
+    """The provider takes the refresh token no more, the vault holds none, and a second time there is nothing."""
+    name = oauth_secret(ana.actor.user_id)
+    stored, workbench = ana.workbench.vault.get(name), ana.workbench
+    ended = workbench.oauth.grants.disconnect(ana.actor)
+    actions = [each.action for each in workbench.activity.list(ana.actor)["items"]]
+
+    assert stored is not None
+    assert (ended.provider, ended.revoked) == (OAuthProvider.CUSTOM, True)
+    assert workbench.vault.get(name) is None
+    assert workbench.oauth.grants.connection(ana.actor) is None
+    assert Action.OAUTH_DISCONNECTED in actions
+    assert [each["status"] for each in ana.openid.asked("/token/revocation")] == [200]
+    with pytest.raises(TokenRefused):
+        ana.token()
+    with pytest.raises(LookupError):
+        workbench.oauth.grants.disconnect(ana.actor)
+
+
+def test_disconnecting_works_while_the_provider_is_down(ana: Connected) -> None:
+    """It is forgotten here all the same, and said that the provider was not told."""
+    ana.openid.order(faults={"/token/revocation": Fault(503)})
+    ended = ana.workbench.oauth.grants.disconnect(ana.actor)
+
+    assert not ended.revoked
+    assert ana.workbench.vault.get(oauth_secret(ana.actor.user_id)) is None
+
+
+def test_saving_with_a_password_ends_the_connection(ana: Connected) -> None:
+    """So does another mailbox; what else is saved leaves it alone."""
+    section, grants = ana.workbench.mail_account, ana.workbench.oauth.grants
+    section.save(ana.actor, ana.draft, version=0)
+    shown = section.to_json(section.get(ana.actor))
+    section.save(ana.actor, replace(ana.draft, read_receipt=True), version=1)
+    kept = grants.connection(ana.actor)
+    section.save(ana.actor, replace(ana.draft, auth=AuthKind.PASSWORD, password=Secret("clave")), version=2)
+
+    assert (shown["auth"], shown["connected"]["address"], shown["connected"]["scopes"]) == ("custom", ANA, ["mail"])
+    assert kept is not None
+    assert grants.connection(ana.actor) is None
+    assert section.to_json(section.get(ana.actor))["connected"] is None
+
+
+def test_what_nobody_uses_is_renewed_once_a_week(
+    tmp_path: Path, certificates: Certificates, migrated_file: Path, openid: OpenIdProvider
+) -> None:
+    """Before that it is left alone; what has died meanwhile is noted, not silent."""
+    settings = make_settings(tmp_path, ssl_cert_file=str(certificates.ca_file))
+    database = open_database(place_database(migrated_file, settings.data_dir / "cloud-gestion.db"))
+    later, now = [timedelta()], Workbench(settings, database).clock
+    workbench = Workbench(settings, database, clock=lambda: now() + later[0])
+    draft = MailAccountDraft(ANA, smtp=ServerDraft("localhost", 587), auth=AuthKind.CUSTOM)
+    ana = Connected(workbench, connect(workbench, openid, draft), draft, openid)
+    counts: list[int] = []
+    for days in (6, 8, 9):
+        later[0] = timedelta(days=days)
+        workbench.oauth.keep_alive.work_once()
+        counts.append(len(ana.refreshes()))
+    later[0] = timedelta(days=30)
+    openid.order(faults={"/token": Fault(400, {"error": "invalid_grant"})})
+    workbench.oauth.keep_alive.work_once()
+    actor = workbench.identity.sessions.log_in("ana", PASSWORD).actor
+    connected = workbench.oauth.grants.connection(actor)
+
+    assert counts == [0, 1, 1]
+    assert connected is not None
+    assert connected.state is GrantState.NEEDS_LOGIN
+    workbench.close()
+
+
+def test_a_client_is_checked_without_anybody_signing_in(ana: Connected) -> None:
+    """The right secret, a wrong one, and a provider that is away; the secret stands in no answer."""
+    clients = ana.workbench.oauth.clients
+    right = clients.check(OPERATOR, OAuthProvider.CUSTOM)
+    ana.openid.order(faults={"/.well-known/openid-configuration": Fault(503)})
+    away = clients.check(OPERATOR, OAuthProvider.CUSTOM)
+    ana.openid.order(faults={})
+    draft = ClientDraft(
+        OAuthProvider.CUSTOM, ana.openid.client_id, Secret("otro-secreto"), issuer=ana.openid.url, scope="mail"
+    )
+    clients.save(OPERATOR, draft, version=1)
+    wrong = clients.check(OPERATOR, OAuthProvider.CUSTOM)
+
+    assert [each.key for each in (right, away, wrong)] == ["", "oauth_unreachable", "oauth_client_wrong"]
+    assert "otro-secreto" not in repr(wrong)

@@ -34,6 +34,7 @@ Host = Annotated[str, _documented("^[^/@ ]*$"), StringConstraints(max_length=253
 User = Annotated[str, _documented(_NO_CONTROL), StringConstraints(max_length=320)]
 Folder = Annotated[str, _documented(_NO_CONTROL), StringConstraints(max_length=500)]
 Pin = Annotated[str, StringConstraints(max_length=120, pattern=_NO_CONTROL)]
+Auth = Literal["password", "google", "microsoft", "custom"]
 Password = Annotated[str, _documented(r"^[^&\r\n\x00]*$", writeOnly=True), StringConstraints(max_length=1280)]
 
 
@@ -54,6 +55,14 @@ class ImapServer(ApiObject):
     pin: Pin = ""
 
 
+class Connected(BaseModel):
+    """Who has connected the account at its provider, since when, and what was allowed."""
+
+    address: str
+    since: str
+    scopes: list[str]
+
+
 class MailAccount(BaseModel):
     """A mail account as it is shown: everything but the password."""
 
@@ -62,6 +71,8 @@ class MailAccount(BaseModel):
     imap: ImapServer
     read_receipt: bool
     sent_folder: str
+    auth: Auth
+    connected: Connected | None
     password_set: bool
     version: int
 
@@ -69,7 +80,9 @@ class MailAccount(BaseModel):
 class MailAccountInput(ApiObject):
     """A whole account. ``password`` left out or null keeps the stored one, ``""`` removes it.
 
-    ``password_set`` and ``version`` may stand there as they were read, and count for nothing.
+    ``auth`` is how it signs in: ``password``, or a provider that is connected for this very account (else 409); left
+    out it stays as it is, and is ``password`` where a password is given. ``connected``, ``password_set`` and
+    ``version`` may stand there as they were read, and count for nothing.
     """
 
     user: User
@@ -77,6 +90,8 @@ class MailAccountInput(ApiObject):
     imap: ImapServer
     read_receipt: bool
     sent_folder: Folder
+    auth: Auth | None = None
+    connected: dict[str, Any] | None = None
     password: Password | None = None
     password_set: bool | None = None
     version: int | None = None
@@ -107,6 +122,7 @@ class MailAccountChange(ApiObject):
     imap: ImapServerChange = ImapServerChange()
     read_receipt: bool = False
     sent_folder: Folder = ""
+    auth: Auth = "password"
     password: Password | None = None
 
 

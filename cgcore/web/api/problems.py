@@ -56,6 +56,7 @@ class ProblemCode(StrEnum):
     STILL_STORING = "still_storing"
     UNSENDABLE = "unsendable"
     ACCOUNT_MISSING = "account_missing"
+    NOT_CONNECTED = "not_connected"
     TOO_LATE = "too_late"
     MESSAGE_TOO_LARGE = "message_too_large"
     UNKNOWN_TYPE = "unknown_type"
@@ -85,7 +86,7 @@ _STATUS: dict[ProblemCode, int] = {
     _C.INTERNAL: 500,
     **dict.fromkeys((_C.STORE_UNAVAILABLE, _C.STORE_BUSY, _C.STORE_READ_ONLY, _C.VAULT_UNAVAILABLE), 503),
     **dict.fromkeys((_C.IDEMPOTENCY_KEY_MISSING, _C.IDEMPOTENCY_KEY_FORM), 400),
-    **dict.fromkeys((_C.STILL_STORING, _C.ACCOUNT_MISSING, _C.TOO_LATE), 409),
+    **dict.fromkeys((_C.STILL_STORING, _C.ACCOUNT_MISSING, _C.NOT_CONNECTED, _C.TOO_LATE), 409),
     _C.MESSAGE_TOO_LARGE: 413,
     **dict.fromkeys((_C.IDEMPOTENCY_KEY_REUSED, _C.UNSENDABLE, _C.UNKNOWN_TYPE, _C.UNKNOWN_SERIES), 422),
     **dict.fromkeys((_C.EMPTY_ATTACHMENT, _C.TOO_MANY_RECIPIENTS), 422),

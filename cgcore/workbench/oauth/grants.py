@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,9 +11,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from cgcore.activity import Action
-from cgcore.errors import NotFound, VaultError
+from cgcore.errors import CloudGestionError, NotFound, VaultError
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft
+from cgcore.mail.oauth_answers import OAuthFailure
 from cgcore.mail.oauth_client import Client, OAuthProvider
 from cgcore.storage import oauth as store
 from cgcore.storage.oauth_tables import OauthGrantRow
@@ -22,9 +24,11 @@ from cgcore.workbench.secrets import oauth_secret
 if TYPE_CHECKING:
     from sqlmodel import Session
 
+    from cgcore.mail.oauth import OAuthDoor
     from cgcore.workbench.context import Context
+    from cgcore.workbench.oauth.clients import Clients
 
-__all__ = ["Connected", "Disconnected", "GrantState", "Grants", "NewGrant", "hosts_of"]
+__all__ = ["Connected", "Disconnected", "Ended", "GrantState", "Grants", "NewGrant", "hosts_of"]
 
 
 class GrantState(StrEnum):
@@ -59,6 +63,11 @@ class Connected:
     state: GrantState = GrantState.CONNECTED
     key: str = ""
     facts: Mapping[str, Any] = field(default_factory=_no_facts)
+
+    @property
+    def works(self) -> bool:
+        """Whether nothing is known against it; what the administrator has to mend heals by itself."""
+        return self.state is not GrantState.NEEDS_LOGIN
 
     def as_json(self) -> dict[str, Any]:
         """Return what the API shows of it as ``connected``."""
@@ -101,11 +110,22 @@ class NewGrant:
     ends_in: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A connection that has just been ended here; its token is still to be forgotten and revoked."""
+
+    user_id: int
+    provider: OAuthProvider
+    bond: Mapping[str, str]
+
+
 class Grants:
     """Use cases of connections. Each user has one at most."""
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(
+        self, context: Context, *, clients: Clients, forget: Callable[[int], None], door: Callable[[], OAuthDoor]
+    ) -> None:
+        self._context, self._clients, self._forget, self._door = context, clients, forget, door
 
     def connect(self, actor: Actor, client: Client, new: NewGrant) -> Connected:
         """Keep what the actor has allowed, in place of what there was. Part of an attempt.
@@ -153,14 +173,63 @@ class Grants:
         more until it is connected anew or has a password. Raises :class:`NotFound`.
         """
         with self._context.write_as(actor) as (session, actor):
-            row = store.find_grant(session, actor.user_id, lock=True)
-            if row is None:
-                raise NotFound("nobody is connected")
-            provider, address = OAuthProvider(row.provider), row.address
-            store.delete_grant(session, actor.user_id)
-            self._context.activity.record(actor, Action.OAUTH_DISCONNECTED, address, session=session)
-        self._context.vault.delete(oauth_secret(actor.user_id))
-        return Disconnected(provider, revoked=False)
+            ended = self.end(session, actor)
+        if ended is None:
+            raise NotFound("nobody is connected")
+        revoked = self.revoke(ended)
+        page = "" if revoked else _MANAGED_AT.get(ended.provider, "")
+        return Disconnected(ended.provider, revoked=revoked, manage_url=page)
+
+    def end(self, session: Session, actor: Actor) -> Ended | None:
+        """End the actor's connection in the caller's transaction; :meth:`revoke` what is returned once that stands."""
+        row = store.find_grant(session, actor.user_id, lock=True)
+        if row is None:
+            return None
+        ended = Ended(actor.user_id, OAuthProvider(row.provider), bond_of(row))
+        store.delete_grant(session, actor.user_id)
+        self._context.activity.record(actor, Action.OAUTH_DISCONNECTED, row.address, session=session)
+        return ended
+
+    def end_unless_for(self, session: Session, actor: Actor, draft: MailAccountDraft) -> Ended | None:
+        """End the actor's connection where the account that is saved is another one than it was made for."""
+        row = store.find_grant(session, actor.user_id, lock=True)
+        if row is None or (row.provider == draft.auth and row.mailbox.casefold() == draft.user.strip().casefold()):
+            return None
+        return self.end(session, actor)
+
+    def revoke(self, ended: Ended) -> bool:
+        """Forget the token of a connection that has ended, and tell the provider; return whether it has agreed."""
+        vault, name = self._context.vault, oauth_secret(ended.user_id)
+        self._forget(ended.user_id)
+        token = None
+        with suppress(VaultError):
+            token = vault.get(name, bond=ended.bond)
+        if token is not None:
+            # One that stands in another bond is of a connection that was made meanwhile.
+            vault.delete(name)
+        with self._context.database.read() as session:
+            client = store.find_client(session, ended.provider)
+        secret = self._clients.find_secret(client) if client else None
+        if token is None or client is None or secret is None or client.client_id != ended.bond["client"]:
+            return False
+        try:
+            return self._door().revoke(client, secret, token)
+        except OAuthFailure:
+            return False
+
+    def revoke_soon(self, ended: Ended) -> None:
+        """Do the same without anybody waiting for the provider."""
+        threading.Thread(target=self._revoke_quietly, args=(ended,), name="oauth-revoke", daemon=True).start()
+
+    def _revoke_quietly(self, ended: Ended) -> None:
+        with suppress(CloudGestionError):
+            self.revoke(ended)
+
+
+_MANAGED_AT = {
+    OAuthProvider.GOOGLE: "https://myaccount.google.com/connections",
+    OAuthProvider.MICROSOFT: "https://myaccount.microsoft.com/",
+}
 
 
 def _find_connected(session: Session, actor: Actor) -> Connected | None:

@@ -8,6 +8,7 @@ from cgcore.once import once
 from cgcore.workbench.oauth.attempts import Attempts
 from cgcore.workbench.oauth.clients import Clients
 from cgcore.workbench.oauth.grants import Grants
+from cgcore.workbench.oauth.keep_alive import KeepAlive
 from cgcore.workbench.oauth.tokens import AccessTokens
 
 if TYPE_CHECKING:
@@ -31,12 +32,24 @@ class OAuthSection:
     @once
     def grants(self) -> Grants:
         """Who is connected."""
-        return Grants(self._context)
+        return Grants(
+            self._context, clients=self.clients, forget=lambda user: self.tokens.forget(user), door=lambda: self._door
+        )
 
     @once
     def tokens(self) -> AccessTokens:
         """Access tokens, for whoever signs in at a mail server."""
         return AccessTokens(self._context, clients=self.clients, door=lambda: self._door)
+
+    @once
+    def keep_alive(self) -> KeepAlive:
+        """Renews what nobody uses, before it ends for that."""
+        return KeepAlive(self._context, self.tokens)
+
+    def close(self) -> None:
+        """Stop what goes on by itself."""
+        if "keep_alive" in vars(self):
+            self.keep_alive.close()
 
     @once
     def attempts(self) -> Attempts:

@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 
 from cgcore.errors import InvalidInput
 from cgcore.identity.actor import Actor
-from cgcore.mail.account import MailAccountDraft, check_account
+from cgcore.mail.account import AuthKind, MailAccountDraft, check_account
 from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Run
 from cgcore.web.api.mail_objects import (
@@ -23,6 +23,7 @@ from cgcore.web.api.mail_objects import (
     in_api_words,
     merge,
 )
+from cgcore.web.api.problems import ApiProblem, ProblemCode
 from cgcore.web.api.requests import IfMatch, expected_version, version_tag
 from cgcore.web.api.routes.base import TAGGED, Bench, build_router, problems
 from cgcore.web.api.scopes import Reader, Sender, Writer
@@ -34,7 +35,7 @@ __all__ = ["router"]
 NDJSON = "application/x-ndjson"
 
 router = build_router()
-_GUARDED = {**TAGGED, **problems(412, 413, 415, 428)}
+_GUARDED = {**TAGGED, **problems(409, 412, 413, 415, 428)}
 
 
 @router.get("/mail-account", responses=TAGGED)
@@ -48,7 +49,9 @@ def put_mail_account(
     workbench: Bench, actor: Writer, response: Response, if_match: IfMatch, account: MailAccountInput
 ) -> MailAccount:
     """Store a whole account."""
-    draft = build_draft(account.model_dump(), account.password)
+    stored = workbench.mail_account.get(actor).draft.auth
+    auth = account.auth or (stored.value if account.password is None else AuthKind.PASSWORD.value)
+    draft = build_draft({**account.model_dump(), "auth": auth}, account.password)
     return _save(workbench, actor, draft, if_match, response)
 
 
@@ -97,10 +100,19 @@ def _save(
     section = workbench.mail_account
     try:
         _refuse_wrong(draft)
-        version = expected_version(if_match, section.get(actor).version)
+        stored = section.get(actor)
+        version = expected_version(if_match, stored.version)
+        if draft.auth not in (AuthKind.PASSWORD, stored.draft.auth):
+            _require_connected(workbench, actor, draft)
         return _shown(section.to_json(section.save(actor, draft, version=version)), response)
     except InvalidInput as error:
         raise in_api_words(error) from None
+
+
+def _require_connected(workbench: Workbench, actor: Actor, draft: MailAccountDraft) -> None:
+    found = workbench.oauth.grants.connection(actor)
+    if found is None or found.provider != draft.auth or not found.is_for(draft) or not found.works:
+        raise ApiProblem(ProblemCode.NOT_CONNECTED)
 
 
 def _refuse_wrong(draft: MailAccountDraft) -> None:

@@ -1,0 +1,79 @@
+"""Renews connections that nobody uses: an unused refresh token ends after months, at Microsoft after 90 days.
+
+Stands alone: the one part that acts by itself, in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from cgcore.clock import has_happened
+from cgcore.errors import CloudGestionError
+from cgcore.mail.request import TokenRefused
+from cgcore.storage import oauth as store
+from cgcore.workbench.oauth.grants import GrantState
+
+if TYPE_CHECKING:
+    from cgcore.workbench.context import Context
+    from cgcore.workbench.oauth.tokens import AccessTokens
+
+__all__ = ["KeepAlive"]
+
+_log = logging.getLogger(__name__)
+
+_IDLE_FOR = timedelta(days=7)
+_FIRST_S, _EVERY_S = 120.0, 3600.0
+_CLOSE_S = 6.0
+
+
+class KeepAlive:
+    """One thread; ``start`` begins it, once. What fails for good is noted by the renewal itself."""
+
+    def __init__(self, context: Context, tokens: AccessTokens) -> None:
+        self._context, self._tokens = context, tokens
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to look every hour."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="oauth-keep-alive", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop, and wait a moment for a renewal that is under way."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(_CLOSE_S)
+
+    def work_once(self) -> None:
+        """Renew each connection that has not been renewed for a week."""
+        now = self._context.clock()
+        with self._context.database.read() as session:
+            idle = [
+                row.user_id
+                for row in store.list_grants(session)
+                if row.state == GrantState.CONNECTED
+                and not (has_happened(row.refreshed, now) and now - row.refreshed < _IDLE_FOR)
+            ]
+        for user_id in idle:
+            if self._stopping.is_set():
+                return
+            try:
+                self._tokens.renew(user_id)
+            except TokenRefused as refused:
+                _log.warning("a connection could not be kept alive (%s)", refused.key)
+
+    def _run(self) -> None:
+        wait = _FIRST_S
+        while not self._stopping.wait(wait):
+            wait = _EVERY_S
+            try:
+                self.work_once()
+            except CloudGestionError as error:
+                _log.warning("connections could not be kept alive (%s)", error.code)
+            except Exception:
+                _log.exception("connections could not be kept alive")
