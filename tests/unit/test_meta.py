@@ -95,6 +95,7 @@ SPANISH_NAMES = {
     "cgcore/templates/image_parts.py": "a part's id",
     "cgcore/web/login_pages.py": "a code in an address",
     "cgcore/web/paths.py": "an address",
+    "cgcore/workbench/oauth/grants.py": "addresses of providers",
     "cgcore/workbench/template_mail.py": "names of values, an address and a part's file name",
     "pages/ui/server.py": "addresses and names of settings",
 }
