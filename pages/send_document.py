@@ -36,7 +36,7 @@ with one:
             st.empty()
         elif draft.handed:
             draw_handed(workbench, actor, draft)
-        elif account.draft.smtp.host and account.password_set:
+        elif account.draft.smtp.host and account.can_sign_in:
             draw_sending(workbench, actor, draft, form)
         else:
             draw_missing_account()

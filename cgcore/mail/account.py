@@ -270,6 +270,11 @@ class StoredAccount:
     version: int = 0
     updated: datetime | None = None
 
+    @property
+    def can_sign_in(self) -> bool:
+        """Whether there is what it signs in with: a password, or a connection that works."""
+        return self.password_set if self.draft.auth is AuthKind.PASSWORD else self.connected is not None
+
 
 def changed_targets(stored: MailAccountDraft, draft: MailAccountDraft) -> list[str]:
     """Return the fields whose change would send the stored password to somebody else, or as somebody else.

@@ -329,13 +329,14 @@ def test_saving_with_a_password_ends_the_connection(ana: Connected) -> None:
     """So does another mailbox; what else is saved leaves it alone."""
     section, grants = ana.workbench.mail_account, ana.workbench.oauth.grants
     section.save(ana.actor, ana.draft, version=0)
-    shown = section.to_json(section.get(ana.actor))
+    shown, usable = section.to_json(section.get(ana.actor)), section.get(ana.actor).can_sign_in
     section.save(ana.actor, replace(ana.draft, read_receipt=True), version=1)
     kept = grants.connection(ana.actor)
     section.save(ana.actor, replace(ana.draft, auth=AuthKind.PASSWORD, password=Secret("clave")), version=2)
 
     assert (shown["auth"], shown["connected"]["address"], shown["connected"]["scopes"]) == ("custom", ANA, ["mail"])
     assert kept is not None
+    assert usable
     assert grants.connection(ana.actor) is None
     assert section.to_json(section.get(ana.actor))["connected"] is None
 

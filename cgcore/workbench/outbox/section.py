@@ -15,7 +15,7 @@ from cgcore.activity import Action
 from cgcore.documents import DocumentType
 from cgcore.errors import FieldProblem, InvalidInput, NotFound
 from cgcore.identity.actor import Actor
-from cgcore.mail.account import AuthKind, MailAccountDraft
+from cgcore.mail.account import MailAccountDraft
 from cgcore.mail.steps import Leg
 from cgcore.once import once
 from cgcore.outbox.message import AccountState, Message, MessageFilters, NewMessage, Recipient, new_message_name
@@ -214,8 +214,7 @@ class OutboxSection:
             sender = self._mail_runs.sender_of(actor, stored.draft)
         except InvalidInput:
             raise OutboxRefused("the mail account is not set up", code="account_missing") from None
-        ready = stored.password_set if stored.draft.auth is AuthKind.PASSWORD else stored.connected is not None
-        if not stored.draft.smtp.host or not ready:
+        if not stored.draft.smtp.host or not stored.can_sign_in:
             raise OutboxRefused("the mail account is not set up", code="account_missing")
         receipt = stored.draft.read_receipt if request.read_receipt is None else request.read_receipt
         own = self._template_mail.own_values(actor)
