@@ -11,20 +11,25 @@ _MODULES = (
     "imports", "start", "probes", "rendering", "lists", "api", "reruns", "pages", "preview", "doctor", "replicas",
 )  # fmt: skip
 
+_WIDTH = 60
+
 
 def main(names: list[str]) -> int:
-    """Run the benchmarks named, all of them without names."""
-    figures: list[Figure] = []
+    """Run the benchmarks named, all of them without names; each is told when it is done."""
+    kept = True
     for name in names or _MODULES:
         print(f"… {name}", file=sys.stderr, flush=True)
-        figures += [as_figure(row) for row in import_module(f"bench.{name}").run()]
-    width = max(len(figure.name) for figure in figures)
-    for figure in figures:
-        sign = "≥" if figure.at_least else "≤"
-        limit = f"{sign} {figure.limit:g}" if figure.limit is not None else ""
-        mark = "" if figure.is_kept else "  ← limit not kept"
-        print(f"{figure.name:<{width}}  {figure.value:>10.2f}  {limit:<8} {figure.note}{mark}")
-    return 0 if all(figure.is_kept for figure in figures) else 1
+        for figure in map(as_figure, import_module(f"bench.{name}").run()):
+            print(_line(figure), flush=True)
+            kept = kept and figure.is_kept
+    return 0 if kept else 1
+
+
+def _line(figure: Figure) -> str:
+    sign = "≥" if figure.at_least else "≤"
+    limit = f"{sign} {figure.limit:g}" if figure.limit is not None else ""
+    mark = "" if figure.is_kept else "  ← limit not kept"
+    return f"{figure.name:<{_WIDTH}}  {figure.value:>10.2f}  {limit:<8} {figure.note}{mark}"
 
 
 if __name__ == "__main__":
