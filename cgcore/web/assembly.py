@@ -276,7 +276,8 @@ class Assembly:
                 if self._settings.demo:
                     _clear_demo(self._settings)
             workbench = self._get_workbench()
-            require_past(workbench.context, workbench.identity.accounts.first_use_needed)
+            # Asked for only where it is: identity brings the whole of the database along, half of a start.
+            require_past(workbench.context, lambda: workbench.identity.accounts.first_use_needed())
             if workbench.settings.has_given_key or workbench.settings.has_replicas:
                 # From its first answer on health tells a key that is not the one of this vault.
                 _ = workbench.vault

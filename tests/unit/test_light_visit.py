@@ -71,3 +71,21 @@ def test_no_page_of_an_ordinary_visit_loads_what_is_heavy(tmp_path: Path) -> Non
     assert [page for page, *_ in seen] == list(VISITED)
     assert len({title for _, title, *_ in seen}) == len(VISITED)
     assert [(page, loaded) for page, _title, *loaded in seen if loaded] == []
+
+
+# What comes before the first answer of a server whose database is there already and as this program wants it.
+STARTS = """
+import sys
+from contextlib import ExitStack
+import streamlit_app
+with ExitStack() as held:
+    streamlit_app.assembly._open(held)
+    print("opened", *sorted({"sqlalchemy", "cryptography", "fastapi", "authlib"} & set(sys.modules)), sep="|")
+"""
+
+
+def test_a_server_answers_before_it_has_loaded_its_database(tmp_path: Path) -> None:
+    """Half of a start is the libraries of database and vault; they come behind the first «/salud»."""
+    _run(PREPARES, tmp_path)
+
+    assert _run(STARTS, tmp_path)[-1] == "opened"
