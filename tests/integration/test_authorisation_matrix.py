@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.oauth_client import Client, ClientDraft, OAuthProvider
 from cgcore.mail.steps import Leg
 from cgcore.once import once
+from cgcore.outbox.batch import Batch, BatchState, Selection
 from cgcore.outbox.message import MessageFilters
 from cgcore.outbox.refused import OutboxRefused
+from cgcore.outbox.rows import DocumentRow
 from cgcore.runs import Cell, Run
 from cgcore.series.series import SeriesDraft
 from cgcore.series.starters import StarterLayout
@@ -126,6 +129,19 @@ def _document_of(workbench: Workbench, owner: Actor) -> str:
         return str(found.scalar() or "nothing")
 
 
+def _batch_of(owner: Actor) -> str:
+    """The id of the batch that the owner has."""
+    return f"lote-{owner.username}"
+
+
+def _batch(workbench: Workbench, owner: Actor, name: str) -> Batch:
+    batch = workbench.batches.start(
+        owner, workbench.batches.plan(owner, T.QUOTE, None, []), Selection({}, {}), [], key=name, name=name
+    )
+    workbench.batches.wait()
+    return batch
+
+
 def _mail(text_: str = "Hola") -> EmailMessage:
     message = EmailMessage()
     message.set_content(text_)
@@ -140,6 +156,8 @@ CLIENT = ClientDraft(OAuthProvider.GOOGLE, "panel", Secret("secreto"))
 # Not even an administrator: a key, a run and a message are their owner's.
 OWNERS_ONLY: dict[str, Any] = {"other": NotFound, "admin": NotFound}
 DOCUMENT = DocumentRequest(T.QUOTE, "P", "7", ("cliente@ejemplo.es",), subject="Va", body="<p>Hola</p>", signature="")
+ROW = DocumentRow(2, T.QUOTE, "P", "7", "Cliente", ["cliente@ejemplo.es"], [], [], {})
+EMPTY_BATCH = Batch("nada", 0, datetime(2026, 1, 1, tzinfo=UTC), BatchState.READY, "", "", [])
 SOURCE = TemplateSource("Asunto", "<p>Hola</p>", "")
 
 
@@ -339,6 +357,18 @@ USE_CASES: dict[str, UseCase] = {
     "outbox.resolve_sent": UseCase(
         lambda w, a, o: w.outbox.resolve_sent(a, _document_of(w, o)), **{**OWNERS_ONLY, "own": OutboxRefused}
     ),
+    "outbox.recall_recipients": personal(lambda w, a: w.outbox.recall_recipients(a, T.QUOTE, "cliente")),
+    "batches.plan": personal(lambda w, a: w.batches.plan(a, T.QUOTE, None, ["P-7.pdf"]).file_names),
+    "batches.sheet_for": personal(lambda w, a: w.batches.sheet_for(a, T.QUOTE, ["P-7.pdf"])),
+    "batches.preview_request": personal(lambda w, a: w.batches.preview_request(a, ROW, None)),
+    "batches.start": personal(lambda w, a: _batch(w, a, "otro")),
+    "batches.list": personal(lambda w, a: w.batches.list(a)),
+    "batches.entries": personal(lambda w, a: w.batches.entries(a, EMPTY_BATCH)),
+    "batches.get": UseCase(lambda w, a, o: w.batches.get(a, _batch_of(o)), **OWNERS_ONLY),
+    "batches.stop": UseCase(lambda w, a, o: w.batches.stop(a, _batch_of(o)), **OWNERS_ONLY),
+    "batches.go_on": UseCase(lambda w, a, o: w.batches.go_on(a, _batch_of(o)), **OWNERS_ONLY),
+    "batches.cancel_rest": UseCase(lambda w, a, o: w.batches.cancel_rest(a, _batch_of(o)), **OWNERS_ONLY),
+    "batches.retry_failed": UseCase(lambda w, a, o: w.batches.retry_failed(a, _batch_of(o)), **OWNERS_ONLY),
     "keys.issue": personal(lambda w, a: w.keys.issue(a, _grant(w, a, ISSUE_ACTION), "App", frozenset(Scope))),
     "keys.roll": UseCase(lambda w, a, o: w.keys.roll(a, _grant(w, a, ROLL_ACTION), _key_of(w, o)), **OWNERS_ONLY),
     "keys.roll_own": UseCase(lambda w, a, _o: w.keys.roll_own(a), own=NotAllowed, other=NotAllowed, admin=NotAllowed),
@@ -404,8 +434,9 @@ INNER = {
     *("templates.compile", "templates.render_for_user"),
     *("sandbox.is_available", "sandbox.is_in_use", "sandbox.probe_targets"),
     *("sandbox.build_document", "sandbox.close"),
-    *("outbox.close", "outbox.list_people"),
-    *("outbox.worker.start", "outbox.worker.wake", "outbox.worker.close", "outbox.worker.work_once"),
+    *("outbox.close", "outbox.list_people", "outbox.store", "outbox.wake", "outbox.retire", "outbox.is_working"),
+    *(f"outbox.worker.{name}" for name in ("start", "wake", "close", "work_once", "retire", "is_working")),
+    *("batches.close", "batches.wait", "identity.close", "identity.watch", "runs.is_working"),
     *("keys.close", "keys.access.record_call", "keys.access.flush", "keys.access.close"),
 }
 # What begins with a mail to its owner, or with the own password confirmed: both leave a line of their own.
@@ -448,6 +479,7 @@ def _furnish(workbench: Workbench, person: Actor) -> None:
     _ended(workbench, person, workbench.series.checks.start(person))
     workbench.drafts.keep(person, "profile", "tab", {"full_name": mark})
     workbench.outbox.send(person, replace(DOCUMENT, customer=mark), mark.replace(" ", "-"))
+    _batch(workbench, person, _batch_of(person))
 
 
 @pytest.fixture

@@ -201,7 +201,7 @@ class BatchSection:
         by_name = {message.id: message for message in messages}
         return [BatchEntry(line, by_name.get(line.message)) for line in batch.lines]
 
-    # ---- What people change; each returns how many messages that were
+    # ---- What people change; each returns how many messages that were, and raises NotFound
 
     def stop(self, actor: Actor, name: str) -> int:
         """Hold what waits; what is on its way ends."""
@@ -222,8 +222,10 @@ class BatchSection:
     def _change(self, actor: Actor, name: str, change: Callable[[Session, int, str], int], action: Action) -> int:
         with self._context.write_as(actor) as (session, actor):
             batch = outbox_batches.find_batch(session, actor.user_id, name)
-            count = change(session, actor.user_id, name) if batch else 0
-            if batch and count:
+            if batch is None:
+                raise NotFound("no such batch")
+            count = change(session, actor.user_id, name)
+            if count:
                 self._context.activity.record(actor, action, batch.name, "ok", session=session)
         self._outbox.wake()
         return count
