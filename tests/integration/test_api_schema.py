@@ -175,6 +175,7 @@ def test_a_code_never_changes() -> None:
         "store_read_only": 503,
         "vault_unavailable": 503,
         "idempotency_key_missing": 400,
+        "not_connected": 409,
         "idempotency_key_form": 400,
         "idempotency_key_reused": 422,
         "still_storing": 409,

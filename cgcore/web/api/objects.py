@@ -104,7 +104,7 @@ class Explain(ApiObject):
 
     protocol: Literal["smtp", "imap", "library"] = "library"
     stage: Word = ""
-    text: Annotated[str, StringConstraints(max_length=100_000, pattern=NO_NUL)]
+    text: Annotated[str, StringConstraints(max_length=60_000, pattern=NO_NUL)]
     provider: Word = ""
 
 
