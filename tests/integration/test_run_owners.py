@@ -64,10 +64,12 @@ def test_a_killed_process_leaves_an_interrupted_run(settings: Settings, database
     with socket.create_server(("127.0.0.1", 0)) as server, drive(database, tmp_path, actor.user_id, _port(server)) as a:
         a.go()
         run_id = int(a.says("run"))
-        server.accept()
+        # Held: the run goes on for as long as its server is there.
+        connection, _ = server.accept()
         before = ProbeRunStore(database).get(actor.user_id, run_id)
         a.process.kill()
         a.process.wait(20)
+        connection.close()
         workbench = Workbench(settings, database)
         _ = workbench.runs
         stored = ProbeRunStore(database).get(actor.user_id, run_id)
@@ -227,9 +229,11 @@ def test_a_process_that_is_told_to_end_leaves_no_run_open(
     with socket.create_server(("127.0.0.1", 0)) as server, drive(database, tmp_path, actor.user_id, _port(server)) as a:
         a.go()
         run_id = int(a.says("run"))
-        server.accept()
+        # Held: the run goes on for as long as its server is there.
+        connection, _ = server.accept()
         a.process.send_signal(signal.SIGTERM)
         a.process.wait(20)
+        connection.close()
         workbench = Workbench(settings, database)
         found = workbench.runs.find_last(actor, Cell.TEST_MAIL)
     workbench.close()

@@ -45,6 +45,7 @@ DIALOGS = [
     ("ask_issue", "api_key_issue_run"),
     ("ask_renew", "api_key_renew_run"),
     ("ask_pairing", "api_key_pair_run"),
+    ("ask_preferences", "send_document_preferences_save"),
 ]
 each_text = pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 
@@ -198,7 +199,7 @@ def test_every_text_field_of_a_page_survives_it(
     """Typed into one field after the other, also those behind a button, and saved: no exception is drawn."""
     page: Any = open_page(monkeypatch, workbench, sign_in(workbench, "ana", Role.ADMIN), script)
     behind = {"series": "administration_series_new", "users": "administration_user_new"}
-    panels = ("company", "series", "users") if script == "administration.py" else ("",)
+    panels = ("company", "series", "users", "sign_in") if script == "administration.py" else ("",)
     for panel in panels:
         page = page.segmented_control("administration_panel").set_value(panel).run() if panel else page
         page = _type_each(page, (script, panel))
@@ -213,7 +214,11 @@ def _dialog_script(name: str) -> None:
     from pages.ui.identity import require_actor
     from pages.ui.keys import dialogs
     from pages.ui.keys.view import KeysPage
+    from pages.ui.outbox import preferences
 
+    if name == "ask_preferences":
+        preferences.ask_preferences(get_workbench(), require_actor())
+        return
     page = KeysPage(get_workbench(), require_actor())
     getattr(dialogs, name)(page, *(page.keys[:1] if name == "ask_renew" else ()))
 

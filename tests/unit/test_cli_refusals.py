@@ -87,6 +87,7 @@ GIVEN = {
         "--domains", "tosma.es", "--tenant", "", "--scope", "mail", "--secret-ends", "2027-01-01",
     ],
     "oauth show": [],
+    "oauth check": ["custom"],
     "oauth remove": ["custom"],
     "backup": ["/no/hay/copia"],
     "restore": ["/no/hay/copia", "--replace"],

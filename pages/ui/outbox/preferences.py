@@ -17,7 +17,7 @@ from pages.ui.texts import common
 from pages.ui.texts import send_document as texts
 from pages.ui.toasts import announce
 
-__all__ = ["draw_preferences"]
+__all__ = ["ask_preferences", "draw_preferences"]
 
 _KEY = f"{PAGE}_preferences"
 
@@ -25,12 +25,13 @@ _KEY = f"{PAGE}_preferences"
 def draw_preferences(workbench: Workbench, actor: Actor) -> None:
     """Draw the button that opens them."""
     if st.button(texts.PREFERENCES, icon=":material/tune:", type="tertiary", key=_KEY):
-        _edit(workbench, actor)
+        ask_preferences(workbench, actor)
 
 
 @dialog(lambda: texts.PREFERENCES)
 @while_logged_in
-def _edit(workbench: Workbench, actor: Actor) -> None:
+def ask_preferences(workbench: Workbench, actor: Actor) -> None:
+    """Ask for them in a dialog."""
     stored = workbench.outbox.preferences.get(actor)
     undo = st.number_input(
         texts.UNDO_SECONDS, 0, LONGEST_UNDO_S, stored.undo_s, key=f"{_KEY}_undo", help=texts.UNDO_HELP
