@@ -28,7 +28,7 @@ from cgcore.storage.outbox_tables import (
 )
 from cgcore.storage.tables import MailAccountRow
 
-__all__ = ["BACKUP_AGE", "LEASE", "OutboxQueue"]
+__all__ = ["BACKUP_AGE", "LEASE", "OutboxQueue", "hold_restored"]
 
 LEASE = timedelta(seconds=60)
 """How long a claim counts without being renewed."""
@@ -43,6 +43,31 @@ _BACKUP_REASON: Mapping[str, Any] = {"key": "backup", "stage": "", "ms": 0, "val
 _LIMIT_REASON: Mapping[str, Any] = {"key": "own_limit", "stage": "", "ms": 0, "values": {}}
 _LOST_REASON: Mapping[str, Any] = {"key": "delivery_unknown", "stage": "final", "ms": 0, "values": {"leg": "smtp"}}
 _WORKED_ON = (State.CLAIMED.value, State.IN_FLIGHT.value)
+
+
+def hold_restored(database: Database) -> int:
+    """Hold what waits in a copy that was put back, however young; return how many messages that are.
+
+    What it holds may have left since it was made. What was on its way then is of unknown fate.
+    """
+    with database.session() as session:
+        move_all(session, State.CLAIMED, State.QUEUED, ())
+        move_all(session, State.IN_FLIGHT, State.UNKNOWN, (), **_unsure(database_now(session)))
+        return _hold_for_person(session, ())
+
+
+def _unsure(now: datetime) -> dict[str, Any]:
+    attempts = OutboundMessageRow.attempts + 1
+    return {"reason": dict(_LOST_REASON), "attempts": attempts, "look_due": now + _FIRST_LOOK}
+
+
+def _hold_for_person(session: Session, which: Sequence[Any]) -> int:
+    kept = {"held_by": _PERSON, "reason": dict(_BACKUP_REASON)}
+    count = move_all(session, State.QUEUED, State.HELD, which, **kept)
+    waiting = update(OutboundMessageRow).where(
+        col(OutboundMessageRow.state) == State.HELD.value, col(OutboundMessageRow.held_by) == _ACCOUNT, *which
+    )
+    return count + session.exec(waiting.values(**kept)).rowcount
 
 
 class OutboxQueue:
@@ -205,8 +230,7 @@ class OutboxQueue:
             gone = [owner for owner in owners if owner != self._owner and has_ended(owner)]
             lost = or_(col(row.lease_until) < now, col(row.owner).in_(gone))
             move_all(session, State.CLAIMED, State.QUEUED, (lost,))
-            unsure = {"reason": dict(_LOST_REASON), "attempts": row.attempts + 1, "look_due": now + _FIRST_LOOK}
-            count = move_all(session, State.IN_FLIGHT, State.UNKNOWN, (lost,), **unsure)
+            count = move_all(session, State.IN_FLIGHT, State.UNKNOWN, (lost,), **_unsure(now))
             left = or_(col(OutboxAccountRow.lease_until) < now, col(OutboxAccountRow.owner).in_(gone or [""]))
             freed = update(OutboxAccountRow).where(col(OutboxAccountRow.owner) != "", left)
             session.exec(freed.values(owner="", lease_until=None))
@@ -226,13 +250,7 @@ class OutboxQueue:
     def hold_old(self) -> int:
         """Hold what has been due for hours, at the start of a worker: a restored copy sends nothing by itself."""
         with self._database.session() as session:
-            old = (col(OutboundMessageRow.due) < database_now(session) - BACKUP_AGE,)
-            kept = {"held_by": _PERSON, "reason": dict(_BACKUP_REASON)}
-            count = move_all(session, State.QUEUED, State.HELD, old, **kept)
-            waiting = update(OutboundMessageRow).where(
-                col(OutboundMessageRow.state) == State.HELD.value, col(OutboundMessageRow.held_by) == _ACCOUNT, *old
-            )
-            return count + session.exec(waiting.values(**kept)).rowcount
+            return _hold_for_person(session, (col(OutboundMessageRow.due) < database_now(session) - BACKUP_AGE,))
 
     def tend_accounts(self) -> None:
         """Hold what is due of accounts that rest; where a rest is over, let one message go ahead.

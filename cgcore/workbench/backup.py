@@ -31,6 +31,7 @@ from cgcore.storage.copies import (
     require_unused,
 )
 from cgcore.storage.database import open_database
+from cgcore.storage.outbox_queue import hold_restored
 from cgcore.storage.revision import HEAD_REVISION, sqlite_path
 from cgcore.vault.records import make_private_folder, write_atomically
 from cgcore.vault.rotation import find_fingerprint
@@ -90,6 +91,7 @@ def restore_backup(settings: Settings, source: Path, *, replace: bool = False) -
 
     Everything is looked at first: nothing is changed where the file is no whole backup, of another kind of database, a
     newer program or another master key, where others use the database, or, without ``replace``, where it has users.
+    What waits in it to be sent is held: it may have left since.
     Raises :class:`StorageError`, :class:`VaultError`.
     """
     url, aside = settings.resolved_database_url(), f".before-{datetime.now(UTC):%Y%m%d-%H%M%S}"
@@ -106,7 +108,8 @@ def restore_backup(settings: Settings, source: Path, *, replace: bool = False) -
             raise StorageError("there are users", code="storage_not_empty")
         load_database(url, Path(folder) / _DATABASE, aside=aside)
         _put_records(settings, records, aside)
-        open_database(url).close()
+        with closing(open_database(url)) as database:
+            hold_restored(database)
     return backup
 
 

@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 
 from cgcore.cli import main
+from cgcore.documents import DocumentType
 from cgcore.errors import StorageError, VaultError
+from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
+from cgcore.outbox.states import State
 from cgcore.settings import Settings, load_settings
 from cgcore.storage.database import Database
 from cgcore.vault.records import RecordStore
@@ -23,9 +26,11 @@ from cgcore.vault.rotation import make_key, rotate, write_key
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench, open_workbench
 from cgcore.workbench.backup import make_backup, restore_backup
+from cgcore.workbench.outbox.compose import DocumentRequest
 from cgcore.workbench.secrets import list_secret_names, open_records
 from cgcore.workbench.start import sole_server
 from tests.servers.api_users import ADMIN_PASSWORD, add_person, issue_key
+from tests.servers.house import add_series
 from tests.servers.postgres import PostgresServer
 
 CANARY = "contraseña-S3cr3t"
@@ -135,6 +140,29 @@ def test_after_a_disaster_everything_is_there_again(house: House, capsys: pytest
     assert CANARY.encode() not in content
     assert key not in said.out + said.err
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_waits_in_a_restored_copy_is_held_however_young_it_is(house: House) -> None:
+    """It may have left since: a person says so, and nothing goes by itself."""
+    file = house.folder / "copia.cgb"
+    with house.opened() as workbench:
+        ana = workbench.identity.sessions.log_in("ana", Secret(ADMIN_PASSWORD)).actor
+        add_series(workbench, Actor(0, "", role=Role.ADMIN), "F", DocumentType.QUOTE)
+        request = DocumentRequest(
+            DocumentType.QUOTE, "F", "7", ("eva@example.com",), subject="Va", body="<p>Va</p>", signature=""
+        )
+        waiting, _ = workbench.outbox.send(ana, request, "clave")
+    assert house.command("backup", str(file)) == 0
+    assert house.command("restore", str(file), "--replace") == 0
+    with house.opened() as workbench:
+        workbench.outbox.worker.work_once()
+        stored = workbench.outbox.get(ana, waiting.id)
+
+    assert (waiting.state, stored.state, stored.reason and stored.reason["key"]) == (
+        State.QUEUED,
+        State.HELD,
+        "backup",
+    )
 
 
 def test_a_restore_over_people_has_to_be_said_and_keeps_what_was_there(house: House) -> None:
