@@ -21,6 +21,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from cgcore.errors import FieldProblem
 from cgcore.mail import account_texts
 from cgcore.mail.addresses import domain_of, is_address
+from cgcore.mail.https import may_be_plain
 from cgcore.mail.network.public_suffix import has_public_suffix
 from cgcore.mail.steps import Leg
 from cgcore.text_rules import MAX_NAME, find_text_problem
@@ -215,7 +216,8 @@ def _issuer_problems(issuer: str) -> Iterator[FieldProblem]:
         return
     try:
         parts = urlsplit(issuer.strip())
-        fits = parts.scheme == "https" and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+        is_closed = parts.scheme == "https" or (parts.scheme == "http" and may_be_plain(issuer.strip()))
+        fits = is_closed and bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
     except ValueError:
         fits, parts = False, urlsplit("")
     # OpenID Connect Discovery 1.0, section 2: https, host, optionally port and path, and nothing else.

@@ -103,6 +103,21 @@ def test_a_wrong_field_is_named_and_nothing_is_stored(workbench: Workbench, draf
     assert workbench.oauth.clients.list(admin) == ()
 
 
+def test_a_provider_of_this_machine_may_do_without_tls_where_the_process_was_told_so(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else hears what is said there; another machine has to have TLS all the same."""
+    admin = add_user(workbench, "jefa", Role.ADMIN)
+    here, elsewhere = (replace(OWN, issuer=f"http://{host}:8080") for host in ("127.0.0.1", "identidad.empresa.es"))
+    with pytest.raises(InvalidInput):
+        workbench.oauth.clients.save(admin, here, version=0)
+    monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
+    with pytest.raises(InvalidInput):
+        workbench.oauth.clients.save(admin, elsewhere, version=0)
+
+    assert workbench.oauth.clients.save(admin, here, version=0).issuer == here.issuer
+
+
 def test_only_administrators_touch_clients(workbench: Workbench) -> None:
     """Nobody else lists, saves or removes one."""
     ana = add_user(workbench, "ana")
