@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Error, Page, expect
 
 from cgcore.identity.actor import Role
 from cgcore.vault.secret import Secret
@@ -134,7 +135,7 @@ def test_a_new_user_sets_their_password_with_the_link_shown_once(
 def test_a_right_that_is_withdrawn_under_an_open_dialog_changes_nothing(
     page: Page, house: tuple[Product, Furnished]
 ) -> None:
-    """Its button says that the log-in is over, once; a download of another tab says so too; the way back leads in."""
+    """A button pressed in that moment does nothing; every tab of the log-in ends by itself, with the way back."""
     product, furnished = house
     with furnished.workbench() as workbench:
         workbench.identity.accounts.add_user(
@@ -154,22 +155,16 @@ def test_a_right_that_is_withdrawn_under_an_open_dialog_changes_nothing(
     with open_beside(product) as workbench:
         version = workbench.users.get(furnished.admin, "zoe").version
         workbench.users.save(furnished.admin, "zoe", Particulars("", "", Role.USER), version)
-    dialog.get_by_role("button", name="Desactivar", exact=True).click()
-    expect(dialog.get_by_text("Tu sesión ha terminado")).to_be_visible()
-    expect(dialog.get_by_role("button", name="Desactivar", exact=True)).to_have_count(0)
-    page.get_by_role("button", name="Descargar CSV").click()
-    expect(page.get_by_test_id("stDownloadButtonError")).to_have_text(
-        "Tu sesión ha terminado. Entra de nuevo para seguir."
-    )
-    shoot(other, "administracion-sin-permiso")
+    with suppress(Error):
+        # The tab may be gone before the click is there: it ends within a second or two.
+        dialog.get_by_role("button", name="Desactivar", exact=True).click(timeout=3000)
+    for tab in (other, page):
+        expect(tab.get_by_label("Usuario", exact=True)).to_be_visible()
+        expect(tab.get_by_text("La sesión ha terminado en todas las pestañas.")).to_be_visible()
     with open_beside(product) as workbench:
         stays = workbench.users.get(furnished.admin, "luis").active
-    said = other.get_by_role("alert").count(), other.get_by_text("ya no tiene permiso").count()
-    dialog.get_by_role("link", name="Ir a la entrada").click()
-    expect(other.get_by_label("Usuario", exact=True)).to_be_visible()
 
     assert stays
-    assert said == (1, 0)
 
 
 def test_the_copy_goes_out_and_comes_back_with_a_preview(

@@ -63,7 +63,6 @@ def test_a_new_password_ends_the_other_log_ins(page: Page, browser: Browser, hou
     page.reload()
     settled(page)
     expect(page.get_by_text("No hay ninguna otra sesión abierta")).to_be_visible()
-    visitor.goto(product.url + "/mi-usuario")
 
     expect(visitor.get_by_role("button", name="Entrar")).to_be_visible()
     assert NEW not in page.content()
@@ -89,7 +88,6 @@ def test_the_other_log_ins_are_closed_after_a_question(
     page.get_by_role("button", name="Cerrar las demás").click()
     dialog.get_by_role("button", name="Cerrar las demás").click()
     expect(page.get_by_text("No hay ninguna otra sesión abierta")).to_be_visible()
-    visitor.goto(product.url + "/mi-usuario")
 
     expect(visitor.get_by_role("button", name="Entrar")).to_be_visible()
     other.close()
