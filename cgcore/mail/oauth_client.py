@@ -21,7 +21,6 @@ from urllib.parse import quote, urlencode, urlsplit
 from cgcore.errors import FieldProblem
 from cgcore.mail import account_texts
 from cgcore.mail.addresses import domain_of, is_address
-from cgcore.mail.https import may_be_plain
 from cgcore.mail.network.public_suffix import has_public_suffix
 from cgcore.mail.steps import Leg
 from cgcore.text_rules import MAX_NAME, find_text_problem
@@ -211,6 +210,9 @@ def _text_problems(name: str, value: str, limit: int = _MAX_FIELD) -> Iterator[F
 
 
 def _issuer_problems(issuer: str) -> Iterator[FieldProblem]:
+    # Here: it brings along what speaks with servers, and the values of this module are wanted at every start.
+    from cgcore.mail.https import may_be_plain
+
     if not issuer.strip():
         yield account_texts.problem("issuer", "empty")
         return
