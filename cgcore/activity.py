@@ -167,7 +167,9 @@ def neutral_line(text: str, limit: int) -> str:
     Line breaks, control characters and the marks that reorder text become a space, so that one line of the activity log
     can never pass for two (CWE-117) nor read backwards.
     """
-    line = "".join(" " if unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp", "Cs"} else char for char in text)
+    line = text
+    if not (text.isascii() and text.isprintable()):
+        line = "".join(" " if unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp", "Cs"} else char for char in text)
     line = " ".join(line.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 DEFAULT_LANGUAGE = "es"
+_LONGEST_WISH = 1000
 Formats = Callable[[str], str]
 """The pattern (CLDR) that a language writes ``date``, ``day`` (of this year), ``time`` and ``moment`` with."""
 
@@ -71,7 +72,11 @@ def choose_language(wanted: str) -> str:
 
     ``wanted`` is a tag (``es``, ``es-ES``, ``es_ES.UTF-8``) or a browser's list with weights (RFC 9110 §12.5.4).
     """
-    known = known_languages()
+    return _choose(wanted[:_LONGEST_WISH], known_languages())
+
+
+@lru_cache(256)  # with every request, and few of them differ
+def _choose(wanted: str, known: frozenset[str]) -> str:
     ranked = sorted(_ranges(wanted), key=lambda entry: -entry[0])
     return next((tag for weight, tag in ranked if weight > 0 and tag in known), DEFAULT_LANGUAGE)
 
