@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator
-from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cgcore.identity.actor import Actor, Role
+from cgcore.cli.operator import OPERATOR, opened_workbench, require_secret
 from cgcore.mail.oauth_client import Client, ClientDraft, OAuthProvider
 from cgcore.texts import sentence
 
 if TYPE_CHECKING:
-    from cgcore.vault.secret import Secret
-    from cgcore.workbench import Workbench
+    pass
 
 __all__ = ["app"]
 
@@ -25,8 +22,6 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 group = typer.Typer()
 app.add_typer(group, name="oauth")
 
-# Whoever reaches the database by hand stands above its users; the activity log shows these lines without an actor's id.
-_OPERATOR = Actor(user_id=0, username="", role=Role.ADMIN)
 _TEXTS = "cgcore.cli"
 
 _Name = Annotated[OAuthProvider, typer.Argument(help="google, microsoft or custom.", metavar="NAME")]
@@ -58,7 +53,7 @@ def set_client(
     draft = ClientDraft(
         provider=name,
         client_id=client_id,
-        secret=_read_secret(secret_stdin),
+        secret=require_secret(secret_stdin, "secret_stdin"),
         tenant=tenant,
         issuer=issuer,
         name=provider_name,
@@ -66,18 +61,18 @@ def set_client(
         scope=scope,
         secret_ends=secret_ends.date() if secret_ends else None,
     )
-    with _opened() as workbench:
-        stored = workbench.oauth.clients.find(_OPERATOR, name)
-        client = workbench.oauth.clients.save(_OPERATOR, draft, version=stored.version if stored else 0)
+    with opened_workbench() as workbench:
+        stored = workbench.oauth.clients.find(OPERATOR, name)
+        client = workbench.oauth.clients.save(OPERATOR, draft, version=stored.version if stored else 0)
     print(sentence(_TEXTS, "oauth_set", name=client.label))
 
 
 @group.command()
 def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False) -> None:
     """Show every client; a secret is never shown, only whether there is one."""
-    with _opened() as workbench:
+    with opened_workbench() as workbench:
         clients = workbench.oauth.clients
-        found = [_shown(each, secret_set=clients.has_secret(_OPERATOR, each)) for each in clients.list(_OPERATOR)]
+        found = [_shown(each, secret_set=clients.has_secret(OPERATOR, each)) for each in clients.list(OPERATOR)]
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
@@ -92,9 +87,9 @@ def remove(name: _Name) -> None:
     """Remove a client and its secret."""
     from cgcore.errors import NotFound
 
-    with _opened() as workbench:
+    with opened_workbench() as workbench:
         try:
-            workbench.oauth.clients.remove(_OPERATOR, name)
+            workbench.oauth.clients.remove(OPERATOR, name)
         except NotFound:
             print(sentence(_TEXTS, "oauth_not_set", name=name.value), file=sys.stderr)
             raise typer.Exit(1) from None
@@ -108,9 +103,9 @@ def check(name: _Name) -> None:
     from cgcore.mail.diagnosis.texts import sentences
     from cgcore.mail.steps import Leg
 
-    with _opened() as workbench:
+    with opened_workbench() as workbench:
         try:
-            found = workbench.oauth.clients.check(_OPERATOR, name)
+            found = workbench.oauth.clients.check(OPERATOR, name)
         except NotFound:
             print(sentence(_TEXTS, "oauth_not_set", name=name.value), file=sys.stderr)
             raise typer.Exit(1) from None
@@ -127,24 +122,3 @@ def _shown(client: Client, *, secret_set: bool) -> dict[str, Any]:
     base = load_settings().public_url or "http://localhost:8501"
     told = {**client.as_json(), "label": client.label, "scopes": [*client.scopes]}
     return {**told, "redirect_uri": redirect_uri(base, client.provider), "secret_set": secret_set}
-
-
-def _read_secret(from_input: bool) -> Secret:
-    """Return the secret of standard input, without the line end; an argument would show in the process list."""
-    from cgcore.vault.secret import Secret
-
-    if not from_input:
-        print(sentence(_TEXTS, "secret_stdin"), file=sys.stderr)
-        raise typer.Exit(2)
-    line = sys.stdin.buffer.readline().decode("utf-8", "surrogateescape")
-    return Secret(line.rstrip("\r\n"))
-
-
-@contextmanager
-def _opened() -> Generator[Workbench]:
-    """Yield the workbench of the environment."""
-    from cgcore.settings import load_settings
-    from cgcore.workbench import open_workbench
-
-    with closing(open_workbench(load_settings())) as workbench:
-        yield workbench

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from cgcore.cli.operator import opened_workbench
 from cgcore.texts import sentence
 
 if TYPE_CHECKING:
@@ -117,19 +118,15 @@ def resume(user: _User = "", as_json: _Json = False) -> None:
 def _opened() -> Generator[Workbench]:
     from cgcore.errors import NotFound
     from cgcore.outbox.refused import OutboxRefused
-    from cgcore.settings import load_settings
-    from cgcore.workbench import open_workbench
     from cgcore.workbench.outbox.describe import refusal_text
 
-    workbench = open_workbench(load_settings())
-    try:
-        yield workbench
-    except OutboxRefused as refused:
-        _refuse(refusal_text(refused.code))
-    except NotFound:
-        _refuse(sentence(_TEXTS, "outbox_not_found"))
-    finally:
-        workbench.close()
+    with opened_workbench() as workbench:
+        try:
+            yield workbench
+        except OutboxRefused as refused:
+            _refuse(refusal_text(refused.code))
+        except NotFound:
+            _refuse(sentence(_TEXTS, "outbox_not_found"))
 
 
 def _refuse(words: str) -> NoReturn:

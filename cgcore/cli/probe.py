@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from cgcore.cli.operator import read_secret
+
 if TYPE_CHECKING:
     from cgcore.mail.request import ProbeRequest
     from cgcore.runs import Step
@@ -53,7 +55,6 @@ def probe_command(
     from cgcore.mail.request import ProbeRequest
     from cgcore.mail.sign_in import AccessToken, Password
     from cgcore.mail.steps import Leg
-    from cgcore.vault.secret import Secret
 
     if protocol not in list(Leg):
         _refuse(_say("probe_protocol"))
@@ -78,7 +79,7 @@ def probe_command(
         security=mode,
         pin=normal_pin(pin),
         user=user,
-        credential=kind(Secret(_read_secret())) if password_stdin or token_stdin else None,
+        credential=kind(read_secret()) if password_stdin or token_stdin else None,
         mail_from=mail_from,
         rcpt_to=to,
         folder=folder,
@@ -152,12 +153,6 @@ def _quoted(reply: str) -> Iterator[str]:
 def _conclusion(verdict: Mapping[str, Any]) -> str:
     lines = ["", f"{verdict['title']} ({verdict['verdict']}, {verdict['ms']} ms)"]
     return "\n".join([*lines, *([verdict["fix"]] if verdict["fix"] else [])])
-
-
-def _read_secret() -> str:
-    """Return the first line of standard input without its line end, in UTF-8 whatever the locale says."""
-    line = sys.stdin.buffer.readline().decode("utf-8", "surrogateescape")
-    return line.removesuffix("\n").removesuffix("\r")
 
 
 def _say(key: str, **values: object) -> str:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Generator
-from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cgcore import texts
-from cgcore.identity.actor import Actor, Role
+from cgcore.cli.operator import OPERATOR, opened_workbench, require_secret
+from cgcore.identity.actor import Role
 
 if TYPE_CHECKING:
-    from cgcore.vault.secret import Secret
-    from cgcore.workbench import Workbench
+    pass
 
 __all__ = ["app"]
 
@@ -22,8 +19,6 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 group = typer.Typer()
 app.add_typer(group, name="user")
 
-# Whoever reaches the database by hand stands above its users; the activity log shows these lines without an actor's id.
-_OPERATOR = Actor(user_id=0, username="", role=Role.ADMIN)
 
 _Name = Annotated[str, typer.Argument(help="User name.", metavar="NAME")]
 _FromInput = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
@@ -50,46 +45,24 @@ def add(
     """Create a user."""
     from cgcore.workbench.identity import NewUser
 
-    password = _read_password(password_stdin)
-    with _opened() as workbench:
-        workbench.identity.accounts.add_user(_OPERATOR, NewUser(name, password, full_name, mail, role))
+    password = require_secret(password_stdin, "password_stdin")
+    with opened_workbench() as workbench:
+        workbench.identity.accounts.add_user(OPERATOR, NewUser(name, password, full_name, mail, role))
     print(texts.sentence("cgcore.cli", "user_added", name=name))
 
 
 @group.command()
 def password(name: _Name, password_stdin: _FromInput = False) -> None:
     """Set a user's password: ends their log-ins and revokes their API keys."""
-    new = _read_password(password_stdin)
-    with _opened() as workbench:
-        workbench.identity.accounts.set_password(_OPERATOR, name, new)
+    new = require_secret(password_stdin, "password_stdin")
+    with opened_workbench() as workbench:
+        workbench.identity.accounts.set_password(OPERATOR, name, new)
     print(texts.sentence("cgcore.cli", "user_password", name=name))
 
 
 @group.command()
 def disable(name: _Name) -> None:
     """Close an account: its log-ins end now."""
-    with _opened() as workbench:
-        workbench.identity.accounts.disable_user(_OPERATOR, name)
+    with opened_workbench() as workbench:
+        workbench.identity.accounts.disable_user(OPERATOR, name)
     print(texts.sentence("cgcore.cli", "user_disabled", name=name))
-
-
-def _read_password(from_input: bool) -> Secret:
-    """Return the password of standard input, without the line end; an argument would show in the process list."""
-    from cgcore.vault.secret import Secret
-
-    if not from_input:
-        print(texts.sentence("cgcore.cli", "password_stdin"), file=sys.stderr)
-        raise typer.Exit(2)
-    # In UTF-8 whatever the locale says; what is none is a wrong password, not a fault of ours.
-    line = sys.stdin.buffer.readline().decode("utf-8", "surrogateescape")
-    return Secret(line.rstrip("\r\n"))
-
-
-@contextmanager
-def _opened() -> Generator[Workbench]:
-    """Yield the workbench of the environment."""
-    from cgcore.settings import load_settings
-    from cgcore.workbench import open_workbench
-
-    with closing(open_workbench(load_settings())) as workbench:
-        yield workbench
