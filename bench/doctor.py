@@ -25,7 +25,13 @@ from tests.servers.daemon import make_folder, remove
 from tests.servers.scripted import imap_server, smtp_server
 
 _DATA = Path(__file__).parents[1] / "tests" / "data"
-_FILES = ("server_replies.toml", "replies_more.toml", "replies_by_class.toml", "replies_first_sight.toml")
+_FILES = (
+    "server_replies.toml",
+    "replies_more.toml",
+    "replies_by_class.toml",
+    "replies_first_sight.toml",
+    "replies_unseen.toml",
+)
 _ROUNDS = 3
 _VERDICT_S = 5.0
 _EXCHANGE_S = 0.4  # of the slow name server: what discovery has to wait for

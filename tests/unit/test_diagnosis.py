@@ -30,7 +30,14 @@ def rows(name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "name", ["server_replies.toml", "replies_more.toml", "replies_by_class.toml", "replies_first_sight.toml"]
+    "name",
+    [
+        "server_replies.toml",
+        "replies_more.toml",
+        "replies_by_class.toml",
+        "replies_first_sight.toml",
+        "replies_unseen.toml",
+    ],
 )
 def test_every_collected_reply_gets_its_key(name: str) -> None:
     """Each row gets its key, or one of those that are just as right."""
