@@ -11,9 +11,9 @@ from typing import Any
 from cgcore.errors import FieldProblem
 from cgcore.mail import account_texts
 from cgcore.mail.addresses import check_host, is_address
+from cgcore.mail.sender import SenderDraft, check_sender
 from cgcore.mail.steps import Leg
 from cgcore.text_rules import MAX_FOLDER, MAX_LOGIN, MAX_PIN, find_text_problem, is_storable, trimmed, visible
-from cgcore.texts import text
 from cgcore.vault.secret import Secret
 
 __all__ = [
@@ -152,6 +152,7 @@ class MailAccountDraft:
     read_receipt: bool = False
     sent_folder: str = ""
     auth: AuthKind = AuthKind.PASSWORD
+    sender: SenderDraft = field(default_factory=SenderDraft)
 
 
 def normal_pin(text: str) -> str:
@@ -195,15 +196,9 @@ def check_folder(folder: str, *, name: str = "folder") -> Iterator[FieldProblem]
     Lone surrogates (bytes that were no UTF-8) cannot.
     """
     if problem := find_text_problem(folder, MAX_FOLDER):
-        yield _text_problem(name, problem, MAX_FOLDER)
+        yield account_texts.text_problem(name, problem, MAX_FOLDER)
     elif _hides_something(folder):
         yield account_texts.problem(name, "invisible", blocking=False)
-
-
-def _text_problem(name: str, code: str, limit: int) -> FieldProblem:
-    if code == "text_unprintable":
-        return account_texts.problem(name, "control_characters")
-    return FieldProblem(name, code, text("cgcore", f"text_rules.{code}", limit=limit))
 
 
 def _hides_something(text: str) -> bool:
@@ -219,14 +214,15 @@ def check_server(leg: Leg, server: ServerDraft) -> Iterator[FieldProblem]:
     if server.security.pinned and server.pin and not check_pin(server.pin):
         yield account_texts.problem(f"{leg}_pin", "pin_format")
     elif problem := find_text_problem(server.pin, MAX_PIN):
-        yield _text_problem(f"{leg}_pin", problem, MAX_PIN)
+        yield account_texts.text_problem(f"{leg}_pin", problem, MAX_PIN)
 
 
 def check_account(draft: MailAccountDraft) -> tuple[FieldProblem, ...]:
     """Return every problem of a draft, before any connection; the blocking ones must stop a save.
 
     The fields are named ``user, password, smtp_host, smtp_port, smtp_security, imap_host, imap_port, imap_pin,
-    sent_folder``. What is merely empty does not block: half an account may be stored, only not proven.
+    sent_folder, sender_name, sender_reply_to``. What is merely empty does not block: half an account may be stored,
+    only not proven.
     """
     return tuple(
         replace(problem, blocking=False) if problem.code == "empty" else problem for problem in _account_problems(draft)
@@ -239,13 +235,14 @@ def _account_problems(draft: MailAccountDraft) -> Iterator[FieldProblem]:
     yield from check_server(Leg.SMTP, draft.smtp)
     yield from check_server(Leg.IMAP, draft.imap)
     yield from check_folder(draft.sent_folder, name="sent_folder")
+    yield from check_sender(draft.sender)
 
 
 def _check_user(user: str) -> Iterator[FieldProblem]:
     if not user.strip():
         yield account_texts.problem("user", "empty")
     elif problem := find_text_problem(user, MAX_LOGIN):
-        yield _text_problem("user", problem, MAX_LOGIN)
+        yield account_texts.text_problem("user", problem, MAX_LOGIN)
     elif user != trimmed(user):
         yield account_texts.problem("user", "spaces", clean=trimmed(user))
     elif "@" in user and not is_address(user):
@@ -330,6 +327,11 @@ def account_to_json(draft: MailAccountDraft) -> dict[str, Any]:
         "read_receipt": draft.read_receipt,
         "sent_folder": draft.sent_folder,
         "auth": draft.auth.value,
+        "sender": {
+            "name": draft.sender.name,
+            "reply_to": draft.sender.reply_to,
+            "copy_to_self": draft.sender.copy_to_self,
+        },
     }
 
 
@@ -339,6 +341,7 @@ def account_from_json(value: Mapping[str, Any]) -> MailAccountDraft:
     Raises ``ValueError`` on a wrong shape.
     """
     smtp, imap = _mapping(value.get("smtp", {})), _mapping(value.get("imap", {}))
+    sender = _mapping(value.get("sender", {}))
     return MailAccountDraft(
         user=_text(value, "user"),
         smtp=_server_from_json(smtp, Security.STARTTLS),
@@ -346,6 +349,7 @@ def account_from_json(value: Mapping[str, Any]) -> MailAccountDraft:
         read_receipt=bool(value.get("read_receipt", False)),
         sent_folder=_text(value, "sent_folder"),
         auth=AuthKind(value.get("auth", AuthKind.PASSWORD)),
+        sender=SenderDraft(_text(sender, "name"), _text(sender, "reply_to"), bool(sender.get("copy_to_self", False))),
     )
 
 
@@ -368,7 +372,7 @@ def _server_from_json(value: Mapping[str, Any], security: Security) -> ServerDra
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ValueError("a server must be an object")
+        raise ValueError("it must be an object")
     return value  # pyright: ignore[reportUnknownVariableType]
 
 

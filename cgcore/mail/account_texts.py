@@ -12,7 +12,7 @@ from cgcore.errors import FieldProblem
 from cgcore.mail.steps import Leg
 from cgcore.texts import Text
 
-__all__ = ["names_in", "problem", "security_label", "sentence"]
+__all__ = ["names_in", "problem", "security_label", "sentence", "text_problem"]
 
 _FILE = "cgcore.mail"
 
@@ -30,6 +30,13 @@ def names_in(code: str) -> frozenset[str]:
 def problem(name: str, code: str, *, blocking: bool = True, leg: Leg | str = "", **values: Any) -> FieldProblem:
     """Return the problem of one field and the values that its sentence names."""
     return FieldProblem(name, code, _text(code, leg, values), blocking)
+
+
+def text_problem(name: str, code: str, limit: int) -> FieldProblem:
+    """Return the problem of a text that breaks a rule of :mod:`cgcore.text_rules`."""
+    if code == "text_unprintable":
+        return problem(name, "control_characters")
+    return FieldProblem(name, code, texts.text("cgcore", f"text_rules.{code}", limit=limit))
 
 
 def _text(code: str, leg: Leg | str, values: dict[str, Any]) -> Text:

@@ -111,7 +111,7 @@ def build_message(
     message["To"] = [_address(recipient, called.get(recipient, "")) for recipient in recipients]
     if copies:
         message["Cc"] = [_address(copy, called.get(copy, "")) for copy in copies]
-    if reply_to and reply_to != sender:
+    if reply_to and reply_to.casefold() != sender.casefold():
         message["Reply-To"] = _address(reply_to, "")
     message["Subject"] = header_text(subject)
     message["Date"] = date if date is not None else datetime.now(UTC).astimezone()
@@ -170,6 +170,7 @@ def build_test_message(
     sender: str,
     recipient: str,
     sender_name: str = "",
+    reply_to: str = "",
     read_receipt: bool = False,
     date: datetime | None = None,
     message_id: str = "",
@@ -186,6 +187,7 @@ def build_test_message(
         text="\n\n".join(paragraphs) + "\n",
         html=f'<!doctype html><html lang="{current_language()}"><head><title>{escape(texts.subject)}</title></head>'
         f'<body style="font-family:Arial,Helvetica,sans-serif;font-size:15px;line-height:1.5">{html}</body></html>',
+        reply_to=reply_to,
         read_receipt=read_receipt,
         generated=True,
         date=date,

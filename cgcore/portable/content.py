@@ -212,11 +212,15 @@ def _refuse_repeated(place: str, key: str, names: list[tuple[str, str]]) -> None
 
 def read_account(value: Any, place: str) -> MailAccountDraft:
     """Return the account at ``place``, checked in form: only known fields, each of its type, and never a password."""
-    fields = Fields(value, place, ("user", "smtp", "imap", "read_receipt", "sent_folder", "auth"))
+    fields = Fields(value, place, ("user", "smtp", "imap", "read_receipt", "sent_folder", "auth", "sender"))
     fields.text("user")
     fields.text("sent_folder")
     fields.boolean("read_receipt", False)
     fields.choice("auth", [kind.value for kind in AuthKind], AuthKind.PASSWORD.value)
+    sender = Fields(fields.mapping("sender"), f"{place}.sender", ("name", "reply_to", "copy_to_self"))
+    sender.text("name")
+    sender.text("reply_to")
+    sender.boolean("copy_to_self", False)
     for leg in ("smtp", "imap"):
         _check_server(Fields(fields.mapping(leg), f"{place}.{leg}", ("host", "port", "security", "pin")), leg)
     try:

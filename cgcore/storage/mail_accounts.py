@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from cgcore.mail.account import AuthKind, MailAccountDraft, Security, ServerDraft, StoredAccount
+from cgcore.mail.sender import SenderDraft
 from cgcore.storage.tables import MailAccountRow, UserRow
 
 __all__ = ["find_account", "put_account", "to_account"]
@@ -29,6 +30,8 @@ def put_account(session: Session, user_id: int, account: StoredAccount, moment: 
     row.smtp_host, row.smtp_port, row.smtp_security = _columns(draft.smtp)
     row.imap_host, row.imap_port, row.imap_security = _columns(draft.imap)
     row.imap_pin, row.auth = draft.imap.pin, draft.auth.value
+    row.sender_name, row.reply_to = draft.sender.name, draft.sender.reply_to
+    row.copy_to_self = draft.sender.copy_to_self
     row.password_set, row.password_mark = account.password_set, account.password_mark
     row.version, row.updated = account.version, moment
     session.add(row)
@@ -49,6 +52,7 @@ def to_account(row: MailAccountRow) -> StoredAccount:
             read_receipt=row.read_receipt,
             sent_folder=row.sent_folder,
             auth=AuthKind(row.auth),
+            sender=SenderDraft(row.sender_name, row.reply_to, row.copy_to_self),
         ),
         password_set=row.password_set,
         password_mark=row.password_mark,

@@ -18,6 +18,7 @@ from cgcore.mail.addresses import is_address
 from cgcore.mail.changes import kept_settings, proved_more
 from cgcore.mail.diagnosis.texts import build_verdict
 from cgcore.mail.request import ProbeEnvironment, ProbeRequest, environment_from
+from cgcore.mail.sender import SenderDraft
 from cgcore.mail.sign_in import Password
 from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Run, Status, Step, Verdict
@@ -189,7 +190,11 @@ class MailRuns:
         require_complete(draft, Leg.SMTP)
         sender = self.sender_of(actor, draft)
         message = build_test_message(
-            sender=sender, sender_name=actor.full_name, recipient=recipient, read_receipt=draft.read_receipt
+            sender=sender,
+            sender_name=draft.sender.name or actor.full_name,
+            recipient=recipient,
+            reply_to=draft.sender.reply_to,
+            read_receipt=draft.read_receipt,
         )
         return self._start_sending(actor, Cell.TEST_MAIL, draft, message, sender, recipient)
 
@@ -227,6 +232,8 @@ class MailRuns:
         tested = account_to_json(draft)
         if draft.auth is AuthKind.PASSWORD:
             del tested["auth"]  # as it was before there was another way: what was proven then still is
+        if draft.sender == SenderDraft() or cell in _CELLS.values():
+            del tested["sender"]  # the test of a connection shows it to nobody
         if cell is Cell.SMTP:
             del tested["imap"], tested["sent_folder"], tested["read_receipt"]
         elif cell is Cell.IMAP:

@@ -128,7 +128,7 @@ class TemplateMail:
         recipient = actor.mail if is_address(actor.mail) else sender
         message = build_message(
             sender=sender or _NOBODY,
-            sender_name=own.get("empresa") or actor.full_name,
+            sender_name=account.sender.name or own.get("empresa") or actor.full_name,
             recipients=[recipient or _NOBODY],
             recipient_name=actor.full_name,
             subject=rendered.subject,
@@ -136,6 +136,7 @@ class TemplateMail:
             html=rendered.html,
             images=[image_part(image.cid, image.type, image.data) for image in rendered.images],
             attachments=[_sample_attachment(values)],
+            reply_to=account.sender.reply_to,
             read_receipt=account.read_receipt,
             generated=True,
             date=date,

@@ -170,6 +170,7 @@ def test_each_object_has_the_members_that_are_promised(client: httpx.Client, wor
         == {
             **ACCOUNT,
             "auth": "password",
+            "sender": {"name": "", "reply_to": "", "copy_to_self": False},
             "connected": None,
             "password_set": True,
             "version": 1,
@@ -288,8 +289,10 @@ def test_what_does_not_exist_is_not_found(client: httpx.Client, path: str) -> No
         (lambda account: account.update(read_receipt="sí"), "read_receipt"),
         (lambda account: account.update(otro=1), "otro"),
         (lambda account: account.pop("imap"), "imap"),
+        (lambda account: account.update(sender={"name": "Tosma <a@b.es>"}), "sender.name"),
+        (lambda account: account.update(sender={"reply_to": "tosma"}), "sender.reply_to"),
     ],
-    ids=["host", "port", "security", "pin", "ampersand", "type", "unknown", "missing"],
+    ids=["host", "port", "security", "pin", "ampersand", "type", "unknown", "missing", "name", "reply_to"],
 )
 def test_a_wrong_field_is_named_and_nothing_is_stored(
     client: httpx.Client, change: Callable[[dict[str, Any]], Any], field: str
@@ -345,6 +348,18 @@ def test_a_merge_changes_only_what_it_names(client: httpx.Client) -> None:
     assert one["imap"] == {**ACCOUNT["imap"], "port": None}
     assert one["smtp"] == ACCOUNT["smtp"]
     assert wrong.json()["errors"][0]["field"] == "imap.host"
+
+
+def test_who_does_not_name_the_sender_leaves_it_as_it_is(client: httpx.Client) -> None:
+    """A whole account without it, as programs of before send one, takes nothing away; one member leaves its others."""
+    headers = {"If-Match": "*"}
+    sender = {"name": "Tosma, SL", "reply_to": "ana@tosma.es", "copy_to_self": True}
+    client.put("/mail-account", json={**ACCOUNT, "sender": sender}, headers=headers)
+    kept = client.put("/mail-account", json=ACCOUNT, headers=headers).json()
+    one = client.patch("/mail-account", json={"sender": {"reply_to": ""}}, headers=headers).json()
+
+    assert kept["sender"] == sender
+    assert one["sender"] == {**sender, "reply_to": ""}
 
 
 def test_a_probe_streams_its_steps_and_ends_with_the_verdict(client: httpx.Client) -> None:

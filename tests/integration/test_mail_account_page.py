@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from email.header import decode_header, make_header
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from streamlit.testing.v1.element_tree import Block
 
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
+from cgcore.mail.sender import SenderDraft
 from cgcore.mail.steps import Leg, Stage
 from cgcore.process import new_owner
 from cgcore.runs import Cell, Run, Status, Step, Verdict
@@ -684,6 +686,68 @@ def test_a_read_receipt_is_asked_for_only_when_it_is_wanted(
     assert ("Disposition-Notification-To", draft.user) in with_receipt.headers
     assert "Disposition-Notification-To" not in dict(without.headers)
     assert ["confirmación de lectura" in message.text for message in (with_receipt, without)] == [True, False]
+
+
+def test_the_sender_is_filled_in_when_it_is_asked_for_and_shown_in_the_test_mail(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """Folded until then; what is typed stays when it closes, is saved, and stands in the head of the mail."""
+    app = open_with(monkeypatch, workbench, ana, workbench.sandbox.use_for(ana))
+    assert "mail_account_sender_name" not in [field.key for field in app.text_input]
+    app.session_state["mail_account_sender"] = True
+    app.run()
+    fill(app, sender_name="Tosma, Facturación", sender_reply_to="respuestas@tosma.example")
+    app.toggle(key="mail_account_sender_copy").set_value(True).run()
+    app.session_state["mail_account_sender"] = False
+    app.run()
+    click(app, "save")
+    click(app, "test_run")
+    (line,) = workbench.sandbox.list_messages(ana)
+    head = dict(workbench.sandbox.get_message(ana, line.id).headers)
+    stored = workbench.mail_account.get(ana).draft.sender
+
+    assert stored == SenderDraft("Tosma, Facturación", "respuestas@tosma.example", copy_to_self=True)
+    assert str(make_header(decode_header(head["From"]))).startswith("Tosma, Facturación <")
+    assert head["Reply-To"] == "respuestas@tosma.example"
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "said"),
+    [
+        ("sender_name", "Tosma <a@tosma.example>", "Escribe solo el nombre."),
+        ("sender_name", "a@tosma.example", "Escribe solo el nombre."),
+        ("sender_name", "x" * 121, "120"),
+        ("sender_reply_to", "tosma", "no es una dirección de correo"),
+        ("sender_reply_to", "Ana <a@tosma.example>", "no es una dirección de correo"),
+    ],
+)
+def test_a_sender_that_cannot_be_is_said_below_it_and_nothing_is_saved(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor, field: str, typed: str, said: str
+) -> None:
+    """Also once it is closed again."""
+    app = open_with(monkeypatch, workbench, ana)
+    app.session_state["mail_account_sender"] = True
+    app.run()
+    fill(app, user="ana@tosma.example", **{field: typed})
+    app.session_state["mail_account_sender"] = False
+    click(app, "save")
+
+    assert said in words(app)
+    assert workbench.mail_account.get(ana).version == 0
+
+
+def test_the_test_mailbox_takes_the_sender_over(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """It fills in servers, not who one is."""
+    sender = SenderDraft("Tosma", "r@tosma.example", copy_to_self=True)
+    app = open_with(monkeypatch, workbench, ana, MailAccountDraft("ana@tosma.example", sender=sender))
+    open_panel(app, "sandbox")
+    click(app, "sandbox_fill")
+    click(app, "save")
+
+    assert workbench.mail_account.get(ana).draft.sender == sender
+    assert workbench.mail_account.get(ana).draft.smtp.host == "127.0.0.1"
 
 
 def test_the_dialog_of_a_mail_that_has_not_left_promises_nothing(

@@ -8,23 +8,26 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
+from html import unescape
 from typing import Any
 
 import pytest
 from sqlmodel import col, select, update
 
 from cgcore.company.company import CompanyDraft
-from cgcore.documents import DocumentType
+from cgcore.documents import DocumentType, types_with_template
 from cgcore.errors import InvalidInput
 from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.message import Attachment
+from cgcore.mail.sender import SenderDraft
 from cgcore.outbox.message import Message
 from cgcore.outbox.refused import OutboxRefused
 from cgcore.outbox.states import CopyState, State
 from cgcore.storage.outbox_queue import OutboxQueue
 from cgcore.storage.outbox_tables import OutboundMessageRow
 from cgcore.storage.tables import ActivityRow, UserRow
+from cgcore.templates.variables import list_samples, list_variables
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest, Unsendable
@@ -81,12 +84,15 @@ def desk(workbench_on_each: Workbench) -> _Desk:
     admin = add_user(workbench, "admin", Role.ADMIN)
     ana = replace(add_user(workbench, "ana"), mail="ana@example.com")
     add_series(workbench, admin, "F", DocumentType.SALES_INVOICE)
+    add_series(workbench, admin, "X", *(entry.code for entry in types_with_template()))
     add_series(workbench, admin, "OFF", DocumentType.SALES_INVOICE, active=False)
     workbench.company.save(admin, CompanyDraft("Electricidad Tosma, SL", "B04123451", "Calle de la Luz, 12"), 0)
     return _Desk(workbench, ana)
 
 
-def _account(desk: _Desk, smtp: ScriptedServer, imap: ScriptedServer | None = None) -> None:
+def _account(
+    desk: _Desk, smtp: ScriptedServer, imap: ScriptedServer | None = None, sender: SenderDraft | None = None
+) -> None:
     section = desk.workbench.mail_account
     draft = MailAccountDraft(
         user="ana@example.com",
@@ -94,6 +100,7 @@ def _account(desk: _Desk, smtp: ScriptedServer, imap: ScriptedServer | None = No
         smtp=ServerDraft("127.0.0.1", smtp.port, Security.NONE),
         imap=ServerDraft("127.0.0.1", imap.port, Security.NONE) if imap else ServerDraft("", "", Security.SSL),
         sent_folder="Sent" if imap else "",
+        sender=sender or SenderDraft(),
     )
     section.save(desk.ana, draft, version=section.get(desk.ana).version)
 
@@ -130,6 +137,57 @@ def test_a_document_goes_as_its_preview_shows_it(desk: _Desk) -> None:
     with desk.workbench.database.read() as session:
         trail = session.exec(select(ActivityRow).where(ActivityRow.action == "document_sent")).one()
     assert (trail.object, trail.result, trail.actor_id) == ("F 7", "ok", desk.ana.user_id)
+
+
+def test_a_document_presents_itself_as_its_account_says(desk: _Desk) -> None:
+    """Name and answers stand in the head; the own copy goes by the envelope, and no byte of the message tells of it."""
+    with _serving(desk) as server:
+        _account(desk, server, sender=SenderDraft("Tosma · Facturación", "cobros@example.com", copy_to_self=True))
+        message = desk.put(replace(_REQUEST, bcc=()))
+        named = desk.put(replace(_REQUEST, reply_to="eva@tosma.example", bcc=("ANA@example.com",)))
+        desk.work()
+        heads = [message_from_bytes(raw, policy=default) for raw in server.messages]
+    first, second = desk.get(message), desk.get(named)
+
+    assert [str(head["From"]) for head in heads] == ["Tosma · Facturación <ana@example.com>"] * 2
+    assert [head["Reply-To"] for head in heads] == ["cobros@example.com", "eva@tosma.example"]
+    assert [each.address for each in first.recipients if each.kind == "bcc"] == ["ana@example.com"]
+    assert [each.address for each in second.recipients if each.kind == "bcc"] == ["ANA@example.com"]
+    assert server.heard("TO:<ana@example.com>")
+    assert server.messages[0].count(b"ana@example.com") == server.messages[1].count(b"ana@example.com") == 1
+    assert {"Bcc", "bcc"}.isdisjoint(name for head in heads for name in head)
+
+
+def test_answers_go_to_the_sender_without_a_word_where_nothing_else_is_said(desk: _Desk) -> None:
+    """No Reply-To that says the same as From, no copy to oneself, and the company's name, as ever."""
+    with _serving(desk) as server:
+        _account(desk, server, sender=SenderDraft(reply_to="Ana@Example.com"))
+        message = desk.put()
+        desk.work()
+        head = message_from_bytes(server.messages[0], policy=default)
+
+    assert (str(head["From"]), head["Reply-To"]) == ('"Electricidad Tosma, SL" <ana@example.com>', None)
+    assert "ana@example.com" not in [each.address for each in desk.get(message).recipients]
+
+
+@pytest.mark.parametrize("kind", [entry.code for entry in types_with_template()])
+def test_no_message_leaves_with_a_value_of_a_sample(desk: _Desk, kind: DocumentType) -> None:
+    """A text that names every variable, and nobody has given one a value: those of the house, and gaps."""
+    own = {"documento", "el_documento", "del_documento", "empresa"}
+    samples = {each.sample for each in list_variables(kind) if each.name not in own}
+    samples |= {value for each in list_samples() for name, value in each.values.items() if name not in own}
+    told_apart = [sample for sample in samples if len(sample) > 3]
+    every = " ".join(f"[{{{variable.name}}}]" for variable in list_variables(kind))
+    request = replace(_REQUEST, document_type=kind, series="X", number="Z1", subject=every, body=f"<p>{every}</p>")
+    with _serving(desk) as server:
+        desk.put(replace(request, customer="", variables={}, attachments=()))
+        desk.work()
+        message = message_from_bytes(server.messages[0], policy=default)
+    told = [str(message["Subject"]), *(part.get_content() for part in message.walk() if not part.is_multipart())]
+
+    assert len(told_apart) > 8
+    assert [sample for sample in told_apart if any(sample in unescape(text) for text in told)] == []
+    assert all("[]" in text and "[Electricidad Tosma, SL]" in text for text in told)
 
 
 def test_many_go_over_one_connection(desk: _Desk) -> None:

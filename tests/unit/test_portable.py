@@ -15,6 +15,7 @@ from cgcore.documents import DocumentType
 from cgcore.errors import CloudGestionError, InvalidInput, NotAllowed, NotFound, StaleVersion
 from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
+from cgcore.mail.sender import SenderDraft
 from cgcore.series.series import SeriesDraft, SeriesKind
 from cgcore.series.starters import StarterLayout
 from cgcore.settings import Settings
@@ -62,6 +63,7 @@ def furnish(workbench: Workbench) -> Actor:
         smtp=ServerDraft("smtp.ejemplo.es", 587, Security.STARTTLS),
         imap=ServerDraft("imap.ejemplo.es", 993, Security.SSL),
         sent_folder="Enviados ñ",
+        sender=SenderDraft("Luis de Tosma", "respuestas@ejemplo.es", True),
     )
     workbench.mail_account.save(luis, account, version=0)
     with workbench.database.session() as session:
@@ -109,6 +111,11 @@ def test_the_file_has_the_form_that_is_promised(workbench_on_each: Workbench, ad
         "name", "full_name", "mail", "role", "mail_account", "templates", "signature", "series_defaults",
     ]  # fmt: skip
     assert luis["mail_account"]["smtp"] == {"host": "smtp.ejemplo.es", "port": 587, "security": "starttls"}
+    assert luis["mail_account"]["sender"] == {
+        "name": "Luis de Tosma",
+        "reply_to": "respuestas@ejemplo.es",
+        "copy_to_self": True,
+    }
     assert luis["templates"] == {"quote": {"subject": "Va {numero}", "body": CANARY}}
     assert (luis["signature"], luis["series_defaults"]) == ({"html": "<p>Luis</p>"}, {"quote": "P2"})
     assert (ana["mail_account"], ana["templates"], ana["signature"]) == (None, {}, None)

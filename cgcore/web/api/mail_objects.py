@@ -34,6 +34,8 @@ Host = Annotated[str, _documented("^[^/@ ]*$"), StringConstraints(max_length=253
 User = Annotated[str, _documented(_NO_CONTROL), StringConstraints(max_length=320)]
 Folder = Annotated[str, _documented(_NO_CONTROL), StringConstraints(max_length=500)]
 Pin = Annotated[str, StringConstraints(max_length=120, pattern=_NO_CONTROL)]
+Name = Annotated[str, _documented(_NO_CONTROL), StringConstraints(max_length=120)]
+Address = Annotated[str, _documented(_NO_CONTROL), StringConstraints(max_length=254)]
 Auth = Literal["password", "google", "microsoft", "custom"]
 Password = Annotated[str, _documented(r"^[^&\r\n\x00]*$", writeOnly=True), StringConstraints(max_length=1280)]
 
@@ -55,6 +57,18 @@ class ImapServer(ApiObject):
     pin: Pin = ""
 
 
+class SenderIdentity(ApiObject):
+    """How mail of the account presents itself.
+
+    An empty ``name`` is that of the company, else of the person; an empty ``reply_to`` the address itself. With
+    ``copy_to_self`` every document goes to that address too, as a Bcc.
+    """
+
+    name: Name = ""
+    reply_to: Address = ""
+    copy_to_self: bool = False
+
+
 class Connected(BaseModel):
     """Who has connected the account at its provider, since when, and what was allowed."""
 
@@ -72,6 +86,7 @@ class MailAccount(BaseModel):
     read_receipt: bool
     sent_folder: str
     auth: Auth
+    sender: SenderIdentity
     connected: Connected | None
     password_set: bool
     version: int
@@ -81,7 +96,8 @@ class MailAccountInput(ApiObject):
     """A whole account. ``password`` left out or null keeps the stored one, ``""`` removes it.
 
     ``auth`` is how it signs in: ``password``, or a provider that is connected for this very account (else 409); left
-    out it stays as it is, and is ``password`` where a password is given. ``connected``, ``password_set`` and
+    out it stays as it is, and is ``password`` where a password is given. A ``sender`` left out stays too.
+    ``connected``, ``password_set`` and
     ``version`` may stand there as they were read, and count for nothing.
     """
 
@@ -91,6 +107,7 @@ class MailAccountInput(ApiObject):
     read_receipt: bool
     sent_folder: Folder
     auth: Auth | None = None
+    sender: SenderIdentity | None = None
     connected: dict[str, Any] | None = None
     password: Password | None = None
     password_set: bool | None = None
@@ -123,6 +140,7 @@ class MailAccountChange(ApiObject):
     read_receipt: bool = False
     sent_folder: Folder = ""
     auth: Auth = "password"
+    sender: SenderIdentity = SenderIdentity()
     password: Password | None = None
 
 
@@ -148,7 +166,7 @@ def merge(stored: Mapping[str, Any], change: MailAccountChange) -> dict[str, Any
 
 def in_api_words(error: InvalidInput) -> InvalidInput:
     """Return ``error`` with its fields named as in the API: ``smtp.host`` for ``smtp_host``."""
-    legs = tuple(f"{leg.value}_" for leg in Leg)
+    legs = (*(f"{leg.value}_" for leg in Leg), "sender_")
     return InvalidInput(
         *(
             FieldProblem(found.field.replace("_", ".", 1), found.code, found.text, found.blocking)

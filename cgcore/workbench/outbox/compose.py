@@ -27,6 +27,7 @@ from cgcore.workbench.template_mail import OWN_NAMES, image_part, missing_name
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from cgcore.mail.sender import SenderDraft
     from cgcore.workbench.templates import TemplatesSection
 
 __all__ = [
@@ -166,13 +167,18 @@ def _split(written: str) -> tuple[str, str]:
     return (named["name"].strip('" '), named["address"].strip()) if named else ("", written.strip())
 
 
-def read_recipients(request: DocumentRequest) -> Sequence[Recipient]:
-    """Return everybody who gets the message, each once, where they are named first."""
+def read_recipients(request: DocumentRequest, own: str = "") -> Sequence[Recipient]:
+    """Return everybody who gets the message, each once, where they are named first.
+
+    ``own`` is an address that gets a copy which nobody sees, unless it is named anyway.
+    """
     found: dict[str, Recipient] = {}
     for kind in Kind:
         for written in getattr(request, kind.value):
             name, address = _split(written)
             found.setdefault(address.casefold(), Recipient(address, kind, name))
+    if own:
+        found.setdefault(own.casefold(), Recipient(own, Kind.BCC))
     return tuple(found.values())
 
 
@@ -210,21 +216,24 @@ class Composer:
         request: DocumentRequest,
         *,
         name: str,
-        sender: str,
+        address: str,
+        sender: SenderDraft,
         own: Mapping[str, str],
         read_receipt: bool,
         date: datetime,
     ) -> Composed:
         """Return the message, which passed :func:`check_request`; nothing in it is refused here but missing names.
 
-        ``own`` are the names of the house that are set. A variable that nobody has given a value is empty, never a
-        sample. Raises :class:`InvalidInput` for a text that names the company or the user where they are not known.
+        ``address`` is whose it is, ``sender`` how it presents itself; ``own`` are the names of the house that are set.
+        A variable that nobody has given a value is empty, never a sample. Raises :class:`InvalidInput` for a text
+        that names the company or the user where they are not known.
         """
         rendered = self._render(actor, request, own)
-        recipients, message_id = read_recipients(request), make_message_id(sender)
+        recipients = read_recipients(request, address if sender.copy_to_self else "")
+        message_id = make_message_id(address)
         message = build_message(
-            sender=sender,
-            sender_name=own.get("empresa") or actor.full_name,
+            sender=address,
+            sender_name=sender.name or own.get("empresa") or actor.full_name,
             recipients=[each.address for each in recipients if each.kind is Kind.TO],
             copies=[each.address for each in recipients if each.kind is Kind.CC],
             names={each.address: each.name for each in recipients},
@@ -232,7 +241,7 @@ class Composer:
             text=rendered.text,
             html=rendered.html,
             images=[image_part(image.cid, image.type, image.data) for image in rendered.images],
-            reply_to=request.reply_to,
+            reply_to=request.reply_to or sender.reply_to,
             read_receipt=read_receipt,
             date=date,
             message_id=message_id,
@@ -242,7 +251,7 @@ class Composer:
         parts = build_parts(message, request.attachments)
         texts = sum(len(piece) for part in parts[::2] for piece in part())
         size = texts + sum(encoded_size(len(attachment.data)) for attachment in request.attachments)
-        return Composed(rendered, message, parts, recipients, sender, message_id, size)
+        return Composed(rendered, message, parts, recipients, address, message_id, size)
 
     def _render(self, actor: Actor, request: DocumentRequest, own: Mapping[str, str]) -> Rendered:
         stored = self._templates.source(actor, request.document_type)

@@ -211,7 +211,7 @@ class OutboxSection:
         stored = self._mail_account.get(actor)
         try:
             require_complete(stored.draft, Leg.SMTP)
-            sender = self._mail_runs.sender_of(actor, stored.draft)
+            address = self._mail_runs.sender_of(actor, stored.draft)
         except InvalidInput:
             raise OutboxRefused("the mail account is not set up", code="account_missing") from None
         if not stored.draft.smtp.host or not stored.can_sign_in:
@@ -219,7 +219,16 @@ class OutboxSection:
         receipt = stored.draft.read_receipt if request.read_receipt is None else request.read_receipt
         own = self._template_mail.own_values(actor)
         now = self._context.clock().astimezone()
-        return self._composer.compose(actor, request, name=name, sender=sender, own=own, read_receipt=receipt, date=now)
+        return self._composer.compose(
+            actor,
+            request,
+            name=name,
+            address=address,
+            sender=stored.draft.sender,
+            own=own,
+            read_receipt=receipt,
+            date=now,
+        )
 
     def known_limit(self, actor: Actor) -> int:
         """Return what one message may weigh in bytes by the last test of the account, 0 where nobody has told."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from cgcore.errors import VaultError
@@ -36,7 +38,10 @@ def draw(page: MailPage) -> None:
                 autocomplete="off",
             )
             page.list_problems("user")
-            _draw_gmail(page)
+            with st.container(horizontal=True):
+                _draw_gmail(page)
+                _draw_sender(page)
+            page.list_problems("sender_name", "sender_reply_to")
         with password:
             by_password = connection.draw_choice(page) is AuthKind.PASSWORD
             if by_password:
@@ -101,6 +106,38 @@ def _draw_gmail(page: MailPage) -> None:
             st.button(texts.GMAIL_FILL, key="mail_account_gmail_fill", on_click=_fill_gmail, args=(page.form,))
 
 
+def _draw_sender(page: MailPage) -> None:
+    """Draw how mail presents itself; what is wrong with it stands below, where it shows while this is closed too."""
+    with _popover(texts.SENDER, "badge", "mail_account_sender") as panel:
+        if not panel.open:
+            return
+        name = page.workbench.template_mail.own_values(page.actor).get("empresa") or page.actor.full_name
+        st.text_input(
+            texts.SENDER_NAME,
+            live=True,
+            key=page.form.key("sender_name"),
+            persist_state="session",
+            placeholder=name,
+            autocomplete="off",
+            help=texts.SENDER_NAME_HELP,
+        )
+        st.text_input(
+            texts.SENDER_REPLY_TO,
+            live=True,
+            key=page.form.key("sender_reply_to"),
+            persist_state="session",
+            placeholder=page.draft.user,
+            autocomplete="off",
+            help=texts.SENDER_REPLY_TO_HELP,
+        )
+        st.toggle(
+            texts.SENDER_COPY,
+            key=page.form.key("sender_copy"),
+            persist_state="session",
+            help=texts.SENDER_COPY_HELP,
+        )
+
+
 def _popover(label: str, icon: str, key: str):
     """Return a popover that is filled when it is open: nobody needs what is in it before."""
     return st.popover(label, icon=f":material/{icon}:", key=key, width="content", on_change="rerun")
@@ -137,5 +174,5 @@ def _fill_sandbox(page: MailPage) -> None:
     except VaultError as failed:
         st.toast(str(problem_text(failed.code)), icon=":material/error:", duration="long")
         return
-    page.form.fill(account)
+    page.form.fill(replace(account, sender=page.form.draft().sender))
     st.toast(texts.SANDBOX_FILLED, icon=":material/check:")

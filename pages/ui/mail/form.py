@@ -19,6 +19,7 @@ from cgcore.mail.account import (
     check_account,
     default_port,
 )
+from cgcore.mail.sender import SenderDraft
 from cgcore.mail.steps import Leg
 from cgcore.vault.secret import Secret
 from pages.ui.editing import Form
@@ -105,6 +106,9 @@ class AccountForm(Form):
             read_receipt=bool(value("read_receipt")),
             sent_folder=value("sent_folder") or "",
             auth=value("auth") or AuthKind.PASSWORD,
+            sender=SenderDraft(
+                value("sender_name").strip(), value("sender_reply_to").strip(), bool(value("sender_copy"))
+            ),
         )
 
     def values(self) -> dict[str, Any]:
@@ -203,6 +207,9 @@ def _values(draft: MailAccountDraft) -> dict[str, Any]:
         "read_receipt": draft.read_receipt,
         "sent_folder": draft.sent_folder,
         "auth": draft.auth,
+        "sender_name": draft.sender.name,
+        "sender_reply_to": draft.sender.reply_to,
+        "sender_copy": draft.sender.copy_to_self,
     }
 
 

@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 
 from cgcore.errors import InvalidInput
 from cgcore.identity.actor import Actor
-from cgcore.mail.account import AuthKind, MailAccountDraft, check_account
+from cgcore.mail.account import AuthKind, MailAccountDraft, account_to_json, check_account
 from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Run
 from cgcore.web.api.mail_objects import (
@@ -49,9 +49,10 @@ def put_mail_account(
     workbench: Bench, actor: Writer, response: Response, if_match: IfMatch, account: MailAccountInput
 ) -> MailAccount:
     """Store a whole account."""
-    stored = workbench.mail_account.get(actor).draft.auth
-    auth = account.auth or (stored.value if account.password is None else AuthKind.PASSWORD.value)
-    draft = build_draft({**account.model_dump(), "auth": auth}, account.password)
+    stored = account_to_json(workbench.mail_account.get(actor).draft)
+    auth = account.auth or (stored["auth"] if account.password is None else AuthKind.PASSWORD.value)
+    given = account.model_dump(exclude_none=True, exclude={"password"})
+    draft = build_draft({**given, "auth": auth, "sender": given.get("sender", stored["sender"])}, account.password)
     return _save(workbench, actor, draft, if_match, response)
 
 
