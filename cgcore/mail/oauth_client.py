@@ -22,13 +22,12 @@ from cgcore.errors import FieldProblem
 from cgcore.mail import account_texts
 from cgcore.mail.addresses import domain_of, is_address
 from cgcore.mail.network.public_suffix import has_public_suffix
+from cgcore.mail.oauth_paths import CALLBACK
 from cgcore.mail.steps import Leg
 from cgcore.text_rules import MAX_NAME, find_text_problem
 from cgcore.vault.secret import Secret
 
 __all__ = [
-    "CALLBACK",
-    "GO",
     "SECRET_NOTICE",
     "Client",
     "ClientDraft",
@@ -39,9 +38,6 @@ __all__ = [
     "missing_scopes",
     "redirect_uri",
 ]
-
-GO, CALLBACK = "/oauth/ir/", "/oauth/vuelta/"
-"""Where the link of an attempt leads (its id follows), and where a provider sends the browser back to (its name)."""
 
 SECRET_NOTICE = timedelta(days=30)
 """How long before its end a secret is told of."""

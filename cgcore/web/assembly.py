@@ -22,7 +22,7 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
 
 from cgcore.errors import InvalidInput, InvalidSettings, StorageError, UnsafeStart
-from cgcore.mail.oauth_client import CALLBACK, GO
+from cgcore.mail.oauth_paths import CALLBACK, GO
 from cgcore.process import name_instance
 from cgcore.server_facts import ServerFacts
 from cgcore.settings import Settings, describe_problems, load_settings

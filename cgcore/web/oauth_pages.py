@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from cgcore.errors import NotFound
-from cgcore.mail.oauth_client import OAuthProvider
 from cgcore.texts import sentence
 from cgcore.web.html import Page
 from cgcore.web.login_pages import show
@@ -69,6 +68,8 @@ class OAuthPages:
 
     async def come_back(self, request: Request) -> Response:
         """Take what the provider has answered, and send the browser on to an address without it."""
+        from cgcore.mail.oauth_client import OAuthProvider  # not needed for the routes, which every start makes
+
         actor = await self._find_actor(request)
         if actor is None:
             return RedirectResponse(AFTER_CONNECTING, 303)

@@ -25,7 +25,6 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from cgcore.errors import CloudGestionError, LoginEnded, NotFound
 from cgcore.identity.actor import Actor
 from cgcore.workbench import get_workbench
-from pages.ui.problems import download_sentence
 
 __all__ = ["OwnDownloads", "OwnFiles", "draw_download", "find_log_in", "guard_files", "may_have"]
 
@@ -117,6 +116,8 @@ class OwnDownloads(DeferredFileHandler):
                 _log.warning("a download was not made (%s)", cause.code)
             else:
                 _log.exception("a download could not be made")
+            from pages.ui.problems import download_sentence  # the catalogues are not needed before
+
             answer.error_msg = download_sentence(cause)
         return answer
 

@@ -22,7 +22,8 @@ from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft, check_account
 from cgcore.mail.account_texts import problem as account_problem
 from cgcore.mail.oauth_answers import OAuthFailure, failure_of
-from cgcore.mail.oauth_client import GO, Client, OAuthProvider, missing_scopes, redirect_uri
+from cgcore.mail.oauth_client import Client, OAuthProvider, missing_scopes, redirect_uri
+from cgcore.mail.oauth_paths import GO
 from cgcore.once import once
 from cgcore.storage import oauth as store
 from cgcore.storage.oauth_tables import OauthAttemptRow
