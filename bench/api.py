@@ -41,7 +41,9 @@ def run() -> list[Figure]:
     rates = [[len(result.times) / _SECONDS for result in each] for each in rounds]
     slowest = [statistics.quantiles(crowd.times, n=100)[98] * 1000 for crowd in crowds]
     errors = sum(result.errors for result in (*(each[0] for each in rounds), *crowds))
-    note = "{:.0f} / {:.0f} / {:.0f} calls/s".format(*(statistics.median(column) for column in zip(*rates, strict=True)))
+    note = "{:.0f} / {:.0f} / {:.0f} calls/s".format(
+        *(statistics.median(column) for column in zip(*rates, strict=True))
+    )
     return [
         Figure("API: authenticated GET, share of bare FastAPI", _share(rates, 1), 0.7, at_least=True, note=note),
         Figure("API: the same, share of FastAPI that answers a constant", _share(rates, 2), None, at_least=True),
