@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from cgcore.outbox.judgement import Outcome
 from cgcore.outbox.states import CopyState, Kind, RecipientState, State
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "MessageFilters",
     "NewMessage",
     "Recipient",
+    "Result",
+    "Turn",
     "new_message_name",
 ]
 
@@ -132,6 +135,32 @@ class Claimed:
     document_type: str = ""
     series: str = ""
     number: str = ""
+    batch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one try, as it is stored: ``recipients`` in the order of the message, ``reason`` the verdict."""
+
+    claimed: Claimed
+    outcome: Outcome
+    attempt: Attempt
+    recipients: Sequence[Recipient]
+    reason: Mapping[str, Any] | None = None
+    host: str = ""
+    queue_id: str = ""
+    copy_state: CopyState = CopyState.NONE
+    copy_after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one transaction between two messages came to: whether the result of the last was stored, whether the next
+    is marked, and what was taken besides."""
+
+    done: bool
+    marked: bool
+    claimed: Sequence[Claimed] = ()
 
 
 @dataclass(frozen=True, slots=True)

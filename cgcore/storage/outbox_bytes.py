@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import col, func, select
@@ -15,6 +15,7 @@ __all__ = ["CHUNK_BYTES", "OutboxBytes"]
 
 CHUNK_BYTES = 256 * 1024
 _PER_COMMIT = 16  # 4 MB: other writers get their turn in between
+_AT_ONCE = 4  # pieces of a message that are read in one question: most invoices have three
 
 
 class OutboxBytes:
@@ -45,14 +46,27 @@ class OutboxBytes:
 
     def read(self, parts: Sequence[str]) -> Iterator[bytes]:
         """Yield the bytes of ``parts``, one after the other, in pieces of at most :data:`CHUNK_BYTES`."""
+        counts = self._count_all(list(dict.fromkeys(parts)))
+        if sum(counts.values()) <= _AT_ONCE:
+            yield from self._read_all(parts, counts)
+            return
         for blob in parts:
-            for place in range(self._count(blob)):
+            for place in range(counts.get(blob, 0)):
                 with self._database.read() as session:
                     wanted = select(OutboundChunkRow.data).where(
                         OutboundChunkRow.blob == blob, OutboundChunkRow.place == place
                     )
                     data = session.exec(wanted).one()
                 yield data
+
+    def _read_all(self, parts: Sequence[str], counts: Mapping[str, int]) -> Iterator[bytes]:
+        chunk = OutboundChunkRow
+        with self._database.read() as session:
+            wanted = select(chunk.blob, chunk.place, chunk.data).where(col(chunk.blob).in_(set(parts)))
+            found = {(blob, place): data for blob, place, data in session.exec(wanted)}
+        for blob in parts:
+            for place in range(counts.get(blob, 0)):
+                yield found.get((blob, place), b"")  # a hole is found out by the digest
 
     def _count(self, blob: str) -> int:
         with self._database.read() as session:

@@ -6,17 +6,18 @@ names the state and the fence that it knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists
+from sqlalchemy import bindparam, exists, func
 from sqlmodel import Session, col, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
 
-from cgcore.outbox.judgement import LONGEST_WAIT_S, Hold, Outcome
-from cgcore.outbox.message import Attempt, Claimed, Recipient
-from cgcore.outbox.states import CopyState, State
+from cgcore.outbox.judgement import LONGEST_WAIT_S, Hold
+from cgcore.outbox.message import Attempt, Claimed, Recipient, Result, Turn
+from cgcore.outbox.states import State
 from cgcore.storage.database import Database
 from cgcore.storage.outbox import database_now, move, move_all, to_recipients
 from cgcore.storage.outbox_copies import COPY_LEASE
@@ -29,6 +30,8 @@ from cgcore.storage.outbox_tables import (
 from cgcore.storage.tables import MailAccountRow
 
 __all__ = ["BACKUP_AGE", "LEASE", "OutboxQueue", "hold_restored"]
+
+_log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=60)
 """How long a claim counts without being renewed."""
@@ -78,8 +81,11 @@ class OutboxQueue:
 
     # ---- Claims
 
-    def claim_account(self) -> int | None:
-        """Take an account that has something to send and that nobody serves; ``None`` where there is none."""
+    def claim_account(self, *, served: Collection[int] = ()) -> int | None:
+        """Take an account that has something to send and that nobody serves; ``None`` where there is none.
+
+        Those that threads of this process still serve, ``served``, are left alone also when their lease is over.
+        """
         with self._database.session() as session:
             now = database_now(session)
             row, waiting = OutboxAccountRow, OutboundMessageRow
@@ -89,7 +95,9 @@ class OutboxQueue:
                 col(waiting.due) <= now,
             )
             free = or_(col(row.lease_until).is_(None), col(row.lease_until) < now)
-            wanted = select(row.user_id).where(col(row.paused).is_(False), free, due).order_by(col(row.served)).limit(1)
+            others = col(row.user_id).not_in(served)
+            wanted = select(row.user_id).where(col(row.paused).is_(False), free, due, others)
+            wanted = wanted.order_by(col(row.served)).limit(1)
             user_id = session.exec(wanted.with_for_update(skip_locked=True)).first()
             if user_id is not None:
                 taken = update(row).where(col(row.user_id) == user_id)
@@ -102,23 +110,26 @@ class OutboxQueue:
         Where ``per_hour`` (0: no limit) have left within the last hour the account rests until there is room again.
         """
         with self._database.session() as session:
-            now = database_now(session)
-            account = session.get(OutboxAccountRow, user_id)
-            if account is None or account.paused or account.owner != self._owner:
-                return ()
-            row = OutboundMessageRow
-            room = _find_room(session, user_id, per_hour, now) if per_hour else _AT_ONCE
-            if not room:
-                return ()
-            due = select(row.id).where(row.user_id == user_id, row.state == State.QUEUED.value, row.due <= now)
-            due = due.order_by(col(row.due), col(row.id)).limit(room).with_for_update(skip_locked=True)
-            names = session.exec(due).all()
-            claim = {"owner": self._owner, "lease_until": now + LEASE, "fence": row.fence + 1}
-            move_all(session, State.QUEUED, State.CLAIMED, (col(row.id).in_(names),), **claim)
-            mine = select(row).where(col(row.id).in_(names), row.owner == self._owner)
-            rows = session.exec(mine.order_by(col(row.due), col(row.id))).all()
-            recipients = to_recipients(session, [found.id for found in rows])
-            return [_to_claimed(found, recipients[found.id], now) for found in rows if found.state == State.CLAIMED]
+            return self._claim(session, user_id, per_hour, database_now(session))
+
+    def _claim(self, session: Session, user_id: int, per_hour: int, now: datetime) -> Sequence[Claimed]:
+        account = session.get(OutboxAccountRow, user_id)
+        if account is None or account.paused or account.owner != self._owner:
+            return ()
+        row = OutboundMessageRow
+        room = _find_room(session, user_id, per_hour, now) if per_hour else _AT_ONCE
+        room = min(room, 1) if account.feeler else room
+        if not room:
+            return ()
+        due = select(row.id).where(row.user_id == user_id, row.state == State.QUEUED.value, row.due <= now)
+        due = due.order_by(col(row.due), col(row.id)).limit(room).with_for_update(skip_locked=True)
+        names = session.exec(due).all()
+        claim = {"owner": self._owner, "lease_until": now + LEASE, "fence": row.fence + 1}
+        move_all(session, State.QUEUED, State.CLAIMED, (col(row.id).in_(names),), **claim)
+        mine = select(row).where(col(row.id).in_(names), row.owner == self._owner)
+        rows = session.exec(mine.order_by(col(row.due), col(row.id))).all()
+        recipients = to_recipients(session, [found.id for found in rows])
+        return [_to_claimed(found, recipients[found.id], now) for found in rows if found.state == State.CLAIMED]
 
     def renew(self, names: Sequence[str], users: Sequence[int]) -> None:
         """Say that this process still works on these messages and accounts; what it has forgotten expires."""
@@ -131,9 +142,13 @@ class OutboxQueue:
             session.exec(update(account).where(*served).values(lease_until=until))
 
     def release(self, claimed: Claimed) -> None:
-        """Give a message back untouched."""
+        """Give a message back of which nothing has left: also one whose mark was made while it was on its way."""
         with self._database.session() as session:
-            move(session, claimed.id, State.CLAIMED, State.QUEUED, claimed.fence)
+            self._unclaim(session, claimed, State.QUEUED)
+
+    def _unclaim(self, session: Session, claimed: Claimed, after: State, **values: Any) -> None:
+        if not move(session, claimed.id, State.CLAIMED, after, claimed.fence, **values):
+            move(session, claimed.id, State.IN_FLIGHT, after, claimed.fence, **values)
 
     def leave_account(self, user_id: int) -> None:
         """Let others serve the account."""
@@ -148,63 +163,82 @@ class OutboxQueue:
     def mark_in_flight(self, claimed: Claimed) -> bool:
         """Note, durably, that the dot may leave from now on. False: it must not, the claim is no longer ours."""
         with self._database.session() as session:
-            now = database_now(session)
-            values = {"lease_until": now + LEASE, "changed": now}
-            return move(session, claimed.id, State.CLAIMED, State.IN_FLIGHT, claimed.fence, **values)
+            return self._mark(session, claimed, database_now(session))
 
-    def finish(
+    def _mark(self, session: Session, claimed: Claimed, now: datetime) -> bool:
+        values = {"lease_until": now + LEASE, "changed": now}
+        return move(session, claimed.id, State.CLAIMED, State.IN_FLIGHT, claimed.fence, **values)
+
+    def confirm_mark(self, claimed: Claimed) -> bool:
+        """Return whether a mark that was made a while ago still stands; then it counts for another lease."""
+        row = OutboundMessageRow
+        with self._database.session() as session:
+            mine = (col(row.id) == claimed.id, col(row.fence) == claimed.fence, col(row.owner) == self._owner)
+            marked = update(row).where(*mine, col(row.state) == State.IN_FLIGHT.value)
+            return session.exec(marked.values(lease_until=database_now(session) + LEASE)).rowcount == 1
+
+    def turn(
         self,
-        claimed: Claimed,
-        outcome: Outcome,
+        result: Result,
+        ahead: Claimed | None = None,
         *,
-        attempt: Attempt,
-        recipients: Sequence[Recipient],
-        reason: Mapping[str, Any] | None,
-        host: str = "",
-        queue_id: str = "",
-        copy_state: CopyState = CopyState.NONE,
-        copy_after_s: float = 0.0,
-    ) -> bool:
-        """Store what became of a try, with the account's rest that follows from it, in one transaction.
+        more: bool = False,
+        per_hour: int = 0,
+        note: Callable[[Session], object] | None = None,
+    ) -> Turn:
+        """Store what became of one message, mark the next one, ``ahead``, and take ``more``: one transaction for all.
+
+        Whatever ``note`` writes stands if the result does; where it fails, the result stands without it.
+        """
+        with self._database.session() as session:
+            now = database_now(session)
+            done = self._finish(session, result, now)
+            if done and note is not None:
+                _try_noting(session, note)
+            marked = ahead is not None and self._mark(session, ahead, now)
+            taken = self._claim(session, result.claimed.user_id, per_hour, now) if more else ()
+            return Turn(done, marked, taken)
+
+    def _finish(self, session: Session, result: Result, now: datetime) -> bool:
+        """Store a result, with the account's rest that follows from it.
 
         Also the late word of a worker that was thought to be gone counts, as long as nobody has taken the message
         over. False where somebody has: then nothing but the try is noted.
         """
-        with self._database.session() as session:
-            now = database_now(session)
-            values: dict[str, Any] = {
-                "attempts": OutboundMessageRow.attempts + 1,
-                "reason": dict(reason) if reason is not None else None,
-                "changed": now,
-                "host": host,
-            }
-            if outcome.state is State.SENT:
-                copy_due = now + timedelta(seconds=copy_after_s)
-                values |= {"accepted": now, "queue_id": queue_id, "copy_state": copy_state.value, "copy_due": copy_due}
-            elif outcome.state is State.UNKNOWN:
-                values["look_due"] = now + _FIRST_LOOK
-            elif outcome.state is State.QUEUED:
-                values["due"] = now + timedelta(seconds=outcome.due_s)
-            elif outcome.state is State.HELD:
-                values["held_by"] = _ACCOUNT
-            done = self._settle(session, claimed, outcome.state, values)
-            session.add(_attempt_row(claimed, attempt, now, self._owner))
-            if done:
-                _keep_first(session, claimed, now)
-                _keep_recipients(session, claimed, recipients)
-                if outcome.hold is not None:
-                    _rest(session, claimed.user_id, outcome.hold, reason, now)
-                else:
-                    _let_follow(session, claimed.user_id, now)
-            return done
+        claimed, outcome, reason = result.claimed, result.outcome, result.reason
+        values: dict[str, Any] = {
+            "attempts": OutboundMessageRow.attempts + 1,
+            "reason": dict(reason) if reason is not None else None,
+            "changed": now,
+            "host": result.host,
+            "first_tried": func.coalesce(OutboundMessageRow.first_tried, now),
+        }
+        if outcome.state is State.SENT:
+            copy_due = now + timedelta(seconds=result.copy_after_s)
+            copy = {"copy_state": result.copy_state.value, "copy_due": copy_due}
+            values |= {"accepted": now, "queue_id": result.queue_id, **copy}
+        elif outcome.state is State.UNKNOWN:
+            values["look_due"] = now + _FIRST_LOOK
+        elif outcome.state is State.QUEUED:
+            values["due"] = now + timedelta(seconds=outcome.due_s)
+        elif outcome.state is State.HELD:
+            values["held_by"] = _ACCOUNT
+        done = self._settle(session, claimed, outcome.state, values)
+        session.add(_attempt_row(claimed, result.attempt, now, self._owner))
+        if done:
+            _keep_recipients(session, claimed, result.recipients)
+            if outcome.hold is not None:
+                _rest(session, claimed.user_id, outcome.hold, reason, now)
+            else:
+                _let_follow(session, claimed.user_id, now)
+        return done
 
     def hold_back(self, claimed: Sequence[Claimed], user_id: int, hold: Hold, reason: Mapping[str, Any]) -> None:
         """Hold messages that were never reached, and let the account rest."""
         with self._database.session() as session:
             now = database_now(session)
             for each in claimed:
-                kept = {"held_by": _ACCOUNT, "reason": dict(reason), "changed": now}
-                move(session, each.id, State.CLAIMED, State.HELD, each.fence, **kept)
+                self._unclaim(session, each, State.HELD, held_by=_ACCOUNT, reason=dict(reason), changed=now)
             _rest(session, user_id, hold, reason, now)
 
     def _settle(self, session: Session, claimed: Claimed, after: State, values: Mapping[str, Any]) -> bool:
@@ -346,18 +380,23 @@ def _send_ahead(session: Session, user_id: int, now: datetime) -> None:
         move_all(session, State.HELD, State.QUEUED, (col(row.id) == first,), due=now)
 
 
-def _keep_first(session: Session, claimed: Claimed, now: datetime) -> None:
-    row = OutboundMessageRow
-    untouched = update(row).where(col(row.id) == claimed.id, col(row.first_tried).is_(None))
-    session.exec(untouched.values(first_tried=now))
-
-
 def _keep_recipients(session: Session, claimed: Claimed, recipients: Sequence[Recipient]) -> None:
-    for place, told in enumerate(recipients):
-        kept = update(OutboundRecipientRow).where(
-            col(OutboundRecipientRow.message_id) == claimed.id, col(OutboundRecipientRow.place) == place
-        )
-        session.exec(kept.values(state=told.state.value, code=told.code, key=told.key, reply=told.reply))
+    row = OutboundRecipientRow
+    kept = update(row).where(col(row.message_id) == claimed.id, col(row.place) == bindparam("at"))
+    told = [
+        {"at": place, "state": each.state.value, "code": each.code, "key": each.key, "reply": each.reply}
+        for place, each in enumerate(recipients)
+    ]
+    if told:
+        session.connection().execute(kept, told)
+
+
+def _try_noting(session: Session, note: Callable[[Session], object]) -> None:
+    try:
+        with session.begin_nested():
+            note(session)
+    except Exception:
+        _log.exception("a sending could not be noted")
 
 
 def _attempt_row(claimed: Claimed, attempt: Attempt, now: datetime, owner: str) -> OutboundAttemptRow:
@@ -387,4 +426,5 @@ def _to_claimed(row: OutboundMessageRow, recipients: Sequence[Recipient], now: d
         document_type=row.document_type,
         series=row.series,
         number=row.number,
+        batch=row.batch,
     )

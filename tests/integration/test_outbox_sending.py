@@ -343,14 +343,14 @@ def test_a_result_that_cannot_be_stored_is_kept_and_never_sent_again(
     """The database is full at the worst moment; once it has room again the message is known to be sent."""
     from cgcore.errors import StorageError
 
-    finish, failing = OutboxQueue.finish, [True]
+    turn, failing = OutboxQueue.turn, [True]
 
-    def fail(queue: OutboxQueue, *arguments: Any, **more: Any) -> bool:
+    def fail(queue: OutboxQueue, *arguments: Any, **more: Any) -> Any:
         if failing:
             raise StorageError(code="storage_full")
-        return finish(queue, *arguments, **more)
+        return turn(queue, *arguments, **more)
 
-    monkeypatch.setattr(OutboxQueue, "finish", fail)
+    monkeypatch.setattr(OutboxQueue, "turn", fail)
     with _serving(desk) as server:
         message = desk.put()
         desk.work()

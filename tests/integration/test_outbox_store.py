@@ -13,7 +13,16 @@ import pytest
 from sqlmodel import col, select, update
 
 from cgcore.outbox.judgement import Hold, Outcome
-from cgcore.outbox.message import Attempt, Claimed, Message, MessageFilters, NewMessage, Recipient, new_message_name
+from cgcore.outbox.message import (
+    Attempt,
+    Claimed,
+    Message,
+    MessageFilters,
+    NewMessage,
+    Recipient,
+    Result,
+    new_message_name,
+)
 from cgcore.outbox.states import EDGES, CopyState, Kind, RecipientState, State
 from cgcore.process import new_owner
 from cgcore.storage.database import Database
@@ -86,7 +95,7 @@ def house(database: Database) -> _House:
 def _finish(queue: OutboxQueue, claimed: Claimed, outcome: Outcome, **more: Any) -> bool:
     told = [Recipient(r.address, r.kind, "", RecipientState.ACCEPTED, 250, "", "250 ok") for r in claimed.recipients]
     attempt = Attempt(_BEGAN, stage="final", reply="250 ok")
-    return queue.finish(claimed, outcome, attempt=attempt, recipients=told, reason=more.pop("reason", None), **more)
+    return queue.turn(Result(claimed, outcome, attempt, told, **more)).done
 
 
 def test_every_pair_of_states_is_an_edge_or_refused(house: _House) -> None:

@@ -14,6 +14,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cgcore.activity import Action
@@ -26,7 +28,7 @@ from cgcore.mail.request import ProbeRequest
 from cgcore.mail.smtp.session import Delivery, Envelope, Fate, SmtpSession
 from cgcore.mail.steps import Leg, Stage
 from cgcore.outbox.judgement import Hold, Outcome, Told, judge_connection, judge_delivery
-from cgcore.outbox.message import Attempt, Claimed, Recipient
+from cgcore.outbox.message import Attempt, Claimed, Recipient, Result, Turn
 from cgcore.outbox.states import CopyState, Kind, RecipientState, State
 from cgcore.runs import Status, Step, Verdict
 from cgcore.storage.acting import find_acting
@@ -50,6 +52,7 @@ _log = logging.getLogger(__name__)
 _PER_CONNECTION = 50
 _CONNECTION_S = 300.0
 _FROZEN_S = 5.0  # from the mark to the dot: longer, and the machine has slept in between
+_MARKED_AHEAD = 512 * 1024  # a larger one is long on its way, and the mark would stand all that time
 _VAULT_RESTS_S = 300.0
 _OWN_FAULT_S = 60.0
 _UNKNOWN_PROVIDER_S = 20.0  # until a copy that the provider files by itself would be there
@@ -110,7 +113,7 @@ class Sender:
         self._lock = threading.Lock()
         self._working: dict[str, int] = {}  # message → user, what is claimed and not settled
         self._users: set[int] = set()
-        self._left: list[tuple[Claimed, Callable[[], bool]]] = []
+        self._left: list[_Ended] = []
 
     def list_working(self) -> tuple[Sequence[str], Sequence[int]]:
         """Return the messages and the accounts that this process works on."""
@@ -123,7 +126,8 @@ class Sender:
             self._users.add(user_id)
         waiting: deque[Claimed] = deque()
         try:
-            self._serve(user_id, waiting)
+            with ThreadPoolExecutor(1, thread_name_prefix="outbox-hand") as hand:
+                self._serve(user_id, waiting, hand)
         finally:
             try:
                 for claimed in waiting:
@@ -132,19 +136,20 @@ class Sender:
             finally:
                 with self._lock:
                     self._users.discard(user_id)
-                    for claimed in waiting:
-                        self._working.pop(claimed.id, None)
+                    kept = {ended.result.claimed.id for ended in self._left}
+                    # What failed in something of ours is renewed by nobody: its lease ends, and says what it is.
+                    self._working = {each: of for each, of in self._working.items() if of != user_id or each in kept}
 
     def settle_left(self) -> None:
         """Store results that the database would not take before. Whatever happens, nothing is sent again for them."""
         with self._lock:
             left, self._left = self._left, []
-        for claimed, settle in left:
-            self._settle(claimed, settle)
+        for ended in left:
+            self._settle(ended)
 
     # ---- One account
 
-    def _serve(self, user_id: int, waiting: deque[Claimed]) -> None:
+    def _serve(self, user_id: int, waiting: deque[Claimed], hand: Executor) -> None:
         while not self._stopping() and self._fill(user_id, waiting):
             line = self._open_line(user_id, waiting)
             if line is None:
@@ -155,16 +160,18 @@ class Sender:
                 if not session.usable:
                     self._rest(user_id, waiting, steps[-1], line)
                     return
-                self._send_over(session, line, waiting)
+                self._send_over(session, line, waiting, hand)
                 list(session.close())
 
     def _fill(self, user_id: int, waiting: deque[Claimed]) -> bool:
         if not waiting:
-            claimed = self._queue.claim_messages(user_id, per_hour=self._context.settings.send_per_hour)
-            with self._lock:
-                self._working |= {each.id: user_id for each in claimed}
-            waiting.extend(claimed)
+            self._take(waiting, self._queue.claim_messages(user_id, per_hour=self._context.settings.send_per_hour))
         return bool(waiting)
+
+    def _take(self, waiting: deque[Claimed], claimed: Sequence[Claimed]) -> None:
+        with self._lock:
+            self._working |= {each.id: each.user_id for each in claimed}
+        waiting.extend(claimed)
 
     def _open_line(self, user_id: int, waiting: deque[Claimed]) -> _Line | None:
         """Return what the account needs to send; ``None``: it is not fit to, and rests."""
@@ -198,52 +205,118 @@ class Sender:
                 self._working.pop(claimed.id, None)
         waiting.clear()
 
-    def _send_over(self, session: SmtpSession, line: _Line, waiting: deque[Claimed]) -> None:
-        """Send over one connection as long as it may be used; what it has not reached stays in ``waiting``."""
-        began, count = time.monotonic(), 0
-        while session.usable and count < _PER_CONNECTION and time.monotonic() - began < _CONNECTION_S:
-            if self._stopping() or not self._fill(line.actor.user_id, waiting):
-                return
-            delivery, marked, since = self._deliver(session, waiting[0])
-            if count and not marked and _was_idle(delivery):
-                return  # cut while it lay idle: another connection takes the same message, and no try is counted
-            self._conclude(waiting.popleft(), delivery, since, line, marked=marked)
-            count += 1
+    def _send_over(self, session: SmtpSession, line: _Line, waiting: deque[Claimed], hand: Executor) -> None:
+        """Send over one connection as long as it may be used; what it has not reached stays in ``waiting``.
 
-    def _deliver(self, session: SmtpSession, claimed: Claimed) -> tuple[Delivery | Exception, bool, Attempt]:
+        What was accepted is stored while the next one is on its way, in the transaction that marks that one: the sender
+        waits for it before the dot. So a message costs one commit, and a crash leaves at most two unknown.
+        """
+        began, count = time.monotonic(), 0
+        accepted: _Ended | None = None
+        try:
+            while session.usable and count < _PER_CONNECTION and time.monotonic() - began < _CONNECTION_S:
+                if self._stopping() or not self._has_next(accepted, line, waiting):
+                    return
+                claimed = waiting.popleft()
+                permit = self._begin(accepted, claimed, waiting, hand)
+                accepted = None
+                delivery, allowed, since = self._deliver(session, claimed, permit)
+                permit.end()
+                if count and _was_idle(delivery):
+                    # Cut while it lay idle: another connection takes the same message, and no try is counted.
+                    self._give_back(claimed, waiting, permit)
+                    return
+                ended = self._conclude(claimed, delivery, since, line, allowed=allowed)
+                if ended.result.outcome.state is State.SENT:
+                    accepted = ended
+                else:
+                    self._settle(ended)
+                count += 1
+        finally:
+            if accepted is not None:
+                self._settle(accepted)
+
+    def _has_next(self, accepted: _Ended | None, line: _Line, waiting: deque[Claimed]) -> bool:
+        """Return whether there is a next one; what has just been accepted does not wait for a question to be stored."""
+        return bool(waiting) or (accepted is None and self._fill(line.actor.user_id, waiting))
+
+    def _begin(self, accepted: _Ended | None, claimed: Claimed, waiting: deque[Claimed], hand: Executor) -> _Permit:
+        """Return what says whether the dot of ``claimed`` may leave, and has the result before it stored meanwhile."""
+        permit = _Permit(self._queue, claimed, self._awake)
+        if accepted is None:
+            return permit
+        ahead = claimed if claimed.size <= _MARKED_AHEAD else None
+
+        def turn() -> Turn:
+            return self._queue.turn(
+                accepted.result,
+                ahead,
+                more=not waiting,
+                per_hour=self._context.settings.send_per_hour,
+                note=accepted.note,
+            )
+
+        def settle(ending: Future[Turn]) -> None:
+            self._end_turn(ending, accepted, waiting)
+
+        permit.wait_for(hand.submit(turn), settle, marks=ahead is not None)
+        return permit
+
+    def _end_turn(self, ending: Future[Turn], accepted: _Ended, waiting: deque[Claimed]) -> None:
+        try:
+            turn = ending.result()
+        except StorageError:
+            self._keep(accepted)
+            raise
+        except Exception:
+            self._forget(accepted)
+            raise
+        self._forget(accepted)
+        self._take(waiting, turn.claimed)
+
+    def _give_back(self, claimed: Claimed, waiting: deque[Claimed], permit: _Permit) -> None:
+        if not permit.is_marked:
+            waiting.appendleft(claimed)
+            return
+        self._queue.release(claimed)
+        with self._lock:
+            self._working.pop(claimed.id, None)
+
+    def _deliver(
+        self, session: SmtpSession, claimed: Claimed, permit: _Permit
+    ) -> tuple[Delivery | Exception, bool, Attempt]:
         began = Attempt(self._context.clock())
-        marked = False
+        allowed = False
 
         def before_dot() -> bool:
-            nonlocal marked
-            asked = self._awake()
-            marked = body.is_whole and self._queue.mark_in_flight(claimed)
-            return marked and self._awake() - asked <= _FROZEN_S
+            nonlocal allowed
+            allowed = body.is_whole and permit.ask()
+            return allowed
 
         body = _Body(self._bytes, claimed)
         try:
             to, copies = _addresses(claimed)
             envelope = Envelope(claimed.sender, to, copies=copies, size=claimed.size, notice_id=claimed.id)
-            return _run(session.deliver(envelope, body.pieces(), before_dot=before_dot)), marked, began
+            return _run(session.deliver(envelope, body.pieces(), before_dot=before_dot)), allowed, began
         except Exception as failure:
-            # A fault of ours, or the database is away: the mark decides what may be done with it.
+            # A fault of ours, or the database is away: whether the dot was allowed decides what may be done with it.
             session.usable = False
             if not isinstance(failure, CloudGestionError):
                 _log.exception("a message could not be handed over")
-            return failure, marked, began
+            return failure, allowed, began
 
     # ---- What became of it
 
     def _conclude(
-        self, claimed: Claimed, delivery: Delivery | Exception, began: Attempt, line: _Line, *, marked: bool
-    ) -> None:
+        self, claimed: Claimed, delivery: Delivery | Exception, began: Attempt, line: _Line, *, allowed: bool
+    ) -> _Ended:
         recipients: Sequence[Recipient] = claimed.recipients
-        host, queue_id = line.request.host, ""
+        queue_id = ""
         if isinstance(delivery, Exception):
-            # Without the mark there was no dot: nothing has left. With it, nobody can tell.
-            key = "delivery_unknown" if marked else "temporary_failure"
+            # Before it was allowed there was no dot: nothing has left. After it, nobody can tell.
+            key = "delivery_unknown" if allowed else "temporary_failure"
             step = Step("smtp", Stage.FINAL, Status.ERROR, key=key)
-            outcome = Outcome(State.UNKNOWN) if marked else Outcome(State.QUEUED, due_s=_OWN_FAULT_S)
+            outcome = Outcome(State.UNKNOWN) if allowed else Outcome(State.QUEUED, due_s=_OWN_FAULT_S)
         else:
             step, queue_id = delivery.step, delivery.queue_id
             told = _told(delivery.fate, step, later=delivery.retry_helps)
@@ -252,53 +325,101 @@ class Sender:
         attempt = Attempt(began.began, None, str(step.stage), step.key, step.reply)
         reason = None if outcome.state is State.SENT else line.reason(step)
         copy_state, copy_after = line.copy() if outcome.state is State.SENT else (CopyState.NONE, 0.0)
+        result = Result(
+            claimed, outcome, attempt, recipients, reason, line.request.host, queue_id, copy_state, copy_after
+        )
+        return _Ended(result, partial(self._note, claimed, outcome, line, step))
 
-        def settle() -> bool:
-            return self._queue.finish(
-                claimed,
-                outcome,
-                attempt=attempt,
-                recipients=recipients,
-                reason=reason,
-                host=host,
-                queue_id=queue_id,
-                copy_state=copy_state,
-                copy_after_s=copy_after,
-            )
-
-        if self._settle(claimed, settle):
-            self._note(claimed, outcome, line, step)
-
-    def _settle(self, claimed: Claimed, settle: Callable[[], bool]) -> bool:
+    def _settle(self, ended: _Ended) -> None:
         try:
-            done = settle()
+            self._queue.turn(ended.result, note=ended.note)
         except StorageError:
-            # It is kept, and its lease renewed, until the database takes it.
-            with self._lock:
-                self._left.append((claimed, settle))
-            return False
+            self._keep(ended)
+        except BaseException:
+            self._forget(ended)
+            raise
+        else:
+            self._forget(ended)
+
+    def _keep(self, ended: _Ended) -> None:
+        """Keep a result, and have its lease renewed, until the database takes it."""
         with self._lock:
-            self._working.pop(claimed.id, None)
-        return done
+            self._left.append(ended)
 
-    def _note(self, claimed: Claimed, outcome: Outcome, line: _Line, step: Step) -> None:
-        """Tell the activity log; what fails here changes nothing of what was sent."""
+    def _forget(self, ended: _Ended) -> None:
+        with self._lock:
+            self._working.pop(ended.result.claimed.id, None)
+
+    def _note(self, claimed: Claimed, outcome: Outcome, line: _Line, step: Step, session: Session) -> None:
+        """Tell the activity log, in the transaction of the result."""
+        if outcome.state not in (State.SENT, State.FAILED, State.UNKNOWN):
+            return
         result = "ok" if outcome.state is State.SENT else step.key
+        told = f"{claimed.series} {claimed.number}"
+        self._context.activity.record(
+            line.actor, Action.DOCUMENT_SENT, told, result, detail=claimed.id, session=session
+        )
+        if outcome.state is State.SENT and _SHORT_NUMBER.fullmatch(claimed.number):
+            kind, year = DocumentType(claimed.document_type), self._context.clock().year
+            raise_last_used(session, claimed.series, kind, int(claimed.number), year)
 
-        def work(session: Session) -> None:
-            told = f"{claimed.series} {claimed.number}"
-            self._context.activity.record(
-                line.actor, Action.DOCUMENT_SENT, told, result, detail=claimed.id, session=session
-            )
-            if outcome.state is State.SENT and _SHORT_NUMBER.fullmatch(claimed.number):
-                kind, year = DocumentType(claimed.document_type), self._context.clock().year
-                raise_last_used(session, claimed.series, kind, int(claimed.number), year)
 
-        if outcome.state in (State.SENT, State.FAILED, State.UNKNOWN):
-            try:
-                self._context.database.note("a sending", work)
-            except Exception:
-                _log.exception("a sending could not be noted")
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Ended:
+    """A message that was tried: what is to be stored of it, and what the activity log says."""
+
+    result: Result
+    note: Callable[[Session], None]
+
+
+class _Permit:
+    """Whether the dot of one message may leave: only behind a mark that is durable, is ours, and is fresh.
+
+    A small message is marked while it is on its way; where that was more than a moment ago the mark is looked at
+    again. A machine that has slept in between sends no dot.
+    """
+
+    def __init__(self, queue: OutboxQueue, claimed: Claimed, awake: Callable[[], float]) -> None:
+        self._queue, self._claimed, self._awake = queue, claimed, awake
+        self._turn: Future[Turn] | None = None
+        self._settle: Callable[[Future[Turn]], None] = _ignore
+        self._marks = False
+        self._asked = awake()
+        self.is_marked = False
+
+    def wait_for(self, turn: Future[Turn], settle: Callable[[Future[Turn]], None], *, marks: bool) -> None:
+        """Have a transaction to wait for, which ``marks`` this message; ``settle`` is told once that it has ended."""
+        self._turn, self._settle, self._marks = turn, settle, marks
+
+    def ask(self) -> bool:
+        """Return whether the dot may leave now."""
+        self._end_turn()
+        if not self._marks:
+            self._asked = self._awake()
+            self.is_marked = self._queue.mark_in_flight(self._claimed)
+        elif self.is_marked and self._awake() - self._asked > _FROZEN_S:
+            self._asked = self._awake()
+            self.is_marked = self._queue.confirm_mark(self._claimed)
+        return self.is_marked and self._awake() - self._asked <= _FROZEN_S
+
+    def end(self) -> None:
+        """Wait for the transaction, whatever became of the message: what it stores is another one's."""
+        try:
+            self._end_turn()
+        except Exception as failure:
+            if not isinstance(failure, CloudGestionError):
+                _log.exception("a result could not be stored")
+
+    def _end_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is None:
+            return
+        self._settle(turn)
+        self.is_marked = self._marks and turn.result().marked
+
+
+def _ignore(_turn: Future[Turn]) -> None:
+    pass
 
 
 class _Body:

@@ -135,7 +135,7 @@ class OutboxWorker:
         self._queue.expire(has_ended=lambda owner: has_ended(owner, here=self._context.database.is_sqlite))
         self._queue.tend_accounts()
         while not self._stopping and self._count_serving() < _SENDERS:
-            user_id = self._queue.claim_account()
+            user_id = self._queue.claim_account(served=list(self._serving))
             if user_id is None:
                 return
             thread = threading.Thread(target=self._serve, args=(user_id,), name="outbox-sender", daemon=True)

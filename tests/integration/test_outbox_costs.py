@@ -1,0 +1,128 @@
+"""What sending costs the database: commits for each message, and bytes for each change of a state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Connection, event, text
+
+from cgcore.company.company import CompanyDraft
+from cgcore.documents import DocumentType
+from cgcore.identity.actor import Actor, Role
+from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
+from cgcore.mail.message import Attachment
+from cgcore.outbox.states import State
+from cgcore.storage.database import Database
+from cgcore.storage.outbox_queue import OutboxQueue
+from cgcore.vault.secret import Secret
+from cgcore.workbench import Workbench
+from cgcore.workbench.outbox.compose import DocumentRequest
+from tests.servers.house import add_series, add_user
+from tests.servers.scripted import SmtpScript, smtp_server
+
+_REQUEST = DocumentRequest(
+    DocumentType.SALES_INVOICE, "F", "1", ("eva@example.com",), subject="Va {numero}", body="<p>Hola</p>", signature=""
+)
+
+
+def _furnish(workbench: Workbench, port: int) -> Actor:
+    admin = add_user(workbench, "admin", Role.ADMIN)
+    add_series(workbench, admin, "F", DocumentType.SALES_INVOICE)
+    workbench.company.save(admin, CompanyDraft("Electricidad Tosma, SL", "B04123451", "Calle de la Luz, 12"), 0)
+    ana = replace(add_user(workbench, "ana"), mail="ana@example.com")
+    draft = MailAccountDraft(
+        "ana@example.com", Secret("correcto-Caballo.9"), ServerDraft("127.0.0.1", port, Security.NONE)
+    )
+    workbench.mail_account.save(ana, draft, version=0)
+    return ana
+
+
+@contextmanager
+def _commits(database: Database) -> Iterator[list[Connection]]:
+    """Count the transactions that were allowed to write."""
+    found: list[Connection] = []
+
+    def note(connection: Connection) -> None:
+        if "cg_writes" in connection.get_execution_options():
+            found.append(connection)
+
+    event.listen(database.engine, "commit", note)
+    yield found
+    event.remove(database.engine, "commit", note)
+
+
+def test_a_message_costs_one_commit(workbench_on_each: Workbench) -> None:
+    """The result of one, the mark of the next and what is taken besides are one transaction; nothing is left out."""
+    workbench, count = workbench_on_each, 100
+    with smtp_server(SmtpScript()) as server:
+        ana = _furnish(workbench, server.port)
+        for number in range(count):
+            workbench.outbox.send(ana, replace(_REQUEST, number=str(number)), str(number))
+        with _commits(workbench.database) as commits:
+            workbench.outbox.worker.work_once()
+    overview = workbench.outbox.overview_of(ana)
+
+    assert dict(overview.counts) == {State.SENT: count}
+    assert len(server.messages) == len(set(server.messages)) == count
+    assert count <= len(commits) <= 1.1 * count
+    told = workbench.activity.list(ana, limit=200)["items"]
+    assert sum(entry.action == "document_sent" for entry in told) == count
+
+
+def _written(database: Database) -> int:
+    """Return how many bytes the journal of the database holds."""
+    with database.engine.connect() as connection:
+        if database.is_sqlite:
+            assert database.path is not None
+            return database.path.with_name(f"{database.path.name}-wal").stat().st_size
+        return int(connection.execute(text("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")).scalar_one())
+
+
+@contextmanager
+def _from_nothing(database: Database) -> Iterator[None]:
+    """Empty the journal of SQLite; have PostgreSQL not write a whole page for its first change after a checkpoint."""
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if database.is_sqlite:
+            connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+            yield
+            return
+        for statement in ("ALTER SYSTEM SET full_page_writes = off", "SELECT pg_reload_conf()"):
+            connection.execute(text(statement))
+        yield
+        for statement in ("ALTER SYSTEM RESET full_page_writes", "SELECT pg_reload_conf()"):
+            connection.execute(text(statement))
+
+
+def test_a_change_of_state_writes_little_however_large_the_message_is(
+    workbench_on_each: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Marked and finished, each with all that belongs to it, beside a message of 8 MB."""
+    workbench, written = workbench_on_each, list[int]()
+    large = Attachment("plano.pdf", "application/pdf", b"%PDF-1.7\n" + bytes(range(256)) * 24_000)
+
+    def measured(name: str) -> None:
+        change = getattr(OutboxQueue, name)
+
+        def run(*given: object, **more: object) -> object:
+            before = _written(workbench.database)
+            result = change(*given, **more)
+            written.append(_written(workbench.database) - before)
+            return result
+
+        monkeypatch.setattr(OutboxQueue, name, run)
+
+    with smtp_server(SmtpScript()) as server:
+        ana = _furnish(workbench, server.port)
+        for number in range(3):
+            workbench.outbox.send(ana, replace(_REQUEST, number=str(number), attachments=(large,)), str(number))
+        with _from_nothing(workbench.database):
+            for name in ("claim_messages", "mark_in_flight", "turn"):
+                measured(name)
+            workbench.outbox.worker.work_once()
+
+    assert len(server.messages) == 3
+    assert len(written) >= 7
+    assert 0 < max(written) < 64 * 1024, written
