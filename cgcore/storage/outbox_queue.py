@@ -13,7 +13,6 @@ from typing import Any
 
 from sqlalchemy import bindparam, exists, func
 from sqlmodel import Session, col, or_, select, update
-from sqlmodel.sql.expression import SelectOfScalar
 
 from cgcore.outbox.judgement import LONGEST_WAIT_S, Hold
 from cgcore.outbox.message import Attempt, Claimed, Recipient, Result, Turn
@@ -21,13 +20,13 @@ from cgcore.outbox.states import State
 from cgcore.storage.database import Database
 from cgcore.storage.outbox import database_now, move, move_all, to_recipients
 from cgcore.storage.outbox_copies import COPY_LEASE
+from cgcore.storage.outbox_rests import BY_ACCOUNT, changed_since, find_room, let_follow, rest, send_ahead
 from cgcore.storage.outbox_tables import (
     OutboundAttemptRow,
     OutboundMessageRow,
     OutboundRecipientRow,
     OutboxAccountRow,
 )
-from cgcore.storage.tables import MailAccountRow
 
 __all__ = ["BACKUP_AGE", "LEASE", "OutboxQueue", "hold_restored"]
 
@@ -39,11 +38,10 @@ BACKUP_AGE = timedelta(hours=6)
 """What has been due for longer when a worker starts is of a restored copy, or of a machine that was off: a person
 decides whether it still has to go."""
 
-_FIRST_LOOK, _HOUR, _SECOND = timedelta(minutes=1), timedelta(hours=1), timedelta(seconds=1)
+_FIRST_LOOK = timedelta(minutes=1)
 _AT_ONCE = 10  # messages of one claim
-_PERSON, _ACCOUNT = "person", "account"
+_PERSON = "person"
 _BACKUP_REASON: Mapping[str, Any] = {"key": "backup", "stage": "", "ms": 0, "values": {}}
-_LIMIT_REASON: Mapping[str, Any] = {"key": "own_limit", "stage": "", "ms": 0, "values": {}}
 _LOST_REASON: Mapping[str, Any] = {"key": "delivery_unknown", "stage": "final", "ms": 0, "values": {"leg": "smtp"}}
 _WORKED_ON = (State.CLAIMED.value, State.IN_FLIGHT.value)
 
@@ -68,7 +66,7 @@ def _hold_for_person(session: Session, which: Sequence[Any]) -> int:
     kept = {"held_by": _PERSON, "reason": dict(_BACKUP_REASON)}
     count = move_all(session, State.QUEUED, State.HELD, which, **kept)
     waiting = update(OutboundMessageRow).where(
-        col(OutboundMessageRow.state) == State.HELD.value, col(OutboundMessageRow.held_by) == _ACCOUNT, *which
+        col(OutboundMessageRow.state) == State.HELD.value, col(OutboundMessageRow.held_by) == BY_ACCOUNT, *which
     )
     return count + session.exec(waiting.values(**kept)).rowcount
 
@@ -117,7 +115,7 @@ class OutboxQueue:
         if account is None or account.paused or account.owner != self._owner:
             return ()
         row = OutboundMessageRow
-        room = _find_room(session, user_id, per_hour, now) if per_hour else _AT_ONCE
+        room = find_room(session, user_id, per_hour, now) if per_hour else _AT_ONCE
         room = min(room, 1) if account.feeler else room
         if not room:
             return ()
@@ -222,15 +220,15 @@ class OutboxQueue:
         elif outcome.state is State.QUEUED:
             values["due"] = now + timedelta(seconds=outcome.due_s)
         elif outcome.state is State.HELD:
-            values["held_by"] = _ACCOUNT
+            values["held_by"] = BY_ACCOUNT
         done = self._settle(session, claimed, outcome.state, values)
         session.add(_attempt_row(claimed, result.attempt, now, self._owner))
         if done:
             _keep_recipients(session, claimed, result.recipients)
             if outcome.hold is not None:
-                _rest(session, claimed.user_id, outcome.hold, reason, now)
+                rest(session, claimed.user_id, outcome.hold, reason, now)
             else:
-                _let_follow(session, claimed.user_id, now)
+                let_follow(session, claimed.user_id, now)
         return done
 
     def hold_back(self, claimed: Sequence[Claimed], user_id: int, hold: Hold, reason: Mapping[str, Any]) -> None:
@@ -238,8 +236,8 @@ class OutboxQueue:
         with self._database.session() as session:
             now = database_now(session)
             for each in claimed:
-                self._unclaim(session, each, State.HELD, held_by=_ACCOUNT, reason=dict(reason), changed=now)
-            _rest(session, user_id, hold, reason, now)
+                self._unclaim(session, each, State.HELD, held_by=BY_ACCOUNT, reason=dict(reason), changed=now)
+            rest(session, user_id, hold, reason, now)
 
     def _settle(self, session: Session, claimed: Claimed, after: State, values: Mapping[str, Any]) -> bool:
         for before in (State.IN_FLIGHT, State.CLAIMED, State.UNKNOWN):
@@ -294,15 +292,15 @@ class OutboxQueue:
         with self._database.session() as session:
             now = database_now(session)
             row = OutboxAccountRow
-            changed = set(session.exec(_changed_since()).all())
+            changed = set(session.exec(changed_since()).all())
             for account in session.exec(select(row).where(col(row.paused).is_(True)).with_for_update(skip_locked=True)):
                 over = account.paused_until is not None and account.paused_until <= now
                 if over or account.user_id in changed:
                     account.paused, account.paused_until, account.feeler = False, None, True
-                    _send_ahead(session, account.user_id, now)
+                    send_ahead(session, account.user_id, now)
                     continue
                 due = (col(OutboundMessageRow.user_id) == account.user_id, col(OutboundMessageRow.due) <= now)
-                move_all(session, State.QUEUED, State.HELD, due, held_by=_ACCOUNT, reason=account.reason)
+                move_all(session, State.QUEUED, State.HELD, due, held_by=BY_ACCOUNT, reason=account.reason)
 
     def has_work(self) -> bool:
         """Return whether anything is due, is being worked on, or has rested long enough; nobody waits for this look."""
@@ -312,7 +310,7 @@ class OutboxQueue:
             due = select(row.id).where(row.state == State.QUEUED.value, row.due <= now)
             worked = select(row.id).where(col(row.state).in_(_WORKED_ON))
             over = select(account.user_id).where(col(account.paused).is_(True), col(account.paused_until) <= now)
-            every = (due, worked, over, _changed_since())
+            every = (due, worked, over, changed_since())
             return any(session.exec(wanted.limit(1)).first() is not None for wanted in every)
 
     def count_rests(self, user_id: int) -> int:
@@ -326,58 +324,8 @@ class OutboxQueue:
 _IMPOSSIBLE = frozenset({(State.CLAIMED, State.SENT), (State.CLAIMED, State.UNKNOWN), (State.UNKNOWN, State.UNKNOWN)})
 
 
-def _find_room(session: Session, user_id: int, per_hour: int, now: datetime) -> int:
-    """Return how many messages may be taken by our own limit; where there are none, let the account rest."""
-    row = OutboundMessageRow
-    recent = select(row.accepted).where(row.user_id == user_id, col(row.accepted) > now - _HOUR)
-    accepted = session.exec(recent.order_by(col(row.accepted).desc()).limit(per_hour)).all()
-    if len(accepted) < per_hour:
-        return min(_AT_ONCE, per_hour - len(accepted))
-    oldest = accepted[-1] or now
-    _rest(session, user_id, Hold("own_limit", max(1.0, (oldest + _HOUR - now) / _SECOND)), _LIMIT_REASON, now)
-    return 0
-
-
 def _cap(session: Session, column: Any, latest: datetime, value: datetime) -> None:
     session.exec(update(column.class_).where(column > latest).values({column.key: value}))
-
-
-def _rest(session: Session, user_id: int, hold: Hold, reason: Mapping[str, Any] | None, now: datetime) -> None:
-    until = None if hold.seconds is None else now + timedelta(seconds=hold.seconds)
-    told = dict(reason) if reason is not None else None
-    version = session.exec(select(MailAccountRow.version).where(MailAccountRow.user_id == user_id)).first() or 0
-    resting = update(OutboxAccountRow).where(col(OutboxAccountRow.user_id) == user_id)
-    values = {"paused": True, "paused_until": until, "feeler": False, "reason": told}
-    session.exec(resting.values(**values, rests=OutboxAccountRow.rests + 1, account_version=version))
-    due = (col(OutboundMessageRow.user_id) == user_id, col(OutboundMessageRow.due) <= now)
-    move_all(session, State.QUEUED, State.HELD, due, held_by=_ACCOUNT, reason=told)
-
-
-def _changed_since() -> SelectOfScalar[int]:
-    """Return the query for the accounts that rest and have been saved since."""
-    account, mail = OutboxAccountRow, MailAccountRow
-    return select(account.user_id).where(
-        col(account.paused).is_(True), mail.user_id == account.user_id, mail.version != account.account_version
-    )
-
-
-def _let_follow(session: Session, user_id: int, now: datetime) -> None:
-    """The one that went ahead has passed: the others follow."""
-    account = session.get(OutboxAccountRow, user_id)
-    if account is None or not (account.feeler or account.rests):
-        return
-    account.feeler, account.rests, account.reason = False, 0, None
-    session.add(account)
-    held = (col(OutboundMessageRow.user_id) == user_id, col(OutboundMessageRow.held_by) == _ACCOUNT)
-    move_all(session, State.HELD, State.QUEUED, held, due=now, reason=None)
-
-
-def _send_ahead(session: Session, user_id: int, now: datetime) -> None:
-    row = OutboundMessageRow
-    held = select(row.id).where(row.user_id == user_id, row.state == State.HELD.value, row.held_by == _ACCOUNT)
-    first = session.exec(held.order_by(col(row.due), col(row.id)).limit(1)).first()
-    if first is not None:
-        move_all(session, State.HELD, State.QUEUED, (col(row.id) == first,), due=now)
 
 
 def _keep_recipients(session: Session, claimed: Claimed, recipients: Sequence[Recipient]) -> None:

@@ -6,14 +6,13 @@ Apart from :mod:`cgcore.workbench.outbox.worker`: what is sent is decided here, 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 import random
 import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,15 +26,26 @@ from cgcore.mail.diagnosis.texts import build_verdict
 from cgcore.mail.request import ProbeRequest
 from cgcore.mail.smtp.session import Delivery, Envelope, Fate, SmtpSession
 from cgcore.mail.steps import Leg, Stage
-from cgcore.outbox.judgement import Hold, Outcome, Told, judge_connection, judge_delivery
+from cgcore.outbox.judgement import Hold, Outcome, judge_connection, judge_delivery
 from cgcore.outbox.message import Attempt, Claimed, Recipient, Result, Turn
-from cgcore.outbox.states import CopyState, Kind, RecipientState, State
+from cgcore.outbox.states import CopyState, State
 from cgcore.runs import Status, Step, Verdict
 from cgcore.storage.acting import find_acting
 from cgcore.storage.outbox_bytes import OutboxBytes
 from cgcore.storage.outbox_queue import OutboxQueue
 from cgcore.storage.series import raise_last_used
 from cgcore.workbench.mail_probes import sentence_values
+from cgcore.workbench.outbox.handover import (
+    Body,
+    Ended,
+    Permit,
+    awake_clock,
+    merge_recipients,
+    run_through,
+    split_addresses,
+    summarise,
+    was_idle,
+)
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -51,18 +61,11 @@ _log = logging.getLogger(__name__)
 
 _PER_CONNECTION = 50
 _CONNECTION_S = 300.0
-_FROZEN_S = 5.0  # from the mark to the dot: longer, and the machine has slept in between
 _MARKED_AHEAD = 512 * 1024  # a larger one is long on its way, and the mark would stand all that time
 _VAULT_RESTS_S = 300.0
 _OWN_FAULT_S = 60.0
 _UNKNOWN_PROVIDER_S = 20.0  # until a copy that the provider files by itself would be there
 _SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
-_STATES = {Fate.ACCEPTED: RecipientState.ACCEPTED, Fate.REFUSED: RecipientState.REFUSED}
-
-
-def _awake_clock() -> float:
-    """Return seconds that go on while the machine sleeps, where the system has such a clock."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class _Line:
@@ -104,7 +107,7 @@ class Sender:
         stopping: Callable[[], bool],
         chance: Callable[[], float] = random.random,
         timeouts: Timeouts | None = None,
-        awake: Callable[[], float] = _awake_clock,
+        awake: Callable[[], float] = awake_clock,
     ) -> None:
         self._context, self._queue, self._requests = context, queue, requests
         self._mail_account, self._stopping, self._chance = mail_account, stopping, chance
@@ -113,7 +116,7 @@ class Sender:
         self._lock = threading.Lock()
         self._working: dict[str, int] = {}  # message → user, what is claimed and not settled
         self._users: set[int] = set()
-        self._left: list[_Ended] = []
+        self._left: list[Ended] = []
 
     def list_working(self) -> tuple[Sequence[str], Sequence[int]]:
         """Return the messages and the accounts that this process works on."""
@@ -194,7 +197,7 @@ class Sender:
         return None
 
     def _rest(self, user_id: int, waiting: deque[Claimed], step: Step, line: _Line) -> None:
-        outcome = judge_connection(_told(Fate.PENDING, step), rests=self._queue.count_rests(user_id))
+        outcome = judge_connection(summarise(Fate.PENDING, step), rests=self._queue.count_rests(user_id))
         if outcome.hold is not None:
             self._hold(user_id, waiting, outcome.hold, line.reason(step))
 
@@ -212,7 +215,7 @@ class Sender:
         waits for it before the dot. So a message costs one commit, and a crash leaves at most two unknown.
         """
         began, count = time.monotonic(), 0
-        accepted: _Ended | None = None
+        accepted: Ended | None = None
         try:
             while session.usable and count < _PER_CONNECTION and time.monotonic() - began < _CONNECTION_S:
                 if self._stopping() or not self._has_next(accepted, line, waiting):
@@ -222,7 +225,7 @@ class Sender:
                 accepted = None
                 delivery, allowed, since = self._deliver(session, claimed, permit)
                 permit.end()
-                if count and _was_idle(delivery):
+                if count and was_idle(delivery):
                     # Cut while it lay idle: another connection takes the same message, and no try is counted.
                     self._give_back(claimed, waiting, permit)
                     return
@@ -236,13 +239,13 @@ class Sender:
             if accepted is not None:
                 self._settle(accepted)
 
-    def _has_next(self, accepted: _Ended | None, line: _Line, waiting: deque[Claimed]) -> bool:
+    def _has_next(self, accepted: Ended | None, line: _Line, waiting: deque[Claimed]) -> bool:
         """Return whether there is a next one; what has just been accepted does not wait for a question to be stored."""
         return bool(waiting) or (accepted is None and self._fill(line.actor.user_id, waiting))
 
-    def _begin(self, accepted: _Ended | None, claimed: Claimed, waiting: deque[Claimed], hand: Executor) -> _Permit:
+    def _begin(self, accepted: Ended | None, claimed: Claimed, waiting: deque[Claimed], hand: Executor) -> Permit:
         """Return what says whether the dot of ``claimed`` may leave, and has the result before it stored meanwhile."""
-        permit = _Permit(self._queue, claimed, self._awake)
+        permit = Permit(self._queue, claimed, self._awake)
         if accepted is None:
             return permit
         ahead = claimed if claimed.size <= _MARKED_AHEAD else None
@@ -262,7 +265,7 @@ class Sender:
         permit.wait_for(hand.submit(turn), settle, marks=ahead is not None)
         return permit
 
-    def _end_turn(self, ending: Future[Turn], accepted: _Ended, waiting: deque[Claimed]) -> None:
+    def _end_turn(self, ending: Future[Turn], accepted: Ended, waiting: deque[Claimed]) -> None:
         try:
             turn = ending.result()
         except StorageError:
@@ -274,7 +277,7 @@ class Sender:
         self._forget(accepted)
         self._take(waiting, turn.claimed)
 
-    def _give_back(self, claimed: Claimed, waiting: deque[Claimed], permit: _Permit) -> None:
+    def _give_back(self, claimed: Claimed, waiting: deque[Claimed], permit: Permit) -> None:
         if not permit.is_marked:
             waiting.appendleft(claimed)
             return
@@ -283,7 +286,7 @@ class Sender:
             self._working.pop(claimed.id, None)
 
     def _deliver(
-        self, session: SmtpSession, claimed: Claimed, permit: _Permit
+        self, session: SmtpSession, claimed: Claimed, permit: Permit
     ) -> tuple[Delivery | Exception, bool, Attempt]:
         began = Attempt(self._context.clock())
         allowed = False
@@ -293,11 +296,11 @@ class Sender:
             allowed = body.is_whole and permit.ask()
             return allowed
 
-        body = _Body(self._bytes, claimed)
+        body = Body(self._bytes, claimed)
         try:
-            to, copies = _addresses(claimed)
+            to, copies = split_addresses(claimed)
             envelope = Envelope(claimed.sender, to, copies=copies, size=claimed.size, notice_id=claimed.id)
-            return _run(session.deliver(envelope, body.pieces(), before_dot=before_dot)), allowed, began
+            return run_through(session.deliver(envelope, body.pieces(), before_dot=before_dot)), allowed, began
         except Exception as failure:
             # A fault of ours, or the database is away: whether the dot was allowed decides what may be done with it.
             session.usable = False
@@ -309,7 +312,7 @@ class Sender:
 
     def _conclude(
         self, claimed: Claimed, delivery: Delivery | Exception, began: Attempt, line: _Line, *, allowed: bool
-    ) -> _Ended:
+    ) -> Ended:
         recipients: Sequence[Recipient] = claimed.recipients
         queue_id = ""
         if isinstance(delivery, Exception):
@@ -319,18 +322,18 @@ class Sender:
             outcome = Outcome(State.UNKNOWN) if allowed else Outcome(State.QUEUED, due_s=_OWN_FAULT_S)
         else:
             step, queue_id = delivery.step, delivery.queue_id
-            told = _told(delivery.fate, step, later=delivery.retry_helps)
+            told = summarise(delivery.fate, step, later=delivery.retry_helps)
             outcome = judge_delivery(told, tries=claimed.tries + 1, age_s=claimed.age_s, chance=self._chance)
-            recipients = _merged(claimed, delivery)
+            recipients = merge_recipients(claimed, delivery)
         attempt = Attempt(began.began, None, str(step.stage), step.key, step.reply)
         reason = None if outcome.state is State.SENT else line.reason(step)
         copy_state, copy_after = line.copy() if outcome.state is State.SENT else (CopyState.NONE, 0.0)
         result = Result(
             claimed, outcome, attempt, recipients, reason, line.request.host, queue_id, copy_state, copy_after
         )
-        return _Ended(result, partial(self._note, claimed, outcome, line, step))
+        return Ended(result, partial(self._note, claimed, outcome, line, step))
 
-    def _settle(self, ended: _Ended) -> None:
+    def _settle(self, ended: Ended) -> None:
         try:
             self._queue.turn(ended.result, note=ended.note)
         except StorageError:
@@ -341,12 +344,12 @@ class Sender:
         else:
             self._forget(ended)
 
-    def _keep(self, ended: _Ended) -> None:
+    def _keep(self, ended: Ended) -> None:
         """Keep a result, and have its lease renewed, until the database takes it."""
         with self._lock:
             self._left.append(ended)
 
-    def _forget(self, ended: _Ended) -> None:
+    def _forget(self, ended: Ended) -> None:
         with self._lock:
             self._working.pop(ended.result.claimed.id, None)
 
@@ -362,116 +365,3 @@ class Sender:
         if outcome.state is State.SENT and _SHORT_NUMBER.fullmatch(claimed.number):
             kind, year = DocumentType(claimed.document_type), self._context.clock().year
             raise_last_used(session, claimed.series, kind, int(claimed.number), year)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Ended:
-    """A message that was tried: what is to be stored of it, and what the activity log says."""
-
-    result: Result
-    note: Callable[[Session], None]
-
-
-class _Permit:
-    """Whether the dot of one message may leave: only behind a mark that is durable, is ours, and is fresh.
-
-    A small message is marked while it is on its way; where that was more than a moment ago the mark is looked at
-    again. A machine that has slept in between sends no dot.
-    """
-
-    def __init__(self, queue: OutboxQueue, claimed: Claimed, awake: Callable[[], float]) -> None:
-        self._queue, self._claimed, self._awake = queue, claimed, awake
-        self._turn: Future[Turn] | None = None
-        self._settle: Callable[[Future[Turn]], None] = _ignore
-        self._marks = False
-        self._asked = awake()
-        self.is_marked = False
-
-    def wait_for(self, turn: Future[Turn], settle: Callable[[Future[Turn]], None], *, marks: bool) -> None:
-        """Have a transaction to wait for, which ``marks`` this message; ``settle`` is told once that it has ended."""
-        self._turn, self._settle, self._marks = turn, settle, marks
-
-    def ask(self) -> bool:
-        """Return whether the dot may leave now."""
-        self._end_turn()
-        if not self._marks:
-            self._asked = self._awake()
-            self.is_marked = self._queue.mark_in_flight(self._claimed)
-        elif self.is_marked and self._awake() - self._asked > _FROZEN_S:
-            self._asked = self._awake()
-            self.is_marked = self._queue.confirm_mark(self._claimed)
-        return self.is_marked and self._awake() - self._asked <= _FROZEN_S
-
-    def end(self) -> None:
-        """Wait for the transaction, whatever became of the message: what it stores is another one's."""
-        try:
-            self._end_turn()
-        except Exception as failure:
-            if not isinstance(failure, CloudGestionError):
-                _log.exception("a result could not be stored")
-
-    def _end_turn(self) -> None:
-        turn, self._turn = self._turn, None
-        if turn is None:
-            return
-        self._settle(turn)
-        self.is_marked = self._marks and turn.result().marked
-
-
-def _ignore(_turn: Future[Turn]) -> None:
-    pass
-
-
-class _Body:
-    """The stored bytes of a message on their way; ``is_whole`` once all have passed and are what was stored."""
-
-    def __init__(self, store: OutboxBytes, claimed: Claimed) -> None:
-        self._store, self._claimed = store, claimed
-        self.is_whole = False
-
-    def pieces(self) -> Iterator[bytes]:
-        """Yield them."""
-        digest, size = hashlib.sha256(), 0
-        for piece in self._store.read(self._claimed.parts):
-            digest.update(piece)
-            size += len(piece)
-            yield piece
-        self.is_whole = digest.hexdigest() == self._claimed.sha256 and size == self._claimed.size
-
-
-def _run(steps: Generator[Step, None, Delivery]) -> Delivery:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
-
-
-def _was_idle(delivery: Delivery | Exception) -> bool:
-    """Whether the connection was gone, or closed with a 421, before the message had begun."""
-    if isinstance(delivery, Exception) or delivery.step.stage != Stage.MAIL_FROM:
-        return False
-    return delivery.fate is Fate.PENDING or delivery.code == 421
-
-
-def _told(fate: Fate, step: Step, *, later: bool = False) -> Told:
-    minutes = step.details.get("minutes", 0)
-    wait = int(minutes) * 60 if isinstance(minutes, (int, float)) else 0
-    return Told(fate.value, step.key, str(step.stage), step.retry, later=later, wait_s=wait)
-
-
-def _addresses(claimed: Claimed) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    to = tuple(each.address for each in claimed.recipients if each.kind is Kind.TO)
-    return to, tuple(each.address for each in claimed.recipients if each.kind is not Kind.TO)
-
-
-def _merged(claimed: Claimed, delivery: Delivery) -> Sequence[Recipient]:
-    """Return the recipients of a message, in their order, with what was said of each."""
-    said = {result.address: result for result in delivery.recipients}
-    merged: list[Recipient] = []
-    for each in claimed.recipients:
-        told = said.get(each.address)
-        state = _STATES.get(told.fate, RecipientState.PENDING) if told else each.state
-        code, key, reply = (told.code, told.key, told.reply) if told else (0, "", "")
-        merged.append(Recipient(each.address, each.kind, each.name, state, code, key, reply))
-    return merged
