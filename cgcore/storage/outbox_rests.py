@@ -41,6 +41,7 @@ def find_room(session: Session, user_id: int, per_hour: int, now: datetime) -> i
 
 
 def rest(session: Session, user_id: int, hold: Hold, reason: Mapping[str, Any] | None, now: datetime) -> None:
+    """Let an account rest, with all that is due of it, for the reason given."""
     until = None if hold.seconds is None else now + timedelta(seconds=hold.seconds)
     told = dict(reason) if reason is not None else None
     version = session.exec(select(MailAccountRow.version).where(MailAccountRow.user_id == user_id)).first() or 0
@@ -71,6 +72,7 @@ def let_follow(session: Session, user_id: int, now: datetime) -> None:
 
 
 def send_ahead(session: Session, user_id: int, now: datetime) -> None:
+    """Let the oldest of what is held for an account go."""
     row = OutboundMessageRow
     held = select(row.id).where(row.user_id == user_id, row.state == State.HELD.value, row.held_by == BY_ACCOUNT)
     first = session.exec(held.order_by(col(row.due), col(row.id)).limit(1)).first()

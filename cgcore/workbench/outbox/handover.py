@@ -125,6 +125,7 @@ class Body:
 
 
 def run_through(steps: Generator[Step, None, Delivery]) -> Delivery:
+    """Have a delivery run to its end; return what it came to."""
     while True:
         try:
             next(steps)
@@ -140,12 +141,14 @@ def was_idle(delivery: Delivery | Exception) -> bool:
 
 
 def summarise(fate: Fate, step: Step, *, later: bool = False) -> Told:
+    """Return the end of a delivery as the rules of the outbox read it."""
     minutes = step.details.get("minutes", 0)
     wait = int(minutes) * 60 if isinstance(minutes, (int, float)) else 0
     return Told(fate.value, step.key, str(step.stage), step.retry, later=later, wait_s=wait)
 
 
 def split_addresses(claimed: Claimed) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the addresses that must be taken, and those that may be refused alone."""
     to = tuple(each.address for each in claimed.recipients if each.kind is Kind.TO)
     return to, tuple(each.address for each in claimed.recipients if each.kind is not Kind.TO)
 
