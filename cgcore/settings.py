@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     master_key_file: Path | None = None
     sandbox: Literal["on", "off", ""] = ""
     outbox: Literal["on", "off"] = "on"
+    outbox_keep_days: int = Field(default=90, ge=0, le=36_500)
     send_per_hour: int = Field(default=0, ge=0, le=100_000)
     mail_allow_private: _NetworkList = ()
     public_url: str = ""

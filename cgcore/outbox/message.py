@@ -115,6 +115,7 @@ class Message:
     tries: int = 0
     looked: datetime | None = None
     batch: str = ""
+    bytes_removed: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

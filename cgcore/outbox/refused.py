@@ -13,6 +13,7 @@ REFUSALS = frozenset(
         "still_storing",
         "too_late",
         "message_too_large",
+        "bytes_removed",
     }
 )
 

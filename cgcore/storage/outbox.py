@@ -238,7 +238,8 @@ class OutboxStore:
         """
         now = database_now(session)
         values = {"due": now, "first_tried": None, "reason": None, "fence": OutboundMessageRow.fence + 1}
-        moved = any(_move_own(session, user_id, name, state, State.QUEUED, **values) for state in RESENDABLE)
+        there = (*_own(user_id, name), col(OutboundMessageRow.bytes_removed).is_(None))
+        moved = any(move_all(session, state, State.QUEUED, there, **values) for state in RESENDABLE)
         if moved:
             ask_again(session, [name])
             # If it passes, the others follow.
@@ -372,4 +373,5 @@ def _to_message(row: OutboundMessageRow, recipients: Sequence[Recipient], attemp
         tries=row.attempts,
         looked=row.looked,
         batch=row.batch,
+        bytes_removed=row.bytes_removed,
     )

@@ -174,7 +174,7 @@ def cancel_rest(session: Session, user_id: int, name: str) -> int:
 
 def retry_failed(session: Session, user_id: int, name: str) -> int:
     """Send what was refused of a batch again: the same bytes, the same Message-ID."""
-    mine = (*_mine(user_id, name), col(_Row.state) == State.FAILED.value)
+    mine = (*_mine(user_id, name), col(_Row.state) == State.FAILED.value, col(_Row.bytes_removed).is_(None))
     names = session.exec(select(_Row.id).where(*mine).with_for_update()).all()
     for start in range(0, len(names), _AT_ONCE):
         some = names[start : start + _AT_ONCE]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import col, func, select
+from sqlmodel import Session, col, func, select, update
 
 from cgcore.storage.database import Database
-from cgcore.storage.outbox_tables import OutboundChunkRow
+from cgcore.storage.outbox import database_now
+from cgcore.storage.outbox_tables import OutboundBlobRow, OutboundChunkRow
 
-__all__ = ["CHUNK_BYTES", "OutboxBytes"]
+__all__ = ["CHUNK_BYTES", "OutboxBytes", "hold"]
 
 CHUNK_BYTES = 256 * 1024
+_ASKED = 400  # values in one question
 _PER_COMMIT = 16  # 4 MB: other writers get their turn in between
 _AT_ONCE = 4  # pieces of a message that are read in one question: most invoices have three
 
@@ -25,24 +27,17 @@ class OutboxBytes:
         self._database = database
 
     def put(self, pieces: Callable[[], Iterable[bytes]]) -> tuple[str, int]:
-        """Store a part; return its name (SHA-256, hex) and its size. ``pieces`` is called twice and gives the same.
-
-        What is there already is not written again, so it costs the reading of its names.
-        """
-        blob, size = _name(pieces)
-        if self._count(blob) != -(-size // CHUNK_BYTES):
-            self._write([(blob, pieces)])
-        return blob, size
+        """Store a part; return its name (SHA-256, hex) and its size. ``pieces`` is called again and gives the same."""
+        (found,) = self._put([pieces])
+        return found
 
     def put_all(self, parts: Sequence[Callable[[], Iterable[bytes]]]) -> Sequence[str]:
-        """Store the parts of a message, small ones in one transaction; return their names in their order."""
-        named = [(*_name(pieces), pieces) for pieces in parts]
-        sizes = {blob: -(-size // CHUNK_BYTES) for blob, size, _ in named}
-        there = self._count_all(list(sizes))
-        missing = {blob: pieces for blob, _, pieces in named if there.get(blob, 0) != sizes[blob]}
-        if missing:
-            self._write(missing.items())
-        return [blob for blob, _, _ in named]
+        """Store the parts of a message, small ones in one transaction; return their names in their order.
+
+        What is there already is not written again. It stays for a day, whoever else lets go of it: by then it has to
+        be named by what is kept (:func:`hold`).
+        """
+        return [blob for blob, _ in self._put(parts)]
 
     def read(self, parts: Sequence[str]) -> Iterator[bytes]:
         """Yield the bytes of ``parts``, one after the other, in pieces of at most :data:`CHUNK_BYTES`."""
@@ -68,34 +63,83 @@ class OutboxBytes:
             for place in range(counts.get(blob, 0)):
                 yield found.get((blob, place), b"")  # a hole is found out by the digest
 
-    def _count(self, blob: str) -> int:
-        with self._database.read() as session:
-            wanted = select(OutboundChunkRow.place).where(OutboundChunkRow.blob == blob)
-            last = session.exec(wanted.order_by(col(OutboundChunkRow.place).desc()).limit(1)).first()
-        return 0 if last is None else last + 1
-
     def _count_all(self, blobs: Sequence[str]) -> dict[str, int]:
         with self._database.read() as session:
             counted = select(OutboundChunkRow.blob, func.count()).where(col(OutboundChunkRow.blob).in_(blobs))
             return dict(session.exec(counted.group_by(col(OutboundChunkRow.blob))).all())
 
-    def _write(self, parts: Iterable[tuple[str, Callable[[], Iterable[bytes]]]]) -> None:
-        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+    def _put(self, parts: Sequence[Callable[[], Iterable[bytes]]]) -> Sequence[tuple[str, int]]:
+        named = [(*_name(pieces), pieces) for pieces in parts]
+        wanted = {blob: pieces for blob, _, pieces in named}
+        there = self._find_whole(wanted)
+        gone = self._write({blob: pieces for blob, pieces in wanted.items() if blob not in there}, there)
+        if gone:
+            # Let go of between the look and the write.
+            self._write({blob: wanted[blob] for blob in gone}, ())
+        return [(blob, size) for blob, size, _ in named]
+
+    def _find_whole(self, blobs: Iterable[str]) -> Sequence[str]:
+        with self._database.read() as session:
+            row = OutboundBlobRow
+            return session.exec(select(row.blob).where(col(row.blob).in_(list(blobs)), col(row.whole))).all()
+
+    def _write(self, parts: Mapping[str, Callable[[], Iterable[bytes]]], there: Sequence[str]) -> Set[str]:
+        """Write ``parts``, and note that the ones that are ``there`` are wanted; return those that are not any more."""
+        gone: set[str] = set()
         waiting: list[dict[str, object]] = []
-        for blob, pieces in parts:
+        begun, there = list(parts), list(there)
+        for blob, pieces in parts.items():
             for place, data in enumerate(_chunks(pieces())):
                 waiting.append({"blob": blob, "place": place, "data": data})
                 if len(waiting) == _PER_COMMIT:
-                    self._commit(insert, waiting)
-                    waiting = []
-        if waiting:
-            self._commit(insert, waiting)
-
-    def _commit(self, insert: Callable[..., postgresql.Insert | sqlite.Insert], rows: list[dict[str, object]]) -> None:
+                    gone |= self._commit(begun, there, waiting)
+                    begun, there, waiting = [], [], []
         with self._database.session() as session:
-            for row in rows:
-                # Two requests may bring the same file at once; what is there is the same bytes by their name.
-                session.connection().execute(insert(OutboundChunkRow).values(**row).on_conflict_do_nothing())
+            gone |= _begin(session, begun, there)
+            self._insert(session, waiting)
+            if parts:
+                now = {"touched": database_now(session), "whole": True}
+                session.exec(update(OutboundBlobRow).where(col(OutboundBlobRow.blob).in_(list(parts))).values(**now))
+        return gone
+
+    def _commit(self, begun: Sequence[str], there: Sequence[str], rows: Sequence[dict[str, object]]) -> Set[str]:
+        with self._database.session() as session:
+            gone = _begin(session, begun, there)
+            self._insert(session, rows)
+        return gone
+
+    def _insert(self, session: Session, rows: Sequence[dict[str, object]]) -> None:
+        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        for row in rows:
+            # Two requests may bring the same file at once; what is there is the same bytes by their name.
+            session.connection().execute(insert(OutboundChunkRow).values(**row).on_conflict_do_nothing())
+
+
+def hold(session: Session, blobs: Iterable[str]) -> bool:
+    """Keep stored parts until the caller's transaction, which names them somewhere, has ended; False: some are gone.
+
+    Without it they may be let go of between the storing and the naming.
+    """
+    wanted = sorted(set(blobs))
+    found = 0
+    for start in range(0, len(wanted), _ASKED):
+        some = col(OutboundBlobRow.blob).in_(wanted[start : start + _ASKED])
+        found += len(session.exec(select(OutboundBlobRow.blob).where(some).with_for_update(read=True)).all())
+    return found == len(wanted)
+
+
+def _begin(session: Session, begun: Sequence[str], there: Sequence[str]) -> Set[str]:
+    """Note that parts are being written, or wanted; from then on nobody lets go of them for a day."""
+    now = database_now(session)
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    for blob in sorted(begun):
+        made = insert(OutboundBlobRow).values(blob=blob, touched=now, whole=False)
+        session.connection().execute(made.on_conflict_do_update(index_elements=["blob"], set_={"touched": now}))
+    if not there:
+        return frozenset()
+    noted = update(OutboundBlobRow).where(col(OutboundBlobRow.blob).in_(there), col(OutboundBlobRow.whole))
+    kept = session.exec(noted.values(touched=now).returning(col(OutboundBlobRow.blob))).scalars().all()
+    return frozenset(there) - frozenset(kept)
 
 
 def _name(pieces: Callable[[], Iterable[bytes]]) -> tuple[str, int]:

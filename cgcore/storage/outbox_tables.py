@@ -18,6 +18,7 @@ from cgcore.storage.tables import Row, UtcDateTime, metadata
 __all__ = [
     "OutboundAttemptRow",
     "OutboundBatchRow",
+    "OutboundBlobRow",
     "OutboundChunkRow",
     "OutboundMessageRow",
     "OutboundRecipientRow",
@@ -35,6 +36,7 @@ class OutboundMessageRow(Row, table=True):
     what others have taken over. ``held_by`` says who lets a held one go: ``account`` or ``person``. ``reason`` is the
     verdict over the last try, as JSON. The copy has columns of its own and never touches ``state``.
 
+    ``bytes_removed`` is when its bytes were let go of, after the time that they are kept for; the row stays.
     ``batch`` names what it was handed in with, empty for one on its own. A user with messages cannot be
     deleted: there is no cascade.
     """
@@ -111,6 +113,7 @@ class OutboundMessageRow(Row, table=True):
     looks: int = 0
     looked: datetime | None = Field(default=None, sa_type=UtcDateTime)
     batch: str = ""
+    bytes_removed: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class OutboundBatchRow(Row, table=True):
@@ -162,6 +165,17 @@ class OutboundChunkRow(Row, table=True):
     blob: str = Field(primary_key=True)
     place: int = Field(primary_key=True)
     data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class OutboundBlobRow(Row, table=True):
+    """A part that is stored, or being stored (not ``whole`` yet), and when somebody last wanted it.
+
+    A day later it stays only while a message or a draft names it.
+    """
+
+    blob: str = Field(primary_key=True)
+    touched: datetime = Field(sa_type=UtcDateTime, index=True)
+    whole: bool = False
 
 
 class OutboxAccountRow(Row, table=True):

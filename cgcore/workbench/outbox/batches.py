@@ -21,6 +21,7 @@ from cgcore.mail.message import Attachment
 from cgcore.outbox.batch import Batch, BatchEntry, BatchLine, BatchPlan, BatchState, Before, Selection
 from cgcore.outbox.matching import document_key, match_files, part_name
 from cgcore.outbox.message import MessageFilters, NewMessage, new_message_name
+from cgcore.outbox.refused import OutboxRefused
 from cgcore.outbox.rows import DocumentRow, HouseSeries, find_columns, list_headings, read_rows
 from cgcore.outbox.sheet import Sheet, write_sheet
 from cgcore.outbox.states import Kind, State
@@ -29,6 +30,7 @@ from cgcore.series.defaults import effective_default
 from cgcore.series.guards import allows
 from cgcore.storage import outbox_batches, series
 from cgcore.storage.outbox import OutboxStore
+from cgcore.storage.outbox_bytes import hold
 from cgcore.workbench.outbox.compose import DocumentRequest, check_request, request_hash
 
 if TYPE_CHECKING:
@@ -254,6 +256,8 @@ class BatchSection:
             with self._context.write_as(actor) as (session, present):
                 if not outbox_batches.end_batch(session, batch.id, BatchState.READY):
                     return
+                if not hold(session, (part for message in messages for part in message.parts)):
+                    raise OutboxRefused("the storing took more than a day", code="still_storing")
                 outbox_batches.enqueue_all(session, messages, present.user_id, batch.id)
                 self._context.activity.record(present, Action.DOCUMENTS_HANDED_IN, batch.name, "ok", session=session)
             self._outbox.wake()

@@ -20,13 +20,13 @@ from cgcore.mail.steps import Leg
 from cgcore.once import once
 from cgcore.outbox.message import AccountState, Message, MessageFilters, NewMessage, Recipient, new_message_name
 from cgcore.outbox.refused import OutboxRefused
-from cgcore.outbox.states import State
+from cgcore.outbox.states import RESENDABLE, State
 from cgcore.process import new_owner
 from cgcore.runs import Cell
 from cgcore.storage import series as series_store
 from cgcore.storage.acting import list_acting
 from cgcore.storage.outbox import OutboxStore
-from cgcore.storage.outbox_bytes import OutboxBytes
+from cgcore.storage.outbox_bytes import OutboxBytes, hold
 from cgcore.workbench.mail_probes import MailRequests, require_complete
 from cgcore.workbench.outbox.compose import (
     Composed,
@@ -152,7 +152,8 @@ class OutboxSection:
     def _put(self, actor: Actor, request: DocumentRequest, name: str, key: str, digest: str) -> None:
         message = self.store(actor, request, name, key, digest)
         with self._context.write_as(actor) as (session, actor):
-            if not self._store.enqueue(session, message, actor.user_id):
+            held = hold(session, message.parts)
+            if not held or not self._store.enqueue(session, message, actor.user_id):
                 raise OutboxRefused("the storing took too long", code="still_storing")
 
     def store(self, actor: Actor, request: DocumentRequest, name: str, key: str, digest: str) -> NewMessage:
@@ -262,8 +263,14 @@ class OutboxSection:
         return Page(found[:limit], found[limit - 1].id if more else "")
 
     def read(self, actor: Actor, name: str) -> Iterator[bytes]:
-        """Return the bytes of a message, as they go or went, in pieces. Raises :class:`NotFound`."""
-        return self._bytes.read(self.get(actor, name).parts)
+        """Return the bytes of a message, as they go or went, in pieces.
+
+        Raises :class:`NotFound`, and :class:`OutboxRefused` (``bytes_removed``) where they are kept no more.
+        """
+        message = self.get(actor, name)
+        if message.bytes_removed is not None:
+            raise OutboxRefused("its time is over", code="bytes_removed")
+        return self._bytes.read(message.parts)
 
     def recall_recipients(self, actor: Actor, kind: DocumentType, customer: str) -> Sequence[Recipient]:
         """Return whom the last document of a customer went to, one of this type before any other; nobody is guessed."""
@@ -320,6 +327,8 @@ class OutboxSection:
             if done and action:
                 told = f"{before.series} {before.number}"
                 self._context.activity.record(actor, action, told, "ok", detail=name, session=session)
+        if not done and before.bytes_removed is not None and before.state in RESENDABLE:
+            raise OutboxRefused("its time is over", code="bytes_removed")
         if not done:
             raise OutboxRefused("it stands elsewhere by now", code="too_late")
         self.wake()

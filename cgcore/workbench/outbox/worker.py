@@ -12,12 +12,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cgcore.errors import CloudGestionError
 from cgcore.process import has_ended, new_owner
 from cgcore.storage.outbox import OutboxStore
 from cgcore.storage.outbox_queue import OutboxQueue
+from cgcore.storage.outbox_retention import OutboxRetention
 from cgcore.workbench.outbox.copies import CopyClerk
 from cgcore.workbench.outbox.sender import Sender
 
@@ -34,6 +36,7 @@ _SENDERS = 4  # accounts that are served at once
 _LOOK_EVERY_S = 2.0  # also where another process has stored something
 _RENEW_EVERY_S = 20.0
 _COPIES_EVERY_S = 2.0
+_RETENTION_EVERY_S = 3600.0
 _CLOSE_S = 6.0
 _TOLD_EVERY_S = 60.0
 _STEP_S = 60.0  # a clock that is corrected by less makes nobody wait for long
@@ -50,6 +53,7 @@ class OutboxWorker:
             context, self._queue, mail_account=mail_account, requests=requests, stopping=lambda: self._stopping
         )
         self._copies = CopyClerk(context, self._owner, mail_account=mail_account, requests=requests)
+        self._retention = OutboxRetention(context.database)
         self._changed = threading.Condition()
         self._woken = False
         self._stopping = False
@@ -65,6 +69,7 @@ class OutboxWorker:
         for name, work in (
             ("outbox", self._dispatch),
             ("outbox-leases", lambda: self._repeat(_RENEW_EVERY_S, self._renew)),
+            ("outbox-retention", lambda: self._repeat(_RETENTION_EVERY_S, self._let_go)),
             ("outbox-copies", lambda: self._repeat(_COPIES_EVERY_S, self._copies.work)),
         ):
             thread = threading.Thread(target=work, name=name, daemon=True)
@@ -163,6 +168,11 @@ class OutboxWorker:
         names, users = self._sender.list_working()
         if names or users:
             self._queue.renew(names, users)
+
+    def _let_go(self) -> None:
+        """Let go of bytes whose time is over, and of what a storing that came to nothing has left."""
+        self._retention.release(timedelta(days=self._context.settings.outbox_keep_days))
+        self._retention.sweep()
 
     def _repeat(self, seconds: float, work: Callable[[], None]) -> None:
         while not self._stopping:

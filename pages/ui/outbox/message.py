@@ -115,20 +115,24 @@ def _draw_actions(workbench: Workbench, actor: Actor, message: Message) -> None:
             texts.HAS_LEFT, icon=":material/done_all:", key=f"{PAGE}_resolve"
         ):
             change(outbox.resolve_sent, actor, name)
-        if message.state in RESENDABLE and st.button(texts.RESEND, icon=":material/send:", key=f"{PAGE}_resend"):
+        kept = message.bytes_removed is None
+        if kept and message.state in RESENDABLE and st.button(texts.RESEND, icon=":material/send:", key=f"{PAGE}_resend"):
             if message.state is State.UNKNOWN:
                 _ask_to_resend(workbench, actor, name)
             else:
                 change(outbox.resend, actor, name)
         if message.state in CANCELLABLE and st.button(texts.CANCEL, icon=":material/block:", key=f"{PAGE}_cancel"):
             change(outbox.cancel, actor, name)
-        draw_download(
-            texts.DOWNLOAD,
-            lambda asking: b"".join(outbox.read(asking, name)),
-            file_name=texts.FILE_NAME.format(id=name),
-            mime="message/rfc822",
-            key=f"{PAGE}_eml_{name}",
-        )
+        if kept:
+            draw_download(
+                texts.DOWNLOAD,
+                lambda asking: b"".join(outbox.read(asking, name)),
+                file_name=texts.FILE_NAME.format(id=name),
+                mime="message/rfc822",
+                key=f"{PAGE}_eml_{name}",
+            )
+        else:
+            st.caption(refusal_text("bytes_removed"))
 
 
 @dialog(lambda: texts.RESEND_TITLE)

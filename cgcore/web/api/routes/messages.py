@@ -97,12 +97,15 @@ def get_message(workbench: Bench, actor: MessageReader, id: str) -> MessageObjec
 
 @router.get(
     "/messages/{id}/raw",
-    responses={200: {"content": {"message/rfc822": {"schema": {"type": "string"}}}}, **problems(404)},
+    responses={200: {"content": {"message/rfc822": {"schema": {"type": "string"}}}}, **problems(404, 410)},
     response_class=StreamingResponse,
 )
 def get_message_raw(workbench: Bench, actor: MessageReader, id: str) -> StreamingResponse:
     """The bytes, as they go or went."""
-    return StreamingResponse(workbench.outbox.read(actor, id), media_type="message/rfc822")
+    try:
+        return StreamingResponse(workbench.outbox.read(actor, id), media_type="message/rfc822")
+    except OutboxRefused as refused:
+        raise _refusal(refused) from None
 
 
 @router.get(
