@@ -14,6 +14,7 @@ REFUSALS = frozenset(
         "too_late",
         "message_too_large",
         "bytes_removed",
+        "too_many_saved",
     }
 )
 

@@ -17,7 +17,8 @@ from sqlmodel import Session, col, delete, func, or_, select, update
 from cgcore.outbox.states import CopyState, State
 from cgcore.storage.database import Database
 from cgcore.storage.outbox import database_now
-from cgcore.storage.outbox_tables import OutboundBlobRow, OutboundChunkRow, OutboundMessageRow
+from cgcore.storage.outbox_saved import purge_saved
+from cgcore.storage.outbox_tables import OutboundBlobRow, OutboundChunkRow, OutboundMessageRow, SavedDocumentRow
 
 __all__ = ["UNWANTED_FOR", "OutboxRetention"]
 
@@ -51,7 +52,12 @@ class OutboxRetention:
             return session.exec(gone.values(parts=[], bytes_removed=now)).rowcount
 
     def sweep(self) -> int:
-        """Remove the parts that nothing names and nobody has wanted for a day; return how many."""
+        """Remove the parts that nothing names and nobody has wanted for a day; return how many.
+
+        Before that, documents that were put aside and deleted a day ago are forgotten.
+        """
+        with self._database.session() as session:
+            purge_saved(session)
         count, after = 0, ""
         while found := self._find_unnamed(after):
             with self._database.session() as session:
@@ -64,8 +70,9 @@ class OutboxRetention:
         with self._database.read() as session:
             old = database_now(session) - UNWANTED_FOR
             wanted = select(row.blob).where(col(row.touched) < old, row.blob > after)
-            named = _named_by_messages(session)
-            return session.exec(wanted.where(col(row.blob).not_in(named)).order_by(row.blob).limit(_AT_ONCE)).all()
+            for named in _named(session):
+                wanted = wanted.where(col(row.blob).not_in(named))
+            return session.exec(wanted.order_by(row.blob).limit(_AT_ONCE)).all()
 
 
 def _remove(session: Session, blobs: Sequence[str]) -> int:
@@ -81,12 +88,16 @@ def _remove(session: Session, blobs: Sequence[str]) -> int:
 
 
 def _find_named(session: Session, blobs: Sequence[str]) -> Set[str]:
-    named = _named_by_messages(session)
-    return frozenset(session.scalars(named.where(named.selected_columns[0].in_(blobs))).all())
+    return frozenset(
+        blob
+        for named in _named(session)
+        for blob in session.scalars(named.where(named.selected_columns[0].in_(blobs))).all()
+    )
 
 
-def _named_by_messages(session: Session):
-    is_sqlite = session.get_bind().dialect.name == "sqlite"
-    each = func.json_each if is_sqlite else func.json_array_elements_text
-    value = each(OutboundMessageRow.parts).table_valued("value", joins_implicitly=True)
-    return select(value.c.value).select_from(OutboundMessageRow, value)
+def _named(session: Session):
+    """Return the selects that find every part which messages and documents put aside name."""
+    each = func.json_each if session.get_bind().dialect.name == "sqlite" else func.json_array_elements_text
+    for row in (OutboundMessageRow, SavedDocumentRow):
+        value = each(row.parts).table_valued("value", joins_implicitly=True)
+        yield select(value.c.value).select_from(row, value)

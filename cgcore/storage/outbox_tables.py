@@ -24,6 +24,7 @@ __all__ = [
     "OutboundRecipientRow",
     "OutboxAccountRow",
     "OutboxPreferenceRow",
+    "SavedDocumentRow",
     "metadata",
 ]
 
@@ -176,6 +177,21 @@ class OutboundBlobRow(Row, table=True):
     blob: str = Field(primary_key=True)
     touched: datetime = Field(sa_type=UtcDateTime, index=True)
     whole: bool = False
+
+
+class SavedDocumentRow(Row, table=True):
+    """A document that a user has put aside: what was typed, and its files; ``parts`` are their bytes, in their order.
+
+    ``deleted``: it is forgotten a day later, until then it can be taken back.
+    """
+
+    id: str = Field(primary_key=True)
+    user_id: int = Field(foreign_key="user.id", index=True, ondelete="CASCADE")
+    saved: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    deleted: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    fields: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    files: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    parts: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
 
 
 class OutboxAccountRow(Row, table=True):

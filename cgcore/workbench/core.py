@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cgcore.workbench.mail_setup import MailSetup
     from cgcore.workbench.oauth.section import OAuthSection
     from cgcore.workbench.outbox.batches import BatchSection
+    from cgcore.workbench.outbox.saved import SavedSection
     from cgcore.workbench.outbox.section import OutboxSection
     from cgcore.workbench.overview import OverviewSection
     from cgcore.workbench.portable import PortableSection
@@ -262,6 +263,13 @@ class Workbench:
             oauth=lambda: self.oauth,
             sandbox=lambda: self.sandbox,
         )
+
+    @once
+    def saved(self) -> SavedSection:
+        """Documents that people have put aside."""
+        from cgcore.workbench.outbox.saved import SavedSection
+
+        return SavedSection(self.context)
 
     @once
     def batches(self) -> BatchSection:

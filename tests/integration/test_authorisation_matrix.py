@@ -28,6 +28,7 @@ from cgcore.outbox.batch import Batch, BatchState, Selection
 from cgcore.outbox.message import MessageFilters
 from cgcore.outbox.refused import OutboxRefused
 from cgcore.outbox.rows import DocumentRow
+from cgcore.outbox.saved import SavedFields
 from cgcore.runs import Cell, Run
 from cgcore.series.series import SeriesDraft
 from cgcore.series.starters import StarterLayout
@@ -125,6 +126,15 @@ def _document_of(workbench: Workbench, owner: Actor) -> str:
     with workbench.database.read() as session:
         found = session.connection().execute(
             text("SELECT id FROM outbound_message WHERE user_id = :id"), {"id": owner.user_id}
+        )
+        return str(found.scalar() or "nothing")
+
+
+def _saved_of(workbench: Workbench, owner: Actor) -> str:
+    """The id of the document that the owner has put aside."""
+    with workbench.database.read() as session:
+        found = session.connection().execute(
+            text("SELECT id FROM saved_document WHERE user_id = :id"), {"id": owner.user_id}
         )
         return str(found.scalar() or "nothing")
 
@@ -358,6 +368,12 @@ USE_CASES: dict[str, UseCase] = {
         lambda w, a, o: w.outbox.resolve_sent(a, _document_of(w, o)), **{**OWNERS_ONLY, "own": OutboxRefused}
     ),
     "outbox.recall_recipients": personal(lambda w, a: w.outbox.recall_recipients(a, T.QUOTE, "cliente")),
+    "saved.save": personal(lambda w, a: w.saved.save(a, SavedFields("quote", "P"), []).fields),
+    "saved.list": personal(lambda w, a: w.saved.list(a)),
+    "saved.get": UseCase(lambda w, a, o: w.saved.get(a, _saved_of(w, o)), **OWNERS_ONLY),
+    "saved.read_files": UseCase(lambda w, a, o: w.saved.read_files(a, _saved_of(w, o)), **OWNERS_ONLY),
+    "saved.delete": UseCase(lambda w, a, o: w.saved.delete(a, _saved_of(w, o)), **OWNERS_ONLY),
+    "saved.take_back": UseCase(lambda w, a, o: w.saved.take_back(a, _saved_of(w, o)), **OWNERS_ONLY),
     "batches.plan": personal(lambda w, a: w.batches.plan(a, T.QUOTE, None, ["P-7.pdf"]).file_names),
     "batches.sheet_for": personal(lambda w, a: w.batches.sheet_for(a, T.QUOTE, ["P-7.pdf"])),
     "batches.preview_request": personal(lambda w, a: w.batches.preview_request(a, ROW, None)),
@@ -480,6 +496,7 @@ def _furnish(workbench: Workbench, person: Actor) -> None:
     workbench.drafts.keep(person, "profile", "tab", {"full_name": mark})
     workbench.outbox.send(person, replace(DOCUMENT, customer=mark), mark.replace(" ", "-"))
     _batch(workbench, person, _batch_of(person))
+    workbench.saved.save(person, SavedFields("quote", "P", {"customer": mark}), [])
 
 
 @pytest.fixture

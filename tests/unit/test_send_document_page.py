@@ -17,6 +17,7 @@ from cgcore.mail.account import MailAccountDraft, ServerDraft
 from cgcore.mail.message import Attachment
 from cgcore.outbox.message import Message, MessageFilters
 from cgcore.outbox.preferences import OutboxPreferences
+from cgcore.outbox.saved import SavedFields
 from cgcore.outbox.states import RESENDABLE, Kind, State
 from cgcore.storage.outbox_tables import OutboundMessageRow, OutboxAccountRow
 from cgcore.storage.tables import MailTemplateRow
@@ -499,3 +500,116 @@ def test_preferences_are_checked_and_saved_in_their_dialog(desk: Desk) -> None:
     assert none == []
     assert "«nadie» no es una dirección de correo" in refused
     assert kept == OutboxPreferences(30, "gestor@example.com", {"sales_invoice": Kind.CC})
+
+
+def _saved_tab(page: AppTest) -> AppTest:
+    page.session_state["send_document_tab"] = "Borradores"
+    return page.run()
+
+
+def test_a_document_is_put_aside_and_gone_on_with(desk: Desk) -> None:
+    """Type, series, texts, files and what is wrong with it; from another session, and it takes its own place."""
+    page = desk.open()
+    page.selectbox(key="send_document_type").set_value(T.QUOTE).run()
+    page.selectbox(key="send_document_type").set_value(T.SALES_INVOICE).run()
+    page.selectbox(key="send_document_series_sales_invoice").set_value("G").run()
+    fill(page, number="7", customer="Talleres Ruiz", to="eva@", var_importe="12,50 €")
+    page.text_input(key=_subject_key(page)).set_value("Casi {numero}").run()
+    page.button("send_document_keep").click().run()
+    saved = desk.workbench.saved.list(desk.ana)[0]
+    assert not page.exception
+    assert [each.fields.subject for each in saved] == ["Casi {numero}"]
+
+    other = _saved_tab(desk.open())
+    assert "Factura G 7 · Talleres Ruiz" in said(other)
+    other.button(f"send_document_saved_open_{saved[0].id}").click().run()
+    other.run()
+
+    assert written(other, "Número", "Cliente", "Para", "Asunto") == ["7", "Talleres Ruiz", "eva@", "Casi {numero}"]
+    assert other.selectbox(key="send_document_series_sales_invoice").value == "G"
+    fill(other, to="eva@example.com")
+    other.button("send_document_keep").click().run()
+    again = desk.workbench.saved.list(desk.ana)[0]
+    assert [each.fields.texts["to"] for each in again] == ["eva@example.com"]
+    assert again[0].id != saved[0].id
+
+
+def _subject_key(page: AppTest) -> str:
+    return next(str(each.key) for each in page.text_input if each.label == "Asunto")
+
+
+def _put_aside(desk: Desk, number: str = "7", **more: Any) -> str:
+    fields = SavedFields("sales_invoice", "F", {"number": number, "to": "eva@example.com"}, **more)
+    return desk.workbench.saved.save(desk.ana, fields, [Attachment("nota.txt", "text/plain", b"hola")]).id
+
+
+def _open_saved(desk: Desk, name: str) -> AppTest:
+    page = _saved_tab(desk.open())
+    page.button(f"send_document_saved_open_{name}").click().run()
+    return page.run()
+
+
+def test_what_was_put_aside_leaves_with_its_files_and_is_no_draft_any_more(desk: Desk) -> None:
+    """Undone, it is one again; a file that was left out stays behind."""
+    name = _put_aside(desk)
+    page = preview(_open_saved(desk, name))
+    send(page)
+    (message,) = desk.messages()
+    raw = b"".join(desk.workbench.outbox.read(desk.ana, message.id))
+    during = desk.workbench.saved.list(desk.ana)[0]
+    page.button("send_document_undo").click().run()
+    after = desk.workbench.saved.list(desk.ana)[0]
+    page.multiselect(key=next(str(e.key) for e in page.multiselect if "kept" in str(e.key))).set_value([]).run()
+    send(preview(page))
+    bare = b"".join(desk.workbench.outbox.read(desk.ana, desk.messages()[0].id))
+
+    assert b"nota.txt" in raw
+    assert b"nota.txt" not in bare
+    assert (during, [each.id for each in after]) == ([], [name])
+
+
+def test_a_draft_that_would_take_the_place_of_another_document_asks_first(desk: Desk) -> None:
+    """What was typed is lost by it, and only by a yes."""
+    name = _put_aside(desk, "9")
+    page = fill(desk.open(), number="7")
+    _saved_tab(page)
+    page.button(f"send_document_saved_open_{name}").click()
+    page.session_state["send_document_tab"] = "Borradores"
+    page.run()
+    kept = written(page, "Número")
+    for button in (f"open_{name}", "open_confirm"):
+        page.button(f"send_document_saved_{button}").click()
+    _saved_tab(page)
+    page.run()
+
+    assert (kept, written(page, "Número")) == (["7"], ["9"])
+
+
+def test_a_deleted_draft_is_taken_back_where_it_was(desk: Desk) -> None:
+    """Gone from the list at once; «Deshacer» brings it back."""
+    name = _put_aside(desk)
+    page = _saved_tab(desk.open())
+    page.button(f"send_document_saved_delete_{name}").click()
+    _saved_tab(page)
+    empty = said(page)
+    page.button("send_document_saved_undo").click()
+    _saved_tab(page)
+
+    assert "Borrador borrado." in empty
+    assert "No hay borradores." in empty
+    assert "Factura F 7" in said(page)
+
+
+def test_a_tab_that_comes_back_has_the_files_of_its_draft(desk: Desk) -> None:
+    """What it goes on with is known by its name; the next document begins without."""
+    name = _put_aside(desk)
+    page = _open_saved(desk, name)
+    page.session_state[DRAFT].files, page.session_state[DRAFT].files_of = (), ""
+    page.run()
+    files = [each.label for each in page.multiselect]
+    send(preview(page))
+    page.button("send_document_another").click().run()
+
+    assert "Adjuntos del borrador" in files
+    assert "Adjuntos del borrador" not in [each.label for each in page.multiselect]
+    assert written(page, "Número") == [""]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
 
 from cgcore.documents import DocumentType, types_with_template
+from cgcore.errors import NotFound
 from cgcore.identity.actor import Actor
+from cgcore.mail.message import Attachment
+from cgcore.outbox.saved import SavedDocument
 from cgcore.templates.variables import list_variables
 from cgcore.workbench import Workbench
 from pages.ui.tab import find_held_mount, first_mount, is_settling
@@ -23,6 +26,7 @@ PAGE = "send_document"
 GIVEN = {"documento", "el_documento", "del_documento", "serie", "numero", "cliente", "empresa", "usuario"}
 
 _STATE = f"{PAGE}_draft"
+_SAVED = "saved"  # no field of the page: it goes with the fields
 _LINES = ("number", "customer", "to", "cc", "bcc")
 
 
@@ -30,7 +34,9 @@ _LINES = ("number", "customer", "to", "cc", "bcc")
 class DocumentDraft:
     """One document of one user. ``key`` makes two clicks one message, ``round`` counts the documents of this tab.
 
-    ``seen`` is the hash of what was previewed last, ``handed`` the id of the message that was made of it.
+    ``seen`` is the hash of what was previewed last, ``handed`` the id of the message that was made of it. ``files`` are
+    those of the document put aside ``files_of``, ``adviser`` what was chosen in it; ``discarded`` is the one that the
+    message was made of.
     """
 
     user_id: int
@@ -40,35 +46,43 @@ class DocumentDraft:
     is_shown: bool = False
     seen: str = ""
     handed: str = ""
+    files: Sequence[Attachment] = ()
+    files_of: str = ""
+    adviser: bool | None = None
+    discarded: str = ""
 
     def show(self) -> None:
         """Show the preview from now on."""
         self.is_shown = True
 
-    def hand(self, message: str) -> None:
+    def hand(self, message: str, discarded: str = "") -> None:
         """Remember the message that was made; the next one needs a key of its own."""
         self.handed, self.is_shown, self.seen = message, False, ""
+        self.discarded = discarded
         self.key = secrets.token_hex(16)
 
     def take_back(self) -> None:
         """Go on with the document after its message was undone."""
-        self.handed = ""
+        self.handed = self.discarded = ""
 
     def begin_another(self) -> None:
         """Begin the next document: the type stays, the fields are empty, the texts are the template's."""
         self.round += 1
         self.handed, self.is_shown, self.seen = "", False, ""
+        self.files, self.files_of, self.adviser, self.discarded = (), "", None, ""
         for draft in self.texts.values():
             draft.put(draft.stored)
 
 
 class DocumentFields(TextForm):
-    """The fields of the document in one run: what is typed outlives the tab, as on every page. Files do not."""
+    """The fields of the document in one run: what is typed outlives the tab, as on every page. Of the files
+    only those do that were put aside with it.
+    """
 
     def __init__(self, draft: DocumentDraft) -> None:
         self.draft = draft
         variables = {each.name for kind in _kinds() for each in list_variables(kind)} - GIVEN
-        lines = dict.fromkeys((*_LINES, *sorted(f"variables.{name}" for name in variables)), "")
+        lines = dict.fromkeys((*_LINES, _SAVED, *sorted(f"variables.{name}" for name in variables)), "")
         super().__init__(PAGE, PAGE, draft.texts, lines, 0, {})
 
     def key(self, name: str) -> str:
@@ -78,6 +92,38 @@ class DocumentFields(TextForm):
     def changed(self) -> list[str]:
         """Return the fields that were typed into; none once the message is made."""
         return [] if self.draft.handed else super().changed()
+
+    @property
+    def saved(self) -> str:
+        """The document put aside that this one goes on with, ``""`` for none."""
+        return self.value(_SAVED) or ""
+
+    def keep_as(self, saved: str, files: Sequence[Attachment]) -> None:
+        """Note that it was put aside; ``files`` are those of before that are still with it."""
+        self.draft.files, self.draft.files_of = files, saved
+        self.put(_SAVED, saved)
+
+    def begin_another(self) -> None:
+        """Begin the next document; only before the widgets are drawn, or in a run that ends with it."""
+        self.draft.begin_another()
+        self.reset()
+
+    def open(self, document: SavedDocument, files: Sequence[Attachment]) -> None:
+        """Go on with a document that was put aside; only before the widgets are drawn."""
+        self.begin_another()
+        told = document.fields
+        kind = DocumentType(told.document_type)
+        for name, text in told.texts.items():
+            if name in self.stored_values:
+                self.put(name, text)
+        for name, text in ((_subject(kind), told.subject), (_body(kind), told.body)):
+            if text is not None and name in self.fields:
+                self.put(name, text)
+        st.session_state[f"{PAGE}_type"] = kind
+        if told.series:
+            st.session_state[f"{PAGE}_series_{kind}"] = told.series
+        self.draft.adviser = told.adviser
+        self.keep_as(document.id, files)
 
     def texts_of(self, kind: DocumentType) -> tuple[FieldDraft, FieldDraft]:
         """Return subject and body of a type."""
@@ -100,7 +146,20 @@ def load_document(workbench: Workbench, actor: Actor) -> DocumentFields:
             was_changed, each.stored = each.is_changed, stored[name]
             if not was_changed:
                 each.put(stored[name])
-    return DocumentFields(draft)
+    fields = DocumentFields(draft)
+    if fields.saved != draft.files_of:
+        _find_files(workbench, actor, fields)
+    return fields
+
+
+def _find_files(workbench: Workbench, actor: Actor, fields: DocumentFields) -> None:
+    """Bring the files back of a document that a tab which has come back goes on with."""
+    try:
+        files = workbench.saved.read_files(actor, fields.saved) if fields.saved else ()
+    except NotFound:
+        fields.keep_as("", ())
+    else:
+        fields.keep_as(fields.saved, files)
 
 
 def _begin(actor: Actor, stored: Mapping[str, str]) -> DocumentDraft:

@@ -13,6 +13,7 @@ from cgcore.errors import FieldProblem
 from cgcore.identity.actor import Actor
 from cgcore.mail.message import Attachment
 from cgcore.mail.outgoing import encoded_size, wire_names
+from cgcore.outbox.saved import SavedFields
 from cgcore.outbox.states import Kind
 from cgcore.templates.checks import Check, Field
 from cgcore.templates.variables import list_variables
@@ -36,11 +37,16 @@ _COLUMNS = 2
 
 
 class DocumentForm:
-    """The form of one run: drawn when it is made; ``request`` is what stands in it."""
+    """The form of one run: drawn when it is made; ``request`` is what stands in it, ``kept`` that as it was typed.
+
+    ``files`` are those of the document put aside that are still with it.
+    """
 
     def __init__(self, workbench: Workbench, actor: Actor, fields: DocumentFields) -> None:
         self._fields = fields
         self._places: dict[str, DeltaGenerator] = {}
+        self._adviser: bool | None = None
+        self.files: Sequence[Attachment] = ()
         kind, series, number = self._draw_document(workbench, actor)
         customer = self._line(texts.CUSTOMER, "customer")
         with st.container(gap="xxsmall"):
@@ -53,8 +59,12 @@ class DocumentForm:
             bcc = self._line(texts.BCC, "bcc", help=texts.SEVERAL)
         copied = self._draw_adviser(workbench, actor, kind)
         variables = self._draw_variables(kind)
+        typed = {"number": number, "customer": customer, "to": to, "cc": cc, "bcc": bcc}
         subject, body = self._draw_texts(kind)
         files = self._draw_files(workbench, actor)
+        own = [draft.value if draft.is_changed else None for draft in fields.texts_of(kind)]
+        typed |= {f"variables.{name}": text for name, text in variables.items()}
+        self.kept = SavedFields(kind.value, series, typed, *own, adviser=self._adviser)
         self.request = DocumentRequest(
             document_type=kind,
             series=series,
@@ -101,13 +111,15 @@ class DocumentForm:
         preferences = workbench.outbox.preferences.get(actor)
         how = preferences.copy_kind(kind.value)
         with st.container(horizontal=True, vertical_alignment="center", key=f"{PAGE}_adviser_row"):
+            known = self._fields.draft.adviser
             wanted = bool(preferences.adviser) and st.toggle(
                 texts.ADVISER_COPY,
-                how is not None,
+                how is not None if known is None else known,
                 key=f"{PAGE}_adviser_{kind}_{how or 'none'}-{self._fields.draft.round}",
                 help=escape(preferences.adviser),
             )
             draw_preferences(workbench, actor)
+        self._adviser = wanted if preferences.adviser else None
         return {how or Kind.CC: (preferences.adviser,)} if wanted else {}
 
     def _offer_addresses(self, workbench: Workbench, actor: Actor, kind: DocumentType, customer: str) -> None:
@@ -204,13 +216,29 @@ class DocumentForm:
         uploaded = st.file_uploader(
             texts.FILES, accept_multiple_files=True, key=self._fields.key("files"), help=texts.FILES_HELP
         )
-        files = [Attachment(each.name, each.type, each.getvalue()) for each in uploaded or []]
+        self.files = self._choose_files()
+        files = [*self.files, *(Attachment(each.name, each.type, each.getvalue()) for each in uploaded or [])]
         if files:
             for name, each in zip(wire_names(files), files, strict=True):
                 st.caption(f":material/attach_file: {escape(texts.ARRIVES.format(name=name, size=len(each.data)))}")
             _draw_weight(sum(encoded_size(len(each.data)) for each in files), workbench.outbox.known_limit(actor))
         self._places["attachments"] = st.container(gap="xxsmall")
         return files
+
+    def _choose_files(self) -> Sequence[Attachment]:
+        """Draw the files that were put aside with the document; each can be left out."""
+        files = self._fields.draft.files
+        if not files:
+            return ()
+        places = range(len(files))
+        chosen = st.multiselect(
+            texts.KEPT_FILES,
+            places,
+            places,
+            format_func=lambda place: files[place].filename,
+            key=f"{self._fields.key('kept')}-{self._fields.draft.files_of}",
+        )
+        return [files[place] for place in sorted(chosen)]
 
 
 def _name_type(kinds: Sequence[DocumentType]) -> None:

@@ -116,7 +116,11 @@ def _draw_actions(workbench: Workbench, actor: Actor, message: Message) -> None:
         ):
             change(outbox.resolve_sent, actor, name)
         kept = message.bytes_removed is None
-        if kept and message.state in RESENDABLE and st.button(texts.RESEND, icon=":material/send:", key=f"{PAGE}_resend"):
+        if (
+            kept
+            and message.state in RESENDABLE
+            and st.button(texts.RESEND, icon=":material/send:", key=f"{PAGE}_resend")
+        ):
             if message.state is State.UNKNOWN:
                 _ask_to_resend(workbench, actor, name)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 
 import streamlit as st
@@ -18,9 +19,10 @@ from cgcore.workbench.outbox.describe import refusal_text
 from pages.ui.identity import while_logged_in
 from pages.ui.markdown import escape
 from pages.ui.moments import seconds_until
-from pages.ui.outbox.draft import PAGE, DocumentDraft
+from pages.ui.outbox.draft import PAGE, DocumentDraft, DocumentFields
 from pages.ui.outbox.form import DocumentForm
 from pages.ui.outbox.message import change, draw_message
+from pages.ui.outbox.saved import draw_keep
 from pages.ui.preview import View, draw_inbox_row, draw_message_view, parse_message
 from pages.ui.tab import is_fragment_run
 from pages.ui.texts import send_document as texts
@@ -39,14 +41,16 @@ def draw_missing_account() -> None:
     st.page_link("mail_account.py", label=texts.GO_TO_ACCOUNT, icon=":material/arrow_forward:")
 
 
-def draw_sending(workbench: Workbench, actor: Actor, draft: DocumentDraft, form: DocumentForm) -> None:
+def draw_sending(workbench: Workbench, actor: Actor, fields: DocumentFields, form: DocumentForm) -> None:
     """Draw «Vista previa» and the message of the form; «Enviar» sends only what was seen."""
+    draft = fields.draft
     row = st.container(horizontal=True, vertical_alignment="center", key=f"{PAGE}_actions")
     with row:
         kind = "secondary" if draft.is_shown else "primary"
         st.button(
             texts.PREVIEW, type=kind, icon=":material/visibility:", key=f"{PAGE}_preview", on_click=_show, args=(draft,)
         )
+        draw_keep(workbench, actor, fields, form)
     if not draft.is_shown:
         row.caption(texts.PREVIEW_FIRST)
         return
@@ -58,7 +62,7 @@ def draw_sending(workbench: Workbench, actor: Actor, draft: DocumentDraft, form:
     if asked and draft.seen != seen:
         st.warning(texts.CHANGED, icon=":material/sync_problem:")
     elif asked:
-        _send(workbench, actor, draft, form)
+        _send(workbench, actor, fields, form)
     if blocked:
         st.warning(texts.TO_MEND, icon=":material/error:")
     if composed is not None:
@@ -89,16 +93,18 @@ def _tell_refusal(refused: OutboxRefused) -> None:
         st.error(refusal_text(refused.code), icon=":material/error:")
 
 
-def _send(workbench: Workbench, actor: Actor, draft: DocumentDraft, form: DocumentForm) -> None:
+def _send(workbench: Workbench, actor: Actor, fields: DocumentFields, form: DocumentForm) -> None:
     try:
-        message, _ = workbench.outbox.send(actor, form.request, draft.key)
+        message, _ = workbench.outbox.send(actor, form.request, fields.draft.key)
     except InvalidInput as refused:
         form.tell(refused.problems)
         st.error(texts.TO_MEND, icon=":material/error:")
     except OutboxRefused as refused:
         _tell_refusal(refused)
     else:
-        draft.hand(message.id)
+        with suppress(NotFound):
+            workbench.saved.delete(actor, fields.saved)
+        fields.draft.hand(message.id, fields.saved)
         st.rerun()
 
 
@@ -135,10 +141,13 @@ def _source(composed: Composed) -> bytes:
     return b"".join(pieces)
 
 
-def draw_handed(workbench: Workbench, actor: Actor, draft: DocumentDraft) -> None:
+def draw_handed(workbench: Workbench, actor: Actor, fields: DocumentFields) -> None:
     """Draw the message that was made of the document: how long it can be undone, then what became of it."""
+    draft = fields.draft
     message = _find(workbench, actor, draft)
     if message is None:
+        with suppress(NotFound):
+            workbench.saved.take_back(actor, draft.discarded)
         draft.take_back()
         st.rerun()
     if _is_moving(workbench, message):
@@ -146,7 +155,7 @@ def draw_handed(workbench: Workbench, actor: Actor, draft: DocumentDraft) -> Non
     else:
         _draw_handed(workbench, actor, message)
     if st.button(texts.ANOTHER, icon=":material/add:", key=f"{PAGE}_another"):
-        draft.begin_another()
+        fields.begin_another()
         st.rerun()
 
 
