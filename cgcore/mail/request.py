@@ -53,7 +53,7 @@ class TokenRefused(Exception):
 class TokenSource(Protocol):
     """Where a sign-in takes its access token from, at the moment that it needs one. Blocks while a provider is asked.
 
-    Both methods raise :class:`TokenRefused`.
+    The first two raise :class:`TokenRefused`.
     """
 
     def take(self) -> AccessToken:
@@ -62,6 +62,10 @@ class TokenSource(Protocol):
 
     def renew(self, refused: AccessToken) -> AccessToken:
         """Return another one in place of one that the server has refused."""
+        ...
+
+    def drop(self) -> None:
+        """Let go of the token, whatever it was good for: a server has ended a session because it has run out."""
         ...
 
     def explain(self) -> tuple[str, Mapping[str, str]]:

@@ -31,8 +31,10 @@ _CROWDED_S = _MINUTE
 _OF_THE_ACCOUNT = frozenset(
     {"sending_quota", "too_many_connections", "ip_blocklisted", "account_locked", "blocked_by_policy", "auth_required"}
 )
-# What passes by itself, wherever it is met.
-_PASSING = frozenset({"too_many_attempts", "too_many_connections", "sending_quota", "ip_blocklisted"})
+# What passes by itself, wherever it is met; to ask for a token again locks no account.
+_PASSING = frozenset(
+    {"too_many_attempts", "too_many_connections", "sending_quota", "ip_blocklisted", "oauth_unreachable", "vault_away"}
+)
 
 
 @dataclass(frozen=True, slots=True)

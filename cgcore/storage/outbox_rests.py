@@ -5,7 +5,7 @@ Apart from :mod:`cgcore.storage.outbox_queue`, which knows single messages: what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,13 +18,14 @@ from cgcore.storage.outbox import move_all
 from cgcore.storage.outbox_tables import OutboundMessageRow, OutboxAccountRow
 from cgcore.storage.tables import MailAccountRow
 
-__all__ = ["BY_ACCOUNT", "changed_since", "find_room", "let_follow", "rest", "send_ahead"]
+__all__ = ["BY_ACCOUNT", "changed_since", "find_room", "let_follow", "look_again", "rest", "send_ahead"]
 
 BY_ACCOUNT = "account"
 """Who holds a message whose account rests."""
 
 _HOUR, _SECOND = timedelta(hours=1), timedelta(seconds=1)
 _AT_ONCE = 10
+_MENDED = -1  # no account has this version: it counts as saved since
 _LIMIT_REASON: Mapping[str, Any] = {"key": "own_limit", "stage": "", "ms": 0, "values": {}}
 
 
@@ -58,6 +59,14 @@ def changed_since() -> SelectOfScalar[int]:
     return select(account.user_id).where(
         col(account.paused).is_(True), mail.user_id == account.user_id, mail.version != account.account_version
     )
+
+
+def look_again(session: Session, user_ids: Sequence[int]) -> None:
+    """Have what these accounts rest for looked at again, as after a save: a person has mended it elsewhere."""
+    resting = update(OutboxAccountRow).where(
+        col(OutboxAccountRow.user_id).in_(user_ids), col(OutboxAccountRow.paused).is_(True)
+    )
+    session.exec(resting.values(account_version=_MENDED))
 
 
 def let_follow(session: Session, user_id: int, now: datetime) -> None:

@@ -11,10 +11,11 @@ from sqlmodel import Session, col, select
 
 from cgcore.company.company import Company
 from cgcore.documents import DocumentType
-from cgcore.mail.account import StoredAccount
+from cgcore.mail.account import MailAccountDraft, StoredAccount
 from cgcore.series.series import Counter, Series
 from cgcore.storage.company import load_company
 from cgcore.storage.mail_accounts import to_account
+from cgcore.storage.oauth_tables import OauthGrantRow
 from cgcore.storage.series import list_every_counter, list_series, load_company_defaults
 from cgcore.storage.tables import (
     CompanyRow,
@@ -27,11 +28,23 @@ from cgcore.storage.tables import (
     UserRow,
 )
 
-__all__ = ["Snapshot", "UserState", "load_snapshot", "load_stamp", "load_users"]
+__all__ = ["Connection", "Snapshot", "UserState", "load_snapshot", "load_stamp", "load_users"]
 
 # How many values one statement takes: SQLite's oldest limit of parameters is 999.
 _BATCH = 500
 _SERIES_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What a user's mailbox is connected as."""
+
+    provider: str
+    mailbox: str
+
+    def is_of(self, draft: MailAccountDraft) -> bool:
+        """Return whether an account goes on signing in by it."""
+        return self.provider == draft.auth and self.mailbox.casefold() == draft.user.strip().casefold()
 
 
 @dataclass(slots=True)
@@ -40,6 +53,7 @@ class UserState:
 
     row: UserRow
     account: StoredAccount | None = None
+    connection: Connection | None = None
     templates: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     signature: str | None = None
     defaults: dict[DocumentType, str] = field(default_factory=dict[DocumentType, str])
@@ -83,6 +97,8 @@ def load_users(session: Session, username_keys: Iterable[str] | None) -> dict[st
     for ids in _batches(list(users)):
         for account in session.exec(select(MailAccountRow).where(col(MailAccountRow.user_id).in_(ids))):
             users[account.user_id].account = to_account(account)
+        for grant in session.exec(select(OauthGrantRow).where(col(OauthGrantRow.user_id).in_(ids))):
+            users[grant.user_id].connection = Connection(grant.provider, grant.mailbox)
         for text in session.exec(select(MailTemplateRow).where(col(MailTemplateRow.user_id).in_(ids))):
             users[text.user_id].templates[text.document_type] = (text.subject, text.body)
         for signature in session.exec(select(SignatureRow).where(col(SignatureRow.user_id).in_(ids))):
@@ -110,6 +126,7 @@ def load_stamp(session: Session, username_keys: Sequence[str], user_ids: Sequenc
             select_columns(col(table.user_id), *more).where(col(table.user_id).in_(ids))
             for table, more in (
                 (MailAccountRow, (col(MailAccountRow.version),)),
+                (OauthGrantRow, (col(OauthGrantRow.obtained),)),
                 (MailTemplateRow, (col(MailTemplateRow.document_type), col(MailTemplateRow.version))),
                 (SignatureRow, (col(SignatureRow.version),)),
                 (SeriesDefaultRow, (col(SeriesDefaultRow.document_type), col(SeriesDefaultRow.series_code))),

@@ -149,7 +149,9 @@ class Workbench:
         """Log-ins, grants, one-time codes."""
         from cgcore.workbench.identity import IdentitySection
 
-        return IdentitySection(self.context)
+        return IdentitySection(
+            self.context, end_connection=lambda session, actor, user: self.oauth.grants.end_later(session, actor, user)
+        )
 
     @once
     def mail_account(self) -> MailAccountSection:
@@ -304,7 +306,12 @@ class Workbench:
         """Export and import of the configuration."""
         from cgcore.workbench.portable import PortableSection
 
-        return PortableSection(self.context, identity=self.identity, mail_account=self.mail_account)
+        return PortableSection(
+            self.context,
+            identity=self.identity,
+            mail_account=self.mail_account,
+            end_connection=lambda session, actor, user: self.oauth.grants.end_later(session, actor, user),
+        )
 
     @once
     def drafts(self) -> DraftsSection:

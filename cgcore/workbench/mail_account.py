@@ -88,7 +88,7 @@ class MailAccountSection:
                     vault.put_back(name, before)
             raise
         if ended is not None:
-            self._grants().revoke_soon(ended)
+            self._grants().revoke_soon([ended])
         return self._judged(actor, saved)
 
     def delete_secret(self, user_id: int) -> None:

@@ -6,7 +6,7 @@ Apart from :mod:`cgcore.workbench.core`, as each section: loaded at its first us
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cgcore import activity
@@ -24,7 +24,7 @@ from cgcore.workbench.portable_import import Decision, Writing, decide, decide_f
 
 if TYPE_CHECKING:
     from cgcore.workbench.context import Context
-    from cgcore.workbench.identity import IdentitySection
+    from cgcore.workbench.identity import Closed, EndConnection, IdentitySection
     from cgcore.workbench.mail_account import MailAccountSection
 
 __all__ = ["PortableSection"]
@@ -36,8 +36,16 @@ _TRIES = 3
 class PortableSection:
     """Use cases of the configuration file. A user exports and imports their own part; an administrator all."""
 
-    def __init__(self, context: Context, *, identity: IdentitySection, mail_account: MailAccountSection) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        identity: IdentitySection,
+        mail_account: MailAccountSection,
+        end_connection: EndConnection,
+    ) -> None:
         self._context, self._identity, self._mail_account = context, identity, mail_account
+        self._end_connection = end_connection
 
     def export_all(self, actor: Actor, *, only_templates: bool = False) -> str:
         """Return the whole installation's configuration as JSON. Administrators only."""
@@ -103,6 +111,8 @@ class PortableSection:
     ) -> bool:
         """Write what was decided; return False, and write nothing, where it was decided on what is no longer so."""
         ended: list[str] = []
+        closed: list[Closed] = []
+        forget: list[Callable[[], None]] = []
         keys, stamp = read_at
         roles = {state.row.id or 0: state.row.role for state in found.users.values()}
         with self._context.write_as(actor, admin=not username, exclusive=True) as (session, actor):
@@ -114,9 +124,12 @@ class PortableSection:
 
             def switch(row: UserRow, active: bool) -> None:
                 stored = session.get_one(UserRow, row.id)
-                ended.extend(self._identity.accounts.switch_account(session, actor, stored, active=active))
+                closed.append(self._identity.accounts.switch_account(session, actor, stored, active=active))
 
-            writing = Writing(session, self._context.clock(), record, switch)
+            def disconnect(user_id: int) -> None:
+                forget.append(self._end_connection(session, actor, user_id))
+
+            writing = Writing(session, self._context.clock(), record, switch, disconnect)
             for write in decision.writes:
                 write(writing)
             for state in found.users.values():
@@ -133,6 +146,10 @@ class PortableSection:
         for user_id in writing.dropped:
             self._mail_account.delete_secret(user_id)
         self._identity.sessions.tell_ended(ended)
+        for each in closed:
+            self._identity.accounts.tell_closed(each)
+        for each in forget:
+            each()
         return True
 
 

@@ -20,7 +20,7 @@ from cgcore.company.company import CompanyDraft, Logo, check_company
 from cgcore.documents import DocumentType, types_with_template
 from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.identity.tokens import normalise_username, username_key
-from cgcore.mail.account import StoredAccount, changed_targets, check_account
+from cgcore.mail.account import AuthKind, StoredAccount, changed_targets, check_account
 from cgcore.portable.changes import Change, compare
 from cgcore.portable.content import Content, Fields, UserContent, read_account
 from cgcore.portable.reading import portable_text, refuse, refuse_with
@@ -55,6 +55,8 @@ class Writing:
     now: datetime
     record: Callable[[Action, str], None]
     switch: Callable[[UserRow, bool], None]
+    disconnect: Callable[[int], None]
+    """Ends the connection of a user's mailbox."""
     dropped: list[int] = field(default_factory=list[int])
     """Users whose stored mail password has to go."""
 
@@ -221,6 +223,12 @@ class _Making:
             return wanted
         # A stored password is for the user and server it was typed for, and for nobody else.
         drops = stored.password_set and bool(changed_targets(stored.draft, draft))
+        # A connection is for one mailbox at one provider; what it is for is asked for anew in a browser.
+        ends = state.connection is not None and not state.connection.is_of(draft)
+        if ends:
+            self.decision.notes.append(portable_text("disconnected", nombre=state.row.username))
+        elif draft.auth is not AuthKind.PASSWORD and state.connection is None:
+            self.decision.notes.append(portable_text("not_connected", nombre=state.row.username))
         if drops:
             self.decision.notes.append(portable_text("password_dropped", nombre=state.row.username))
         account = replace(
@@ -230,7 +238,7 @@ class _Making:
             password_mark="" if drops else stored.password_mark,
             version=stored.version + 1,
         )
-        self._add([], lambda writing: _put_account(writing, state.row, account, drops=drops))
+        self._add([], lambda writing: _put_account(writing, state.row, account, drops=drops, ends=ends))
         return wanted
 
     def _bring_templates(self, state: UserState, content: UserContent) -> dict[str, Any]:
@@ -358,11 +366,13 @@ def _change_user(session: Session, row: UserRow, particulars: Mapping[str, str])
     session.flush()
 
 
-def _put_account(writing: Writing, row: UserRow, account: StoredAccount, *, drops: bool) -> None:
+def _put_account(writing: Writing, row: UserRow, account: StoredAccount, *, drops: bool, ends: bool) -> None:
     put_account(writing.session, row.id or 0, account, writing.now)
     writing.session.flush()
     if drops:
         writing.dropped.append(row.id or 0)
+    if ends:
+        writing.disconnect(row.id or 0)
 
 
 def _drop_template(session: Session, row: UserRow, kind: DocumentType) -> None:

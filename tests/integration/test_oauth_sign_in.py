@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import pytest
 
 from cgcore.activity import Action
 from cgcore.errors import VaultError
-from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import AccessToken, AuthKind, MailAccountDraft, Security, ServerDraft
 from cgcore.mail.oauth_client import ClientDraft, OAuthProvider
 from cgcore.mail.request import TokenRefused
@@ -27,58 +25,12 @@ from cgcore.workbench.oauth.grants import GrantState
 from cgcore.workbench.secrets import oauth_secret
 from tests.conftest import make_settings, place_database
 from tests.servers.certificates import Certificates
+from tests.servers.connecting import OPERATOR, Connected, connect
 from tests.servers.dovecot import Dovecot
 from tests.servers.openid import Fault, OpenIdProvider
-from tests.servers.pages import PASSWORD, sign_in
+from tests.servers.pages import PASSWORD
 from tests.servers.postfix import Postfix
 from tests.servers.probing import ANA
-
-OPERATOR = Actor(0, "", role=Role.ADMIN)
-
-
-@dataclass
-class Connected:
-    """A workbench in which Ana has connected her mailbox."""
-
-    workbench: Workbench
-    actor: Actor
-    draft: MailAccountDraft
-    openid: OpenIdProvider
-
-    def token(self) -> AccessToken:
-        """What a sign-in at the outgoing server would take now."""
-        return self.workbench.oauth.tokens.source(self.actor, self.draft, Leg.SMTP).take()
-
-    def forget(self) -> None:
-        """Let the access token run out."""
-        self.workbench.oauth.tokens.forget(self.actor.user_id)
-
-    def refreshes(self) -> list[int]:
-        """How the provider has answered each renewal since the connection."""
-        return [each["status"] for each in self.openid.asked("/token") if each["grant"] == "refresh_token"]
-
-    def prove(self, leg: Leg, draft: MailAccountDraft | None = None) -> Run:
-        """Test one leg, to its end."""
-        run = self.workbench.mail_runs.start_probe(self.actor, leg, draft or self.draft)
-        return list(self.workbench.runs.follow(self.actor, run))[-1]
-
-
-def connect(workbench: Workbench, openid: OpenIdProvider, draft: MailAccountDraft, user: str = ANA) -> Actor:
-    """Register the provider, and let a new user connect ``draft``, signed in as ``user``."""
-    client = ClientDraft(
-        OAuthProvider.CUSTOM, openid.client_id, Secret(openid.client_secret), issuer=openid.url, scope="mail"
-    )
-    workbench.oauth.clients.save(OPERATOR, client, version=0)
-    actor = sign_in(workbench, "ana")
-    attempts = workbench.oauth.attempts
-    attempt = attempts.begin(actor, OAuthProvider.CUSTOM, draft)
-    url = attempts.leave(actor, attempt.id, "http://localhost:8501")
-    assert isinstance(url, str)
-    query = openid.walk(url, user).partition("?")[2]
-    back = attempts.come_back(actor, OAuthProvider.CUSTOM, dict(parse_qsl(query)))
-    if back.state == "other_address":
-        attempts.confirm(actor, attempt.id)
-    return actor
 
 
 @pytest.fixture
@@ -280,21 +232,31 @@ def test_a_refusal_is_looked_at_again_where_another_process_has_renewed(
 def test_no_token_is_used_whose_refresh_token_could_not_be_kept(
     ana: Connected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The provider has answered, the vault does not write: told, and nothing signs in with what would be lost."""
+    """The provider has answered, the vault does not write: told as ours, held here, and kept before anything else."""
 
     def fails(*_: Any, **__: Any) -> None:
         raise VaultError("no", code="record_write_failed")
 
+    name = oauth_secret(ana.actor.user_id)
+    before = ana.workbench.vault.get(name)
     with monkeypatch.context() as broken:
         broken.setattr(ana.workbench.vault, "set", fails)
-        with pytest.raises(TokenRefused) as refused:
-            ana.token()
+        for _ in range(2):
+            with pytest.raises(TokenRefused) as refused:
+                ana.token()
+            assert (refused.value.key, refused.value.details["reason"]) == ("vault_away", "record_write_failed")
+    connected = ana.workbench.oauth.grants.connection(ana.actor)
 
-    assert refused.value.key == "oauth_unreachable"
-    # The provider has ended the old one with its answer: the truth is told, not a token of yesterday.
-    with pytest.raises(TokenRefused) as lost:
-        ana.token()
-    assert lost.value.key == "oauth_expired"
+    assert connected is not None
+    assert connected.state is GrantState.CONNECTED
+    # Nobody asked a second time: the old one would have ended the whole family.
+    assert ana.refreshes() == [200]
+    assert ana.token()
+    assert ana.refreshes() == [200]
+    assert ana.workbench.vault.get(name) != before
+    ana.forget()
+    assert ana.token()
+    assert ana.refreshes() == [200, 200]
 
 
 def test_disconnecting_revokes_and_forgets(ana: Connected) -> None:

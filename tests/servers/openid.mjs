@@ -12,6 +12,7 @@ const SCOPES = "openid email offline_access mail";
 const MAIL = { resource: RESOURCE, scope: "mail" };
 
 let seconds = 3600;
+let forgiving = false;
 let faults = {};
 const log = [];
 
@@ -60,7 +61,7 @@ const provider = new Provider(settings.issuer, {
     },
   },
   pkce: { required: () => true },
-  rotateRefreshToken: true,
+  rotateRefreshToken: () => !forgiving,
   ttl: { RefreshToken: 86400, Interaction: 3600, Session: 3600, Grant: 86400, IdToken: 3600 },
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
   cookies: { keys: ["solo para pruebas"] },
@@ -127,6 +128,7 @@ async function answerTest(request, response) {
   if (request.method === "POST") {
     const order = JSON.parse(await readBody(request));
     if (order.seconds !== undefined) seconds = order.seconds;
+    if (order.forgiving !== undefined) forgiving = order.forgiving;
     if (order.faults !== undefined) faults = order.faults;
     if (order.forget) log.length = 0;
   }

@@ -99,13 +99,17 @@ class OpenIdProvider:
         self._daemon.stop()
         remove(self.folder)
 
-    def order(self, *, seconds: int | None = None, faults: Mapping[str, Fault] | None = None) -> None:
+    def order(
+        self, *, seconds: int | None = None, faults: Mapping[str, Fault] | None = None, forgiving: bool | None = None
+    ) -> None:
         """Change what comes next: how long access tokens live, and which paths answer with a fault.
 
-        With ``seconds`` below 0 a token has run out already, though its ``expires_in`` says an hour.
+        With ``seconds`` below 0 a token has run out already, though its ``expires_in`` says an hour. A ``forgiving``
+        provider takes a refresh token again that was used before, as Google and Microsoft do.
         ``faults`` replaces those of before; an empty mapping ends them.
         """
-        told: dict[str, Any] = {} if seconds is None else {"seconds": seconds}
+        told: dict[str, Any] = {"seconds": seconds, "forgiving": forgiving}
+        told = {name: value for name, value in told.items() if value is not None}
         if faults is not None:
             told["faults"] = {
                 path: {"status": fault.status, "body": fault.body, "headers": dict(fault.headers or {})}
@@ -115,7 +119,9 @@ class OpenIdProvider:
 
     def reset(self) -> None:
         """Forget faults and what was asked; tokens that were given stay good."""
-        self.http.post("/test/orders", json={"seconds": 3600, "faults": {}, "forget": True}).raise_for_status()
+        self.http.post(
+            "/test/orders", json={"seconds": 3600, "faults": {}, "forgiving": False, "forget": True}
+        ).raise_for_status()
 
     def asked(self, path: str) -> list[dict[str, Any]]:
         """Return what was asked of ``path``, oldest first: ``method``, ``grant`` (at ``/token``) and ``status``."""

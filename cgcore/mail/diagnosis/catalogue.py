@@ -71,6 +71,7 @@ _ROWS: tuple[tuple[str, str, str, str, str, str], ...] = (
     ("oauth_scope_missing", "auth", "auth", "none", "user", "no"),
     ("oauth_unreachable", "auth", "auth", "none", "provider", "later"),
     ("oauth_id_token", "auth", "auth", "none", "provider", "no"),
+    ("vault_away", "auth", "auth", "none", "us", "later"),
     ("web_login_required", "auth", "auth", "none", "user", "no"),
     ("account_locked", "auth final", "auth", "user", "provider", "no"),
     ("too_many_attempts", "auth", "auth", "none", "user", "later"),

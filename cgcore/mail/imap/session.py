@@ -34,6 +34,7 @@ class ImapSession:
         self.request = connection.request
         self.usable = False
         self.signed_in = False
+        self.token_ended = False  # whether the server has ended the session because its token has run out
         self._client: ImapClient | None = None
 
     @property
@@ -83,6 +84,7 @@ class ImapSession:
         at_once = small and bool(self.capabilities & {"LITERAL+", "LITERAL-"})
         reply = self.client.append(folder.wire, message, when=when, at_once=at_once)
         if not reply.ok:
+            self._note_end(reply, stage)
             missing = response_code(reply.words, "TRYCREATE") is not None
             return reply.refusal(stage, folder=folder.name, **({"can_create": folder.name} if missing else {}))
         place = numbers(response_code(reply.words, "APPENDUID") or b"")
@@ -101,14 +103,17 @@ class ImapSession:
 
         ``None`` where the server does not say: the folder cannot be opened, or the search is refused.
         """
-        self.connection.begin(Stage.SELECT)
-        if not self.client.command("SELECT", quote_string(folder.wire)).ok:
+        stage = self.connection.begin(Stage.SELECT)
+        opened = self.client.command("SELECT", quote_string(folder.wire))
+        if not opened.ok:
+            self._note_end(opened, stage)
             return None
         found: list[int] = []
         for header, value in ids:
             wanted = (header.encode(), quote_string(value.encode()))
             reply = self.client.command("UID", b"SEARCH", b"HEADER", *wanted)
             if not reply.ok:
+                self._note_end(reply, stage)
                 return None
             found += [uid for line in reply.lines("SEARCH") for uid in numbers(line)]
         return tuple(dict.fromkeys(found))
@@ -130,6 +135,11 @@ class ImapSession:
             yield step
             if not self.usable:
                 return
+
+    def _note_end(self, reply: ImapReply, stage: OpenStage) -> None:
+        """Exchange ends a session in the middle when its token has run out: to sign in again is the cure."""
+        by_token = self.request.tokens is not None and reply.outcome is Outcome.BYE
+        self.token_ended = self.token_ended or (by_token and reply.refusal(stage).key == "token_rejected")
 
     def _append_limit(self) -> int:
         """Return what one message may weigh in bytes (RFC 7889), 0 when the server does not say."""

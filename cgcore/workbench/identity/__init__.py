@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cgcore.workbench.identity.accounts import NewUser
+from cgcore.workbench.identity.accounts import Closed, EndConnection, NewUser
 from cgcore.workbench.identity.codes import CodePurpose
 from cgcore.workbench.identity.section import IdentitySection
 from cgcore.workbench.identity.sessions import LoginResult, LoginSummary
 
-__all__ = ["CodePurpose", "IdentitySection", "LoginResult", "LoginSummary", "NewUser"]
+__all__ = ["Closed", "CodePurpose", "EndConnection", "IdentitySection", "LoginResult", "LoginSummary", "NewUser"]

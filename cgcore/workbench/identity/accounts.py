@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cgcore.workbench.context import Context
     from cgcore.workbench.identity.passwords import Passwords
 
-__all__ = ["Accounts", "NewUser"]
+__all__ = ["Accounts", "Closed", "EndConnection", "NewUser"]
 
 # The shape only; whether mail arrives there is not for a pattern to say.
 _MAIL = re.compile(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+")
@@ -62,6 +62,18 @@ def _is_mail(text: str) -> bool:
     return _MAIL.fullmatch(text) is not None and not find_text_problem(text, MAX_MAIL)
 
 
+EndConnection = Callable[[Session, Actor, int], Callable[[], None]]
+"""Ends the connection of a user's mailbox in the caller's transaction; what it returns forgets its token afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What has ended with an account that was closed: its log-ins, and the connection of its mailbox."""
+
+    logins: Sequence[str] = ()
+    forget: Callable[[], None] | None = None
+
+
 class Accounts:
     """Users and their passwords, for administrators, the command line and a person's own; and the first of all.
 
@@ -69,8 +81,17 @@ class Accounts:
     and codes, in the same transaction.
     """
 
-    def __init__(self, context: Context, *, passwords: Passwords, sessions: Sessions, codes: Codes) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        passwords: Passwords,
+        sessions: Sessions,
+        codes: Codes,
+        end_connection: EndConnection | None = None,
+    ) -> None:
         self._context, self._passwords, self._sessions, self._codes = context, passwords, sessions, codes
+        self._end_connection = end_connection
 
     def add_user(self, actor: Actor, draft: NewUser) -> int:
         """Create a user and return the id. Raises :class:`InvalidInput`; ``username_taken`` among its codes."""
@@ -82,17 +103,17 @@ class Accounts:
         return row.id or 0
 
     def disable_user(self, actor: Actor, username: str) -> None:
-        """Close an account: its log-ins and API keys end now.
+        """Close an account: its log-ins, its API keys and the connection of its mailbox end now.
 
         Raises :class:`NotFound`, and :class:`InvalidInput` (code ``last_admin``) for the last administrator.
         """
         actor.require_admin()
         with self._context.write_as(actor, admin=True, exclusive=True) as (session, actor):
             # Two administrators who close each other at once must not both succeed.
-            ended = self.switch_account(session, actor, self._get_user(session, username), active=False)
+            closed = self.switch_account(session, actor, self._get_user(session, username), active=False)
             if identity.count_active_admins(session) == 0:
                 raise InvalidInput(FieldProblem.of("cgcore.identity", "username", "last_admin"))
-        self._sessions.tell_ended(ended)
+        self.tell_closed(closed)
 
     def enable_user(self, actor: Actor, username: str) -> None:
         """Open a closed account again. Raises :class:`NotFound`."""
@@ -100,19 +121,26 @@ class Accounts:
         with self._context.write_as(actor, admin=True, exclusive=True) as (session, actor):
             self.switch_account(session, actor, self._get_user(session, username), active=True)
 
-    def switch_account(self, session: Session, actor: Actor, user: UserRow, *, active: bool) -> Sequence[str]:
-        """Close or open an account in the caller's transaction; return the log-ins that end, for :meth:`tell_ended`."""
+    def switch_account(self, session: Session, actor: Actor, user: UserRow, *, active: bool) -> Closed:
+        """Close or open an account in the caller's transaction; return what ends with it, for :meth:`tell_closed`."""
         user_id = user.id or 0
         identity.set_active(session, user_id, active=active)
         action = Action.USER_ENABLED if active else Action.USER_DISABLED
         self._context.activity.record(actor, action, user.username, session=session)
         if active:
-            return ()
+            return Closed()
         # What is only refused would be good again with the account: a key years later, a link within its day.
         self._revoke_keys(session, user_id, actor)
         codes.delete_codes_of(session, user_id)
         identity.delete_grants_of(session, user_id)
-        return revoke_sessions_of(session, user_id, self._context.clock())
+        forget = self._end_connection(session, actor, user_id) if self._end_connection else None
+        return Closed(revoke_sessions_of(session, user_id, self._context.clock()), forget)
+
+    def tell_closed(self, closed: Closed) -> None:
+        """Carry out, once that stands, what follows from an account that was closed."""
+        self._sessions.tell_ended(closed.logins)
+        if closed.forget is not None:
+            closed.forget()
 
     def end_for_role(self, session: Session, user_id: int) -> Sequence[str]:
         """End the log-ins of a user who has got another role, in the caller's transaction; return them, to be told.

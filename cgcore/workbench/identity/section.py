@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from cgcore.once import once
-from cgcore.workbench.identity.accounts import Accounts
+from cgcore.workbench.identity.accounts import Accounts, EndConnection
 from cgcore.workbench.identity.codes import Codes
 from cgcore.workbench.identity.passwords import Passwords
 from cgcore.workbench.identity.sessions import Sessions
@@ -23,10 +23,12 @@ __all__ = ["IdentitySection"]
 
 
 class IdentitySection:
-    """Who may enter. ``hasher`` is handed in by tests that count hashes."""
+    """Who may enter. ``hasher`` is handed in by tests that count hashes, ``end_connection`` by who has mailboxes."""
 
-    def __init__(self, context: Context, *, hasher: PasswordHasher | None = None) -> None:
-        self._context = context
+    def __init__(
+        self, context: Context, *, hasher: PasswordHasher | None = None, end_connection: EndConnection | None = None
+    ) -> None:
+        self._context, self._end_connection = context, end_connection
         self._passwords = Passwords(context, hasher)
         self._watches: list[LogInWatch] = []
 
@@ -56,4 +58,10 @@ class IdentitySection:
     @once
     def accounts(self) -> Accounts:
         """Users and their passwords."""
-        return Accounts(self._context, passwords=self._passwords, sessions=self.sessions, codes=self.codes)
+        return Accounts(
+            self._context,
+            passwords=self._passwords,
+            sessions=self.sessions,
+            codes=self.codes,
+            end_connection=self._end_connection,
+        )

@@ -12,7 +12,7 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -243,7 +243,8 @@ class Attempts:
             name, bond = oauth_pending_secret(actor.user_id), {"attempt": row.state_digest}
             self._context.vault.set(name, tokens.refresh, bond=bond)
             return self._conclude(row, AttemptState.OTHER_ADDRESS, "oauth_other_account", facts)
-        self._grants.connect(actor, client, _new_grant(row, tokens.refresh, facts))
+        new = _new_grant(row, tokens.refresh, facts)
+        self._grants.connect(actor, client, replace(new, access=tokens.access, expires_in=tokens.expires_in))
         return self._conclude(row, AttemptState.CONNECTED, facts={"address": facts["address"]})
 
     def _find_own(

@@ -24,6 +24,7 @@ from cgcore.mail.oauth_client import (
     redirect_uri,
 )
 from cgcore.storage import oauth as store
+from cgcore.storage.outbox_rests import look_again
 from cgcore.vault.secret import Secret
 from cgcore.workbench.secrets import oauth_client_secret
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from cgcore.mail.oauth import OAuthDoor
     from cgcore.workbench.context import Context
+    from cgcore.workbench.oauth.grants import Grants
 
 __all__ = ["ClientCheck", "Clients", "Offer"]
 
@@ -58,8 +60,8 @@ class ClientCheck:
 class Clients:
     """Use cases of clients: everybody is offered them, administrators register them."""
 
-    def __init__(self, context: Context, *, door: Callable[[], OAuthDoor]) -> None:
-        self._context, self._door = context, door
+    def __init__(self, context: Context, *, grants: Callable[[], Grants], door: Callable[[], OAuthDoor]) -> None:
+        self._context, self._grants, self._door = context, grants, door
 
     def list(self, actor: Actor) -> Sequence[Client]:
         """Return every registered client, without secrets; for administrators."""
@@ -98,14 +100,16 @@ class Clients:
             raise
 
     def remove(self, actor: Actor, provider: OAuthProvider) -> None:
-        """Remove a client and its secret; who was connected by it signs in no more. Raises :class:`NotFound`."""
+        """Remove a client and its secret; who was connected by it is disconnected. Raises :class:`NotFound`."""
         actor.require_admin()
         with self._context.write_as(actor, admin=True, exclusive=True) as (session, actor):
             client = store.find_client(session, provider, lock=True)
             if client is None:
                 raise NotFound("no such client")
+            ended = self._grants().end_by(session, actor, client)
             store.delete_client(session, provider)
             self._context.activity.record(actor, Action.OAUTH_CLIENT_REMOVED, client.label, session=session)
+        self._grants().revoke_soon(ended)
         self._context.vault.delete(oauth_client_secret(provider))
 
     def has_secret(self, actor: Actor, client: Client) -> bool:
@@ -189,6 +193,8 @@ class Clients:
             updated=now,
         )
         store.put_client(session, client, now)
+        # What a wrong or lapsed secret has held goes ahead, without anybody's click.
+        look_again(session, [row.user_id for row in store.list_grants(session, draft.provider)])
         old, new = (stored.as_json() if stored else {}), client.as_json()
         changed = [Change(f"oauth.{name}") for name in new if old.get(name) != new[name]]
         changed += [Change("oauth.secret")] if draft.secret is not None else []

@@ -27,13 +27,17 @@ class OAuthSection:
     @once
     def clients(self) -> Clients:
         """What administrators register, and to whom it is offered."""
-        return Clients(self._context, door=lambda: self._door)
+        return Clients(self._context, grants=lambda: self.grants, door=lambda: self._door)
 
     @once
     def grants(self) -> Grants:
         """Who is connected."""
         return Grants(
-            self._context, clients=self.clients, forget=lambda user: self.tokens.forget(user), door=lambda: self._door
+            self._context,
+            find_secret=lambda client: self.clients.find_secret(client),
+            forget=lambda user: self.tokens.forget(user),
+            remember=lambda user, row, access, life: self.tokens.remember(user, row, access, life),
+            door=lambda: self._door,
         )
 
     @once
@@ -48,8 +52,9 @@ class OAuthSection:
 
     def close(self) -> None:
         """Stop what goes on by itself."""
-        if "keep_alive" in vars(self):
-            self.keep_alive.close()
+        for name in ("keep_alive", "grants"):
+            if name in vars(self):
+                vars(self)[name].close()
 
     @once
     def attempts(self) -> Attempts:

@@ -1,7 +1,8 @@
 """Access tokens: kept in this process's memory, renewed in time, by one process and one thread at once.
 
-A refresh token that comes new is in the vault before the access token beside it is used: whoever goes down in between
-has lost nothing. What a provider refuses for good is looked at twice: another process may have renewed meanwhile.
+A refresh token that comes new is in the vault before the access token beside it is used. Where the vault does not take
+it this process holds it and tries again, before it asks the provider anything. What a provider refuses for good is
+looked at twice: another process may have renewed meanwhile.
 Apart from the grants: those are what people do, this is what happens by itself.
 """
 
@@ -12,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from cgcore.activity import Action
@@ -54,9 +55,20 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
+    """An access token, and the row that it belongs to: a connection that is made anew begins to count anew."""
+
     token: AccessToken
-    fence: int
+    row: tuple[datetime, int]
     good_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Unkept:
+    """What a provider gave at the second ``came`` of our clock, and the vault did not take."""
+
+    tokens: Tokens
+    row: tuple[datetime, int]
+    came: float
 
 
 class AccessTokens:
@@ -73,6 +85,7 @@ class AccessTokens:
         self._context, self._clients, self._door, self._clock = context, clients, door, clock
         self._owner = new_owner()
         self._kept: dict[int, _Kept] = {}
+        self._unkept: dict[int, _Unkept] = {}
         self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
 
     def source(self, actor: Actor, draft: MailAccountDraft, leg: Leg) -> _Source:
@@ -80,8 +93,18 @@ class AccessTokens:
         return _Source(self, actor.user_id, draft, leg)
 
     def forget(self, user_id: int) -> None:
-        """Let go of a user's access token."""
+        """Let go of what this process holds of a user's connection."""
         self._kept.pop(user_id, None)
+        self._unkept.pop(user_id, None)
+
+    def drop(self, user_id: int) -> None:
+        """Let go of a user's access token alone."""
+        self._kept.pop(user_id, None)
+
+    def remember(self, user_id: int, row: tuple[datetime, int], access: Secret, expires_in: int) -> None:
+        """Take the access token of a connection that has just been made; ``row`` is its beginning and its fence."""
+        self.forget(user_id)
+        self._kept[user_id] = self._timed(AccessToken(access), row, self._clock(), expires_in)
 
     def take(self, user_id: int, *, refused: AccessToken | None = None) -> AccessToken:
         """Return a token of a user's that is good for a while, and another one than ``refused``.
@@ -91,12 +114,7 @@ class AccessTokens:
         with self._locks[user_id]:
             row, client = self._find(user_id)
             kept = self._kept.get(user_id)
-            if (
-                kept is not None
-                and kept.fence == row.fence
-                and kept.token != refused
-                and self._clock() < kept.good_until
-            ):
+            if kept is not None and kept.row == _mark(row) and kept.token != refused and self._is_good(kept):
                 return kept.token
             return self._renew(row, client)
 
@@ -153,8 +171,8 @@ class AccessTokens:
                 return self._refresh(row, client)
             except OAuthFailure as failure:
                 raise self._lost(row, client, failure) from None
-            except VaultError:
-                raise TokenRefused("oauth_unreachable", {"provider": client.label, "reason": "vault"}) from None
+            except VaultError as failure:
+                raise TokenRefused("vault_away", {"reason": failure.code}) from None
         finally:
             with self._context.database.session() as session:
                 store.release_grant(session, row.user_id, self._owner)
@@ -173,11 +191,18 @@ class AccessTokens:
             pause.wait(_LOOK_EVERY_S)
 
     def _refresh(self, row: OauthGrantRow, client: Client) -> AccessToken:
+        late = self._unkept.get(row.user_id)
+        if late is not None and late.row == _mark(row):
+            kept = self._keep(row, client, late.tokens, late.came)
+            if self._is_good(kept):
+                return kept.token
+            row = self._find(row.user_id)[0]
         secret, token = self._clients.find_secret(client), self._stored(row)
         if secret is None:
             raise OAuthFailure("oauth_client_wrong", {"reason": "secret"})
         if token is None:
             raise OAuthFailure("oauth_expired", {"reason": "missing"})
+        came = self._clock()
         try:
             tokens = self._door().refresh(client, secret, token)
         except OAuthFailure as failure:
@@ -185,7 +210,7 @@ class AccessTokens:
             if again is None or again == token:
                 raise
             tokens = self._door().refresh(client, secret, again)
-        return self._keep(row, client, tokens)
+        return self._keep(row, client, tokens, came).token
 
     def _stored(self, row: OauthGrantRow) -> Secret | None:
         try:
@@ -195,10 +220,12 @@ class AccessTokens:
                 raise
             return None
 
-    def _keep(self, row: OauthGrantRow, client: Client, tokens: Tokens) -> AccessToken:
+    def _keep(self, row: OauthGrantRow, client: Client, tokens: Tokens, came: float) -> _Kept:
         now = self._context.clock()
         if tokens.refresh is not None:
+            self._unkept[row.user_id] = _Unkept(tokens, _mark(row), came)
             self._context.vault.set(oauth_secret(row.user_id), tokens.refresh, bond=bond_of(row))
+            self._unkept.pop(row.user_id, None)
         values: dict[str, Any] = {
             "refreshed": now,
             "state": GrantState.CONNECTED.value,
@@ -215,10 +242,15 @@ class AccessTokens:
         if not stands:
             # It was ended, or connected anew, while the provider was asked.
             raise TokenRefused("oauth_not_connected", {"provider": client.label})
-        token = AccessToken(tokens.access)
-        early = min(_EARLY_S, tokens.expires_in / 2)
-        self._kept[row.user_id] = _Kept(token, row.fence + 1, self._clock() + tokens.expires_in - early)
-        return token
+        kept = self._timed(AccessToken(tokens.access), (row.obtained, row.fence + 1), came, tokens.expires_in)
+        self._kept[row.user_id] = kept
+        return kept
+
+    def _timed(self, token: AccessToken, row: tuple[datetime, int], came: float, expires_in: int) -> _Kept:
+        return _Kept(token, row, came + expires_in - min(_EARLY_S, expires_in / 2))
+
+    def _is_good(self, kept: _Kept) -> bool:
+        return self._clock() < kept.good_until
 
     def _lost(self, row: OauthGrantRow, client: Client, failure: OAuthFailure) -> TokenRefused:
         """Note a refusal that will last, once, and tell the activity log; return it as a sign-in is told."""
@@ -254,8 +286,15 @@ class _Source:
     def renew(self, refused: AccessToken) -> AccessToken:
         return self.tokens.take(self.user_id, refused=refused)
 
+    def drop(self) -> None:
+        self.tokens.drop(self.user_id)
+
     def explain(self) -> tuple[str, Mapping[str, str]]:
         return self.tokens.explain(self.user_id, self.draft)
+
+
+def _mark(row: OauthGrantRow) -> tuple[datetime, int]:
+    return row.obtained, row.fence
 
 
 def _texts(facts: Mapping[str, Any]) -> dict[str, str]:

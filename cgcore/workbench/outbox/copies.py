@@ -73,30 +73,46 @@ class CopyClerk:
         left = list(tasks)
         try:
             request = self._request(tasks[0].user_id)
-            folder = tasks[0].folder or request.folder
-            with Connection(request, self._requests.environment(), self._timeouts) as connection:
-                session = ImapSession(connection)
-                steps = [*session.connect(), *session.sign_in()]
-                while left and session.signed_in and connection.channel is not None:
-                    self._file_one(session, left[0], unlisted(left[0].folder or folder))
-                    left.pop(0)
-                list(session.close())
+            trouble, ended = self._file_over(request, left)
+            if ended and request.tokens is not None:
+                request.tokens.drop()
+                trouble, _ = self._file_over(request, left)
             for task in left:
-                self._again(task, steps[-1].key or "connection_dropped")
+                self._again(task, trouble or "connection_dropped")
         except CloudGestionError as failure:
             for task in left:
                 self._again(task, "account_unfit" if isinstance(failure, InvalidInput) else "temporary_failure")
 
-    def _file_one(self, session: ImapSession, task: CopyTask, folder: Folder) -> None:
+    def _file_over(self, request: ProbeRequest, left: list[CopyTask]) -> tuple[str, bool]:
+        """File what is ``left`` over one connection, taking away what is settled.
+
+        Returns what kept it from going on, and whether the session has ended because its token has run out.
+        """
+        folder = left[0].folder or request.folder
+        with Connection(request, self._requests.environment(), self._timeouts) as connection:
+            session = ImapSession(connection)
+            steps = [*session.connect(), *session.sign_in()]
+            may_go_on = session.signed_in
+            while left and may_go_on and connection.channel is not None:
+                if self._file_one(session, left[0], unlisted(left[0].folder or folder)):
+                    left.pop(0)
+                may_go_on = not session.token_ended
+            list(session.close())
+            return steps[-1].key, session.token_ended
+
+    def _file_one(self, session: ImapSession, task: CopyTask, folder: Folder) -> bool:
+        """Return whether there is a result for it; there is none where the session ended before anything was filed."""
         found = session.search(folder, *_names(task.id, task.message_id))
         if found:
             # Before the first try somebody else has filed it: the provider.
             state = CopyState.STORED if task.tries else CopyState.SKIPPED
             self._store.finish(task, state, uid=found[0])
-            return
+            return True
+        if session.token_ended:
+            return False
         if found is None and task.tries:
             self._again(task, "temporary_failure")
-            return
+            return True
         step = session.append(b"".join(self._bytes.read(task.parts)), folder, task.accepted)
         if step.status is not Status.ERROR:
             uid, uidvalidity = (int(step.details.get(name, 0)) for name in ("uid", "uidvalidity"))
@@ -104,7 +120,9 @@ class CopyClerk:
         elif step.key in _FOR_A_PERSON:
             self._store.finish(task, CopyState.FAILED, key=step.key)
         else:
+            # Also where the session has ended here: it may have been filed before the word, so it is searched again.
             self._again(task, step.key)
+        return True
 
     def _again(self, task: CopyTask, key: str) -> None:
         if task.tries + 1 >= _MOST_TRIES:

@@ -294,7 +294,10 @@ def _name(provider: OAuthProvider, stored: Client | None) -> str:
 def _ask_remove(workbench: Workbench, actor: Actor, client: Client) -> None:
     st.markdown(f"**{texts.REMOVE_TITLE.format(provider=escape(client.label))}**")
     count = workbench.oauth.clients.count_connected(actor, client.provider)
-    st.caption(texts.REMOVE_SOMEBODY.format(count=write(count)) if count else texts.REMOVE_NOBODY)
+    by_hand = client.provider is OAuthProvider.MICROSOFT
+    told = texts.REMOVE_BY_HAND if by_hand else texts.REMOVE_SOMEBODY
+    values = {"count": write(count), "provider": escape(client.label)}
+    st.caption(told.format(**values) if count else texts.REMOVE_NOBODY)
     with st.container(horizontal=True):
         if st.button(texts.REMOVE, type="primary", key="administration_oauth_remove_yes"):
             with suppress(NotFound):  # somebody else was quicker
