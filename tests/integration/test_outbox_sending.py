@@ -408,7 +408,7 @@ def test_the_same_key_is_one_message(desk: _Desk) -> None:
 @pytest.mark.parametrize(
     ("change", "field", "code"),
     [
-        ({"series": "X"}, "series", "unknown_series"),
+        ({"series": "NADA"}, "series", "unknown_series"),
         ({"series": "OFF"}, "series", "unknown_series"),
         ({"document_type": DocumentType.PURCHASE_INVOICE}, "type", "unknown_type"),
         ({"to": ()}, "to", "empty"),
