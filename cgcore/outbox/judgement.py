@@ -55,10 +55,12 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The account rests, for ``seconds``; ``None``: until a person has looked."""
+    """The account rests, for ``seconds``; ``None``: until a person has looked. ``asked``: the server itself has said
+    for how long."""
 
     key: str
     seconds: float | None
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def _retry_after(told: Told, tries: int, chance: Callable[[], float]) -> float:
 
 def _hold(told: Told, *, rests: int) -> Hold:
     if told.wait_s:
-        return Hold(told.key, float(min(told.wait_s, LONGEST_WAIT_S)))
+        return Hold(told.key, float(min(told.wait_s, LONGEST_WAIT_S)), asked=True)
     if told.key == "too_many_connections":
         return Hold(told.key, _CROWDED_S)
     if told.key == "sending_quota":

@@ -141,7 +141,10 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one try, as it is stored: ``recipients`` in the order of the message, ``reason`` the verdict."""
+    """What became of one try, as it is stored: ``recipients`` in the order of the message, ``reason`` the verdict.
+
+    ``counts``: others of its batch were refused, so they are counted again.
+    """
 
     claimed: Claimed
     outcome: Outcome
@@ -152,16 +155,18 @@ class Result:
     queue_id: str = ""
     copy_state: CopyState = CopyState.NONE
     copy_after_s: float = 0.0
+    counts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """What one transaction between two messages came to: whether the result of the last was stored, whether the next
-    is marked, and what was taken besides."""
+    is marked, what was taken besides, and the batch that was stopped by it, if one was."""
 
     done: bool
     marked: bool
     claimed: Sequence[Claimed] = ()
+    stopped: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import and_, case
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, func, select, update
 
 from cgcore.outbox.batch import Batch, BatchLine, BatchState, Before
 from cgcore.outbox.message import NewMessage
-from cgcore.outbox.states import State
+from cgcore.outbox.states import RecipientState, State
 from cgcore.storage.outbox import (
     BY_BATCH,
     ask_again,
@@ -28,6 +29,7 @@ from cgcore.storage.outbox_tables import OutboundBatchRow, OutboundMessageRow, O
 
 __all__ = [
     "add_batch",
+    "ask_where_many_are_refused",
     "cancel_rest",
     "count_batch",
     "end_batch",
@@ -41,6 +43,7 @@ __all__ = [
     "stop",
 ]
 
+_TELLING, _ONE_IN = 20, 20  # of so many recipients at least, more than one in so many
 _AT_ONCE = 400  # values in one question
 _STOPPED: Mapping[str, Any] = {"key": "stopped", "stage": "", "ms": 0, "values": {}}
 _Row = OutboundMessageRow
@@ -148,13 +151,37 @@ def list_before(session: Session, user_id: int, numbers: Sequence[str]) -> list[
     return found
 
 
+def ask_where_many_are_refused(session: Session, user_id: int, name: str) -> bool:
+    """Stop a batch, once, where a server has refused many of its recipients for good; return whether it was stopped.
+
+    Providers lock an account for that: whether the rest goes is its person's to say. What this process has claimed of
+    it, and not marked, is held too.
+    """
+    batch = session.get(OutboundBatchRow, name)
+    if batch is None or batch.asked:
+        return False
+    named = OutboundRecipientRow
+    for_good = case((and_(col(named.state) == RecipientState.REFUSED.value, col(named.code) >= 500), 1), else_=0)
+    said = (RecipientState.REFUSED.value, RecipientState.ACCEPTED.value, RecipientState.BOUNCED.value)
+    told = select(func.count(), func.coalesce(func.sum(for_good), 0)).join(_Row, col(_Row.id) == col(named.message_id))
+    count, refused = session.exec(told.where(_Row.batch == name, col(named.state).in_(said))).one()
+    if count < _TELLING or refused * _ONE_IN <= count:
+        return False
+    reason = {"key": "many_refused", "stage": "", "ms": 0, "values": {"refused": int(refused), "told": int(count)}}
+    batch.asked, batch.reason = True, reason
+    session.add(batch)
+    stop(session, user_id, name, reason)
+    move_all(session, State.CLAIMED, State.HELD, _mine(user_id, name), held_by=BY_BATCH, reason=reason)
+    return True
+
+
 # ---- What people change; each returns how many messages that were
 
 
-def stop(session: Session, user_id: int, name: str) -> int:
+def stop(session: Session, user_id: int, name: str, reason: Mapping[str, Any] = _STOPPED) -> int:
     """Hold what waits of a batch, also what waits for its account; what is on its way ends."""
     mine = _mine(user_id, name)
-    kept = {"held_by": BY_BATCH, "reason": dict(_STOPPED)}
+    kept = {"held_by": BY_BATCH, "reason": dict(reason)}
     count = move_all(session, State.QUEUED, State.HELD, mine, **kept)
     resting = update(_Row).where(*mine, col(_Row.state) == State.HELD.value, col(_Row.held_by) != BY_BATCH)
     return count + session.exec(resting.values(**kept)).rowcount
@@ -162,6 +189,8 @@ def stop(session: Session, user_id: int, name: str) -> int:
 
 def go_on(session: Session, user_id: int, name: str) -> int:
     """Let what was stopped of a batch go."""
+    asked = update(OutboundBatchRow).where(col(OutboundBatchRow.id) == name, col(OutboundBatchRow.asked).is_(True))
+    session.exec(asked.values(reason=None))
     stopped = (*_mine(user_id, name), col(_Row.held_by) == BY_BATCH)
     return move_all(session, State.HELD, State.QUEUED, stopped, due=database_now(session), reason=None)
 

@@ -6,31 +6,30 @@ names the state and the fence that it knows.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, exists, func
+from sqlalchemy import exists, func
 from sqlmodel import Session, col, or_, select, update
 
 from cgcore.outbox.judgement import LONGEST_WAIT_S, Hold
-from cgcore.outbox.message import Attempt, Claimed, Recipient, Result, Turn
-from cgcore.outbox.states import State
+from cgcore.outbox.message import Claimed, Recipient, Result, Turn
+from cgcore.outbox.pace import MINUTE, Pace
+from cgcore.outbox.states import RecipientState, State
 from cgcore.storage.database import Database
 from cgcore.storage.outbox import database_now, move, move_all, to_recipients
+from cgcore.storage.outbox_batches import ask_where_many_are_refused
 from cgcore.storage.outbox_copies import COPY_LEASE
-from cgcore.storage.outbox_rests import BY_ACCOUNT, changed_since, find_room, let_follow, rest, send_ahead
+from cgcore.storage.outbox_rests import BY_ACCOUNT, changed_since, find_room_now, let_follow, rest, send_ahead
+from cgcore.storage.outbox_results import attempt_row, keep_recipients, try_noting
 from cgcore.storage.outbox_tables import (
-    OutboundAttemptRow,
     OutboundMessageRow,
     OutboundRecipientRow,
     OutboxAccountRow,
 )
 
 __all__ = ["BACKUP_AGE", "LEASE", "OutboxQueue", "hold_restored"]
-
-_log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=60)
 """How long a claim counts without being renewed."""
@@ -40,6 +39,7 @@ decides whether it still has to go."""
 
 _FIRST_LOOK = timedelta(minutes=1)
 _AT_ONCE = 10  # messages of one claim
+_NO_PACE = Pace()
 _PERSON = "person"
 _BACKUP_REASON: Mapping[str, Any] = {"key": "backup", "stage": "", "ms": 0, "values": {}}
 _LOST_REASON: Mapping[str, Any] = {"key": "delivery_unknown", "stage": "final", "ms": 0, "values": {"leg": "smtp"}}
@@ -94,7 +94,7 @@ class OutboxQueue:
             )
             free = or_(col(row.lease_until).is_(None), col(row.lease_until) < now)
             others = col(row.user_id).not_in(served)
-            wanted = select(row.user_id).where(col(row.paused).is_(False), free, due, others)
+            wanted = select(row.user_id).where(col(row.paused).is_(False), free, due, others, _may_send(now))
             wanted = wanted.order_by(col(row.served)).limit(1)
             user_id = session.exec(wanted.with_for_update(skip_locked=True)).first()
             if user_id is not None:
@@ -102,26 +102,29 @@ class OutboxQueue:
                 session.exec(taken.values(owner=self._owner, lease_until=now + LEASE, served=now))
             return user_id
 
-    def claim_messages(self, user_id: int, *, per_hour: int = 0) -> Sequence[Claimed]:
+    def claim_messages(self, user_id: int, *, pace: Pace = _NO_PACE) -> Sequence[Claimed]:
         """Take what is due of an account that this process has taken, the oldest first; none where it rests.
 
-        Where ``per_hour`` (0: no limit) have left within the last hour the account rests until there is room again.
+        Where as much has left as ``pace`` allows the account rests until there is room again.
         """
         with self._database.session() as session:
-            return self._claim(session, user_id, per_hour, database_now(session))
+            return self._claim(session, user_id, pace, database_now(session))
 
-    def _claim(self, session: Session, user_id: int, per_hour: int, now: datetime) -> Sequence[Claimed]:
+    def _claim(
+        self, session: Session, user_id: int, pace: Pace, now: datetime, *, under_way: int = 0
+    ) -> Sequence[Claimed]:
         account = session.get(OutboxAccountRow, user_id)
         if account is None or account.paused or account.owner != self._owner:
             return ()
-        row = OutboundMessageRow
-        room = find_room(session, user_id, per_hour, now) if per_hour else _AT_ONCE
-        room = min(room, 1) if account.feeler else room
-        if not room:
+        row, named = OutboundMessageRow, OutboundRecipientRow
+        count = select(func.count()).where(col(named.message_id) == col(row.id)).scalar_subquery()
+        due = select(row.id, count).where(row.user_id == user_id, row.state == State.QUEUED.value, row.due <= now)
+        due = due.order_by(col(row.due), col(row.id)).limit(1 if account.feeler else _AT_ONCE)
+        found = session.exec(due.with_for_update(skip_locked=True, of=row)).all()
+        room = find_room_now(session, account, pace, [recipients for _, recipients in found], now, under_way=under_way)
+        names = [name for name, _ in found[:room]]
+        if not names:
             return ()
-        due = select(row.id).where(row.user_id == user_id, row.state == State.QUEUED.value, row.due <= now)
-        due = due.order_by(col(row.due), col(row.id)).limit(room).with_for_update(skip_locked=True)
-        names = session.exec(due).all()
         claim = {"owner": self._owner, "lease_until": now + LEASE, "fence": row.fence + 1}
         move_all(session, State.QUEUED, State.CLAIMED, (col(row.id).in_(names),), **claim)
         mine = select(row).where(col(row.id).in_(names), row.owner == self._owner)
@@ -180,24 +183,28 @@ class OutboxQueue:
         result: Result,
         ahead: Claimed | None = None,
         *,
+        marks: bool = True,
         more: bool = False,
-        per_hour: int = 0,
+        pace: Pace = _NO_PACE,
         note: Callable[[Session], object] | None = None,
     ) -> Turn:
         """Store what became of one message, mark the next one, ``ahead``, and take ``more``: one transaction for all.
 
+        Without ``marks`` the next one is only known to be on its way.
         Whatever ``note`` writes stands if the result does; where it fails, the result stands without it.
         """
         with self._database.session() as session:
             now = database_now(session)
-            done = self._finish(session, result, now)
+            done = self._finish(session, result, pace, now)
             if done and note is not None:
-                _try_noting(session, note)
-            marked = ahead is not None and self._mark(session, ahead, now)
-            taken = self._claim(session, result.claimed.user_id, per_hour, now) if more else ()
-            return Turn(done, marked, taken)
+                try_noting(session, note)
+            stopped = done and _asks(session, result)
+            marked = ahead is not None and marks and self._mark(session, ahead, now)
+            under_way = len(ahead.recipients) if ahead is not None else 0
+            taken = self._claim(session, result.claimed.user_id, pace, now, under_way=under_way) if more else ()
+            return Turn(done, marked, taken, result.claimed.batch if stopped else "")
 
-    def _finish(self, session: Session, result: Result, now: datetime) -> bool:
+    def _finish(self, session: Session, result: Result, pace: Pace, now: datetime) -> bool:
         """Store a result, with the account's rest that follows from it.
 
         Also the late word of a worker that was thought to be gone counts, as long as nobody has taken the message
@@ -222,22 +229,30 @@ class OutboxQueue:
         elif outcome.state is State.HELD:
             values["held_by"] = BY_ACCOUNT
         done = self._settle(session, claimed, outcome.state, values)
-        session.add(_attempt_row(claimed, result.attempt, now, self._owner))
+        session.add(attempt_row(result, now, self._owner))
         if done:
-            _keep_recipients(session, claimed, result.recipients)
+            keep_recipients(session, claimed, result.recipients)
             if outcome.hold is not None:
-                rest(session, claimed.user_id, outcome.hold, reason, now)
+                rest(session, claimed.user_id, outcome.hold, reason, now, pace)
             else:
                 let_follow(session, claimed.user_id, now)
         return done
 
-    def hold_back(self, claimed: Sequence[Claimed], user_id: int, hold: Hold, reason: Mapping[str, Any]) -> None:
+    def hold_back(
+        self,
+        claimed: Sequence[Claimed],
+        user_id: int,
+        hold: Hold,
+        reason: Mapping[str, Any],
+        *,
+        pace: Pace = _NO_PACE,
+    ) -> None:
         """Hold messages that were never reached, and let the account rest."""
         with self._database.session() as session:
             now = database_now(session)
             for each in claimed:
                 self._unclaim(session, each, State.HELD, held_by=BY_ACCOUNT, reason=dict(reason), changed=now)
-            rest(session, user_id, hold, reason, now)
+            rest(session, user_id, hold, reason, now, pace)
 
     def _settle(self, session: Session, claimed: Claimed, after: State, values: Mapping[str, Any]) -> bool:
         for before in (State.IN_FLIGHT, State.CLAIMED, State.UNKNOWN):
@@ -275,6 +290,7 @@ class OutboxQueue:
             now = database_now(session)
             for column in (row.due, row.look_due, row.copy_due, account.paused_until):
                 _cap(session, column, now + timedelta(seconds=LONGEST_WAIT_S), now)
+            _cap(session, account.not_before, now + timedelta(seconds=MINUTE), now)
             for column, lease in ((row.lease_until, LEASE), (row.copy_lease, COPY_LEASE), (account.lease_until, LEASE)):
                 # Its owner may be at work: a whole lease from now on.
                 _cap(session, column, now + lease, now + lease)
@@ -308,6 +324,7 @@ class OutboxQueue:
             now = database_now(session)
             row, account = OutboundMessageRow, OutboxAccountRow
             due = select(row.id).where(row.state == State.QUEUED.value, row.due <= now)
+            due = due.join(account, col(account.user_id) == col(row.user_id)).where(_may_send(now))
             worked = select(row.id).where(col(row.state).in_(_WORKED_ON))
             over = select(account.user_id).where(col(account.paused).is_(True), col(account.paused_until) <= now)
             every = (due, worked, over, changed_since())
@@ -324,39 +341,20 @@ class OutboxQueue:
 _IMPOSSIBLE = frozenset({(State.CLAIMED, State.SENT), (State.CLAIMED, State.UNKNOWN), (State.UNKNOWN, State.UNKNOWN)})
 
 
+def _asks(session: Session, result: Result) -> bool:
+    """Return whether the batch of a message is stopped because of what it came to."""
+    claimed, refused = result.claimed, any(each.state is RecipientState.REFUSED for each in result.recipients)
+    counts = bool(claimed.batch) and (refused or result.counts)
+    return counts and ask_where_many_are_refused(session, claimed.user_id, claimed.batch)
+
+
+def _may_send(now: datetime) -> Any:
+    waits = col(OutboxAccountRow.not_before)
+    return or_(waits.is_(None), waits <= now)
+
+
 def _cap(session: Session, column: Any, latest: datetime, value: datetime) -> None:
     session.exec(update(column.class_).where(column > latest).values({column.key: value}))
-
-
-def _keep_recipients(session: Session, claimed: Claimed, recipients: Sequence[Recipient]) -> None:
-    row = OutboundRecipientRow
-    kept = update(row).where(col(row.message_id) == claimed.id, col(row.place) == bindparam("at"))
-    told = [
-        {"at": place, "state": each.state.value, "code": each.code, "key": each.key, "reply": each.reply}
-        for place, each in enumerate(recipients)
-    ]
-    if told:
-        session.connection().execute(kept, told)
-
-
-def _try_noting(session: Session, note: Callable[[Session], object]) -> None:
-    try:
-        with session.begin_nested():
-            note(session)
-    except Exception:
-        _log.exception("a sending could not be noted")
-
-
-def _attempt_row(claimed: Claimed, attempt: Attempt, now: datetime, owner: str) -> OutboundAttemptRow:
-    return OutboundAttemptRow(
-        message_id=claimed.id,
-        began=attempt.began,
-        ended=now,
-        stage=attempt.stage,
-        key=attempt.key,
-        reply=attempt.reply,
-        owner=owner,
-    )
 
 
 def _to_claimed(row: OutboundMessageRow, recipients: Sequence[Recipient], now: datetime) -> Claimed:

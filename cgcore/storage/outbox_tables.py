@@ -120,7 +120,8 @@ class OutboundMessageRow(Row, table=True):
 class OutboundBatchRow(Row, table=True):
     """Many documents that were handed in together: every row of the sheet, also those that stayed behind.
 
-    Its messages know it by its id; while it is ``storing`` there are none.
+    Its messages know it by its id; while it is ``storing`` there are none. ``asked``: it was stopped once because many
+    recipients were refused, and is not stopped for that again.
     """
 
     id: str = Field(primary_key=True)
@@ -131,6 +132,7 @@ class OutboundBatchRow(Row, table=True):
     owner: str = ""
     lines: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     reason: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON, nullable=True))
+    asked: bool = False
 
 
 class OutboundRecipientRow(Row, table=True):
@@ -148,7 +150,21 @@ class OutboundRecipientRow(Row, table=True):
 
 
 class OutboundAttemptRow(Row, table=True):
-    """One try to hand a message over: when, how far it came, and what was said."""
+    """One try to hand a message over: when, how far it came, and what was said.
+
+    ``taken`` are the recipients that a server has taken it for, also where nobody knows whether it has: what counts
+    against the limits of a provider.
+    """
+
+    __table_args__ = (
+        Index(
+            "ix_outbound_attempt_sent",
+            "user_id",
+            "ended",
+            sqlite_where=text("taken > 0"),
+            postgresql_where=text("taken > 0"),
+        ),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     message_id: str = Field(foreign_key="outbound_message.id", index=True, ondelete="CASCADE")
@@ -158,6 +174,8 @@ class OutboundAttemptRow(Row, table=True):
     key: str = ""
     reply: str = ""
     owner: str = ""
+    user_id: int = 0
+    taken: int = 0
 
 
 class OutboundChunkRow(Row, table=True):
@@ -198,7 +216,9 @@ class OutboxAccountRow(Row, table=True):
     """How a user's mail account stands as a sender: who sends by it, and whether it rests.
 
     ``paused`` with ``paused_until``: by itself until then; without: until a person lets it go. After a rest one
-    message goes ahead (``feeler``), the others follow once it has passed.
+    message goes ahead (``feeler``), the others follow once it has passed. ``halvings`` is how often its provider has
+    said «too much», ``halved`` when last, ``ceiling`` how many had left within the hour before the first time; before
+    ``not_before`` nothing leaves, for its pace.
     """
 
     user_id: int = Field(primary_key=True, foreign_key="user.id")
@@ -211,6 +231,10 @@ class OutboxAccountRow(Row, table=True):
     rests: int = 0
     reason: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON, nullable=True))
     account_version: int = 0
+    halvings: int = 0
+    halved: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    ceiling: int = 0
+    not_before: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class OutboxPreferenceRow(Row, table=True):

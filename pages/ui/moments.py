@@ -12,7 +12,7 @@ from cgcore.clock import has_happened
 from cgcore.texts import write
 from pages.ui.texts import common as texts
 
-__all__ = ["duration", "seconds_until", "time_of", "unbroken", "viewer_zone", "when"]
+__all__ = ["duration", "seconds_until", "unbroken", "upcoming", "viewer_zone", "when"]
 
 _JUST_NOW_S = 5
 
@@ -52,9 +52,15 @@ def when(moment: datetime | None, *, now: datetime | None = None, zone: tzinfo |
     return _dated(local)
 
 
-def time_of(moment: datetime) -> str:
-    """Return «17:24», where the viewer is."""
-    return write(moment.astimezone(viewer_zone()), "time")
+def upcoming(moment: datetime, *, now: datetime | None = None) -> str:
+    """Return «las 17:24», «mañana a las 9:14» or «el 03/11/2026 a las 9:14», where the viewer is."""
+    local = moment.astimezone(viewer_zone())
+    today, time = (now or datetime.now(UTC)).astimezone(viewer_zone()).date(), write(local, "time")
+    if local.date() == today:
+        return texts.AT.format(time=time)
+    if local.date() == today + timedelta(days=1):
+        return texts.TOMORROW_AT.format(time=time)
+    return texts.ON_AT.format(date=write(local.date()), time=time)
 
 
 def _dated(local: datetime) -> str:

@@ -242,3 +242,35 @@ def test_documents_of_a_batch_are_due_after_the_time_to_undo(desk: _Desk) -> Non
         taken = desk.workbench.batches.cancel_rest(desk.ana, "uno")
 
     assert (server.messages, taken) == ([], 2)
+
+
+def test_a_batch_whose_recipients_are_refused_stops_and_asks_once(desk: _Desk) -> None:
+    """More than one in twenty for good: the rest is held with the figures, until its person goes on with it."""
+    refused = {f"c{number}@example.com": b"550 5.1.1 No such user" for number in (3, 9, 14, 33)}
+    with _serving(desk, SmtpScript(refused=refused)) as server:
+        batch = desk.start(desk.plan(_rows(*range(1, 41))))
+        desk.work()
+        first, stopped = desk.states(batch), len(server.messages)
+        told = desk.workbench.batches.get(desk.ana, batch.id).batch.reason
+        desk.work()
+        still = len(server.messages)
+        desk.workbench.batches.go_on(desk.ana, batch.id)
+        desk.work()
+
+    assert told == {"key": "many_refused", "stage": "", "ms": 0, "values": {"refused": 3, "told": 20}}
+    assert (first.count("failed"), first.count("sent"), still) == (3, stopped, stopped)
+    assert set(first) == {"sent", "failed", "held"}
+    assert desk.states(batch).count("failed") == 4
+    assert desk.states(batch).count("sent") == 36 == len(server.messages)
+    assert desk.workbench.batches.get(desk.ana, batch.id).batch.reason is None
+
+
+def test_a_few_refused_ones_stop_nothing(desk: _Desk) -> None:
+    """One in twenty, and those that are told to come again later."""
+    refused = {"c3@example.com": b"550 5.1.1 No such user", "c4@example.com": b"450 4.2.1 Try later"}
+    with _serving(desk, SmtpScript(refused={**refused, "c5@example.com": b"451 4.3.0 Try later"})):
+        batch = desk.start(desk.plan(_rows(*range(1, 31))))
+        desk.work()
+
+    assert sorted(set(desk.states(batch))) == ["failed", "queued", "sent"]
+    assert desk.states(batch).count("sent") == 27

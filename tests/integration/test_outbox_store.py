@@ -23,13 +23,15 @@ from cgcore.outbox.message import (
     Result,
     new_message_name,
 )
+from cgcore.outbox.pace import build_pace
 from cgcore.outbox.states import EDGES, CopyState, Kind, RecipientState, State
 from cgcore.process import new_owner
 from cgcore.storage.database import Database
-from cgcore.storage.outbox import OutboxStore, move
+from cgcore.storage.outbox import OutboxStore, database_now, move
 from cgcore.storage.outbox_bytes import CHUNK_BYTES, OutboxBytes
 from cgcore.storage.outbox_queue import BACKUP_AGE, LEASE, OutboxQueue
-from cgcore.storage.outbox_tables import OutboundChunkRow, OutboundMessageRow, OutboxAccountRow
+from cgcore.storage.outbox_rests import current_pace
+from cgcore.storage.outbox_tables import OutboundAttemptRow, OutboundChunkRow, OutboundMessageRow, OutboxAccountRow
 from cgcore.storage.tables import UserRow
 
 _EVA = Recipient("eva@example.com", Kind.TO)
@@ -81,6 +83,16 @@ class _House:
         with self.database.session() as session:
             session.exec(update(OutboxAccountRow).values(**values))
 
+    def age(self, name: str, by: timedelta) -> None:
+        """Let the tries of a message be longer ago."""
+        row = OutboundAttemptRow
+        with self.database.session() as session:
+            session.exec(update(row).where(col(row.message_id) == name).values(ended=datetime.now(UTC) - by))
+
+    def account(self) -> OutboxAccountRow:
+        with self.database.read() as session:
+            return session.get_one(OutboxAccountRow, self.user)
+
     def states(self) -> list[State]:
         with self.database.read() as session:
             return [message.state for message in self.store.list(session, self.user, MessageFilters())][::-1]
@@ -92,10 +104,13 @@ def house(database: Database) -> _House:
     return _House(database)
 
 
-def _finish(queue: OutboxQueue, claimed: Claimed, outcome: Outcome, **more: Any) -> bool:
+def _result(claimed: Claimed, outcome: Outcome, **more: Any) -> Result:
     told = [Recipient(r.address, r.kind, "", RecipientState.ACCEPTED, 250, "", "250 ok") for r in claimed.recipients]
-    attempt = Attempt(_BEGAN, stage="final", reply="250 ok")
-    return queue.turn(Result(claimed, outcome, attempt, told, **more)).done
+    return Result(claimed, outcome, Attempt(_BEGAN, stage="final", reply="250 ok"), told, **more)
+
+
+def _finish(queue: OutboxQueue, claimed: Claimed, outcome: Outcome, **more: Any) -> bool:
+    return queue.turn(_result(claimed, outcome, **more)).done
 
 
 def test_every_pair_of_states_is_an_edge_or_refused(house: _House) -> None:
@@ -409,19 +424,19 @@ def test_our_own_limit_of_an_hour_holds_what_is_more_and_fails_nothing(house: _H
     """Two an hour: the third waits with the reason, until the first is an hour old."""
     for key in "abc":
         house.put(key)
-    queue = house.queue()
+    queue, pace = house.queue(), build_pace(own_per_hour=2)
     user = queue.claim_account()
     assert user is not None
-    taken = queue.claim_messages(user, per_hour=2)
+    taken = queue.claim_messages(user, pace=pace)
     for each in taken:
         queue.mark_in_flight(each)
         assert _finish(queue, each, Outcome(State.SENT))
-    more = queue.claim_messages(user, per_hour=2)
+    more = queue.claim_messages(user, pace=pace)
     held = house.states()
-    house.set(taken[0].id, accepted=datetime.now(UTC) - timedelta(minutes=61))
+    house.age(taken[0].id, timedelta(minutes=61))
     house.set_account(paused_until=datetime.now(UTC) - timedelta(seconds=1))
     queue.tend_accounts()
-    later = queue.claim_messages(user, per_hour=2)
+    later = queue.claim_messages(user, pace=pace)
 
     assert (len(taken), more, held) == (2, (), [State.SENT, State.SENT, State.HELD])
     assert len(later) == 1
@@ -450,3 +465,98 @@ def test_what_is_undone_while_it_is_claimed_is_one_of_both(house: _House) -> Non
         queue.leave_account(house.user)
 
     assert all(undone is not marked for undone, marked in ends)
+
+
+def test_a_reply_that_says_too_much_halves_the_pace_until_a_day_has_passed(house: _House) -> None:
+    """Counted from our own tries; the rest lasts until there is room again, and one goes ahead."""
+    names = [house.put(str(number)) for number in range(30)]
+    queue, pace = house.queue(), build_pace(per_hour=40)
+    for _ in range(2):
+        for each in queue.claim_messages(queue.claim_account() or house.user, pace=pace):
+            queue.mark_in_flight(each)
+            assert queue.turn(_result(each, Outcome(State.SENT)), pace=pace).done
+    (refused, *others) = queue.claim_messages(house.user, pace=pace)
+    for each in others:
+        queue.release(each)
+    queue.mark_in_flight(refused)
+    hold = Outcome(State.HELD, hold=Hold("sending_quota", 3600))
+    queue.turn(_result(refused, hold, reason=_REASON), pace=pace)
+    queue.leave_account(house.user)
+    account = house.account()
+    rest = (account.paused_until or _BEGAN) - datetime.now(UTC)
+
+    assert (account.halvings, account.ceiling) == (1, 20)
+    assert timedelta(minutes=55) < rest <= timedelta(hours=1), "twenty of forty have left: no room until the hour ends"
+    house.set_account(paused_until=datetime.now(UTC) - timedelta(seconds=1))
+    queue.tend_accounts()
+    assert queue.claim_messages(queue.claim_account() or 0, pace=pace) == (), "our own count holds it back"
+    assert house.account().reason == {"key": "pace_hour", "stage": "", "ms": 0, "values": {"limit": 20}}
+    for name in names[:15]:
+        house.age(name, timedelta(minutes=61))
+    house.set_account(paused_until=datetime.now(UTC) - timedelta(seconds=1))
+    queue.tend_accounts()
+    (ahead,) = queue.claim_messages(house.user, pace=pace)
+    queue.mark_in_flight(ahead)
+    queue.turn(_result(ahead, Outcome(State.SENT)), pace=pace)
+    assert len(queue.claim_messages(house.user, pace=pace)) == 9
+    house.set_account(halved=datetime.now(UTC) - timedelta(hours=25))
+    for name in names:
+        house.age(name, timedelta(minutes=61))
+    with house.database.read() as session:
+        assert current_pace(house.account(), pace, database_now(session)) == pace
+
+
+def test_a_pace_of_a_minute_makes_wait_and_holds_nothing(house: _House) -> None:
+    """Nobody is told of a rest for that, and nobody looks before the minute has passed."""
+    for key in "abcd":
+        house.put(key)
+    queue, pace = house.queue(), build_pace(per_minute=3)
+    taken = queue.claim_messages(queue.claim_account() or 0, pace=pace)
+    for each in taken:
+        queue.mark_in_flight(each)
+        queue.turn(_result(each, Outcome(State.SENT)), pace=pace)
+    more = queue.claim_messages(house.user, pace=pace)
+    queue.leave_account(house.user)
+    before = (queue.has_work(), queue.claim_account())
+    house.set_account(not_before=datetime.now(UTC) - timedelta(seconds=1))
+    for each in taken:
+        house.age(each.id, timedelta(seconds=61))
+
+    assert (len(taken), more, before) == (3, (), (False, None))
+    assert house.states()[-1] is State.QUEUED
+    assert not house.account().paused
+    assert queue.has_work()
+    assert len(queue.claim_messages(queue.claim_account() or 0, pace=pace)) == 1
+
+
+def test_only_one_goes_ahead_whatever_else_has_come_due(house: _House) -> None:
+    """What was handed in during the rest, or a moment ago, waits for what becomes of that one."""
+    names = [house.put(key) for key in "ab"]
+    queue = house.queue()
+    claimed = house.claim(queue)
+    queue.hold_back(claimed, house.user, Hold("temporary_failure", 60), _REASON)
+    house.set_account(paused_until=datetime.now(UTC) - timedelta(seconds=1))
+    queue.tend_accounts()
+    house.put("c")
+    (ahead,) = queue.claim_messages(house.user)
+    assert ahead.id == names[0]
+    queue.mark_in_flight(ahead)
+    outcome = Outcome(State.HELD, hold=Hold("temporary_failure", 300))
+    queue.turn(_result(ahead, outcome, reason=_REASON))
+
+    assert house.states() == [State.HELD] * 3
+
+
+def test_a_result_that_comes_in_during_a_rest_lets_nothing_go(house: _House) -> None:
+    """The one that was on its way when the limit was reached says nothing of what comes after it."""
+    for key in "abc":
+        house.put(key)
+    queue, pace = house.queue(), build_pace(own_per_hour=2)
+    first, second = queue.claim_messages(queue.claim_account() or 0, pace=pace)
+    queue.mark_in_flight(first)
+    queue.turn(_result(first, Outcome(State.SENT)), second, more=True, pace=pace)
+    resting = house.account()
+    queue.turn(_result(second, Outcome(State.SENT)), pace=pace)
+
+    assert (resting.paused, house.account().paused) == (True, True)
+    assert house.states() == [State.SENT, State.SENT, State.HELD]

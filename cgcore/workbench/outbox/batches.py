@@ -47,6 +47,7 @@ _MOST_SERIES = 2000
 _MOST_LISTED = 20
 _CLOSE_S = 6.0
 _TELLING = 5  # accepted ones that tell a pace
+_WORTH_TELLING_S = 60
 _MOVING = (State.QUEUED, State.CLAIMED, State.IN_FLIGHT)
 _EMPTY = Sheet((), ())
 
@@ -182,12 +183,18 @@ class BatchSection:
         if batch is None:
             raise NotFound("no such batch")
         left = sum(counts.get(state, 0) for state in _MOVING)
-        return BatchProgress(self._settled(batch), self._stored.get(name, 0), counts, self._end(left, *accepted))
+        ends = self._end(actor, left, *accepted) if left else None
+        return BatchProgress(self._settled(batch), self._stored.get(name, 0), counts, ends)
 
-    def _end(self, left: int, count: int, first: datetime | None, last: datetime | None) -> datetime | None:
-        if not left or count < _TELLING or first is None or last is None:
-            return None
-        return self._context.clock() + (last - first) / (count - 1) * left
+    def _end(
+        self, actor: Actor, left: int, count: int, first: datetime | None, last: datetime | None
+    ) -> datetime | None:
+        """Return when the last one leaves: by the pace so far, and never sooner than by that of the provider."""
+        least = self._outbox.forecast(actor, []).ends_s
+        if count < _TELLING or first is None or last is None:
+            return self._context.clock() + timedelta(seconds=least) if least >= _WORTH_TELLING_S else None
+        so_far = (last - first) / (count - 1) * left
+        return self._context.clock() + max(so_far, timedelta(seconds=least))
 
     def list(self, actor: Actor) -> Sequence[Batch]:
         """Return the last batches, the newest first."""

@@ -60,7 +60,9 @@ def reason_texts(reason: Mapping[str, Any]) -> tuple[str, str]:
     key = str(reason.get("key", ""))
     own: Mapping[str, Mapping[str, str]] = lookup(_TEXTS, "reason")
     if key in own:
-        return sentence(_TEXTS, f"reason.{key}.title"), sentence(_TEXTS, f"reason.{key}.fix")
+        values: Mapping[str, Any] = reason.get("values") or {}
+        title, fix = (sentence(_TEXTS, f"reason.{key}.{part}", **values) for part in ("title", "fix"))
+        return title, fix
     return verdict_texts(Cell.TEST_MAIL, Verdict.from_json(reason))
 
 

@@ -19,6 +19,7 @@ from cgcore.mail.account import MailAccountDraft
 from cgcore.mail.steps import Leg
 from cgcore.once import once
 from cgcore.outbox.message import AccountState, Message, MessageFilters, NewMessage, Recipient, new_message_name
+from cgcore.outbox.pace import Forecast
 from cgcore.outbox.refused import OutboxRefused
 from cgcore.outbox.states import RESENDABLE, State
 from cgcore.process import new_owner
@@ -36,6 +37,7 @@ from cgcore.workbench.outbox.compose import (
     check_request,
     request_hash,
 )
+from cgcore.workbench.outbox.pace import PaceBook
 from cgcore.workbench.outbox.preferences import PreferencesSection
 from cgcore.workbench.outbox.worker import OutboxWorker
 
@@ -94,6 +96,7 @@ class OutboxSection:
         self._requests = MailRequests(context, mail_account=mail_account, oauth=oauth, sandbox=sandbox)
         self._store, self._bytes = OutboxStore(context.database), OutboxBytes(context.database)
         self._owner = new_owner()
+        self._paces = PaceBook(context, mail_account)
         self.preferences = PreferencesSection(context)
 
     @once
@@ -271,6 +274,10 @@ class OutboxSection:
         if message.bytes_removed is not None:
             raise OutboxRefused("its time is over", code="bytes_removed")
         return self._bytes.read(message.parts)
+
+    def forecast(self, actor: Actor, messages: Sequence[int]) -> Forecast:
+        """Return how many of so many new messages, each told by its recipients, leave today, and when the last does."""
+        return self._paces.forecast(actor, messages)
 
     def recall_recipients(self, actor: Actor, kind: DocumentType, customer: str) -> Sequence[Recipient]:
         """Return whom the last document of a customer went to, one of this type before any other; nobody is guessed."""

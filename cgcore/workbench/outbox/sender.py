@@ -28,7 +28,8 @@ from cgcore.mail.smtp.session import Delivery, Envelope, Fate, SmtpSession
 from cgcore.mail.steps import Leg, Stage
 from cgcore.outbox.judgement import Hold, Outcome, judge_connection, judge_delivery
 from cgcore.outbox.message import Attempt, Claimed, Recipient, Result, Turn
-from cgcore.outbox.states import CopyState, State
+from cgcore.outbox.pace import Pace
+from cgcore.outbox.states import CopyState, RecipientState, State
 from cgcore.runs import Status, Step, Verdict
 from cgcore.storage.acting import find_acting
 from cgcore.storage.outbox_bytes import OutboxBytes
@@ -46,6 +47,7 @@ from cgcore.workbench.outbox.handover import (
     summarise,
     was_idle,
 )
+from cgcore.workbench.outbox.pace import PaceBook
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -61,6 +63,7 @@ _log = logging.getLogger(__name__)
 
 _PER_CONNECTION = 50
 _CONNECTION_S = 300.0
+_NO_PACE = Pace()
 _MARKED_AHEAD = 512 * 1024  # a larger one is long on its way, and the mark would stand all that time
 _VAULT_RESTS_S = 300.0
 _OWN_FAULT_S = 60.0
@@ -117,6 +120,9 @@ class Sender:
         self._working: dict[str, int] = {}  # message → user, what is claimed and not settled
         self._users: set[int] = set()
         self._left: list[Ended] = []
+        self._book = PaceBook(context, mail_account)
+        self._paces: dict[int, Pace] = {}
+        self._refusing: set[str] = set()  # batches
 
     def list_working(self) -> tuple[Sequence[str], Sequence[int]]:
         """Return the messages and the accounts that this process works on."""
@@ -129,6 +135,7 @@ class Sender:
             self._users.add(user_id)
         waiting: deque[Claimed] = deque()
         try:
+            self._paces[user_id] = self._book.find_for(user_id)
             with ThreadPoolExecutor(1, thread_name_prefix="outbox-hand") as hand:
                 self._serve(user_id, waiting, hand)
         finally:
@@ -168,7 +175,7 @@ class Sender:
 
     def _fill(self, user_id: int, waiting: deque[Claimed]) -> bool:
         if not waiting:
-            self._take(waiting, self._queue.claim_messages(user_id, per_hour=self._context.settings.send_per_hour))
+            self._take(waiting, self._queue.claim_messages(user_id, pace=self._paces.get(user_id, _NO_PACE)))
         return bool(waiting)
 
     def _take(self, waiting: deque[Claimed], claimed: Sequence[Claimed]) -> None:
@@ -202,7 +209,7 @@ class Sender:
             self._hold(user_id, waiting, outcome.hold, line.reason(step))
 
     def _hold(self, user_id: int, waiting: deque[Claimed], hold: Hold, reason: Mapping[str, Any]) -> None:
-        self._queue.hold_back(list(waiting), user_id, hold, reason)
+        self._queue.hold_back(list(waiting), user_id, hold, reason, pace=self._paces.get(user_id, _NO_PACE))
         with self._lock:
             for claimed in waiting:
                 self._working.pop(claimed.id, None)
@@ -233,7 +240,7 @@ class Sender:
                 if ended.result.outcome.state is State.SENT:
                     accepted = ended
                 else:
-                    self._settle(ended)
+                    self._leave_out(self._settle(ended), waiting)
                 count += 1
         finally:
             if accepted is not None:
@@ -248,21 +255,15 @@ class Sender:
         permit = Permit(self._queue, claimed, self._awake)
         if accepted is None:
             return permit
-        ahead = claimed if claimed.size <= _MARKED_AHEAD else None
+        marks, more, pace = claimed.size <= _MARKED_AHEAD, not waiting, self._paces.get(claimed.user_id, _NO_PACE)
 
         def turn() -> Turn:
-            return self._queue.turn(
-                accepted.result,
-                ahead,
-                more=not waiting,
-                per_hour=self._context.settings.send_per_hour,
-                note=accepted.note,
-            )
+            return self._queue.turn(accepted.result, claimed, marks=marks, more=more, pace=pace, note=accepted.note)
 
         def settle(ending: Future[Turn]) -> None:
             self._end_turn(ending, accepted, waiting)
 
-        permit.wait_for(hand.submit(turn), settle, marks=ahead is not None)
+        permit.wait_for(hand.submit(turn), settle, marks=marks)
         return permit
 
     def _end_turn(self, ending: Future[Turn], accepted: Ended, waiting: deque[Claimed]) -> None:
@@ -276,6 +277,17 @@ class Sender:
             raise
         self._forget(accepted)
         self._take(waiting, turn.claimed)
+        self._leave_out(turn.stopped, waiting)
+
+    def _leave_out(self, batch: str, waiting: deque[Claimed]) -> None:
+        """Let go of what is left of a batch that was stopped: it is held already."""
+        stopped = {each.id for each in waiting if batch and each.batch == batch}
+        if stopped:
+            left = [each for each in waiting if each.id not in stopped]
+            waiting.clear()
+            waiting.extend(left)
+            with self._lock:
+                self._working = {each: of for each, of in self._working.items() if each not in stopped}
 
     def _give_back(self, claimed: Claimed, waiting: deque[Claimed], permit: Permit) -> None:
         if not permit.is_marked:
@@ -329,20 +341,39 @@ class Sender:
         reason = None if outcome.state is State.SENT else line.reason(step)
         copy_state, copy_after = line.copy() if outcome.state is State.SENT else (CopyState.NONE, 0.0)
         result = Result(
-            claimed, outcome, attempt, recipients, reason, line.request.host, queue_id, copy_state, copy_after
+            claimed,
+            outcome,
+            attempt,
+            recipients,
+            reason,
+            line.request.host,
+            queue_id,
+            copy_state,
+            copy_after,
+            self._counts(claimed, recipients),
         )
         return Ended(result, partial(self._note, claimed, outcome, line, step))
 
-    def _settle(self, ended: Ended) -> None:
+    def _counts(self, claimed: Claimed, recipients: Sequence[Recipient]) -> bool:
+        """Return whether somebody of the batch was refused, this time or before."""
+        with self._lock:
+            if claimed.batch and any(each.state is RecipientState.REFUSED for each in recipients):
+                self._refusing.add(claimed.batch)
+            return claimed.batch in self._refusing
+
+    def _settle(self, ended: Ended) -> str:
+        """Store a result by itself; return the batch that is stopped because of it."""
+        pace = self._paces.get(ended.result.claimed.user_id, _NO_PACE)
         try:
-            self._queue.turn(ended.result, note=ended.note)
+            turn = self._queue.turn(ended.result, pace=pace, note=ended.note)
         except StorageError:
             self._keep(ended)
+            return ""
         except BaseException:
             self._forget(ended)
             raise
-        else:
-            self._forget(ended)
+        self._forget(ended)
+        return turn.stopped
 
     def _keep(self, ended: Ended) -> None:
         """Keep a result, and have its lease renewed, until the database takes it."""

@@ -20,7 +20,7 @@ from cgcore.workbench.outbox.describe import reason_texts, refusal_text, state_t
 from pages.ui.files import draw_download
 from pages.ui.identity import while_logged_in
 from pages.ui.markdown import escape
-from pages.ui.moments import time_of, when
+from pages.ui.moments import upcoming, when
 from pages.ui.outbox.draft import PAGE
 from pages.ui.outbox.many import ManyDraft
 from pages.ui.outbox.message import badge
@@ -128,6 +128,9 @@ def _draw_head(workbench: Workbench, actor: Actor, progress: BatchProgress) -> N
     waiting = sum(counts.get(state, 0) for state in _WAITING)
     held, done = counts.get(State.HELD, 0), total - waiting - counts.get(State.HELD, 0)
     draw_pause(workbench, actor, workbench.outbox.overview_of(actor).account, _KEY)
+    if held and progress.batch.reason:
+        title, fix = reason_texts(progress.batch.reason)
+        st.warning(fix, title=title, icon=":material/front_hand:")
     with st.container(horizontal=True, vertical_alignment="center", key=f"{_KEY}_head"):
         if waiting and st.button(texts.STOP, icon=":material/stop_circle:", key=f"{_KEY}_stop"):
             _change(workbench.batches.stop, actor, name)
@@ -135,7 +138,7 @@ def _draw_head(workbench: Workbench, actor: Actor, progress: BatchProgress) -> N
             _change(workbench.batches.go_on, actor, name)
         if held and st.button(texts.CANCEL_REST.format(count=held), icon=":material/block:", key=f"{_KEY}_cancel"):
             _change(workbench.batches.cancel_rest, actor, name)
-        ends = texts.ENDS_AT.format(time=time_of(progress.ends)) if progress.ends else ""
+        ends = texts.ENDS_AT.format(time=upcoming(progress.ends)) if progress.ends else ""
         st.markdown(texts.DONE_OF.format(count=done, total=total) + ends)
     st.progress(done / max(1, total))
     if workbench.settings.outbox == "off" and waiting:

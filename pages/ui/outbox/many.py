@@ -26,6 +26,7 @@ from pages.ui.files import draw_download
 from pages.ui.markdown import escape
 from pages.ui.moments import when
 from pages.ui.outbox.draft import PAGE
+from pages.ui.outbox.pace import draw_pace
 from pages.ui.outbox.sending import draw_missing_account, draw_preview
 from pages.ui.texts import send_document as texts
 
@@ -158,6 +159,8 @@ def _draw_yes(
     sound: bool,
 ) -> None:
     count = len(selection.going)
+    if sound:
+        draw_pace(workbench, actor, [len(plan.rows[place].to) + len(plan.rows[place].cc) for place in selection.going])
     with st.container(horizontal=True, vertical_alignment="center", key=f"{_STATE}_actions"):
         asked = st.button(
             texts.SEND_MANY.format(count=count),

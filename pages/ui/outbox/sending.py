@@ -22,6 +22,7 @@ from pages.ui.moments import seconds_until
 from pages.ui.outbox.draft import PAGE, DocumentDraft, DocumentFields
 from pages.ui.outbox.form import DocumentForm
 from pages.ui.outbox.message import change, draw_message
+from pages.ui.outbox.pace import draw_pace
 from pages.ui.outbox.saved import draw_keep
 from pages.ui.preview import View, draw_inbox_row, draw_message_view, parse_message
 from pages.ui.tab import is_fragment_run
@@ -66,6 +67,7 @@ def draw_sending(workbench: Workbench, actor: Actor, fields: DocumentFields, for
     if blocked:
         st.warning(texts.TO_MEND, icon=":material/error:")
     if composed is not None:
+        draw_pace(workbench, actor, [len(composed.recipients)])
         draw_preview(composed, f"{PAGE}_view")
 
 
