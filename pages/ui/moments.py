@@ -12,7 +12,7 @@ from cgcore.clock import has_happened
 from cgcore.texts import write
 from pages.ui.texts import common as texts
 
-__all__ = ["duration", "seconds_until", "unbroken", "upcoming", "viewer_zone", "when"]
+__all__ = ["duration", "in_seconds", "seconds_until", "unbroken", "upcoming", "viewer_zone", "when"]
 
 _JUST_NOW_S = 5
 
@@ -61,6 +61,11 @@ def upcoming(moment: datetime, *, now: datetime | None = None) -> str:
     if local.date() == today + timedelta(days=1):
         return texts.TOMORROW_AT.format(time=time)
     return texts.ON_AT.format(date=write(local.date()), time=time)
+
+
+def in_seconds(seconds: float) -> str:
+    """Return the moment that is so many seconds ahead, as :func:`upcoming`."""
+    return upcoming(datetime.now(UTC) + timedelta(seconds=seconds))
 
 
 def _dated(local: datetime) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
 from cgcore.identity.actor import Actor
 from cgcore.outbox.pace import DAY, HOUR, MINUTE
 from cgcore.workbench import Workbench
-from pages.ui.moments import upcoming
+from pages.ui.moments import in_seconds
 from pages.ui.texts import send_document as texts
 
 __all__ = ["draw_pace"]
@@ -28,8 +27,4 @@ def draw_pace(workbench: Workbench, actor: Actor, messages: Sequence[int]) -> No
         st.info(sentence.format(limit=told.limit.count, used=told.used, later=told.later), icon=":material/schedule:")
         return
     window = {MINUTE: texts.PER_MINUTE, HOUR: texts.PER_HOUR, DAY: texts.PER_DAY}[told.limit.seconds]
-    st.caption(
-        texts.PACE_ENDS.format(
-            limit=told.limit.count, window=window, time=upcoming(datetime.now(UTC) + timedelta(seconds=told.ends_s))
-        )
-    )
+    st.caption(texts.PACE_ENDS.format(limit=told.limit.count, window=window, time=in_seconds(told.ends_s)))
