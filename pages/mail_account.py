@@ -23,7 +23,7 @@ TROUBLE = f"{PAGE}_trouble"  # why the vault did not take the password, until th
 
 actor = require_actor()
 workbench = get_workbench()
-form = AccountForm(workbench.mail_account.get(actor))
+form = AccountForm(workbench.mail_presets.propose(actor, workbench.mail_account.get(actor)))
 setup.take_over(form)
 
 bar = save_bar(PAGE)

@@ -8,8 +8,11 @@ from typing import Any
 
 from cgcore.documents import DocumentType
 from cgcore.identity.tokens import username_key
-from cgcore.mail.account import AuthKind, MailAccountDraft, Security, account_from_json
-from cgcore.portable.reading import portable_text, read_json, refuse
+from cgcore.mail.account import AuthKind, MailAccountDraft, Security, ServerDraft, account_from_json, check_server
+from cgcore.mail.addresses import encode_name
+from cgcore.mail.preset import USERNAME_FORMS, MailPreset
+from cgcore.mail.steps import Leg
+from cgcore.portable.reading import portable_text, read_json, refuse, refuse_with
 from cgcore.series.series import SeriesDraft, SeriesKind, code_key, code_problem
 from cgcore.text_rules import find_text_problem
 
@@ -116,6 +119,7 @@ class Content:
 
     company: Mapping[str, Any] | None
     company_series: _Defaults | None
+    mail_presets: tuple[MailPreset, ...] | None
     series: tuple[SeriesDraft, ...]
     users: tuple[UserContent, ...]
 
@@ -123,7 +127,7 @@ class Content:
 def read_content(data: bytes) -> Content:
     """Return what a file holds. Raises :class:`cgcore.portable.reading.Refused` with the place of the first fault."""
     top = Fields(read_json(data), "", ("format", "version", "company", "series", "users"))
-    company, company_series = _company(top) if top.has("company") else (None, None)
+    company, company_series, presets = _company(top) if top.has("company") else (None, None, None)
     for name, most in (("series", _MAX_SERIES), ("users", _MAX_USERS)):
         if len(top.items(name)) > most:
             raise refuse(name, "too_many", maximo=most)
@@ -131,18 +135,51 @@ def read_content(data: bytes) -> Content:
     users = tuple(_user(value, f"users[{index}]") for index, value in enumerate(top.items("users")))
     _refuse_repeated("series", "repeated_series", [(draft.code, code_key(draft.code)) for draft in series])
     _refuse_repeated("users", "repeated_user", [(user.name, username_key(user.name)) for user in users])
-    return Content(company, company_series, series, users)
+    return Content(company, company_series, presets, series, users)
 
 
-def _company(top: Fields) -> tuple[Mapping[str, Any], _Defaults]:
-    fields = Fields(top.values["company"], "company", ("name", "tax_id", "address", "logo", "series"))
+def _company(top: Fields) -> tuple[Mapping[str, Any], _Defaults, tuple[MailPreset, ...] | None]:
+    fields = Fields(top.values["company"], "company", ("name", "tax_id", "address", "logo", "series", "mail_servers"))
     values = {
         "name": fields.text("name"),
         "tax_id": fields.text("tax_id"),
         "address": fields.text("address", lines=True),
         "logo": fields.text("logo"),
     }
-    return values, _defaults(fields, "series")
+    return values, _defaults(fields, "series"), _presets(fields) if fields.has("mail_servers") else None
+
+
+def _presets(company: Fields) -> tuple[MailPreset, ...]:
+    return tuple(
+        _preset(domain, Fields(value, f"{company.at('mail_servers')}.{domain}", ("smtp", "imap", "username_form")))
+        for domain, value in company.mapping("mail_servers").items()
+    )
+
+
+def _preset(domain: str, fields: Fields) -> MailPreset:
+    try:
+        encoded = encode_name(domain)
+    except UnicodeError:
+        encoded = ""
+    if "." not in encoded or encoded != domain:
+        raise refuse(fields.place, "wrong_value", valor=domain)
+    servers = {leg: _preset_server(leg, fields) for leg in Leg}
+    form = fields.choice("username_form", USERNAME_FORMS, USERNAME_FORMS[0])
+    return MailPreset(domain, servers[Leg.SMTP], servers[Leg.IMAP], form)
+
+
+def _preset_server(leg: Leg, preset: Fields) -> ServerDraft:
+    fields = Fields(preset.mapping(leg.value), preset.at(leg.value), ("host", "port", "security"))
+    modes = [Security.SSL.value, Security.STARTTLS.value]
+    security = Security(fields.choice("security", modes, ""))
+    port = fields.values.get("port")
+    if not isinstance(port, int) or isinstance(port, bool):
+        raise refuse(fields.at("port"), "wrong_value", valor=port)
+    server = ServerDraft(fields.text("host", required=True), port, security)
+    for problem in check_server(leg, server):
+        if problem.blocking:
+            raise refuse_with(f"{preset.place}.{leg}.{problem.field.removeprefix(f'{leg}_')}", problem.text)
+    return server
 
 
 def _series(value: Any, place: str) -> SeriesDraft:

@@ -12,15 +12,18 @@ from sqlmodel import Session, col, select
 from cgcore.company.company import Company
 from cgcore.documents import DocumentType
 from cgcore.mail.account import MailAccountDraft, StoredAccount
+from cgcore.mail.preset import MailPreset
 from cgcore.series.series import Counter, Series
 from cgcore.storage.company import load_company
 from cgcore.storage.mail_accounts import to_account
+from cgcore.storage.mail_presets import list_presets
 from cgcore.storage.oauth_tables import OauthGrantRow
 from cgcore.storage.series import list_every_counter, list_series, load_company_defaults
 from cgcore.storage.tables import (
     CompanyRow,
     CompanySeriesRow,
     MailAccountRow,
+    MailPresetRow,
     MailTemplateRow,
     SeriesDefaultRow,
     SeriesRow,
@@ -65,6 +68,7 @@ class Snapshot:
 
     company: Company
     company_defaults: dict[DocumentType, str]
+    mail_presets: list[MailPreset]
     series: list[Series]
     counters: dict[str, dict[DocumentType, Counter]]
     users: dict[str, UserState]
@@ -77,6 +81,7 @@ def load_snapshot(session: Session, username_keys: Iterable[str] | None) -> Snap
     return Snapshot(
         company=load_company(session),
         company_defaults=load_company_defaults(session),
+        mail_presets=list_presets(session),
         series=_all_series(session),
         counters=list_every_counter(session),
         users=users,
@@ -117,6 +122,7 @@ def load_stamp(session: Session, username_keys: Sequence[str], user_ids: Sequenc
         select_columns(col(CompanyRow.version)),
         select_columns(col(CompanySeriesRow.document_type), col(CompanySeriesRow.series_code)),
         select_columns(col(SeriesRow.code), col(SeriesRow.version)),
+        select_columns(col(MailPresetRow.domain), col(MailPresetRow.updated)),
     ]
     for keys in _batches(sorted(username_keys)):
         person = (col(UserRow.id), col(UserRow.version), col(UserRow.role), col(UserRow.active))

@@ -25,6 +25,7 @@ __all__ = [
     "GrantRow",
     "LoginSessionRow",
     "MailAccountRow",
+    "MailPresetRow",
     "MailTemplateRow",
     "OneTimeCodeRow",
     "ProbeRunRow",
@@ -262,6 +263,20 @@ class MailAccountRow(Row, table=True):
     # A keyed digest that tells whether a typed password is the stored one; the key is not in the database.
     password_mark: str = ""
     version: int = 1
+    updated: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class MailPresetRow(Row, table=True):
+    """The mail servers of one domain of the company's (ASCII), which an administrator has proven."""
+
+    domain: str = Field(primary_key=True)
+    smtp_host: str = ""
+    smtp_port: int = 0
+    smtp_security: str = ""
+    imap_host: str = ""
+    imap_port: int = 0
+    imap_security: str = ""
+    username_form: str = "address"
     updated: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cgcore.workbench.identity import IdentitySection
     from cgcore.workbench.keys import KeysSection
     from cgcore.workbench.mail_account import MailAccountSection
+    from cgcore.workbench.mail_presets import MailPresetSection
     from cgcore.workbench.mail_probes import MailRuns
     from cgcore.workbench.mail_setup import MailSetup
     from cgcore.workbench.oauth.section import OAuthSection
@@ -194,6 +195,15 @@ class Workbench:
 
         return MailSetup(
             self.context, runs=self.runs, discovery=self.discovery, environment=lambda: self.mail_runs.environment()
+        )
+
+    @once
+    def mail_presets(self) -> MailPresetSection:
+        """The company's mail servers."""
+        from cgcore.workbench.mail_presets import MailPresetSection
+
+        return MailPresetSection(
+            self.context, mail_account=self.mail_account, mail_runs=self.mail_runs, mail_setup=self.mail_setup
         )
 
     @once

@@ -40,11 +40,12 @@ class DiscoverySection:
         names the hosts that are connected to.
         """
         from cgcore.mail.discovery.discover import discover
+        from cgcore.storage.mail_presets import list_presets
 
-        with self._context.read_as(actor) as (_, actor):
-            user = actor.user_id
+        with self._context.read_as(actor) as (session, actor):
+            user, presets = actor.user_id, list_presets(session)
         self._count(user)
-        return lambda: discover(address, self._environment())
+        return lambda: discover(address, self._environment(), presets=presets)
 
     def _count(self, user: int) -> None:
         now = self._context.clock().timestamp()

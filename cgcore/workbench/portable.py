@@ -161,7 +161,7 @@ def _document(users: Iterable[UserState], house: Snapshot | None, *, only_templa
     return {
         "format": FORMAT,
         "version": VERSION,
-        "company": export_company(house.company, house.company_defaults) if house else None,
+        "company": export_company(house.company, house.company_defaults, house.mail_presets) if house else None,
         "series": [export_series(series) for series in house.series] if house else None,
         "users": [export_user(state, only_templates=only_templates) for state in users],
     }

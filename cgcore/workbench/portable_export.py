@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cgcore.company.company import Company
 from cgcore.documents import DOCUMENT_TYPES, DocumentType, types_with_template
 from cgcore.mail.account import AuthKind, MailAccountDraft, account_to_json
+from cgcore.mail.preset import MailPreset
 from cgcore.series.series import Series
 from cgcore.storage.snapshot import UserState
 
-__all__ = ["export_account", "export_company", "export_defaults", "export_series", "export_user"]
+__all__ = ["export_account", "export_company", "export_defaults", "export_presets", "export_series", "export_user"]
 
 _TYPES = [entry.code.value for entry in types_with_template()]
 
 
-def export_company(company: Company, defaults: Mapping[DocumentType, str]) -> dict[str, Any]:
-    """Return the company with its default series."""
+def export_company(
+    company: Company, defaults: Mapping[DocumentType, str], presets: Iterable[MailPreset]
+) -> dict[str, Any]:
+    """Return the company with its default series, and its mail servers by domain where it keeps any."""
     value = company.as_json()
     value.pop("version")
-    return {**value, "series": export_defaults(defaults)}
+    return {**value, "series": export_defaults(defaults), **export_presets(presets)}
+
+
+def export_presets(presets: Iterable[MailPreset]) -> dict[str, Any]:
+    """Return the company's mail servers under their name in the file, nothing where there are none."""
+    kept = {preset.domain: preset.as_json() for preset in presets}
+    return {"mail_servers": kept} if kept else {}
 
 
 def export_series(series: Series) -> dict[str, Any]:

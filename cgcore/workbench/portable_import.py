@@ -30,13 +30,21 @@ from cgcore.storage import company as company_store
 from cgcore.storage import series as series_store
 from cgcore.storage import templates as template_store
 from cgcore.storage.mail_accounts import put_account
+from cgcore.storage.mail_presets import replace_presets
 from cgcore.storage.snapshot import Snapshot, UserState
 from cgcore.storage.tables import UserRow
 from cgcore.templates.stored import detach
 from cgcore.texts import Text
 from cgcore.workbench.company import prepare_logo
 from cgcore.workbench.identity import NewUser
-from cgcore.workbench.portable_export import export_account, export_company, export_defaults, export_series, export_user
+from cgcore.workbench.portable_export import (
+    export_account,
+    export_company,
+    export_defaults,
+    export_presets,
+    export_series,
+    export_user,
+)
 from cgcore.workbench.templates import clean_subject, clean_text
 
 __all__ = ["Decision", "Writing", "decide", "decide_for"]
@@ -135,7 +143,7 @@ class _Making:
             return
         company, wanted = self.found.company, content.company_series or {}
         draft = CompanyDraft(**{name: content.company[name] for name in ("name", "tax_id", "address")}).normalised()
-        before = export_company(company, self.found.company_defaults)
+        before = export_company(company, self.found.company_defaults, self.found.mail_presets)
         after = {**before, "name": draft.name, "tax_id": draft.tax_id, "address": draft.address}
         if (content.company["logo"] or None) != before["logo"] or after != before:
             logo = self._judged_logo(draft, content.company["logo"])
@@ -144,6 +152,11 @@ class _Making:
                 self._add([], lambda writing: company_store.save_company(writing.session, draft, logo, keep_logo=False))
         changed = self._judged_defaults(self.found.company_defaults, wanted, "company.series")
         after["series"] = export_defaults(wanted)
+        if (presets := content.mail_presets) is not None:
+            after.pop("mail_servers", None)
+            after |= export_presets(presets)
+            if after.get("mail_servers") != before.get("mail_servers"):
+                self._add([], lambda writing: replace_presets(writing.session, presets, writing.now))
         if changed:
             self._add([], lambda writing: series_store.save_company_defaults(writing.session, changed))
         self.decision.changes[:0] = compare(portable_text("of_company"), before, after)

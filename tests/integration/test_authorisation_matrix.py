@@ -182,6 +182,14 @@ USE_CASES: dict[str, UseCase] = {
     "activity.export_csv": UseCase(lambda w, a, _o: list(w.activity.export_csv(a, header=["x"] * 7, labels={}))),
     "company.get": UseCase(lambda w, a, _o: w.company.get(a)),
     "company.save": UseCase(lambda w, a, _o: w.company.save(a, CompanyDraft("Tosma"), 0), **FOR_ADMINS),
+    "mail_presets.list": UseCase(lambda w, a, _o: w.mail_presets.list(a), **FOR_ADMINS),
+    "mail_presets.find": UseCase(lambda w, a, _o: w.mail_presets.find(a, "ana@ejemplo.es")),
+    "mail_presets.propose": personal(lambda w, a: w.mail_presets.propose(a, w.mail_account.get(a)).draft.user),
+    "mail_presets.find_problem": UseCase(lambda w, a, _o: w.mail_presets.find_problem(a), **FOR_ADMINS),
+    "mail_presets.keep": UseCase(lambda w, a, _o: w.mail_presets.keep(a), **FOR_ADMINS, admin=InvalidInput),
+    "mail_presets.remove": UseCase(
+        lambda w, a, _o: w.mail_presets.remove(a, "ejemplo.es"), **FOR_ADMINS, admin=NotFound
+    ),
     "oauth.clients.list": UseCase(lambda w, a, _o: w.oauth.clients.list(a), **FOR_ADMINS),
     "oauth.clients.find": UseCase(lambda w, a, _o: w.oauth.clients.find(a, OAuthProvider.GOOGLE), **FOR_ADMINS),
     "oauth.clients.save": UseCase(lambda w, a, _o: w.oauth.clients.save(a, CLIENT, version=0), **FOR_ADMINS),

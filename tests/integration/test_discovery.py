@@ -13,10 +13,11 @@ import pytest
 import trustme
 
 from cgcore.cli import main
-from cgcore.mail.account import Security
+from cgcore.mail.account import Security, ServerDraft
 from cgcore.mail.discovery.discover import discover
 from cgcore.mail.discovery.result import Discovery, Reason, Source, SourceReport, Verdict
 from cgcore.mail.network.dns import Records, dns_resolver
+from cgcore.mail.preset import MailPreset
 from cgcore.mail.request import Choice, ProbeEnvironment
 from cgcore.mail.steps import Leg
 from tests.servers.certificates import Certificate
@@ -152,6 +153,37 @@ def test_what_the_domain_publishes_beats_the_usual_names(house: House) -> None:
     assert {server.offer.source for server in found.legs.values()} == {Source.AUTOCONFIG}
     assert {server.username for server in found.legs.values()} == {"ana"}
     assert [asked for asked in house.web.asked if "ana" in asked] == [f"{AUTOCONFIG}?emailaddress=ana%40empresa.test"]
+
+
+def _preset(house: House, *, host: str = "correo.hoster.test") -> MailPreset:
+    return MailPreset(
+        "empresa.test",
+        ServerDraft("smtp.empresa.test", house.smtps.port, Security.SSL),
+        ServerDraft(host, house.imaps.port, Security.SSL),
+    )
+
+
+def test_what_the_company_has_kept_comes_first_and_asks_nobody_else(house: House) -> None:
+    """Proven live like everything; nothing is looked up but its own names, and the domain's host is told no address."""
+    _publish(house, Page(house.document()))
+    found = discover("ana@ventas.empresa.test", house.env, presets=[_preset(house, host="imap.empresa.test")])
+
+    assert found.verdict is Verdict.OK
+    assert {server.offer.source for server in found.legs.values()} == {Source.COMPANY}
+    assert not any(server.offer.confirm for server in found.legs.values())
+    assert {report.source for report in found.sources if report.status == "found"} == {Source.COMPANY}
+    assert house.web.asked == []
+    assert not any("autoconfig" in asked or asked.startswith("_") for asked in house.asked)
+
+
+def test_servers_of_the_company_that_no_longer_work_give_way_to_what_the_domain_says(house: House) -> None:
+    """The leg that still works stays the company's."""
+    found = discover(ADDRESS, house.env, presets=[_preset(house)])
+
+    assert found.verdict is Verdict.OK
+    assert found.legs[Leg.SMTP].offer.source is Source.COMPANY
+    assert (found.legs[Leg.IMAP].offer.source, found.legs[Leg.IMAP].offer.host) == (Source.GUESS, "imap.empresa.test")
+    assert discover(ADDRESS, house.env).sources[0].status == "off"
 
 
 def test_a_plain_server_is_never_proposed(house: House) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -32,6 +32,7 @@ from cgcore.mail.discovery.sources import (
     Answer,
     Target,
     ask_autoconfig,
+    ask_company,
     ask_ispdb,
     ask_mx,
     ask_srv,
@@ -41,6 +42,7 @@ from cgcore.mail.discovery.sources import (
 )
 from cgcore.mail.network.public_suffix import is_own
 from cgcore.mail.network.sockets import Deadline
+from cgcore.mail.preset import MailPreset
 from cgcore.mail.providers import PasswordKind, Provider, list_providers
 from cgcore.mail.request import ProbeEnvironment
 from cgcore.mail.steps import Leg
@@ -63,10 +65,13 @@ _RANK = {source: number for number, source in enumerate(Source)}
 _UNREACHED = frozenset({"", "port_filtered", "server_silent", "dns_temporary"})
 
 
-def discover(address: str, env: ProbeEnvironment, *, seconds: float = _TOTAL) -> Discovery:
+def discover(
+    address: str, env: ProbeEnvironment, *, presets: Sequence[MailPreset] | None = None, seconds: float = _TOTAL
+) -> Discovery:
     """Return the servers of an address, proven live; nothing is raised, no password is sent, plain text never offered.
 
-    The address is told to the domain's own autoconfig host only. ``seconds`` bounds the whole.
+    The address is told to the domain's own autoconfig host only. ``presets`` are the company's own, ``None`` where
+    nobody knows them. ``seconds`` bounds the whole.
     """
     began = env.clock()
     address = address.strip()
@@ -74,7 +79,7 @@ def discover(address: str, env: ProbeEnvironment, *, seconds: float = _TOTAL) ->
     domain = _domain(address)
     if not domain:
         return Discovery(address, "", Verdict.NONE, reason=Reason.INVALID_ADDRESS, suggestion=suggestion)
-    search = _Search(Target(address, domain), env, env.deadline(seconds))
+    search = _Search(Target(address, domain), env, env.deadline(seconds), presets)
     search.run()
     return replace(search.result(), seconds=env.clock() - began, suggestion=suggestion)
 
@@ -145,8 +150,10 @@ _Place = tuple[Leg, str, int, str]
 class _Search:
     """One run: what is under way, what has come in. Used once, by one thread; the others only put into the queue."""
 
-    def __init__(self, target: Target, env: ProbeEnvironment, deadline: Deadline) -> None:
-        self._target, self._env, self._deadline = target, env, deadline
+    def __init__(
+        self, target: Target, env: ProbeEnvironment, deadline: Deadline, presets: Sequence[MailPreset] | None
+    ) -> None:
+        self._target, self._env, self._deadline, self._presets = target, env, deadline, presets
         self._events: queue.SimpleQueue[_Told | _Tried] = queue.SimpleQueue()
         self._asking: dict[Source, float] = {}
         self._sources: dict[Source, SourceReport] = {}
@@ -157,11 +164,22 @@ class _Search:
 
     def run(self) -> None:
         """Ask and try until nothing under way could change the answer."""
+        if self._presets is not None and self._is_proven_by_company(self._presets):
+            return
         self._take(_Told(Source.TABLE, ask_table(self._target), 0))
         if self._provider is None:
             for source, ask in _ASKED:
                 self._ask(source, ask)
             self._take(_Told(Source.GUESS, guess(self._target, self._env), 0))
+        self._wait()
+
+    def _is_proven_by_company(self, presets: Sequence[MailPreset]) -> bool:
+        """Try what the company has kept for the domain; only where that no longer works is anybody else asked."""
+        self._take(_Told(Source.COMPANY, ask_company(self._target, presets), 0))
+        self._wait()
+        return all(self._best(leg) for leg in Leg)
+
+    def _wait(self) -> None:
         while not self._is_decided() and not self._deadline.expired:
             try:
                 self._take(self._events.get(timeout=self._deadline.timeout()))

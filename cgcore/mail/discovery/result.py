@@ -31,6 +31,7 @@ __all__ = [
 class Source(StrEnum):
     """Where an offer comes from, the most trustworthy first."""
 
+    COMPANY = "company"
     TABLE = "table"
     MX = "mx"
     SRV = "srv"

@@ -18,11 +18,13 @@ from cgcore.mail.discovery.result import Confidence, Offer, Reason, Source, Sour
 from cgcore.mail.network.dns import MailExchanger
 from cgcore.mail.network.public_suffix import is_own, registrable_domain
 from cgcore.mail.network.sockets import Deadline
+from cgcore.mail.preset import MailPreset, choose_preset
 from cgcore.mail.providers import (
     Provider,
     find_mx_filter,
     find_provider,
     find_provider_by_domain,
+    find_provider_by_host,
     find_provider_by_mx,
 )
 from cgcore.mail.request import ProbeEnvironment
@@ -32,6 +34,7 @@ __all__ = [
     "Answer",
     "Target",
     "ask_autoconfig",
+    "ask_company",
     "ask_ispdb",
     "ask_mx",
     "ask_srv",
@@ -101,6 +104,28 @@ def offers_of_provider(provider: Provider, target: Target, source: Source, *, co
             for server in sorted(usable, key=lambda one: (one.host != usable[0].host, not one.security.implicit))
         ]
     return found
+
+
+def ask_company(target: Target, presets: Sequence[MailPreset]) -> Answer:
+    """Return what the company has kept for the domain; no network."""
+    preset = choose_preset(presets, target.domain)
+    if preset is None:
+        return Answer(SourceStatus.NOTHING)
+    # An administrator has named them, so nobody is asked again, foreign or not.
+    offers = [
+        Offer(
+            leg,
+            server.host,
+            server.port_number(leg) or 0,
+            server.security,
+            Source.COMPANY,
+            Confidence.HIGH,
+            preset.username_form,
+            provider=provider.id if (provider := find_provider_by_host(server.host)) else "",
+        )
+        for leg, server in ((Leg.SMTP, preset.smtp), (Leg.IMAP, preset.imap))
+    ]
+    return Answer(SourceStatus.FOUND, offers, preset.domain)
 
 
 def ask_table(target: Target) -> Answer:

@@ -7,6 +7,7 @@ import streamlit as st
 from cgcore.company.company import CompanyDraft
 from cgcore.identity.actor import Actor
 from cgcore.workbench import Workbench
+from pages.ui.admin import mail_servers
 from pages.ui.cells import cell
 from pages.ui.editing import Form, store
 from pages.ui.series.rows import DefaultsForm, draw_groups, draw_search
@@ -66,6 +67,7 @@ class CompanyPanel:
                 self._draw_fields()
             with right:
                 self._draw_logo()
+        mail_servers.draw(self._workbench, self._actor)
         st.caption(texts.COMPANY_SERIES_EXPLANATION)
         choices = self._series_form.changed_choices()
         search = st.session_state.get(_SEARCH, "")

@@ -12,6 +12,7 @@ from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Run
 from cgcore.texts import lookup
 from cgcore.workbench.verdicts import verdict_texts
+from pages.ui.admin import mail_servers
 from pages.ui.cells import CellHead, CellState, state_of
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
@@ -81,6 +82,8 @@ def _draw_hints(page: MailPage) -> None:
     address = str(page.form.value("user") or "")
     provider, codes = known_hints(address)
     lines: list[str] = []
+    if not page.form.stored.version and (kept := page.workbench.mail_presets.find(page.actor, address)):
+        lines.append(f":material/domain: {texts.SETUP_KNOWN.format(domain=escape(kept.domain))}")
     for hint in hint_texts(codes, provider.id if provider else ""):
         link = f" [{escape(hint['link'])}]({hint['link']})" if hint["link"] else ""
         lines.append(f":material/info: {escape(hint['text'])}{link}")
@@ -111,10 +114,26 @@ def _draw_outcome(page: MailPage, run: Run, head: CellHead) -> None:
         if page.form.count_changed():
             st.caption(texts.SETUP_FILLED)
             page.bar.ask(texts.SETUP_SAVE, "mail_account_setup_save")
+        elif page.actor.is_admin:
+            _offer_to_company(page)
     else:
         draw_run(run, state, key="mail_account_setup")
     with st.expander(texts.SETUP_ORIGIN, type="compact", key="mail_account_setup_origin"):
         st.markdown("\n".join(f"- {escape(line)}" for line in _origins(result)))
+
+
+def _offer_to_company(page: MailPage) -> None:
+    """What an administrator has just set up may serve everybody of the domain, until it does."""
+    presets = page.workbench.mail_presets
+    if presets.find(page.actor, page.form.stored.draft.user) is None and not presets.find_problem(page.actor):
+        st.caption(texts.SETUP_COMPANY)
+        st.button(
+            texts.SETUP_COMPANY_KEEP,
+            key="mail_account_setup_company",
+            icon=":material/domain_add:",
+            on_click=mail_servers.keep,
+            args=(page.workbench,),
+        )
 
 
 def _confirm(hosts: tuple[str, ...]) -> None:
