@@ -56,6 +56,7 @@ class Action(StrEnum):
     DEFAULTS_CHECKED = "series_defaults_checked"
     ACCOUNT_SAVED = "mail_account_saved"
     CERTIFICATE_PINNED = "certificate_pinned"
+    MAIL_WATCH_TOLD = "mail_watch_told"
     MAIL_PRESET_SAVED = "mail_preset_saved"
     MAIL_PRESET_REMOVED = "mail_preset_removed"
     PROBE_RUN = "probe_run"

@@ -21,7 +21,7 @@ from cgcore.mail.providers import find_provider_by_domain, find_provider_by_host
 from cgcore.runs import Status
 from cgcore.texts import sentence
 
-__all__ = ["DnsRecord", "Finding", "Subject", "check_domain", "finding_text"]
+__all__ = ["DnsRecord", "Finding", "Subject", "check_domain", "finding_text", "list_records"]
 
 _QUESTION = 3.0  # seconds for one record
 _LOOKUPS = 10  # RFC 7208 §4.6.4: terms that ask DNS, those of included records counted
@@ -54,6 +54,7 @@ _SELECTORS: Mapping[str, tuple[str, ...]] = {
     "zoho_business_com": ("zmail", "zoho"),
     **dict.fromkeys(("ionos_es", "ionos_com", "ionos_mx", "ionos_de"), ("s1-ionos", "s2-ionos", "s42582890")),
 }
+_KEY = re.compile(r"(?:^|;)\s*p=[A-Za-z0-9+/]")  # a DKIM record with a key in it; an empty one is withdrawn
 _USUAL = ("default", "dkim", "mail", "s1", "s2", "k1", "selector1", "google", "x", "dk", "smtp", "key1")
 
 
@@ -92,6 +93,21 @@ class Finding:
     status: Status
     values: Mapping[str, str] = field(default_factory=_no_values)
     record: DnsRecord | None = None
+
+
+def list_records(address: str, host: str, records: Records, deadline: Deadline) -> dict[str, str] | None:
+    """Return what the domain of ``address`` says of SPF, DKIM and DMARC, by subject and name, to be compared later.
+
+    ``None`` where DNS does not say everything now: half of it would look like a change. Of an address of a provider's
+    own domain nothing is of interest: ``{}``.
+    """
+    try:
+        domain = encode_name(domain_of(address)) if is_address(address) else ""
+        if not domain or find_provider_by_domain(domain) is not None:
+            return {}
+        return _Domain(domain, address, host, records, deadline).records_now()
+    except (OSError, UnicodeError):
+        return None
 
 
 def finding_text(code: str, values: Mapping[str, object]) -> str:
@@ -216,10 +232,10 @@ class _Domain:
             texts = self._texts(f"{selector}._domainkey.{self.domain}")
         except OSError:
             return False
-        return any(re.search(r"(?:^|;)\s*p=[A-Za-z0-9+/]", text) for text in texts)
+        return any(_KEY.search(text) for text in texts)
 
     def _dmarc(self) -> Finding:
-        for domain in dict.fromkeys((self.domain, registrable_domain(self.domain))):
+        for domain in self._dmarc_domains():
             if found := _policies(self._texts(f"_dmarc.{domain}"), "v=DMARC1"):
                 said = re.search(r"(?:^|;)\s*p\s*=\s*(\w+)", found[0], re.IGNORECASE)
                 wish = said[1].lower() if said else ""
@@ -234,6 +250,26 @@ class _Domain:
         if self._is_providers:
             return Finding(subject, "of_provider", Status.SKIPPED, values)
         return Finding(subject, code, status, values, DnsRecord(name, "TXT", value) if value else None)
+
+    def records_now(self) -> dict[str, str]:
+        """Return each record that is there; raises :class:`OSError` where one cannot be asked for."""
+        selectors = dict.fromkeys((*_SELECTORS.get(self._provider, ()), *_USUAL))
+        asked: list[tuple[Subject, str, str]] = [
+            (Subject.SPF, self.domain, "v=spf1"),
+            *((Subject.DMARC, f"_dmarc.{name}", "v=DMARC1") for name in self._dmarc_domains()),
+            *((Subject.DKIM, f"{selector}._domainkey.{self.domain}", "") for selector in selectors),
+        ]
+        with ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="records") as pool:
+            answers = list(pool.map(self._texts, [name for _, name, _ in asked]))
+        found: dict[str, str] = {}
+        for (subject, name, version), texts in zip(asked, answers, strict=True):
+            said = _policies(texts, version) if version else [text for text in texts if _KEY.search(text)]
+            if said:
+                found[f"{subject.value} {name}"] = "\n".join(sorted(said))
+        return found
+
+    def _dmarc_domains(self) -> list[str]:
+        return list(dict.fromkeys((self.domain, registrable_domain(self.domain))))
 
     def _texts(self, name: str) -> Sequence[str]:
         try:

@@ -79,7 +79,8 @@ class ProbeRequest:
 
     ``mail_from`` defaults to ``user`` when that is an address, ``rcpt_to`` to ``mail_from``: see :attr:`sender` and
     :attr:`recipient`. Without ``user`` nobody signs in. ``tokens`` stand in place of a credential that is not known
-    yet. ``pin`` is the SHA-256 of the accepted certificate, for the pinned modes.
+    yet. ``pin`` is the SHA-256 of the accepted certificate, for the pinned modes. ``watch``: nobody waits for it, so a
+    credential is shown once and never again in another way, and the quota of the mailbox is asked for.
     """
 
     leg: Leg
@@ -96,6 +97,7 @@ class ProbeRequest:
     create_folder: bool = False
     timeout: float = 15.0
     provider: str = ""
+    watch: bool = False
 
     @property
     def sender(self) -> str:

@@ -289,7 +289,7 @@ class SignIn:
 
     def _run(self, stage: OpenStage, names: Sequence[str]) -> Step:
         answer, step = self._try(stage, names[0], self._request.user)
-        if answer.accepted:
+        if answer.accepted or self._request.watch:
             return step
         if (answer.mechanism_refused or step.key == "auth_not_offered") and len(names) > 1:
             return self._try(stage, names[1], self._request.user)[1]

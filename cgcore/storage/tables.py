@@ -27,6 +27,7 @@ __all__ = [
     "MailAccountRow",
     "MailPresetRow",
     "MailTemplateRow",
+    "MailWatchRow",
     "OneTimeCodeRow",
     "ProbeRunRow",
     "Row",
@@ -278,6 +279,20 @@ class MailPresetRow(Row, table=True):
     imap_security: str = ""
     username_form: str = "address"
     updated: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class MailWatchRow(Row, table=True):
+    """The daily watch of one account. ``looks`` counts: whoever counts on from what it has read has the look.
+
+    ``since`` is when it began, or was switched last; ``memory`` is what the last look found, without secrets.
+    """
+
+    user_id: int = Field(primary_key=True, foreign_key="user.id", ondelete="CASCADE")
+    enabled: bool = True
+    since: datetime = Field(sa_type=UtcDateTime)
+    looked: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    looks: int = 0
+    memory: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
 
 
 class ProbeRunRow(Row, table=True):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cgcore.workbench.mail_presets import MailPresetSection
     from cgcore.workbench.mail_probes import MailRuns
     from cgcore.workbench.mail_setup import MailSetup
+    from cgcore.workbench.mail_watch import MailWatch
     from cgcore.workbench.oauth.section import OAuthSection
     from cgcore.workbench.outbox.batches import BatchSection
     from cgcore.workbench.outbox.saved import SavedSection
@@ -107,7 +108,7 @@ class Workbench:
     def close(self) -> None:
         """Stop what was started (test mailbox, workers) and close the database."""
         self._closing.set()
-        for name in ("identity", "batches", "outbox", "sandbox", "runs", "keys", "drafts", "oauth"):
+        for name in ("identity", "mail_watch", "batches", "outbox", "sandbox", "runs", "keys", "drafts", "oauth"):
             if self.is_open(name):
                 vars(self)[name].close()
         if self.context.is_open("database"):
@@ -116,6 +117,8 @@ class Workbench:
     def retire(self) -> None:
         """Take on no more of what this process does by itself: it is about to stop."""
         self._closing.set()
+        if self.is_open("mail_watch"):
+            self.mail_watch.retire()
         if self.is_open("outbox"):
             self.outbox.retire()
 
@@ -129,6 +132,7 @@ class Workbench:
             try:
                 self.outbox.worker.start()
                 self.oauth.keep_alive.start()
+                self.mail_watch.start()
             except StorageError:
                 self._closing.wait(_AGAIN_S)
             else:
@@ -207,6 +211,13 @@ class Workbench:
         )
 
     @once
+    def mail_watch(self) -> MailWatch:
+        """The daily look at each mail account."""
+        from cgcore.workbench.mail_watch import MailWatch
+
+        return MailWatch(self.context, mail_account=self.mail_account, mail_runs=self.mail_runs)
+
+    @once
     def deliverability(self) -> DeliverabilitySection:
         """What the sender's domain says about who may send for it."""
         from cgcore.workbench.deliverability import DeliverabilitySection
@@ -227,7 +238,7 @@ class Workbench:
         from cgcore.workbench.overview import OverviewSection
 
         return OverviewSection(
-            lambda actor: self.mail_runs.overview(actor),
+            lambda actor: self.mail_watch.overview(actor, self.mail_runs.overview(actor)),
             lambda actor: self.templates.overview(actor),
             lambda actor: self.series.overview(actor),
             lambda actor: self.keys.overview(actor),

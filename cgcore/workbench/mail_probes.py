@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from cgcore.mail.request import ProbeEnvironment, ProbeRequest, environment_from
 from cgcore.mail.sender import SenderDraft
 from cgcore.mail.sign_in import Password
 from cgcore.mail.steps import Leg
+from cgcore.mail.watch import certificate_end
 from cgcore.runs import Cell, Run, Status, Step, Verdict
 from cgcore.storage.runs import ProbeRunStore
 from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
@@ -106,7 +107,6 @@ def sentence_values(request: ProbeRequest, draft: MailAccountDraft) -> dict[str,
 
 
 TEST_MAILS_PER_HOUR = 20
-CERTIFICATE_DAYS = 30  # before its end a certificate is told of: time for a provider to renew it
 
 _CELLS = {Leg.SMTP: Cell.SMTP, Leg.IMAP: Cell.IMAP}
 _REMEMBERED = 20  # tests of a cell: as many as are kept
@@ -125,7 +125,7 @@ class MailRuns:
         sandbox: Callable[[], SandboxSection],
     ) -> None:
         self._context, self._mail_account, self._oauth, self._runs = context, mail_account, oauth, runs
-        self._requests = MailRequests(context, mail_account=mail_account, oauth=oauth, sandbox=sandbox)
+        self.requests = self._requests = MailRequests(context, mail_account=mail_account, oauth=oauth, sandbox=sandbox)
 
     def environment(self) -> ProbeEnvironment:
         """Return the world that the tests of this installation run in."""
@@ -370,17 +370,14 @@ class MailRuns:
 
 
 def _certificate_end(runs: Sequence[Run], now: datetime) -> tuple[str, date] | None:
-    """Return the server whose certificate ends first, within :data:`CERTIFICATE_DAYS`, and its last day."""
-    soon = (now + timedelta(days=CERTIFICATE_DAYS)).date()
-    found: list[tuple[date, str]] = []
-    for run in runs:
-        host = str((run.result or {}).get("settings", {}).get("host", ""))
-        for step in run.steps:
-            card: Mapping[str, Any] = step.details.get("certificate") or {}
-            until = str(card.get("not_after", ""))[:10]
-            if host and until and date.fromisoformat(until) <= soon:
-                found.append((date.fromisoformat(until), host))
-    return (min(found)[1], min(found)[0]) if found else None
+    """Return the server whose certificate ends first, soon enough to be told of, and its last day."""
+    ends = [
+        (end, host)
+        for run in runs
+        if (host := str((run.result or {}).get("settings", {}).get("host", "")))
+        and (end := certificate_end(run.steps, now.date()))
+    ]
+    return (min(ends)[1], min(ends)[0]) if ends else None
 
 
 def _sending_result(steps: Sequence[Step], message: EmailMessage, recipient: str, folder: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from cgcore.identity.actor import Actor
+from cgcore.mail.watch import Trouble
 from cgcore.runs import Run
 from cgcore.series.series import Finding
 
@@ -43,14 +44,14 @@ def _no_values() -> dict[str, object]:
 class OverviewLine:
     """One line: the state, the ``code`` of its one fact with the ``values`` to fill in, and when it was proven.
 
-    ``about`` is what the fact is told of: a run that failed, a finding of the series.
+    ``about`` is what the fact is told of: a run that failed, a finding of the series, what the watch has seen.
     """
 
     section: SectionName
     state: SectionState
     code: str = ""
     values: Mapping[str, object] = field(default_factory=_no_values)
-    about: Run | Finding | None = None
+    about: Run | Finding | Trouble | None = None
     at: datetime | None = None
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 
 from cgcore.company.company import Company
 from cgcore.identity.actor import Actor
+from cgcore.mail.watch import Trouble, trouble_text
 from cgcore.runs import Run
 from cgcore.series.series import Finding
 from cgcore.workbench import Workbench
@@ -114,8 +115,8 @@ def _offer(step: str, *, is_next: bool) -> None:
 
 def missing_steps(actor: Actor, company: Company, lines: Sequence[OverviewLine]) -> list[str]:
     """Return what this person has still to do before a first document can leave, in the order of the page."""
-    # A certificate that ends some day soon keeps nothing from leaving today.
-    works = {"mail_certificate_ends": SectionState.OK}
+    # A certificate that ends some day soon keeps nothing from leaving today, nor does what else the watch warns of.
+    works = {"mail_certificate_ends": SectionState.OK, "mail_watch_warned": SectionState.OK}
     states = {line.section: works.get(line.code, line.state) for line in lines}
     missing = [COMPANY] if actor.is_admin and not company.name else []
     if states[SectionName.MAIL_ACCOUNT] not in (SectionState.OK, SectionState.RUNNING):
@@ -130,7 +131,9 @@ def missing_steps(actor: Actor, company: Company, lines: Sequence[OverviewLine])
     return missing
 
 
-def _sentence(about: Run | Finding | None) -> str:
+def _sentence(about: Run | Finding | Trouble | None) -> str:
+    if isinstance(about, Trouble):
+        return trouble_text(about)
     if isinstance(about, Finding):
         return about.message
     return verdict_texts(about.cell, about.verdict)[0] if about and about.verdict else ""

@@ -49,6 +49,8 @@ ELSEWHERE = {
     },
     "test_oauth_clients.py": {A.OAUTH_CLIENT_SAVED, A.OAUTH_CLIENT_REMOVED},
     "test_oauth_flow.py": {A.OAUTH_CONNECTED},
+    "test_mail_presets.py": {A.MAIL_PRESET_SAVED, A.MAIL_PRESET_REMOVED},
+    "test_mail_watch.py": {A.MAIL_WATCH_TOLD},
     "test_oauth_sign_in.py": {A.OAUTH_LOST, A.OAUTH_DISCONNECTED},
 }
 

@@ -51,7 +51,16 @@ WRITES: list[tuple[str, str, Any]] = [
     ("POST", "/api-key/roll", None),
     ("DELETE", "/api-key", None),
 ]
-READS = ["/me", "/mail-account", "/templates/quote", "/signature", "/series-defaults", "/activity", "/series"]
+READS = [
+    "/me",
+    "/mail-account",
+    "/mail-account/watch",
+    "/templates/quote",
+    "/signature",
+    "/series-defaults",
+    "/activity",
+    "/series",
+]
 
 
 @pytest.fixture

@@ -182,6 +182,9 @@ USE_CASES: dict[str, UseCase] = {
     "activity.export_csv": UseCase(lambda w, a, _o: list(w.activity.export_csv(a, header=["x"] * 7, labels={}))),
     "company.get": UseCase(lambda w, a, _o: w.company.get(a)),
     "company.save": UseCase(lambda w, a, _o: w.company.save(a, CompanyDraft("Tosma"), 0), **FOR_ADMINS),
+    "mail_watch.get": personal(lambda w, a: w.mail_watch.get(a)),
+    "mail_watch.switch": personal(lambda w, a: w.mail_watch.switch(a, enabled=False)),
+    "mail_watch.overview": personal(lambda w, a: w.mail_watch.overview(a, w.mail_runs.overview(a))),
     "mail_presets.list": UseCase(lambda w, a, _o: w.mail_presets.list(a), **FOR_ADMINS),
     "mail_presets.find": UseCase(lambda w, a, _o: w.mail_presets.find(a, "ana@ejemplo.es")),
     "mail_presets.propose": personal(lambda w, a: w.mail_presets.propose(a, w.mail_account.get(a)).draft.user),
@@ -464,6 +467,7 @@ INNER = {
     *("outbox.close", "outbox.list_people", "outbox.store", "outbox.wake", "outbox.retire", "outbox.is_working"),
     *(f"outbox.worker.{name}" for name in ("start", "wake", "close", "work_once", "retire", "is_working")),
     *("batches.close", "batches.wait", "identity.close", "identity.watch", "runs.is_working"),
+    *(f"mail_watch.{name}" for name in ("start", "retire", "close", "work_once")),
     *("keys.close", "keys.access.record_call", "keys.access.flush", "keys.access.close"),
 }
 # What begins with a mail to its owner, or with the own password confirmed: both leave a line of their own.

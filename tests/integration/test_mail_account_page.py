@@ -18,6 +18,7 @@ from streamlit.testing.v1.element_tree import Block
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.sender import SenderDraft
+from cgcore.mail.diagnosis.texts import build_verdict
 from cgcore.mail.steps import Leg, Stage
 from cgcore.process import new_owner
 from cgcore.runs import Cell, Run, Status, Step, Verdict
@@ -541,6 +542,26 @@ def test_of_a_self_signed_server_only_the_confirmed_certificate_is_accepted(
     assert card_of(app) == expected_card(other)
     assert heard_since == []
     assert "mail_account_imap_cure" not in [button.key for button in app.button]
+
+
+def test_a_name_of_the_certificate_that_leads_to_the_server_is_asked_about(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """On the card, with the button that takes it; without such a name nothing is asked."""
+    card = {"sha256": "ab" * 32, "names": ["server7.hoster.example"], "issuer": "X", "chain": "trusted"}
+    draft = account(password=Secret("s3creta-de-ana"))
+    app = open_with(monkeypatch, workbench, ana, draft)
+    asked: list[bool] = []
+    for patch in ({"host": "server7.hoster.example"}, {}):
+        step = Step("imap", "tls", Status.ERROR, key="cert_wrong_name", patch=patch, details={"certificate": card})
+        job = Job(lambda step=step: iter((step,)), lambda steps, ms: build_verdict(steps, total_ms=ms))
+        fingerprint = workbench.mail_runs.fingerprint(ana, Cell.IMAP, workbench.mail_account.get(ana).draft)
+        list(workbench.runs.follow(ana, workbench.runs.start(ana, Cell.IMAP, fingerprint, job)))
+        shown = words(app.run()).replace("\\", "")
+        asked.append("¿Usar server7.hoster.example como servidor?" in shown)
+        assert ("mail_account_imap_cure" in [button.key for button in app.button]) is bool(patch)
+
+    assert asked == [True, False]
 
 
 def card_of(app: AppTest) -> dict[str, str]:

@@ -146,6 +146,8 @@ def test_only_an_administrator_keeps_lists_and_removes(workbench_on_each: Workbe
     assert section.find(luis, "otro@tosma.com.es") == PRESET
     assert section.find(luis, "otro@otra.com.es") is None
     section.remove(ana, "tosma.com.es")
+    lines = workbench_on_each.activity.list(ana, filters=ActivityFilters(action="mail_preset_removed"))["items"]
+    assert [line.object for line in lines] == ["tosma.com.es"]
     assert section.find(luis, "otro@tosma.com.es") is None
     with pytest.raises(NotFound):
         section.remove(ana, "tosma.com.es")

@@ -247,6 +247,8 @@ def test_an_answer_that_was_changed_on_the_way_is_refused(
     [
         ("/token", Fault(503), "oauth_unreachable"),
         ("/token", Fault(401, {"error": "invalid_client"}), "oauth_client_wrong"),
+        ("/token", Fault(400, {"error": "interaction_required"}), "oauth_interaction"),
+        ("/token", Fault(400, {"error": "redirect_uri_mismatch"}), "oauth_redirect"),
         ("/token", Fault(200, "no es JSON"), "oauth_unreachable"),
         ("/token", Fault(302, headers={"location": "https://localhost/otra"}), "oauth_unreachable"),
         ("/token", Fault(200, "x" * 70_000), "oauth_unreachable"),

@@ -23,6 +23,7 @@ __all__ = [
     "is_sent_name",
     "parse_folders",
     "parse_namespaces",
+    "parse_quota",
     "quote_string",
     "rank_folders",
     "suggest_folder",
@@ -34,6 +35,7 @@ _ROW = re.compile(rb'\s*\(([^)]*)\)\s+("(?:[^"\\]|\\.)*"|NIL)\s+(.*)', re.IGNORE
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _LITERAL = re.compile(rb"\{\d+\+?\}\s*$")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+_RESOURCE = re.compile(rb"([A-Za-z][A-Za-z0-9-]*) (\d{1,18}) (\d{1,18})")
 
 # The special uses of RFC 6154.
 _USES = frozenset({"\\sent", "\\drafts", "\\trash", "\\junk", "\\archive", "\\all", "\\flagged"})
@@ -136,6 +138,20 @@ def parse_namespaces(rows: Sequence[bytes]) -> Namespaces:
         tuple(decode_folder(_string(prefix)) for prefix, _ in personal),
         tuple(decode_folder(_string(prefix)) for kind in foreign for prefix, _ in kind),
     )
+
+
+def parse_quota(rows: Iterable[bytes]) -> dict[str, list[int]]:
+    """Return used and limit by resource (RFC 9208 §5.1): ``"root" (STORAGE 10 512 MESSAGE 3 1000)``.
+
+    Of several roots the fullest counts; a limit of nothing is none.
+    """
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        for name, used, limit in _RESOURCE.findall(row.rpartition(b"(")[2]):
+            now, key = [int(used), int(limit)], name.decode("ascii").upper()
+            if now[1] and (key not in found or now[0] * found[key][1] > found[key][0] * now[1]):
+                found[key] = now
+    return found
 
 
 def _namespace_entries(row: bytes) -> list[list[tuple[bytes, bytes]]]:

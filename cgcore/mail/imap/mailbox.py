@@ -22,6 +22,7 @@ from cgcore.mail.imap.folders import (
     full_name,
     parse_folders,
     parse_namespaces,
+    parse_quota,
     quote_string,
     rank_folders,
     suggest_folder,
@@ -98,7 +99,7 @@ class MailboxTrial:
             replace(folder, foreign=self._namespaces.is_foreign(folder.name))
             for folder in parse_folders(reply.rows.get(command, ()))
         )
-        return stage.ok(reply.words, **self._offer())
+        return stage.ok(reply.words, **self._offer(), **self._quota())
 
     def _offer(self) -> Mapping[str, Any]:
         choice = choose_sent(self._folders)
@@ -113,6 +114,13 @@ class MailboxTrial:
             "prefix": self._namespaces.prefix,
             "delimiter": self._namespaces.delimiter,
         }
+
+    def _quota(self) -> Mapping[str, Any]:
+        """Return what of the mailbox is used, by resource, where the server tells it and somebody wants to know."""
+        if not (self._request.watch and "QUOTA" in self._session.capabilities):
+            return {}
+        reply = self._client.command("GETQUOTAROOT", b"INBOX")
+        return {"quota": parse_quota(reply.lines("QUOTA"))} if reply.ok else {}
 
     def _select(self) -> Step:
         stage = self._begin(Stage.SELECT)

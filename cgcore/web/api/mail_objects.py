@@ -17,7 +17,16 @@ from cgcore.mail.steps import Leg
 from cgcore.vault.secret import Secret
 from cgcore.web.api.objects import ApiObject
 
-__all__ = ["MailAccount", "MailAccountChange", "MailAccountInput", "Probe", "build_draft", "in_api_words", "merge"]
+__all__ = [
+    "MailAccount",
+    "MailAccountChange",
+    "MailAccountInput",
+    "MailWatch",
+    "Probe",
+    "build_draft",
+    "in_api_words",
+    "merge",
+]
 
 SmtpSecurity = Literal["none", "ssl", "starttls"]
 ImapSecurity = Literal["none", "ssl", "starttls", "ssl-pinned", "starttls-pinned"]
@@ -90,6 +99,24 @@ class MailAccount(BaseModel):
     connected: Connected | None
     password_set: bool
     version: int
+
+
+class WatchTrouble(BaseModel):
+    """One thing that the daily watch has seen; ``key`` is the diagnosis of a server that refuses, else ``""``."""
+
+    code: Literal["failed", "certificate_ends", "quota", "record_changed"]
+    leg: Literal["smtp", "imap", "dns"]
+    key: str
+    text: str
+    since: str
+
+
+class MailWatch(BaseModel):
+    """Whether the account is watched, the moment of the last look, and what there is to tell."""
+
+    enabled: bool
+    looked: str | None
+    troubles: list[WatchTrouble]
 
 
 class MailAccountInput(ApiObject):

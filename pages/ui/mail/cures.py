@@ -21,8 +21,8 @@ from pages.ui.texts import mail_account as texts
 __all__ = ["draw_certificate", "draw_cure", "draw_folder", "draw_pin"]
 
 
-def draw_certificate(card: Mapping[str, Any]) -> None:
-    """Draw fingerprint, names, issuer and dates of a certificate."""
+def draw_certificate(card: Mapping[str, Any], *, offered: str = "") -> None:
+    """Draw fingerprint, names, issuer and dates of a certificate; ask about the name of it that is ``offered``."""
     digest = str(card.get("sha256", "")).upper()
     lines = [
         (texts.CERTIFICATE_SHA256, "\n" + "\n".join(_grouped(digest))),
@@ -37,6 +37,8 @@ def draw_certificate(card: Mapping[str, Any]) -> None:
         st.code(
             "\n".join(f"{label}: {value}" for label, value in lines if value.strip()), language=None, wrap_lines=True
         )
+        if offered:
+            st.markdown(texts.CERTIFICATE_USE.format(host=escape(offered)))
 
 
 def draw_pin(page: MailPage) -> None:
@@ -73,7 +75,7 @@ def draw_cure(page: MailPage, leg: Leg, run: Run, state: CellState) -> None:
     if step.key == "forbidden_target":
         _draw_refused_target(page, leg)
     if step.details.get("certificate"):
-        draw_certificate(step.details["certificate"])
+        draw_certificate(step.details["certificate"], offered=str(step.patch.get("host", "")))
     if step.key == "folder_missing" and step.details.get("can_create"):
         label = texts.CREATE_FOLDER.format(folder=escape(str(step.details["can_create"])))
         st.button(label, key=f"mail_account_{leg}_create_folder", on_click=_again, args=(leg,), kwargs={"create": True})

@@ -13,11 +13,13 @@ from cgcore.errors import InvalidInput
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import AuthKind, MailAccountDraft, account_to_json, check_account
 from cgcore.mail.steps import Leg
+from cgcore.mail.watch import trouble_text
 from cgcore.runs import Cell, Run
 from cgcore.web.api.mail_objects import (
     MailAccount,
     MailAccountChange,
     MailAccountInput,
+    MailWatch,
     Probe,
     build_draft,
     in_api_words,
@@ -62,6 +64,15 @@ def patch_mail_account(
 ) -> MailAccount:
     """Store what changes of the account."""
     return _save(workbench, actor, _changed(workbench, actor, change), if_match, response)
+
+
+@router.get("/mail-account/watch")
+def get_mail_watch(workbench: Bench, actor: Reader) -> MailWatch:
+    """What the daily watch of the account has to tell."""
+    view = workbench.mail_watch.get(actor)
+    troubles = [{**trouble.to_json(), "text": trouble_text(trouble)} for trouble in view.troubles]
+    looked = view.looked.isoformat() if view.looked else None
+    return MailWatch.model_validate({"enabled": view.enabled, "looked": looked, "troubles": troubles})
 
 
 @router.post(
