@@ -190,7 +190,7 @@ def _quota(leg: Leg, steps: Sequence[Step]) -> list[Trouble]:
         quota: Mapping[str, Sequence[int]] = step.details.get("quota") or {}
         full = [100 * used // limit for used, limit in quota.values()]
         if full and max(full) >= _QUOTA_PERCENT:
-            return [Trouble("quota", leg.value, values={"percent": str(max(full))})]
+            return [Trouble("quota", leg.value, values={"percent": str(min(max(full), 100))})]
     return []
 
 

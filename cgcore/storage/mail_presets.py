@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 
 from cgcore.mail.account import Security, ServerDraft
 from cgcore.mail.preset import MailPreset
-from cgcore.storage.tables import MailPresetRow
+from cgcore.storage.mail_tables import MailPresetRow
 
 __all__ = ["delete_preset", "list_presets", "put_preset", "replace_presets"]
 

@@ -1,4 +1,7 @@
-"""The daily watch in the database. Every function works in the caller's transaction."""
+"""The daily watch in the database. Every function works in the caller's transaction.
+
+Apart from :mod:`cgcore.workbench.mail_watch`: no other package opens the database.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from typing import Any
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select, update
 
-from cgcore.storage.tables import MailAccountRow, MailWatchRow, UserRow
+from cgcore.storage.mail_tables import MailWatchRow
+from cgcore.storage.tables import MailAccountRow, UserRow
 
 __all__ = [
     "add_watches",

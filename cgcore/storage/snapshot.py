@@ -17,13 +17,13 @@ from cgcore.series.series import Counter, Series
 from cgcore.storage.company import load_company
 from cgcore.storage.mail_accounts import to_account
 from cgcore.storage.mail_presets import list_presets
+from cgcore.storage.mail_tables import MailPresetRow
 from cgcore.storage.oauth_tables import OauthGrantRow
 from cgcore.storage.series import list_every_counter, list_series, load_company_defaults
 from cgcore.storage.tables import (
     CompanyRow,
     CompanySeriesRow,
     MailAccountRow,
-    MailPresetRow,
     MailTemplateRow,
     SeriesDefaultRow,
     SeriesRow,

@@ -27,7 +27,7 @@ from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 
 if TYPE_CHECKING:
     from cgcore.mail.request import ProbeRequest
-    from cgcore.storage.tables import MailWatchRow
+    from cgcore.storage.mail_tables import MailWatchRow
     from cgcore.workbench.context import Context
     from cgcore.workbench.mail_account import MailAccountSection
     from cgcore.workbench.mail_probes import MailRuns

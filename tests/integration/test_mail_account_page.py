@@ -17,8 +17,8 @@ from streamlit.testing.v1.element_tree import Block
 
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
-from cgcore.mail.sender import SenderDraft
 from cgcore.mail.diagnosis.texts import build_verdict
+from cgcore.mail.sender import SenderDraft
 from cgcore.mail.steps import Leg, Stage
 from cgcore.process import new_owner
 from cgcore.runs import Cell, Run, Status, Step, Verdict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import imaplib
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -150,10 +151,16 @@ def test_a_full_mailbox_of_a_real_server_is_told_once(night: Night, dovecot: Dov
     STARTTLS_PORTS.add(postfix.submission_port)
     night.save(postfix.submission_port, dovecot.tls_port, user="llena@example.com", password=USERS["llena@example.com"])
     _begin(night)
-    assert night.pass_one() == []  # of 1 KiB nothing is used
+    with imaplib.IMAP4("127.0.0.1", dovecot.port) as mailbox:
+        mailbox.login("llena@example.com", USERS["llena@example.com"])
+        mailbox.select()
     box = dovecot.mail_dir("llena@example.com")
-    (box / "cur" / "1.big.mail:2,S").write_bytes(b"Subject: x\r\n\r\n" + b"x" * 3000)
-    (box / "maildirsize").unlink(missing_ok=True)
+    big, figures = box / "cur" / "1.big.mail:2,S", box / "maildirsize"
+    for path in (big, figures):
+        path.unlink(missing_ok=True)
+    assert night.pass_one() == []  # of 1 KiB nothing is used
+    big.write_bytes(b"Subject: x\r\n\r\n" + b"x" * 3000)
+    figures.unlink(missing_ok=True)
     found = night.pass_one()
 
     assert [(one.code, one.leg, one.since) for one in found] == [("quota", "imap", "2026-11-26")]
@@ -370,9 +377,10 @@ def test_a_process_that_stops_begins_no_look(night: Night, pair: tuple[ScriptedS
     assert smtp.connections == 0
 
 
-@given(st.integers(1, 10**6), st.datetimes(datetime(2026, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)))
-def test_each_account_has_a_night_hour_of_its_own(user_id: int, now: datetime) -> None:
+@given(st.integers(1, 10**6), st.integers(0, 10**8))
+def test_each_account_has_a_night_hour_of_its_own(user_id: int, seconds: int) -> None:
     """Between 0 and 5 o'clock, the same every day, at most a day ago."""
+    now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     slot = last_slot(user_id, now)
 
     assert slot.hour < 5
@@ -403,7 +411,7 @@ def test_a_quota_is_read_by_resource(rows: list[bytes], found: dict[str, list[in
     assert parse_quota(rows) == found
 
 
-@pytest.mark.parametrize(("used", "told"), [(89, []), (90, ["90"]), (120, ["120"])])
+@pytest.mark.parametrize(("used", "told"), [(89, []), (90, ["90"]), (120, ["100"])])
 def test_a_quota_is_told_from_ninety_per_cent_on(used: int, told: list[str]) -> None:
     """Of whichever resource."""
     steps = [Step("imap", "list", Status.OK, details={"quota": {"STORAGE": [1, 100], "MESSAGE": [used, 100]}})]

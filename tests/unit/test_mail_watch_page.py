@@ -8,7 +8,7 @@ from sqlmodel import select
 from cgcore.identity.actor import Actor, Role
 from cgcore.mail.watch import Memory, Trouble
 from cgcore.runs import Cell
-from cgcore.storage.tables import MailWatchRow
+from cgcore.storage.mail_tables import MailWatchRow
 from cgcore.workbench import Workbench
 from tests.integration.test_mail_presets import ACCOUNT, prove
 from tests.servers.api_server import serve_api

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import streamlit as st
 
 from cgcore.mail.account import Security
 from cgcore.mail.account_texts import security_label
+from cgcore.mail.addresses import check_host
+from cgcore.mail.settings_mail import read_settings
 from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Run
+from cgcore.texts import join
 from pages.ui.cells import CellHead, CellState, cell
 from pages.ui.identity import while_logged_in
 from pages.ui.mail.cures import draw_cure, draw_folder, draw_pin
+from pages.ui.mail.form import AccountForm
 from pages.ui.mail.history import draw_history
 from pages.ui.mail.view import MailPage
 from pages.ui.markdown import escape
@@ -136,6 +141,36 @@ def _draw_host(page: MailPage, leg: Leg, label: str, placeholder: str) -> None:
         autocomplete="off",
     )
     page.problems_under(f"{leg}_host")
+    _offer_meant(page, leg)
+
+
+def _offer_meant(page: MailPage, leg: Leg) -> None:
+    """Offer what was pasted, taken apart, or the name that a slip was most likely meant to be; else draw nothing."""
+    found = {of: server.as_patch() for of, server in read_settings(page.form.value(f"{leg}_host"), leg).items()}
+    wrong = [problem.values.get("clean") for problem in page.problems if problem.field == f"{leg}_host"]
+    if not found and wrong and wrong[0] and not list(check_host(str(wrong[0]), leg)):
+        found = {leg: {"host": str(wrong[0])}}
+    if found:
+        meant = join([_meant(of, patch) for of, patch in found.items()])
+        st.button(
+            texts.HOST_USE.format(meant=escape(meant)),
+            key=f"mail_account_{leg}_meant",
+            icon=":material/auto_fix_high:",
+            on_click=_use,
+            args=(page.form, found),
+        )
+
+
+def _meant(leg: Leg, patch: Mapping[str, str]) -> str:
+    if "port" not in patch:
+        return patch["host"]
+    return f"{patch['host']}:{patch['port']} {security_label(leg, Security(patch['security']))}"
+
+
+def _use(form: AccountForm, found: Mapping[Leg, Mapping[str, str]]) -> None:
+    for leg, patch in found.items():
+        form.apply(leg, patch)
+        form.mark_typed(leg)
 
 
 def _draw_port(page: MailPage, leg: Leg, label: str) -> None:
