@@ -380,7 +380,7 @@ _GROUPS = re.compile(r"\w{4}(?:\s\w{4}){3}")  # how providers show a password of
 
 
 def with_password_note(step: Step, credential: Credential | None) -> Step:
-    """Return a refused sign-in with ``details.hint`` where blanks in the password may be the cause.
+    """Return a refused sign-in with ``details.hint`` where blanks or letters of the password may be the cause.
 
     The note is the code of a sentence and holds nothing of the password. No blank is taken away from it.
     """
@@ -395,4 +395,6 @@ def _blanks(text: str) -> str:
         return "password_groups"
     if text != text.strip():
         return "password_outer_spaces"
-    return "password_invisible" if visible(text) != text.replace(" ", "") else ""
+    if visible(text) != text.replace(" ", ""):
+        return "password_invisible"
+    return "" if text.isascii() else "password_letters"

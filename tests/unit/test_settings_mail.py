@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from cgcore.mail.account import Security
 from cgcore.mail.settings_mail import PastedServer, read_settings
 from cgcore.mail.steps import Leg
+from cgcore.workbench import Workbench
+from tests.servers.pages import open_page, sign_in
 
 SMTP, IMAP = Leg.SMTP, Leg.IMAP
 
@@ -80,3 +82,33 @@ def test_no_text_breaks_it_and_plain_text_is_never_proposed(text: str, leg: Leg)
     found = read_settings(text, leg)
 
     assert all(one.security.encrypted and 0 < one.port < 65536 for one in found.values())
+
+
+@pytest.mark.parametrize(
+    ("leg", "typed", "label"),
+    [
+        (SMTP, "ssl://smtp.ionos.es:465", "Usar smtp.ionos.es:465 SSL"),
+        (IMAP, "imap.ionos.es 993 SSL smtp.ionos.es 587 TLS", "Usar imap.ionos.es:993 SSL y smtp.ionos.es:587 TLS"),
+        (IMAP, "imap..ionos.es", "Usar imap.ionos.es"),
+        (SMTP, "smtp.ionos.es", ""),
+    ],
+)
+def test_what_was_pasted_is_offered_as_one_button(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, leg: Leg, typed: str, label: str
+) -> None:
+    """One click fills host, port and security, of both servers where both are named."""
+    page = open_page(monkeypatch, workbench, sign_in(workbench, "ana"), "mail_account.py")
+    page.text_input(f"mail_account_{leg}_host").set_value(typed).run()
+    assert not page.exception
+    offered = [button for button in page.button if button.key == f"mail_account_{leg}_meant"]
+    assert [button.label.replace("\\", "") for button in offered] == ([label] if label else [])
+    for button in offered:
+        button.click().run()
+    found = read_settings(typed, leg)
+
+    assert not page.exception
+    for of, named in found.items():
+        assert page.text_input(f"mail_account_{of}_host").value == named.host
+        assert page.text_input(f"mail_account_{of}_port").value == str(named.port)
+        assert page.session_state[f"mail_account_{of}_security"] is named.security
+    assert not any(button.key == f"mail_account_{leg}_meant" for button in page.button)

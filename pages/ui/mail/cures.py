@@ -9,6 +9,7 @@ import streamlit as st
 
 from cgcore.mail.account import Security
 from cgcore.mail.account_texts import security_label
+from cgcore.mail.legs import compare_legs, inference_text
 from cgcore.mail.steps import Leg, Stage
 from cgcore.runs import Cell, Run, Status, deciding_step
 from cgcore.texts import join
@@ -79,9 +80,20 @@ def draw_cure(page: MailPage, leg: Leg, run: Run, state: CellState) -> None:
     if step.key == "folder_missing" and step.details.get("can_create"):
         label = texts.CREATE_FOLDER.format(folder=escape(str(step.details["can_create"])))
         st.button(label, key=f"mail_account_{leg}_create_folder", on_click=_again, args=(leg,), kwargs={"create": True})
+    _draw_inference(page, leg, run)
     if step.patch:
         _draw_patch(page, leg, dict(step.patch))
     draw_support(page, leg, run)
+
+
+def _draw_inference(page: MailPage, leg: Leg, run: Run) -> None:
+    """Say what this test and the other leg's tell together, where both are of the account as it stands."""
+    cell = Cell.IMAP if leg is Leg.SMTP else Cell.SMTP
+    other = page.runs.find_last(page.actor, cell)
+    if other is None or page.state_of(cell, other) in (CellState.STALE, CellState.RUNNING):
+        return
+    if found := compare_legs(*((run, other) if leg is Leg.SMTP else (other, run))):
+        st.markdown(f":material/compare_arrows: {escape(inference_text(found))}")
 
 
 def _draw_refused_target(page: MailPage, leg: Leg) -> None:
