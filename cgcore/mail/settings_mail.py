@@ -6,8 +6,11 @@ Stands alone because it reads and asks nobody: what it finds is offered, never t
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
 from cgcore.mail.account import Security, default_port
 from cgcore.mail.addresses import check_host
@@ -20,15 +23,9 @@ _HOST = re.compile(
     r"(?P<host>(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24})(?![\w@])(?::(?P<port>\d{2,5})\b)?",
     re.IGNORECASE,
 )
-_PORT = re.compile(r"\b(?:puerto|port|porta|anschluss)\b[^\d\n]{0,24}?(\d{2,5})\b", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\d.])(25|26|143|465|587|993|2525|2587)(?![\d.])")
 _STARTTLS = re.compile(r"\bstart[- ]?tls\b|\btls\b(?!/)", re.IGNORECASE)
 _SSL = re.compile(r"\bssl\b|\bssl/tls\b|\bimaps\b|\bsmtps\b", re.IGNORECASE)
-_WORDS = {
-    Leg.SMTP: r"smtps?\b|salient\w*|de salida|env[ií]o|outgoing|(post)?ausgang\w*|sortant\w*|in uscita|sa[ií]da",
-    Leg.IMAP: r"imap4?s?\b|entrant\w*|entrada|recepci[oó]n|incoming|(post)?eingang\w*|in arrivo|ricezione",
-}
-_LEG = re.compile("|".join(f"(?P<{leg.value}>\\b(?:{words}))" for leg, words in _WORDS.items()), re.IGNORECASE)
 _SCHEMES: Mapping[str, tuple[Leg | None, Security | None]] = {
     "smtp": (Leg.SMTP, None),
     "smtps": (Leg.SMTP, Security.SSL),
@@ -44,6 +41,15 @@ _BY_PORT = {
 }
 _LEG_OF_PORT = {**dict.fromkeys((465, 587, 2525, 2587), Leg.SMTP), **dict.fromkeys((993, 143), Leg.IMAP)}
 _LONGEST = 20_000
+
+
+@cache
+def _words() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return what finds the number of a port, and what names a leg."""
+    words = tomllib.loads(files("cgcore.mail").joinpath("settings_mail.toml").read_text("utf-8"))
+    legs = "|".join(rf"(?P<{leg.value}>\b(?:{words[leg.value]}))" for leg in Leg)
+    port = rf"\b(?:{words['port']})\b[^\d\n]{{0,24}}?(\d{{2,5}})\b"
+    return re.compile(port, re.IGNORECASE), re.compile(legs, re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +105,13 @@ def _is_mailbox(text: str, match: re.Match[str]) -> bool:
 def _port(match: re.Match[str], behind: str) -> int:
     if match["port"]:
         return int(match["port"])
-    found = _PORT.search(behind) or _NUMBER.search(behind)
+    found = _words()[0].search(behind) or _NUMBER.search(behind)
     return int(found[1]) if found and 0 < int(found[1]) < 65536 else 0
 
 
 def _leg_of(host: str, scheme: str, before: str, port: int) -> Leg | None:
     named = _SCHEMES.get(scheme, (None, None))[0]
-    told = [Leg(word.lastgroup) for word in _LEG.finditer(before) if word.lastgroup]
+    told = [Leg(word.lastgroup) for word in _words()[1].finditer(before) if word.lastgroup]
     by_name = next((leg for leg in Leg if host.startswith((f"{leg}.", f"{leg}-"))), None)
     return named or _LEG_OF_PORT.get(port) or by_name or (told[-1] if told else None)
 
