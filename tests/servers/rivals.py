@@ -8,6 +8,7 @@ is tried with. It is tried by several threads at once, and their outcomes are sa
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
 import threading
@@ -20,6 +21,8 @@ from typing import Any
 
 from cgcore.errors import CloudGestionError
 from cgcore.identity.actor import Actor, Scope
+from cgcore.mail.oauth_client import OAuthProvider
+from cgcore.mail.request import TokenRefused
 from cgcore.settings import load_settings
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench, open_workbench
@@ -110,6 +113,26 @@ def _log_in(workbench: Workbench, name: str, now: str) -> object:
     return workbench.identity.sessions.log_in(name, Secret("no es esta"), ip="192.0.2.1")
 
 
+def _token(workbench: Workbench, user_id: int) -> object:
+    workbench.oauth.tokens.forget(user_id)
+    return workbench.oauth.tokens.take(user_id)
+
+
+def _come_back(workbench: Workbench, answer: dict[str, str], user_id: int, session_hash: str) -> object:
+    actor = Actor(user_id, "", session_hash=session_hash)
+    return workbench.oauth.attempts.come_back(actor, OAuthProvider.CUSTOM, answer).state.value
+
+
+def _save_draft(workbench: Workbench, user_id: int, session_hash: str) -> None:
+    actor, word = Actor(user_id, "", session_hash=session_hash), secrets.token_hex(4)
+    workbench.drafts.keep(actor, "mail_account", "pestaña", {"user": word, "host": word})
+    workbench.drafts.flush(actor)
+
+
+def _send_due(workbench: Workbench) -> None:
+    workbench.outbox.worker.work_once()
+
+
 _THINGS: dict[str, Callable[..., object]] = {
     "first_use": _first_use,
     "reset": _reset,
@@ -117,16 +140,22 @@ _THINGS: dict[str, Callable[..., object]] = {
     "issue": _issue,
     "roll": _roll,
     "log_in": _log_in,
+    "token": _token,
+    "come_back": _come_back,
+    "save_draft": _save_draft,
+    "send_due": _send_due,
 }
 
 
 def _outcome(thing: Callable[..., object], workbench: Workbench, given: list[Any], start: threading.Barrier) -> str:
     start.wait()
     try:
-        thing(workbench, *given)
+        came = thing(workbench, *given)
     except CloudGestionError as refused:
         return refused.code
-    return "done"
+    except TokenRefused as refused:
+        return refused.key
+    return came if isinstance(came, str) else "done"
 
 
 def _main(url: str, folder: str, number: str) -> None:
