@@ -60,6 +60,28 @@
     }
   };
   const sizes = new ResizeObserver(measure);
+
+  // Streamlit switches a tab off from when a run is asked for until that run has drawn it, and forgets what is pressed
+  // meanwhile: right after a key in a field, most often. It is pressed again as soon as it may be; the last one counts.
+  let pressed = null;
+  const press = () => {
+    const { tab, key } = pressed ?? {};
+    if (!tab || tab.getAttribute("aria-disabled") === "true") return;
+    pressed = null;
+    if (!tab.isConnected) return;
+    if (key) tab.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+    else tab.click();
+  };
+  const offTab = (target) => target.closest?.('[role="tab"][aria-disabled="true"]');
+  document.addEventListener("pointerdown", (event) => {
+    const tab = event.button === 0 && offTab(event.target);
+    pressed = tab ? { tab } : null;
+  }, { capture: true });
+  document.addEventListener("keydown", (event) => {
+    if (!event.isTrusted) return;
+    const tab = /^(Arrow(Left|Right)|Home|End)$/.test(event.key) && offTab(event.target);
+    pressed = tab ? { tab, key: event.key } : null;
+  }, { capture: true });
   const MENDED = {
     // Lists whose items are no children of a list: links under a heading.
     '[data-testid="stSidebarNavItems"],[data-testid="stSidebarNavItems"] li': (e) => e.setAttribute("role", "none"),
@@ -164,12 +186,13 @@
       else if (change.type === "characterData") reword(change.target);
       else if (change.attributeName.startsWith("data-test-")) look();
       else if (change.attributeName === "data-selected") mend(change.target);
+      else if (change.attributeName === "aria-disabled") press();
       else rename(change.target);
     }
     look();
   }).observe(document.documentElement, {
     subtree: true, childList: true, characterData: true, attributes: true,
-    attributeFilter: [...ATTRIBUTES, "data-selected", "data-test-connection-state", "data-test-script-state"],
+    attributeFilter: [...ATTRIBUTES, "aria-disabled", "data-selected", "data-test-connection-state", "data-test-script-state"],
   });
   document.addEventListener("DOMContentLoaded", () => { document.body.append(line); walk(document.body); });
 })();

@@ -27,6 +27,23 @@ _DIALOG = """() => new Promise((done) => {
 })"""
 
 
+# Tabs as Streamlit has them from when a run is asked for until it has drawn them: what is pressed is forgotten.
+_TABS_OFF = """() => {
+  document.body.insertAdjacentHTML('afterbegin', ['uno', 'dos', 'tres'].map((name) =>
+    `<div role="tab" tabindex="0" aria-disabled="true" id="${name}">${name}</div>`).join(''));
+  window.heard = [];
+  for (const kind of ['click', 'keydown']) document.addEventListener(kind, (event) => {
+    if (event.target.getAttribute?.('aria-disabled') === 'false') window.heard.push([event.target.id, event.key ?? kind]);
+  });
+}"""
+_TABS_ON = """() => {
+  document.querySelectorAll('[role=tab][aria-disabled]').forEach((tab) => tab.setAttribute('aria-disabled', 'false'));
+  return new Promise((done) => setTimeout(() => done(window.heard.splice(0)), 0));
+}"""
+_TABS_OFF_AGAIN = """() => document.querySelectorAll('[role=tab][aria-disabled]').forEach(
+  (tab) => tab.setAttribute('aria-disabled', 'true'))"""
+
+
 def expect_refusal(page: Page, product: Product, answer: int | None, told: str) -> None:
     """The next file is answered with ``answer`` (None: not at all), and the page says why: in our words alone."""
     address, chip = "**/_stcore/upload_file/**", page.get_by_test_id("stFileChip")
@@ -68,3 +85,24 @@ def test_streamlits_own_words_are_spanish_and_a_server_that_is_away_is_told(page
     expect(page.get_by_role("heading", name="Administración")).to_be_visible()
     with run_product(tmp_path, port=port):
         expect(line).to_be_hidden()
+
+
+def test_what_is_pressed_on_a_tab_that_is_switched_off_for_a_moment_is_done_afterwards(
+    page: Page, product: Product
+) -> None:
+    """The last press counts, by mouse and by keyboard, and none where something else was pressed after it."""
+    log_in(page, product)
+    settled(page)
+    page.evaluate(_TABS_OFF)
+    for name in ("uno", "dos"):
+        page.locator(f"#{name}").click(force=True)
+    assert page.evaluate(_TABS_ON) == [["dos", "click"]]
+    page.evaluate(_TABS_OFF_AGAIN)
+    page.locator("#dos").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(_TABS_ON) == [["dos", "ArrowRight"]]
+    page.evaluate(_TABS_OFF_AGAIN)
+    page.locator("#uno").click(force=True)
+    page.mouse.click(5, 500)
+
+    assert page.evaluate(_TABS_ON) == []

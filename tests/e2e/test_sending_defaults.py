@@ -120,7 +120,6 @@ def test_drafts_survive_other_tabs_and_other_pages(page: Page, fresh: Desk) -> N
     page.get_by_role("tab", name="Albaranes").click()
     type_at_end(page, "delivery_note", " DOS")
     subject(page).fill("Albarán {numero}")
-    settled(page)
     page.get_by_role("tab", name="Presupuestos").click()
     expect(editor(page, "quote")).to_contain_text("UNO")
     expect(page.get_by_text("3 campos")).to_be_visible()
