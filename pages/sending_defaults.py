@@ -21,6 +21,8 @@ from pages.ui.templates.type_tab import draw_checks, draw_signature_actions, dra
 from pages.ui.templates.view import SendingPage, draw_head, draw_tabs
 from pages.ui.texts import sending_defaults as texts
 
+OPEN = f"{PAGE}_signature_open"
+
 actor = require_actor()
 workbench = get_workbench()
 drafts = load_drafts(workbench, actor)
@@ -44,17 +46,23 @@ with tab:
     draw_type(page, kind)
 
 with st.container(border=True, key="cell_signature"):
-    st.markdown(f"**{texts.SIGNATURE}**", help=texts.SIGNATURE_HELP)
-    st.caption(texts.SIGNATURE_HELP)
-    typed = rich_text(
-        signature.seed,
-        key=signature.key,
-        label=texts.SIGNATURE_EDITOR,
-        placeholder=texts.EDITOR_PLACEHOLDER,
-        variables=list_common_variables(),
+    # Folded at first: written once, and an editor that nobody uses costs a page as much as all the rest.
+    panel = st.expander(
+        f"**{texts.SIGNATURE}**", type="compact", icon=":material/ink_pen:", key=OPEN, on_change="rerun"
     )
-    draw_checks(page.signature_checks(typed), signature, Field.SIGNATURE)
-    draw_signature_actions(page)
+    st.caption(texts.SIGNATURE_HELP)
+    if panel.open:
+        with panel:
+            rich_text(
+                signature.seed,
+                key=signature.key,
+                label=texts.SIGNATURE_EDITOR,
+                placeholder=texts.EDITOR_PLACEHOLDER,
+                variables=list_common_variables(),
+            )
+            draw_signature_actions(page)
+    signature.collect()
+    draw_checks(page.signature_checks(signature.value), signature, Field.SIGNATURE)
 
 run = workbench.runs.find_last(actor, Cell.TEMPLATE_MAIL)
 if run is not None:

@@ -29,11 +29,13 @@ _DIALOG = """() => new Promise((done) => {
 
 # Tabs as Streamlit has them from when a run is asked for until it has drawn them: what is pressed is forgotten.
 _TABS_OFF = """() => {
-  document.body.insertAdjacentHTML('afterbegin', ['uno', 'dos', 'tres'].map((name) =>
-    `<div role="tab" tabindex="0" aria-disabled="true" id="${name}">${name}</div>`).join(''));
+  const tabs = ['uno', 'dos'].map((name) =>
+    `<div role="tab" tabindex="0" aria-disabled="true" id="${name}">${name}</div>`).join('');
+  document.body.insertAdjacentHTML('beforeend', `<div style="position:fixed;top:0;z-index:9999999">${tabs}</div>`);
   window.heard = [];
   for (const kind of ['click', 'keydown']) document.addEventListener(kind, (event) => {
-    if (event.target.getAttribute?.('aria-disabled') === 'false') window.heard.push([event.target.id, event.key ?? kind]);
+    const { target: tab, key } = event;
+    if (tab.getAttribute?.('aria-disabled') === 'false') window.heard.push([tab.id, key ?? kind]);
   });
 }"""
 _TABS_ON = """() => {

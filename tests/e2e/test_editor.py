@@ -53,8 +53,14 @@ def open_editor(page: Page, product: Product) -> str:
     environment = product_environment(product.folder)
     subprocess.run(command, input=PASSWORD.encode(), env=environment, check=True, capture_output=True)
     log_in(page, product, _PATH, user=name)
-    expect(text_of(page)).to_be_visible()
+    unfold(page)
     return name
+
+
+def unfold(page: Page) -> None:
+    """Open the signature: it is folded at first."""
+    page.get_by_text("Firma", exact=True).click()
+    expect(text_of(page)).to_be_visible()
 
 
 def text_of(page: Page) -> Locator:
@@ -163,6 +169,7 @@ def test_a_click_right_after_the_last_key_saves_it(page: Page, product: Product)
 
     save(page)
     page.reload()
+    unfold(page)
     settled(page)
 
     assert name
@@ -216,6 +223,7 @@ def test_a_list_keeps_its_first_number_and_a_lost_picture_its_words(page: Page, 
     expect(text_of(page)).to_contain_text("x Logo")
     save(page)
     page.reload()
+    unfold(page)
     settled(page)
 
     expect(text_of(page).locator("ol > li").first).to_have_attribute("start", "3")

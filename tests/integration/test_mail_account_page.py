@@ -135,7 +135,6 @@ def test_every_name_is_the_one_of_the_suite(monkeypatch: pytest.MonkeyPatch, wor
         "1 · Servidor saliente",
         "2 · Servidor entrante y carpeta",
         "3 · Envío de Prueba",
-        "4 · Que llegue",
     ]
     assert [label for label in labels_in_order(app) if label not in HELPERS] == [
         "Guardar",
@@ -154,7 +153,10 @@ def test_every_name_is_the_one_of_the_suite(monkeypatch: pytest.MonkeyPatch, wor
         "Probar conexión IMAP",
         "Destinatario",
         "Enviar correo de prueba",
-        "Revisar el dominio",
+    ]
+    assert [panel.label for panel in app.expander][-2:] == [
+        "Que llegue: lo que tu dominio dice de tus envíos",
+        "Explícame este error",
     ]
     assert ":small[Puerto]" in words(app)
     assert (modes.label, modes.options) == ("Seguridad Conexión", ["Ninguna", "SSL", "TLS"])
@@ -484,7 +486,12 @@ def test_each_step_shows_its_time_and_the_words_of_the_server(
     with smtp_server(script) as server:
         smtp = ServerDraft("127.0.0.1", server.port, Security.NONE)
         app = click(open_with(monkeypatch, workbench, ana, account(smtp=smtp)), "smtp_run")
-    aside = ("Transcripción", "Explícame este error", "Mensaje para tu proveedor")
+    aside = (
+        "Transcripción",
+        "Que llegue: lo que tu dominio dice de tus envíos",
+        "Explícame este error",
+        "Mensaje para tu proveedor",
+    )
     fold, before = [expander for expander in app.expander if expander.label not in aside]
     listed = [line for part in (before, fold) for line in plain(part.markdown[-1].value).splitlines()]
     lines = [re.sub(r"^(:red\[)?:material/\w+: ", "", line) for line in listed]

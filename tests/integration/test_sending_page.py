@@ -89,6 +89,14 @@ def open_tab(app: AppTest, name: str) -> AppTest:
     return app
 
 
+def open_signature(app: AppTest) -> AppTest:
+    """Unfold the signature as a click does."""
+    app.session_state[f"{PAGE}_signature_open"] = True
+    app.run()
+    assert not app.exception
+    return app
+
+
 def body(app: AppTest, kind: DocumentType = QUOTE) -> str:
     return app.session_state[PAGE].bodies[kind].value
 
@@ -119,9 +127,11 @@ def test_the_tabs_stand_in_their_order_and_nothing_is_changed(app: AppTest) -> N
 
 @pytest.mark.parametrize("number", [0, 6])
 def test_a_type_has_subject_body_and_palette_and_all_share_one_signature(app: AppTest, number: int) -> None:
-    """Two editors with what mail shows well, whatever tab is open; each variable has its sample beside it."""
+    """One editor with what mail shows well, two with the signature's; each variable has its sample beside it."""
     entry = types_with_template()[number]
     open_tab(app, entry.tab)
+    assert len(app.get("component_instance")) == 1
+    open_signature(app)
     editors = [json.loads(editor.proto.json_args) for editor in app.get("component_instance")]
     labels = [element.value for element in app.markdown]
     (glossary,) = [label for label in labels if label.startswith("| Variable")]
@@ -129,7 +139,7 @@ def test_a_type_has_subject_body_and_palette_and_all_share_one_signature(app: Ap
     offered = [option.content for option in app.pills(key=f"{entry.code}_palette").proto.options]
 
     assert [box.label for box in app.text_input] == ["Asunto"]
-    assert (labels.count("Cuerpo del Mail"), labels.count("**Firma**")) == (1, 1)
+    assert (labels.count("Cuerpo del Mail"), [panel.label for panel in app.expander].count("**Firma**")) == (1, 1)
     assert [editor["toolbar"] for editor in editors] == [TOOLBAR] * 2
     assert all(editor["html"] for editor in editors)
     assert [editor["defaultValue"] for editor in editors] == [default_source(entry.code).body, default_signature()]
@@ -327,7 +337,7 @@ def test_one_field_or_a_whole_type_goes_back_to_its_default(app: AppTest, workbe
     """Each field with its own button, the whole type out of the history after a look at the difference; as a draft."""
     workbench.templates.save(ana, QUOTE, "Lo mío", "<p>Mi texto</p>", version=0)
     workbench.templates.save_signature(ana, "<p>Ana</p>", version=0)
-    app.run()
+    open_signature(app)
     press(app, "Restaurar firma")
     press(app, "Historial y diferencias")
     difference = app.code[-1].value.splitlines()
@@ -358,6 +368,7 @@ def test_a_version_is_cleaned_on_its_way_into_the_editor(
         row.body = "<p>Antes<img src=x onerror=alert(1)></p>"
         session.add(row)
     app.session_state[f"{name}_history_version"] = 1
+    open_signature(app)
     press(app, "Historial y diferencias", button)
     press(app, "Recuperar esta versión")
     drafts = app.session_state[PAGE]

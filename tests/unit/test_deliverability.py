@@ -163,10 +163,14 @@ def test_the_card_shows_the_record_to_copy_and_keeps_it(monkeypatch: pytest.Monk
         env = replace(workbench.mail_runs.environment(), records=Records(server))
         monkeypatch.setattr(workbench.mail_runs, "environment", lambda: env)
         app = open_page(monkeypatch, workbench, ana, "mail_account.py")
+        folded = {button.key for button in app.button}
+        app.session_state["cell_domain"] = True
+        app.run()
         app.button(key="mail_account_domain_run").click().run()
 
     shown = "\n".join(each.value for each in app.markdown)
     assert not app.exception
+    assert "mail_account_domain_run" not in folded
     assert "SPF correcto" in shown
     assert "DMARC sin publicar" in shown
     assert [each.value for each in app.code if "_dmarc" in each.value] == [

@@ -1,4 +1,4 @@
-"""Cell 4 of «Cuenta mail»: what the sender's domain says about who may send for it, and the record to add."""
+"""«Que llegue» on «Cuenta mail»: what the sender's domain says about who may send for it, and the record to add."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cgcore.mail.deliverability import finding_text
 from cgcore.runs import Cell, Run, Status, Step
 from cgcore.workbench.deliverability import domain_fingerprint
 from cgcore.workbench.verdicts import verdict_texts
-from pages.ui.cells import CellState, cell, state_of
+from pages.ui.cells import CellHead, CellState, state_of
 from pages.ui.identity import while_logged_in
 from pages.ui.mail.view import MailPage
 from pages.ui.markdown import escape
@@ -23,24 +23,41 @@ __all__ = ["draw"]
 @st.fragment
 @while_logged_in
 def draw(page: MailPage) -> None:
-    """Draw «4 · Que llegue»."""
+    """Draw «Que llegue»: folded, but for what was last found wrong."""
     section = page.workbench.deliverability
     run = section.find_last(page.actor)
-    state = state_of(run, domain_fingerprint(page.draft)) if run is not None else None
-    with cell("domain", texts.CELL_DOMAIN, state) as head:
-        st.caption(texts.DOMAIN_EXPLANATION)
-        if st.button(texts.DOMAIN_RUN, key="mail_account_domain_run", icon=":material/dns:"):
-            run = page.start(Cell.DELIVERABILITY, lambda: section.start(page.actor, page.form.draft()))
-        with st.container(key="mail_account_domain_verdict", gap="small"):
-            if page.tell_refusal(Cell.DELIVERABILITY, "mail_account_domain_refused"):
-                head.show(CellState.IDLE)
-                return
-            if run is not None and run.is_running:
-                run = _follow(page, run)
-            if run is not None:
-                state = state_of(run, domain_fingerprint(page.draft))
-                head.show(state)
-                _draw_run(run, state)
+    panel = st.expander(
+        texts.CELL_DOMAIN,
+        expanded=run is not None and any(Status(step.status) is not Status.OK for step in run.steps),
+        type="compact",
+        icon=":material/dns:",
+        key="cell_domain",
+        on_change="rerun",
+    )
+    if panel.open:
+        with panel:
+            _draw_panel(page, run)
+
+
+def _draw_panel(page: MailPage, run: Run | None) -> None:
+    head = CellHead(texts.DOMAIN_HEAD, _state_of(page, run))
+    st.caption(texts.DOMAIN_EXPLANATION)
+    if st.button(texts.DOMAIN_RUN, key="mail_account_domain_run", icon=":material/dns:"):
+        section = page.workbench.deliverability
+        run = page.start(Cell.DELIVERABILITY, lambda: section.start(page.actor, page.form.draft()))
+    with st.container(key="mail_account_domain_verdict", gap="small"):
+        if page.tell_refusal(Cell.DELIVERABILITY, "mail_account_domain_refused"):
+            head.show(CellState.IDLE)
+            return
+        if run is not None and run.is_running:
+            run = _follow(page, run)
+        if run is not None:
+            head.show(_state_of(page, run))
+            _draw_run(run, _state_of(page, run))
+
+
+def _state_of(page: MailPage, run: Run | None) -> CellState:
+    return state_of(run, domain_fingerprint(page.draft) if run is not None else None)
 
 
 def _follow(page: MailPage, run: Run) -> Run:
