@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from cgcore.outbox.judgement import Outcome
+from cgcore.outbox.notices import Notice
 from cgcore.outbox.states import CopyState, Kind, RecipientState, State
 
 __all__ = [
@@ -83,7 +84,10 @@ class NewMessage:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as it stands. ``reason`` is the stored verdict over its last try, ``held_by`` who lets it go."""
+    """A message as it stands. ``reason`` is the stored verdict over its last try, ``held_by`` who lets it go.
+
+    ``notices`` are what came back for it since; like the tries they are not told in lists.
+    """
 
     id: str
     user_id: int
@@ -116,6 +120,7 @@ class Message:
     looked: datetime | None = None
     batch: str = ""
     bytes_removed: datetime | None = None
+    notices: Sequence[Notice] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ class OutboundMessageRow(Row, table=True):
             postgresql_where=text("state = 'queued'"),
         ),
         Index("ix_outbound_message_user_id_id", "user_id", "id"),
+        Index("ix_outbound_message_user_id_accepted", "user_id", "accepted"),
         Index(
             "ix_outbound_message_worked_on",
             "lease_until",

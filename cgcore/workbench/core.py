@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cgcore.storage.database import Database
     from cgcore.vault import Vault
     from cgcore.workbench.activity import ActivitySection
+    from cgcore.workbench.bounces import BounceSection
     from cgcore.workbench.company import CompanySection
     from cgcore.workbench.deliverability import DeliverabilitySection
     from cgcore.workbench.discovery import DiscoverySection
@@ -293,6 +294,13 @@ class Workbench:
         from cgcore.workbench.outbox.saved import SavedSection
 
         return SavedSection(self.context)
+
+    @once
+    def bounces(self) -> BounceSection:
+        """Whether inboxes are searched for what came back."""
+        from cgcore.workbench.bounces import BounceSection
+
+        return BounceSection(self.context)
 
     @once
     def batches(self) -> BatchSection:

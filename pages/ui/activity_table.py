@@ -11,6 +11,7 @@ from cgcore.documents import types_with_template
 from cgcore.mail.diagnosis.catalogue import diagnosis_keys
 from cgcore.mail.diagnosis.texts import sentences
 from cgcore.mail.steps import Leg
+from cgcore.texts import lookup
 from cgcore.workbench.activity import detail_words
 from pages.ui.markdown import escape
 from pages.ui.moments import unbroken, when
@@ -75,6 +76,8 @@ def result_word(code: str) -> str:
     """Return a result in words: a diagnosis by its title, what is unknown as it is stored."""
     if code in diagnosis_keys():
         return sentences(code, Leg.SMTP)[0]
+    if code in (own := lookup("cgcore.outbox", "reason")):
+        return own[code]["title"]
     return texts["RESULTS"].get(code, code)
 
 

@@ -6,7 +6,10 @@ import grp
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from imaplib import IMAP4, ParseFlags
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,7 +35,8 @@ class Layout:
     """How one Dovecot differs from the next.
 
     ``prefix`` is the namespace prefix (``INBOX.`` as on Courier and cPanel), ``sent`` the folder flagged ``\\Sent``
-    (empty: none is), ``folders`` are made beside it at the first log-in, ``capability`` is a complete
+    (empty: none is), ``junk`` the one flagged ``\\Junk``, ``folders`` are made beside them at the first log-in,
+    ``capability`` is a complete
     replacement of the capability line (empty: Dovecot's own), ``plain_login`` allows passwords outside TLS.
     ``mechanisms`` are those of SASL; with ``xoauth2`` or ``oauthbearer`` among them the server takes the tokens that
     :attr:`Dovecot.issuer` signs.
@@ -41,6 +45,7 @@ class Layout:
     prefix: str = ""
     separator: str = "/"
     sent: str = "Sent"
+    junk: str = ""
     folders: tuple[str, ...] = ("Borradores", "Papelera", "Bandeja de salida", "A\u00f1o 2026 & m\u00e1s")
     capability: str = ""
     plain_login: bool = True
@@ -91,6 +96,32 @@ class Dovecot:
                     return raw
             time.sleep(0.02)
         raise AssertionError(f"no message with {text!r} reached {user}")
+
+    def put(self, user: str, raw: bytes, folder: str = "INBOX") -> None:
+        """Lay a message into a folder, unread, as if it had come in."""
+        with self._signed_in(user) as client:
+            client.append(f'"{folder}"', "", None, raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+
+    def empty(self, user: str, *folders: str) -> None:
+        """Remove every message of these folders."""
+        with self._signed_in(user) as client:
+            for folder in folders or ("INBOX",):
+                if client.select(f'"{folder}"')[1] != [b"0"]:
+                    client.store("1:*", "+FLAGS", "\\Deleted")
+                    client.expunge()
+
+    def flags(self, user: str, folder: str = "INBOX") -> list[set[str]]:
+        """Return the flags of each message of a folder, without asking for anything that changes them."""
+        with self._signed_in(user) as client:
+            is_empty = client.select(f'"{folder}"', readonly=True)[1] == [b"0"]
+            rows = [] if is_empty else client.fetch("1:*", "(FLAGS)")[1]
+        return [{flag.decode() for flag in ParseFlags(row)} for row in rows if isinstance(row, bytes)]
+
+    @contextmanager
+    def _signed_in(self, user: str) -> Iterator[IMAP4]:
+        with IMAP4("127.0.0.1", self.port, timeout=20) as client:
+            client.login(user, USERS[user])
+            yield client
 
     def log_text(self) -> str:
         """Return what the server wrote so far."""
@@ -218,8 +249,12 @@ service auth {{
         return f"passdb {{\n  {driver}\n}}"
 
     def _mailboxes(self) -> str:
-        flagged = self.layout.sent
-        lines = [f'  mailbox "{flagged}" {{\n    auto = subscribe\n    special_use = \\Sent\n  }}'] if flagged else []
+        flagged = {"\\Sent": self.layout.sent, "\\Junk": self.layout.junk}
+        lines = [
+            f'  mailbox "{name}" {{\n    auto = subscribe\n    special_use = {use}\n  }}'
+            for use, name in flagged.items()
+            if name
+        ]
         lines += [
             f'  mailbox "{name}" {{\n    auto = subscribe\n  }}' for name in (*self.layout.folders, "Solo lectura")
         ]

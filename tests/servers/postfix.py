@@ -37,6 +37,7 @@ local_recipient_maps =
 biff = no
 smtp_dns_support_level = disabled
 default_transport = discard:nothing leaves the test server
+transport_maps = texthash:{folder}/transports
 message_size_limit = {size_limit}
 mailbox_size_limit = 0
 virtual_mailbox_limit = 0
@@ -82,6 +83,7 @@ flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
 error unix - - n - - error
 retry unix - - n - - error
+returned unix - n n - - pipe flags= user=nobody argv={folder}/no-such-user
 discard unix - - n - - discard
 virtual unix - n n - - virtual
 anvil unix - - n - 1 anvil
@@ -110,7 +112,8 @@ class Postfix:
 
     Accounts and certificate are those of ``dovecot``, whose Maildirs receive the mail for ``example.com``. A user may
     send as their own address only. ``espera@example.com`` is greylisted, ``rebosa@example.com`` is full.
-    What is addressed to other domains is accepted after signing in and thrown away. ``doors`` has two more ports for
+    What is addressed to other domains is accepted after signing in and thrown away; to ``rebota.example`` it comes back
+    to whoever sent it. ``doors`` has two more ports for
     each certificate of ``shown_too``, by security.
     """
 
@@ -155,6 +158,7 @@ class Postfix:
         (self.folder / "log").touch()
         addresses = [user for user in USERS if user.isascii()]
         self._table("mailboxes", [f"{address} {address}/" for address in addresses])
+        self._table("transports", ["rebota.example returned:"])
         self._table("owners", [f"{address} {address}" for address in addresses])
         self._table(
             "recipients",
@@ -178,7 +182,11 @@ class Postfix:
                 auth=self._dovecot.auth_socket,
             )
         )
-        services = _SERVICES.format(port=self.port, submission_port=self.submission_port, tls_port=self.tls_port)
+        (self.folder / "no-such-user").write_text("#!/bin/sh\nexit 67\n")  # EX_NOUSER of sysexits.h
+        (self.folder / "no-such-user").chmod(0o755)
+        services = _SERVICES.format(
+            folder=self.folder, port=self.port, submission_port=self.submission_port, tls_port=self.tls_port
+        )
         doors = [
             _DOORS.format(
                 starttls=ports[Security.STARTTLS], ssl=ports[Security.SSL], key=certificate.key, chain=certificate.chain

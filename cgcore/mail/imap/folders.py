@@ -15,6 +15,7 @@ __all__ = [
     "Folder",
     "Namespaces",
     "SentChoice",
+    "choose_junk",
     "choose_sent",
     "decode_folder",
     "encode_folder",
@@ -227,6 +228,12 @@ _NEVER_NAMES = (
     "Borradores", "Papelera", "Plantillas", "Bandeja de salida", "Outbox", "Postausgang", "Papierkorb", "Koš",
 )  # fmt: skip
 
+_JUNK_NAMES = (
+    "Spam", "Junk", "Junk Email", "Junk E-mail", "Bulk Mail", "Correo no deseado", "Correo basura", "No deseado",
+    "Brossa", "Spamverdacht", "Junk-E-Mail", "Courrier indésirable", "Posta indesiderata", "Lixo eletrônico",
+    "Ongewenste e-mail",
+)  # fmt: skip
+
 _OTHER_USES = frozenset({"drafts", "trash", "junk", "archive", "all", "flagged"})
 
 
@@ -248,9 +255,12 @@ def _plain(text: str) -> str:
     return " ".join("".join(letter for letter in letters if not unicodedata.combining(letter)).split())
 
 
+_NAMES = {"sent": _SENT_NAMES, "never": _NEVER_NAMES, "junk": _JUNK_NAMES}
+
+
 @cache
 def _names(which: str) -> frozenset[str]:
-    return frozenset(_plain(name) for name in (_SENT_NAMES if which == "sent" else _NEVER_NAMES))
+    return frozenset(_plain(name) for name in _NAMES[which])
 
 
 def is_sent_name(leaf: str) -> bool:
@@ -272,6 +282,14 @@ def choose_sent(folders: Sequence[Folder]) -> SentChoice:
         if found:
             return SentChoice(None, "ambiguous", (*flagged, *named))
     return SentChoice(None, "none")
+
+
+def choose_junk(folders: Sequence[Folder]) -> Folder | None:
+    r"""Return the folder for unwanted mail: flagged ``\Junk`` (RFC 6154), else the first with a known name for it."""
+    kept = [folder for folder in folders if folder.selectable and not folder.foreign]
+    flagged = [folder for folder in kept if folder.use == "junk"]
+    named = [folder for folder in kept if not folder.use and _plain(folder.path[-1]) in _names("junk")]
+    return next(iter((*flagged, *named)), None)
 
 
 def rank_folders(folders: Sequence[Folder]) -> tuple[Folder, ...]:

@@ -84,15 +84,7 @@ class MailboxTrial:
 
     def _list(self) -> Step:
         stage = self._begin(Stage.LIST)
-        everything = (b'""', b'"*"')
-        command = "LIST"
-        if "SPECIAL-USE" in self._session.capabilities:
-            reply = self._client.command("LIST", *everything, b"RETURN (SPECIAL-USE)")
-            if reply.outcome is Outcome.BAD:
-                reply = self._client.command("LIST", *everything)
-        else:
-            command = "XLIST" if "XLIST" in self._session.capabilities else "LIST"
-            reply = self._client.command(command, *everything)
+        command, reply = self._session.list_folders()
         if not reply.ok:
             return reply.refusal(stage)
         self._folders = tuple(

@@ -68,6 +68,15 @@ class ImapSession:
         if self.signed_in and self.request.user:
             self._complete_capability()
 
+    def list_folders(self) -> tuple[str, ImapReply]:
+        """Ask for every folder, with special uses where they are told; return the name of the rows, and the reply."""
+        everything = (b'""', b'"*"')
+        if "SPECIAL-USE" in self.capabilities:
+            reply = self.client.command("LIST", *everything, b"RETURN (SPECIAL-USE)")
+            return "LIST", self.client.command("LIST", *everything) if reply.outcome is Outcome.BAD else reply
+        command = "XLIST" if "XLIST" in self.capabilities else "LIST"
+        return command, self.client.command(command, *everything)
+
     def append(self, message: bytes, folder: Folder, when: datetime) -> Step:
         """Store a message in a folder, marked as read, and return the append step.
 

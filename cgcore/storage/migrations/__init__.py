@@ -12,13 +12,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from cgcore.errors import StorageError
-from cgcore.storage import mail_tables, oauth_tables, outbox_tables
+from cgcore.storage import bounce_tables, mail_tables, oauth_tables, outbox_tables
 from cgcore.storage.engine import set_patience
 from cgcore.storage.tables import metadata
 
 __all__ = ["script_directory", "upgrade_to_head"]
 
-_TABLES = (mail_tables, oauth_tables, outbox_tables)  # with them every table is known
+_TABLES = (bounce_tables, mail_tables, oauth_tables, outbox_tables)  # with them every table is known
 
 _LOCK_ID = 0x6367_6373  # any constant: two starting processes must agree on it
 # A change of tables takes longer than any page may wait, and may wait for another process that starts.

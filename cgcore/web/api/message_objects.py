@@ -17,6 +17,7 @@ from starlette.requests import Request
 from cgcore.documents import DocumentType
 from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.mail.message import Attachment
+from cgcore.outbox.notices import NoticeKind
 from cgcore.outbox.states import CopyState, Kind, RecipientState, State
 from cgcore.web.api.objects import NO_NUL, ApiObject, Html, Value, Word
 from cgcore.web.api.problems import ApiProblem, ProblemCode, field_problem
@@ -106,6 +107,19 @@ class CopyObject(BaseModel):
     key: str
 
 
+class NoticeObject(BaseModel):
+    """What came back for a recipient: a bounce, that a server still tries, or that they confirm to have seen it."""
+
+    at: datetime
+    kind: NoticeKind
+    address: str
+    status: str
+    key: str
+    title: str
+    fix: str
+    reply: str
+
+
 class MessageSummary(BaseModel):
     """A message as it stands, without its tries."""
 
@@ -132,6 +146,7 @@ class MessageObject(MessageSummary):
     """A message as it stands."""
 
     attempts: list[AttemptObject]
+    notices: list[NoticeObject]
 
 
 class MessageList(BaseModel):

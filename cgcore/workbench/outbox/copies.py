@@ -24,12 +24,13 @@ from cgcore.storage.outbox_bytes import OutboxBytes
 from cgcore.storage.outbox_copies import OutboxCopies
 
 if TYPE_CHECKING:
+    from cgcore.identity.actor import Actor
     from cgcore.mail.request import ProbeRequest
     from cgcore.workbench.context import Context
     from cgcore.workbench.mail_account import MailAccountSection
     from cgcore.workbench.mail_probes import MailRequests
 
-__all__ = ["CopyClerk"]
+__all__ = ["CopyClerk", "build_inbox_request"]
 
 _MINUTE, _HOUR = 60.0, 3600.0
 _RETRIES = (_MINUTE, 5 * _MINUTE, 30 * _MINUTE)
@@ -152,14 +153,24 @@ class CopyClerk:
             _drain(session.close())
 
     def _request(self, user_id: int) -> ProbeRequest:
-        with self._context.database.read() as session:
-            actor = find_acting(session, user_id)
-        if actor is None:
-            raise InvalidInput
-        draft = self._mail_account.get(actor).draft
-        if not draft.imap.host:
-            raise InvalidInput
-        return self._requests.build(actor, Leg.IMAP, draft)
+        return build_inbox_request(self._context, self._mail_account, self._requests, user_id)[1]
+
+
+def build_inbox_request(
+    context: Context, mail_account: MailAccountSection, requests: MailRequests, user_id: int
+) -> tuple[Actor, ProbeRequest]:
+    """Return who acts, and how their own mailbox is entered, long after they have gone home.
+
+    Raises :class:`InvalidInput` where there is nobody, or nothing, to do that with.
+    """
+    with context.database.read() as session:
+        actor = find_acting(session, user_id)
+    if actor is None:
+        raise InvalidInput
+    draft = mail_account.get(actor).draft
+    if not draft.imap.host:
+        raise InvalidInput
+    return actor, requests.build(actor, Leg.IMAP, draft)
 
 
 def _names(name: str, message_id: str) -> Iterator[tuple[str, str]]:

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from cgcore.mail.diagnosis.texts import sentences
+from cgcore.mail.steps import Leg
 from cgcore.outbox.message import Message, Recipient
+from cgcore.outbox.notices import Notice
+from cgcore.outbox.states import RecipientState
 from cgcore.runs import Cell, Verdict
 from cgcore.texts import lookup, sentence
 from cgcore.workbench.verdicts import verdict_texts
 
-__all__ = ["message_json", "reason_texts", "refusal_text", "state_text"]
+__all__ = ["message_json", "notice_texts", "reason_texts", "refusal_text", "shown_state", "state_text"]
 
 _TEXTS = "cgcore.outbox"
 
@@ -52,6 +56,7 @@ def message_json(message: Message, *, attempts: bool = True) -> dict[str, Any]:
             }
             for each in message.attempts
         ]
+        told["notices"] = [_notice(each) for each in message.notices]
     return told
 
 
@@ -64,6 +69,22 @@ def reason_texts(reason: Mapping[str, Any]) -> tuple[str, str]:
         title, fix = (sentence(_TEXTS, f"reason.{key}.{part}", **values) for part in ("title", "fix"))
         return title, fix
     return verdict_texts(Cell.TEST_MAIL, Verdict.from_json(reason))
+
+
+def notice_texts(notice: Notice) -> tuple[str, str]:
+    """Return why a mail came back and what to do; both empty for what is no bounce."""
+    if not notice.key:
+        return "", ""
+    own: Mapping[str, Mapping[str, str]] = lookup(_TEXTS, "reason")
+    if notice.key in own:
+        return reason_texts({"key": notice.key})
+    return sentences(notice.key, Leg.SMTP, {"recipient": notice.address, "reply": notice.reply})
+
+
+def shown_state(message: Message) -> str:
+    """Return the state that is shown of a message: ``bounced`` for a sent one that came back from anybody."""
+    came_back = any(each.state is RecipientState.BOUNCED for each in message.recipients)
+    return "bounced" if came_back and message.state == "sent" else message.state.value
 
 
 def state_text(state: str) -> str:
@@ -81,6 +102,20 @@ def _reason(reason: Mapping[str, Any] | None) -> dict[str, str] | None:
         return None
     title, fix = reason_texts(reason)
     return {"key": str(reason.get("key", "")), "title": title, "fix": fix}
+
+
+def _notice(each: Notice) -> dict[str, Any]:
+    title, fix = notice_texts(each)
+    return {
+        "at": _moment(each.at),
+        "kind": each.kind.value,
+        "address": each.address,
+        "status": each.status,
+        "key": each.key,
+        "title": title,
+        "fix": fix,
+        "reply": each.reply,
+    }
 
 
 def _recipient(each: Recipient) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cgcore.identity.actor import Actor
 from cgcore.outbox.states import State
+from cgcore.storage.bounces import count_bounced
 from cgcore.storage.outbox import OutboxStore
 from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 
@@ -26,7 +27,7 @@ class OutboxGlance:
         self._context = context
 
     def overview(self, actor: Actor) -> OverviewLine | None:
-        """Return what waits, is held and is unsure; ``None`` where nothing is."""
+        """Return what waits, is held, is unsure, and came back within the last days; ``None`` where nothing is."""
         return self._context.recall(actor, ("outbox", "overview"), self._look)
 
     def _look(self, session: Session, actor: Actor) -> OverviewLine | None:
@@ -34,10 +35,11 @@ class OutboxGlance:
         told = {
             "unknown": counts.get(State.UNKNOWN, 0),
             "held": counts.get(State.HELD, 0),
+            "bounced": count_bounced(session, actor.user_id),
             "waiting": sum(counts.get(state, 0) for state in _WAITING),
         }
         values = {name: count for name, count in told.items() if count}
         if not values:
             return None
-        state = SectionState.WARNING if "unknown" in values or "held" in values else SectionState.RUNNING
+        state = SectionState.WARNING if "unknown" in values or "held" in values or "bounced" in values else SectionState.RUNNING
         return OverviewLine(SectionName.OUTBOX, state, "outbox", values)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cgcore.activity import Action
@@ -26,6 +26,7 @@ from cgcore.process import new_owner
 from cgcore.runs import Cell
 from cgcore.storage import series as series_store
 from cgcore.storage.acting import list_acting
+from cgcore.storage.bounces import list_notices
 from cgcore.storage.outbox import OutboxStore
 from cgcore.storage.outbox_bytes import OutboxBytes, hold
 from cgcore.workbench.mail_probes import MailRequests, require_complete
@@ -251,9 +252,9 @@ class OutboxSection:
         """Return a message with recipients and tries. Raises :class:`NotFound`."""
         with self._context.read_as(actor) as (session, actor):
             found = self._store.find(session, actor.user_id, name)
-        if found is None:
-            raise NotFound("no such message")
-        return found
+            if found is None:
+                raise NotFound("no such message")
+            return replace(found, notices=tuple(list_notices(session, [name])[name]))
 
     def list(self, actor: Actor, filters: MessageFilters, *, cursor: str = "", limit: int = 50) -> Page:
         """Return a page of messages. Raises :class:`InvalidInput` for a cursor that is none."""

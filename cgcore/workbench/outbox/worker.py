@@ -1,4 +1,6 @@
-"""The threads that send: one looks for what is due, a few hand it over, one keeps the claims alive, one files copies.
+"""The threads that send: one looks for what is due, a few hand it over, one keeps the claims alive.
+
+One files copies, and one looks into inboxes for what came back.
 
 Whatever fails here fails on the safe side: before the mark of the dot a claim runs out and the message is tried again;
 after it nobody tries again by himself.
@@ -20,6 +22,7 @@ from cgcore.process import has_ended, new_owner
 from cgcore.storage.outbox import OutboxStore
 from cgcore.storage.outbox_queue import OutboxQueue
 from cgcore.storage.outbox_retention import OutboxRetention
+from cgcore.workbench.outbox.bounces import BounceClerk
 from cgcore.workbench.outbox.copies import CopyClerk
 from cgcore.workbench.outbox.sender import Sender
 
@@ -37,6 +40,7 @@ _LOOK_EVERY_S = 2.0  # also where another process has stored something
 _RENEW_EVERY_S = 20.0
 _COPIES_EVERY_S = 2.0
 _RETENTION_EVERY_S = 3600.0
+_BOUNCES_EVERY_S = 15.0
 _CLOSE_S = 6.0
 _TOLD_EVERY_S = 60.0
 _STEP_S = 60.0  # a clock that is corrected by less makes nobody wait for long
@@ -54,6 +58,7 @@ class OutboxWorker:
         )
         self._copies = CopyClerk(context, self._owner, mail_account=mail_account, requests=requests)
         self._retention = OutboxRetention(context.database)
+        self._bounces = BounceClerk(context, self._owner, mail_account=mail_account, requests=requests)
         self._changed = threading.Condition()
         self._woken = False
         self._stopping = False
@@ -71,6 +76,7 @@ class OutboxWorker:
             ("outbox-leases", lambda: self._repeat(_RENEW_EVERY_S, self._renew)),
             ("outbox-retention", lambda: self._repeat(_RETENTION_EVERY_S, self._let_go)),
             ("outbox-copies", lambda: self._repeat(_COPIES_EVERY_S, self._copies.work)),
+            ("outbox-bounces", lambda: self._repeat(_BOUNCES_EVERY_S, self._bounces.work)),
         ):
             thread = threading.Thread(target=work, name=name, daemon=True)
             self._threads.append(thread)
@@ -111,6 +117,7 @@ class OutboxWorker:
         while not self._stopping and (user_id := self._queue.claim_account()) is not None:
             self._sender.serve(user_id)
         self._copies.work()
+        self._bounces.work()
 
     # ---- The threads
 

@@ -16,6 +16,7 @@ from cgcore.runs import Cell, Run
 from cgcore.texts import join
 from pages.ui.cells import CellHead, CellState, cell
 from pages.ui.identity import while_logged_in
+from pages.ui.mail.bounces import draw_bounces
 from pages.ui.mail.cures import draw_cure, draw_folder, draw_pin
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.history import draw_history
@@ -105,6 +106,7 @@ def draw_incoming(page: MailPage) -> None:
                 draw_pin(page)
             draw_folder(page)
             _draw_button(Leg.IMAP, texts.RUN_IMAP)
+            draw_bounces(page)
         with output:
             _draw_output(page, Leg.IMAP, run, head)
     page.keep_up()

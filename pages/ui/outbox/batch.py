@@ -16,7 +16,7 @@ from cgcore.outbox.states import State
 from cgcore.texts import join, lookup, read_text, write
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.batches import BatchProgress
-from cgcore.workbench.outbox.describe import reason_texts, refusal_text, state_text
+from cgcore.workbench.outbox.describe import reason_texts, refusal_text, shown_state, state_text
 from pages.ui.files import draw_download
 from pages.ui.identity import while_logged_in
 from pages.ui.markdown import escape
@@ -167,7 +167,7 @@ def _header() -> list[str]:
 def _cells(entry: BatchEntry) -> list[str]:
     line, message = entry.line, entry.message
     document = f"{line.series} {line.number}".strip()
-    state = state_text(message.state) if message else texts.NOT_SENT
+    state = state_text(shown_state(message)) if message else texts.NOT_SENT
     return [document, line.customer, join(line.to), line.file, state, _why(entry)]
 
 

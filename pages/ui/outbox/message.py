@@ -13,11 +13,12 @@ from cgcore.identity.actor import Actor
 from cgcore.mail.diagnosis.texts import stage_label
 from cgcore.mail.steps import Stage
 from cgcore.outbox.message import Attempt, Message
+from cgcore.outbox.notices import Notice
 from cgcore.outbox.refused import OutboxRefused
 from cgcore.outbox.states import CANCELLABLE, RESENDABLE, CopyState, State
 from cgcore.texts import sentence
 from cgcore.workbench import Workbench
-from cgcore.workbench.outbox.describe import reason_texts, refusal_text, state_text
+from cgcore.workbench.outbox.describe import notice_texts, reason_texts, refusal_text, shown_state, state_text
 from pages.ui.activity_table import result_word
 from pages.ui.files import draw_download
 from pages.ui.identity import dialog, while_logged_in
@@ -28,10 +29,10 @@ from pages.ui.texts import common
 from pages.ui.texts import send_document as texts
 from pages.ui.toasts import announce
 
-__all__ = ["badge", "change", "draw_message", "message_title"]
+__all__ = ["badge", "change", "draw_message", "message_title", "notice_line"]
 
 _Color = Literal["gray", "blue", "green", "red", "orange"]
-_LOOKS: dict[State, tuple[_Color, str]] = {
+_LOOKS: dict[str, tuple[_Color, str]] = {
     State.QUEUED: ("blue", "schedule"),
     State.CLAIMED: ("blue", "progress_activity"),
     State.IN_FLIGHT: ("blue", "progress_activity"),
@@ -40,6 +41,7 @@ _LOOKS: dict[State, tuple[_Color, str]] = {
     State.FAILED: ("red", "error"),
     State.UNKNOWN: ("orange", "help"),
     State.CANCELLED: ("gray", "block"),
+    "bounced": ("red", "undo"),
 }
 
 
@@ -50,7 +52,7 @@ def message_title(message: Message) -> str:
     return escape(f"{document} · {message.customer}" if message.customer else document)
 
 
-def badge(state: State, words: str = "") -> str:
+def badge(state: str, words: str = "") -> str:
     """Return a state as Markdown: icon, colour and its word, or other ``words``."""
     color, icon = _LOOKS[state]
     return f":{color}-badge[:material/{icon}: {words or state_text(state)}]"
@@ -59,7 +61,7 @@ def badge(state: State, words: str = "") -> str:
 def draw_message(workbench: Workbench, actor: Actor, message: Message) -> None:
     """Draw a message as it stands, with its actions."""
     with st.container(border=True, key=f"cell_message_{message.id}"):
-        st.markdown(f"**{message_title(message)}** {badge(message.state)}")
+        st.markdown(f"**{message_title(message)}** {badge(shown_state(message))}")
         if message.subject:
             st.caption(escape(message.subject))
         if message.reason is not None:
@@ -89,6 +91,16 @@ def _story(message: Message) -> Iterator[str]:
         yield texts.COPY_PENDING.format(folder=folder)
     elif message.copy_state is CopyState.FAILED:
         yield common.COPY_FAILED.format(reason=escape(result_word(message.copy_key)))
+    yield from map(notice_line, message.notices)
+
+
+def notice_line(notice: Notice) -> str:
+    """Return, as Markdown, what came back: when, for whom, why, what to do, and the words of the server."""
+    known = {"moment": when(notice.at), "address": escape(notice.address)}
+    told = str(sentence("cgcore.outbox", f"notice.{notice.kind}", **known))
+    title, fix = notice_texts(notice)
+    why = " · ".join(filter(None, (title, fix, notice.reply)))
+    return f"{told}  \n:small[:gray[{escape(why)}]]" if why else told
 
 
 def _recipients(message: Message) -> Iterator[str]:

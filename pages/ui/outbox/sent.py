@@ -13,7 +13,7 @@ from cgcore.outbox.message import AccountState, Message, MessageFilters
 from cgcore.outbox.states import State
 from cgcore.text_rules import MAX_SEARCH, text_problem
 from cgcore.workbench import Workbench
-from cgcore.workbench.outbox.describe import reason_texts, state_text
+from cgcore.workbench.outbox.describe import reason_texts, shown_state, state_text
 from pages.ui.markdown import escape
 from pages.ui.moments import when
 from pages.ui.outbox.draft import PAGE
@@ -99,5 +99,5 @@ def _pick(messages: Sequence[Message]) -> str:
         else texts.SAME_TITLE.format(title=title, number=len(names) - names.index(name))
         for name, title in titles.items()
     }
-    captions = [texts.ROW.format(state=state_text(each.state), moment=when(each.created)) for each in messages]
+    captions = [texts.ROW.format(state=state_text(shown_state(each)), moment=when(each.created)) for each in messages]
     return st.radio(texts.LIST, names, format_func=labels.__getitem__, captions=captions, key=key) or names[0]
