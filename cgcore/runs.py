@@ -29,6 +29,7 @@ class Cell(StrEnum):
     API_KEY = "api_key"
     SETUP = "setup"
     DELIVERABILITY = "deliverability"
+    ARRIVAL = "arrival"
 
 
 class Status(StrEnum):

@@ -22,8 +22,8 @@ __all__ = [
     "ProbeRequest",
     "Timeouts",
     "TrustedTarget",
-    "append_copy",
     "environment_from",
+    "follow_up",
     "probe",
     "probe_imap",
     "probe_smtp",
@@ -106,20 +106,32 @@ def send_message(
     return delivery
 
 
-def append_copy(
-    request: ProbeRequest, env: ProbeEnvironment, raw_message: bytes, folder: str, *, when: datetime | None = None
+def follow_up(
+    request: ProbeRequest,
+    env: ProbeEnvironment,
+    raw_message: bytes,
+    folder: str,
+    *,
+    when: datetime | None = None,
+    find: str = "",
+    since: float | None = None,
 ) -> Iterator[Step]:
     """Store the copy of a sent message in ``folder``, marked as read and dated ``when`` it was accepted (now).
 
-    Yields the stages up to ``append``; see :meth:`ImapSession.append` for its ``details``.
+    With an empty ``folder`` there is no copy. ``find`` is the Message-ID of a mail to oneself, which is looked for
+    where mail comes in, ``since`` when it was accepted on the clock of ``env``. Yields the stages up to ``append`` and
+    ``arrival``; see :meth:`ImapSession.append` and :func:`cgcore.mail.imap.inbox.look_for_mail` for their ``details``.
     """
     from cgcore.mail.imap.folders import unlisted
+    from cgcore.mail.imap.inbox import look_for_mail
     from cgcore.mail.imap.session import ImapSession
 
     with Connection(replace(request, folder=folder), env, Timeouts()) as connection:
         session = ImapSession(connection)
         yield from session.connect()
         yield from session.sign_in()
-        if session.signed_in:
+        if session.signed_in and folder:
             yield session.append(raw_message, unlisted(folder), when or datetime.now(UTC))
+        if session.signed_in and find:
+            yield look_for_mail(session, find, since=since)
         yield from session.close()

@@ -39,5 +39,6 @@ class Stage(StrEnum):
     SELECT = "select"
     CREATE = "create"
     APPEND = "append"
+    ARRIVAL = "arrival"
     CLEANUP = "cleanup"
     LOGOUT = "logout"

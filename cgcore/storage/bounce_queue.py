@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import exists
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, and_, col, delete, func, or_, select, update
+from sqlmodel.sql.expression import SelectOfScalar
 
 from cgcore.mail.addresses import wire_address
 from cgcore.mail.imap.inbox import Place, Received
@@ -182,7 +183,7 @@ def _left(moment: Any, now: datetime, *more: Any) -> Any:
     return exists().where(col(_Message.user_id) == col(_Search.user_id), *within, since, *more)
 
 
-def _version(user_id: int) -> Any:
+def _version(user_id: int) -> SelectOfScalar[int]:
     return select(MailAccountRow.version).where(MailAccountRow.user_id == user_id)
 
 

@@ -198,6 +198,36 @@ class MailRuns:
         )
         return self._start_sending(actor, Cell.TEST_MAIL, draft, message, sender, recipient)
 
+    def start_arrival(self, actor: Actor, draft: MailAccountDraft, sent: Run) -> Run:
+        """Look again for the test mail to oneself that the run ``sent`` has sent. Raises :class:`InvalidInput`."""
+        message_id = str((sent.result or {}).get("message_id", ""))
+        request = self._requests.build(actor, Leg.IMAP, draft)
+        values = sentence_values(request, draft)
+
+        def steps() -> Iterator[Step]:
+            from cgcore.mail.probe import follow_up
+
+            return follow_up(request, self._requests.environment(), b"", "", find=message_id)
+
+        def judge(steps: Sequence[Step], ms: int) -> Verdict:
+            return build_verdict(steps, total_ms=ms, **values)
+
+        def conclude(steps: Sequence[Step], _verdict: Verdict, _session: Session) -> dict[str, Any]:
+            arrival = next((step for step in steps if step.stage == "arrival"), None)
+            return {"message_id": message_id, **({"arrival": dict(arrival.details)} if arrival is not None else {})}
+
+        return self._runs.start(actor, Cell.ARRIVAL, message_id, Job(steps, judge, conclude))
+
+    def find_arrival(self, actor: Actor, sent: Run) -> Mapping[str, Any]:
+        """Return where the mail of a run is, by the last look at it that found it; nothing where none was made."""
+        result = sent.result or {}
+        found: Mapping[str, Any] = result.get("arrival") or {}
+        if found.get("code") == "missing":
+            again = self._runs.find_last(actor, Cell.ARRIVAL)
+            if again is not None and again.result and again.result.get("message_id") == result.get("message_id"):
+                found = again.result.get("arrival") or found
+        return found
+
     def start_message(self, actor: Actor, cell: Cell, message: EmailMessage, recipient: str) -> Run:
         """Send ``message`` with the stored account of the actor, and store its copy.
 
@@ -326,26 +356,32 @@ class MailRuns:
         recipient: str,
     ) -> Run:
         request = self._requests.build(actor, Leg.SMTP, draft, mail_from=sender, rcpt_to=recipient)
-        copy_request = self._requests.build(actor, Leg.IMAP, draft) if draft.imap.host and draft.sent_folder else None
+        mine = recipient.casefold() in (sender.casefold(), draft.user.casefold())
+        find = str(message["Message-ID"] or "") if mine and cell is Cell.TEST_MAIL else ""
+        wanted = draft.imap.host and (draft.sent_folder or find)
+        follow_request = self._requests.build(actor, Leg.IMAP, draft) if wanted else None
         values = sentence_values(request, draft)
 
         def steps() -> Iterator[Step]:
             from cgcore.mail.probe import send_message
 
-            env, sent = self._requests.environment(), False
+            env, accepted = self._requests.environment(), None
             for step in send_message(message, request, env):
-                sent = sent or (step.stage == "final" and step.status is Status.OK)
+                if step.stage == "final" and step.status is Status.OK:
+                    accepted = env.clock()
                 yield step
-            if sent and copy_request is not None:
-                from cgcore.mail.probe import append_copy
+            if accepted is not None and follow_request is not None:
+                from cgcore.mail.probe import follow_up
 
-                yield from append_copy(copy_request, env, message.as_bytes(), draft.sent_folder)
+                folder = draft.sent_folder
+                yield from follow_up(follow_request, env, message.as_bytes(), folder, find=find, since=accepted)
 
         def judge(steps: Sequence[Step], ms: int) -> Verdict:
             return build_verdict(steps, total_ms=ms, **values)
 
         def conclude(steps: Sequence[Step], verdict: Verdict, session: Session) -> dict[str, Any]:
             result = _sending_result(steps, message, recipient, draft.sent_folder)
+            result["settings"] = {**kept_settings(draft, Leg.SMTP), "recipient": recipient, "folder": draft.sent_folder}
             self._context.activity.record(
                 actor, Action.TEST_MAIL_SENT, recipient, verdict.key, detail=result["queue_id"], session=session
             )
@@ -385,8 +421,10 @@ def _sending_result(steps: Sequence[Step], message: EmailMessage, recipient: str
     sent = final is not None and final.status is Status.OK
     append = next((step for step in steps if step.leg == Leg.IMAP and step.stage == "append"), None)
     copied = append is not None and append.status is not Status.ERROR
-    tried = any(step.leg == Leg.IMAP for step in steps)
+    tried = bool(folder) and any(step.leg == Leg.IMAP for step in steps)
+    arrival = next((step for step in steps if step.stage == "arrival"), None)
     return {
+        **({"arrival": dict(arrival.details)} if arrival is not None else {}),
         "sent": sent,
         "recipient": recipient,
         "queue_id": str(final.details.get("queue_id", "")) if sent and final is not None else "",

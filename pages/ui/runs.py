@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from cgcore.identity.actor import Actor
+from cgcore.mail.arrival import arrival_text
 from cgcore.mail.diagnosis.texts import leg_label, stage_label
 from cgcore.mail.steps import Stage
 from cgcore.mail.transcript import format_transcript
@@ -90,6 +91,10 @@ def _folder(details: Mapping[str, Any]) -> list[str]:
     return [f"«{details['folder']}»"] if details.get("folder") else []
 
 
+def _arrival(details: Mapping[str, Any]) -> list[str]:
+    return [arrival_text(details)] if details.get("code") else []
+
+
 def _final(details: Mapping[str, Any]) -> list[str]:
     return [step_texts.QUEUED_AS.format(queue_id=details["queue_id"])] if details.get("queue_id") else []
 
@@ -104,6 +109,7 @@ _FACTS: dict[str, _Facts] = {
     Stage.SELECT: _folder,
     Stage.CREATE: _folder,
     Stage.APPEND: _folder,
+    Stage.ARRIVAL: _arrival,
     Stage.FINAL: _final,
 }
 

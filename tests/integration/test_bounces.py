@@ -23,10 +23,13 @@ from cgcore.storage.outbox_tables import OutboundMessageRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest
+from cgcore.workbench.outbox.describe import message_json
+from cgcore.workbench.overview import SectionName, SectionState
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import USERS, Dovecot, Layout
 from tests.servers.fixtures import DovecotFactory
-from tests.servers.house import add_series, add_user
+from tests.servers.house import PASSWORD, add_series, add_user
+from tests.servers.pages import open_page, sign_in, words
 from tests.servers.postfix import Postfix, postfix_installed
 from tests.servers.probing import ANA
 from tests.servers.reports import report
@@ -315,6 +318,56 @@ def test_a_refused_password_is_tried_once_a_day_or_when_the_account_is_saved(hou
 
     assert (tried, imap.connections) == (1, 2)
     assert workbench.bounces.get(ana).key == "bad_credentials"
+
+
+def test_the_switch_is_off_says_what_is_read_and_acts_at_once(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folded, and nothing of it waits for «Guardar»."""
+    ana = sign_in(workbench, "ana")
+    app = open_page(monkeypatch, workbench, ana, "mail_account.py")
+    app.session_state["mail_account_bounces_panel"] = True
+    app.run()
+    switch = app.toggle(key="mail_account_bounces_on")
+    before, told = (switch.label, switch.value), words(app)
+    switch.set_value(True).run()
+    after = workbench.bounces.get(ana).active, app.toggle(key="mail_account_bounces_on").value
+
+    assert before == ("Buscar devoluciones en mi bandeja de entrada", False)
+    assert "Solo se leen los avisos de devolución" in told
+    assert after == (True, True)
+    assert not app.exception
+
+
+def test_a_message_that_came_back_is_shown_as_returned_everywhere(desk: _Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """«Enviados» with why and what to do, Resumen, and the object of the API; an unassigned one beside the switch."""
+    message = desk.send()
+    desk.put(report("postfix", message), report("confirmation", message, "luis@cliente.example"))
+    desk.put(report("nameless", message))
+    desk.look()
+    desk.ana = desk.workbench.identity.sessions.log_in("ana", PASSWORD).actor
+    told = message_json(desk.get(message))
+    overview = {line.section: line for line in desk.workbench.overview.lines(desk.ana)}[SectionName.OUTBOX]
+    app = open_page(monkeypatch, desk.workbench, desk.ana, "overview.py")
+    resumen = words(app)
+    app.switch_page("mail_account.py")
+    app.session_state["mail_account_bounces_panel"] = True
+    app.run()
+    account = words(app)
+    app.switch_page("send_document.py")
+    app.session_state["send_document_tab"] = "Enviados"
+    app.run()
+
+    assert [each["state"] for each in told["recipients"]] == ["bounced", "accepted"]
+    assert [(each["kind"], each["key"]) for each in told["notices"]] == [
+        ("failed", "recipient_unknown"),
+        ("confirmed", ""),
+    ]
+    assert "eva@cliente.example" in told["notices"][0]["title"]
+    assert (overview.state, overview.values) == (SectionState.WARNING, {"bounced": 1})
+    assert "Devueltos: 1" in resumen
+    assert "Avisos sin asignar" in account
+    assert not app.exception
 
 
 def test_two_processes_share_the_searches(desk: _Desk) -> None:

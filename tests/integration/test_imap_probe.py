@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from cgcore.mail.account import Security
-from cgcore.mail.probe import append_copy, probe_imap
+from cgcore.mail.probe import follow_up, probe_imap
 from cgcore.mail.steps import Stage
 from cgcore.runs import Status, Step
 from tests.servers.certificates import Certificates
@@ -560,7 +560,7 @@ class TestCopy:
         """Line ends become CRLF; where it lies is told."""
         raw = b"Subject: hola\n\n" + "año\n".encode() * 3
         with imap_server(FRIENDLY, certificates.trusted) as server:
-            steps = list(append_copy(imap_request(server.port), loopback_environment(certificates), raw, "Año & más"))
+            steps = list(follow_up(imap_request(server.port), loopback_environment(certificates), raw, "Año & más"))
 
         assert stages(steps)[-3:] == ["auth", "append", "logout"]
         assert step_of(steps, Stage.APPEND).details == {"folder": "Año & más", "uidvalidity": 1, "uid": 7}
@@ -572,7 +572,7 @@ class TestCopy:
         """Unasked only what is small (RFC 7888)."""
         script = replace(FRIENDLY, replies={"APPEND": b"NO [OVERQUOTA] full"})
         with imap_server(script, certificates.trusted) as server:
-            list(append_copy(imap_request(server.port), loopback_environment(certificates), b"x" * 9000, "Sent"))
+            list(follow_up(imap_request(server.port), loopback_environment(certificates), b"x" * 9000, "Sent"))
 
         assert any(line.endswith(b"{9000}") for line in server.lines)
 
@@ -581,7 +581,7 @@ class TestCopy:
         script = replace(FRIENDLY, capabilities=(*FRIENDLY.capabilities, "APPENDLIMIT=1000000"))
         with imap_server(script, certificates.trusted) as server:
             raw = b"x" * 1_000_001
-            steps = list(append_copy(imap_request(server.port), loopback_environment(certificates), raw, "Sent"))
+            steps = list(follow_up(imap_request(server.port), loopback_environment(certificates), raw, "Sent"))
 
         assert deciding(steps) == ("append", "message_too_big")
         assert step_of(steps, Stage.APPEND).details["limit_mb"] == 1

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
-from cgcore.mail.probe import append_copy, probe_imap, probe_smtp, send_message
+from cgcore.mail.probe import follow_up, probe_imap, probe_smtp, send_message
 from cgcore.mail.request import Choice, ProbeRequest
 from cgcore.mail.sign_in import Password
 from cgcore.mail.steps import Leg, Stage
@@ -323,7 +323,7 @@ class TestFolders:
         """With the date of now and the bytes as they were."""
         raw = "Subject: Factura ñ\r\n\r\nAdjunto la factura.\r\n".encode()
         request = imap_request(dovecot.tls_port, Security.SSL, user="josé@example.com")
-        steps = list(append_copy(request, loopback_environment(certificates), raw, "Año 2026 & más"))
+        steps = list(follow_up(request, loopback_environment(certificates), raw, "Año 2026 & más"))
         step = step_of(steps, Stage.APPEND)
 
         assert step.details["uid"] > 0

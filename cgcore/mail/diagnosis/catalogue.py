@@ -19,6 +19,7 @@ SMTP_STAGES: tuple[Stage, ...] = (
 IMAP_STAGES: tuple[Stage, ...] = (
     *(Stage.DISCOVER, Stage.INPUT, Stage.DNS, Stage.TCP, Stage.GREETING, Stage.CAPABILITY, Stage.STARTTLS, Stage.TLS),
     *(Stage.CAPABILITY_TLS, Stage.AUTH, Stage.NAMESPACE, Stage.LIST, Stage.SELECT, Stage.CREATE, Stage.APPEND),
+    Stage.ARRIVAL,
     *(Stage.CLEANUP, Stage.LOGOUT),
 )
 

@@ -10,20 +10,27 @@ Apart from :mod:`cgcore.mail.imap.mailbox`, which proves the folder for copies.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from email import message_from_bytes
 from email.utils import parsedate_to_datetime
+from typing import Any
 
+from cgcore.mail.addresses import domain_of
+from cgcore.mail.arrival import arrival_status, read_results
 from cgcore.mail.imap.client import Outcome, numbers
 from cgcore.mail.imap.fetch import Structure, Value, read_fetch, read_structure
 from cgcore.mail.imap.folders import Folder, choose_junk, parse_folders, quote_string, unlisted
 from cgcore.mail.imap.session import ImapSession
 from cgcore.mail.reports import Report, ReportParts, decode_part, read_report
+from cgcore.mail.steps import Stage
+from cgcore.runs import Status, Step
 
-__all__ = ["Place", "Reading", "Received", "list_incoming", "read_reports"]
+__all__ = ["Place", "Reading", "Received", "list_incoming", "look_for_mail", "read_reports"]
 
+_PATIENCE = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0)  # seconds between the looks for our own mail
 _MOST = 200  # reports of one look; the rest is of the next
 _HEADER_BYTES, _PART_BYTES = 16_384, 65_536
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -98,6 +105,40 @@ def read_reports(session: ImapSession, folder: Folder, place: Place, since: date
     if len(uids) > _MOST:
         return Reading(Place(validity, uids[_MOST]), found, is_whole=False)
     return Reading(Place(validity, max(following, place.uidnext, *(uid + 1 for uid in uids), 1)), found)
+
+
+def look_for_mail(
+    session: ImapSession, message_id: str, *, patience: Sequence[float] | None = None, since: float | None = None
+) -> Step:
+    """Look for our own mail where mail comes in, again after each pause of ``patience``; return the arrival step.
+
+    Its details hold the ``code`` (``inbox``, ``junk``, ``missing``), the ``folder``, the results of the receiving
+    server, and the ``seconds`` after ``since`` on the environment's clock. It is never an error: the mail has left.
+    """
+    stage = session.connection.begin(Stage.ARRIVAL)
+    clock, folders = session.connection.env.clock, list_incoming(session)
+    for pause in (0.0, *(_PATIENCE if patience is None else patience)):
+        time.sleep(pause)
+        session.connection.begin(Stage.ARRIVAL)  # each look has a time of its own
+        for folder in folders:
+            opened = session.client.command("EXAMINE", quote_string(folder.wire))
+            if opened.outcome not in (Outcome.OK, Outcome.NO):
+                return stage.note(code="missing")
+            header = _find_header(session, message_id) if opened.ok else None
+            if header is not None:
+                request = session.request
+                results = read_results(header, request.host, domain_of(request.user))
+                took = {} if since is None else {"seconds": max(1, round(clock() - since))}
+                code = "inbox" if folder == folders[0] else "junk"
+                details: dict[str, Any] = {"code": code, "folder": folder.name, **took, **results}
+                return (stage.ok if arrival_status(details) is Status.OK else stage.note)(**details)
+    return stage.note(code="missing")
+
+
+def _find_header(session: ImapSession, message_id: str) -> bytes | None:
+    uid = session.find_message(message_id)
+    answer = _fetch(session, uid, b"BODY.PEEK[HEADER]" + _first(_PART_BYTES)) if uid else None
+    return None if answer is None else _body(answer, "BODY[HEADER")
 
 
 def _search(session: ImapSession, first: int, since: date) -> Sequence[int] | None:

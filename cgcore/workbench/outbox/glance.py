@@ -41,5 +41,9 @@ class OutboxGlance:
         values = {name: count for name, count in told.items() if count}
         if not values:
             return None
-        state = SectionState.WARNING if "unknown" in values or "held" in values or "bounced" in values else SectionState.RUNNING
+        state = (
+            SectionState.WARNING
+            if "unknown" in values or "held" in values or "bounced" in values
+            else SectionState.RUNNING
+        )
         return OverviewLine(SectionName.OUTBOX, state, "outbox", values)

@@ -18,9 +18,7 @@ _KEY = "mail_account_bounces"
 
 def draw_bounces(page: MailPage) -> None:
     """Draw the panel, folded: nothing is read before it is open. The switch acts at once, saved or not."""
-    panel = st.expander(
-        texts.BOUNCES, type="compact", icon=":material/undo:", key=f"{_KEY}_panel", on_change="rerun"
-    )
+    panel = st.expander(texts.BOUNCES, type="compact", icon=":material/undo:", key=f"{_KEY}_panel", on_change="rerun")
     if panel.open:
         with panel:
             _draw(page)

@@ -26,7 +26,7 @@ def draw_history(page: MailPage, leg: Leg, cell: Cell, run: Run) -> None:
     if run.number < 2:
         return
     panel = st.expander(
-        texts.HISTORY, type="compact", icon=":material/history:", key=f"mail_account_{leg}_history", on_change="rerun"
+        texts.HISTORY, type="compact", icon=":material/history:", key=f"mail_account_{cell}_history", on_change="rerun"
     )
     if not panel.open:
         return

@@ -6,12 +6,24 @@ from functools import partial
 
 import streamlit as st
 
+from cgcore.mail.arrival import arrival_status, arrival_text
+from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Run
 from pages.ui.cells import CellState, cell, state_of
 from pages.ui.identity import dialog, while_logged_in
+from pages.ui.mail.history import draw_history
 from pages.ui.mail.view import MailPage
 from pages.ui.markdown import escape
-from pages.ui.runs import copy_sentence, draw_run, draw_sent, draw_verdict, follow_run, is_sent, sent_sentence
+from pages.ui.runs import (
+    copy_sentence,
+    draw_run,
+    draw_sent,
+    draw_verdict,
+    follow_run,
+    is_sent,
+    sent_sentence,
+    status_line,
+)
 from pages.ui.texts import mail_account as texts
 
 __all__ = ["draw"]
@@ -45,13 +57,27 @@ def draw(page: MailPage) -> None:
             head.show(state)
             if run is not None:
                 draw_run(run, state, key="mail_account_test", after_verdict=partial(_draw_outcome, page, state))
+                draw_history(page, Leg.SMTP, Cell.TEST_MAIL, run)
     if run is not None and st.session_state.pop(_SHOW, None) == run.id:
         _dialog(page, run, state)
 
 
 def _draw_outcome(page: MailPage, state: CellState, run: Run) -> None:
     draw_sent(run)
+    _draw_arrival(page, run)
     page.offer_save("mail_account_test_save", state)
+
+
+def _draw_arrival(page: MailPage, run: Run) -> None:
+    """Say where a mail to oneself has come in, and offer to look again where it has not."""
+    found = page.runs.find_arrival(page.actor, run)
+    if not found:
+        return
+    st.markdown(status_line(escape(arrival_text(found)), arrival_status(found)))
+    if found.get("code") == "missing" and st.button(texts.LOOK_AGAIN, icon=":material/search:", key=f"{_BUTTON}_look"):
+        looking = page.start(Cell.TEST_MAIL, lambda: page.runs.start_arrival(page.actor, page.form.draft(), run))
+        follow_run(page.workbench, page.actor, looking)
+        st.rerun()
 
 
 def _fingerprint(page: MailPage, run: Run | None) -> str | None:
@@ -93,6 +119,8 @@ def _dialog(page: MailPage, run: Run, state: CellState) -> None:
     queue_id = escape(str(result["queue_id"]))
     st.markdown(texts.DIALOG_QUEUE.format(queue_id=queue_id) if queue_id else texts.DIALOG_NO_QUEUE)
     st.markdown(copy_sentence(run))
+    if found := page.runs.find_arrival(page.actor, run):
+        st.markdown(status_line(escape(arrival_text(found)), arrival_status(found)))
     st.markdown(f"**{texts.DIALOG_UNPROVEN}**")
     st.markdown("\n".join(f"- {item}" for item in texts["DIALOG_UNPROVEN_ITEMS"].values()))
     if page.workbench.sandbox.is_in_use(page.form.draft()):
