@@ -28,7 +28,7 @@ from cgcore.workbench.overview import SectionName, SectionState
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import USERS, Dovecot, Layout
 from tests.servers.fixtures import DovecotFactory
-from tests.servers.house import PASSWORD, add_series, add_user
+from tests.servers.house import add_series, add_user
 from tests.servers.pages import open_page, sign_in, words
 from tests.servers.postfix import Postfix, postfix_installed
 from tests.servers.probing import ANA
@@ -88,7 +88,7 @@ def house(workbench_on_each: Workbench) -> tuple[Workbench, Actor]:
     admin = add_user(workbench, "admin", Role.ADMIN)
     add_series(workbench, admin, "F", DocumentType.SALES_INVOICE)
     workbench.company.save(admin, CompanyDraft("Electricidad Tosma, SL", "B04123451", "Calle de la Luz, 12"), 0)
-    return workbench, replace(add_user(workbench, "ana"), mail=ANA)
+    return workbench, replace(sign_in(workbench, "ana"), mail=ANA)
 
 
 @pytest.fixture
@@ -345,7 +345,6 @@ def test_a_message_that_came_back_is_shown_as_returned_everywhere(desk: _Desk, m
     desk.put(report("postfix", message), report("confirmation", message, "luis@cliente.example"))
     desk.put(report("nameless", message))
     desk.look()
-    desk.ana = desk.workbench.identity.sessions.log_in("ana", PASSWORD).actor
     told = message_json(desk.get(message))
     overview = {line.section: line for line in desk.workbench.overview.lines(desk.ana)}[SectionName.OUTBOX]
     app = open_page(monkeypatch, desk.workbench, desk.ana, "overview.py")
