@@ -104,6 +104,12 @@ def _run_of(workbench: Workbench, owner: Actor) -> Run:
     return workbench.runs.find_last(owner, Cell.SERIES_CHECK) or nothing
 
 
+def _missing_mail(workbench: Workbench) -> Run:
+    """A run whose test mail has not come in."""
+    result = {"message_id": "<a@b>", "arrival": {"code": "missing"}}
+    return Run(10**6, Cell.TEST_MAIL, "", 1, workbench.clock(), result=result)
+
+
 def _key_of(workbench: Workbench, owner: Actor) -> str:
     """The id of the owner's key."""
     return next((key.id for key in workbench.keys.list_keys(owner)), "nothing")
@@ -328,6 +334,14 @@ USE_CASES: dict[str, UseCase] = {
     "mail_runs.start_message": personal(
         lambda w, a: _ended(w, a, w.mail_runs.start_message(a, Cell.TEMPLATE_MAIL, _mail(), "cliente@ejemplo.es"))
     ),
+    "mail_runs.start_arrival": personal(
+        lambda w, a: _ended(w, a, w.mail_runs.start_arrival(a, _account("x"), _run_of(w, a)))
+    ),
+    "mail_runs.find_arrival": personal(lambda w, a: w.mail_runs.find_arrival(a, _missing_mail(w))),
+    "bounces.get": personal(lambda w, a: w.bounces.get(a)),
+    "bounces.switch": personal(lambda w, a: w.bounces.switch(a, active=True)),
+    "bounces.hurry": personal(lambda w, a: w.bounces.hurry(a)),
+    "bounces.list_unassigned": personal(lambda w, a: w.bounces.list_unassigned(a)),
     "runs.list_last": personal(lambda w, a: w.runs.list_last(a, Cell.SERIES_CHECK, 5)),
     "mail_runs.find_stronger": personal(lambda w, a: w.mail_runs.find_stronger(a, Leg.SMTP, _plain_draft())),
     "mail_runs.list_last": personal(lambda w, a: w.mail_runs.list_last(a, Cell.SMTP, 5)),
