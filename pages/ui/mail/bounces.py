@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui.activity_table import result_word
+from pages.ui.identity import find_actor
 from pages.ui.mail.view import MailPage
 from pages.ui.markdown import escape
 from pages.ui.moments import when
@@ -28,12 +29,8 @@ def _draw(page: MailPage) -> None:
     section = page.workbench.bounces
     search = section.get(page.actor)
     st.session_state[f"{_KEY}_on"] = search.active
-    wanted = st.toggle(texts.BOUNCES_SWITCH, key=f"{_KEY}_on")
+    st.toggle(texts.BOUNCES_SWITCH, key=f"{_KEY}_on", on_change=_switch, args=(page,))
     st.caption(texts.BOUNCES_READS)
-    if wanted != search.active:
-        section.switch(page.actor, active=wanted)
-        st.toast(texts.BOUNCES_ON if wanted else texts.BOUNCES_OFF, icon=":material/check:")
-        search = section.get(page.actor)
     if search.active:
         if search.key:
             st.warning(texts.BOUNCES_FAILED.format(reason=escape(result_word(search.key))), icon=":material/warning:")
@@ -46,3 +43,10 @@ def _draw(page: MailPage) -> None:
     if unassigned := section.list_unassigned(page.actor):
         st.markdown(f"**{texts.BOUNCES_UNASSIGNED}**")
         st.markdown("\n".join(f"- {notice_line(notice)}" for notice in unassigned))
+
+
+def _switch(page: MailPage) -> None:
+    actor, wanted = find_actor(), bool(st.session_state[f"{_KEY}_on"])
+    if actor is not None:
+        page.workbench.bounces.switch(actor, active=wanted)
+        st.toast(texts.BOUNCES_ON if wanted else texts.BOUNCES_OFF, icon=":material/check:")
