@@ -137,7 +137,7 @@ class Bounces:
             if message is None and told.kind.value == NoticeKind.CONFIRMED.value:
                 continue
             recipient = _find_recipient(session, message, told) if message is not None else None
-            notice = _notice(received, told, message, recipient)
+            notice = _notice(received, told, message, recipient, now)
             if not self._add(session, user_id, report.identity, place, notice) or message is None:
                 continue
             _take_over(session, message, recipient, notice, now)
@@ -229,11 +229,15 @@ def _plain(address: str) -> str:
 
 
 def _notice(
-    received: Received, told: Told, message: OutboundMessageRow | None, recipient: OutboundRecipientRow | None
+    received: Received,
+    told: Told,
+    message: OutboundMessageRow | None,
+    recipient: OutboundRecipientRow | None,
+    now: datetime,
 ) -> Notice:
     address = recipient.address if recipient is not None else next(iter(told.addresses), "")
     name = message.id if message is not None else ""
-    return Notice(NoticeKind(told.kind.value), address, received.at, name, told.status, told.key, told.reply)
+    return Notice(NoticeKind(told.kind.value), address, received.at or now, name, told.status, told.key, told.reply)
 
 
 def _take_over(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cgcore.workbench.identity import IdentitySection
     from cgcore.workbench.keys import KeysSection
     from cgcore.workbench.mail_account import MailAccountSection
+    from cgcore.workbench.mail_arrival import MailArrival
     from cgcore.workbench.mail_presets import MailPresetSection
     from cgcore.workbench.mail_probes import MailRuns
     from cgcore.workbench.mail_setup import MailSetup
@@ -294,6 +295,18 @@ class Workbench:
         from cgcore.workbench.outbox.saved import SavedSection
 
         return SavedSection(self.context)
+
+    @once
+    def mail_arrival(self) -> MailArrival:
+        """Looks for test mails that had not come in."""
+        from cgcore.mail.steps import Leg
+        from cgcore.workbench.mail_arrival import MailArrival
+
+        return MailArrival(
+            runs=self.runs,
+            build=lambda actor, draft: self.mail_runs.requests.build(actor, Leg.IMAP, draft),
+            environment=lambda: self.mail_runs.environment(),
+        )
 
     @once
     def bounces(self) -> BounceSection:

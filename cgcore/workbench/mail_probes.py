@@ -24,6 +24,7 @@ from cgcore.mail.steps import Leg
 from cgcore.mail.watch import certificate_end
 from cgcore.runs import Cell, Run, Status, Step, Verdict
 from cgcore.storage.runs import ProbeRunStore
+from cgcore.workbench.mail_arrival import sending_result
 from cgcore.workbench.overview import OverviewLine, SectionName, SectionState
 from cgcore.workbench.runs import Job, RunSection
 
@@ -198,36 +199,6 @@ class MailRuns:
         )
         return self._start_sending(actor, Cell.TEST_MAIL, draft, message, sender, recipient)
 
-    def start_arrival(self, actor: Actor, draft: MailAccountDraft, sent: Run) -> Run:
-        """Look again for the test mail to oneself that the run ``sent`` has sent. Raises :class:`InvalidInput`."""
-        message_id = str((sent.result or {}).get("message_id", ""))
-        request = self._requests.build(actor, Leg.IMAP, draft)
-        values = sentence_values(request, draft)
-
-        def steps() -> Iterator[Step]:
-            from cgcore.mail.probe import follow_up
-
-            return follow_up(request, self._requests.environment(), b"", "", find=message_id)
-
-        def judge(steps: Sequence[Step], ms: int) -> Verdict:
-            return build_verdict(steps, total_ms=ms, **values)
-
-        def conclude(steps: Sequence[Step], _verdict: Verdict, _session: Session) -> dict[str, Any]:
-            arrival = next((step for step in steps if step.stage == "arrival"), None)
-            return {"message_id": message_id, **({"arrival": dict(arrival.details)} if arrival is not None else {})}
-
-        return self._runs.start(actor, Cell.ARRIVAL, message_id, Job(steps, judge, conclude))
-
-    def find_arrival(self, actor: Actor, sent: Run) -> Mapping[str, Any]:
-        """Return where the mail of a run is, by the last look at it that found it; nothing where none was made."""
-        result = sent.result or {}
-        found: Mapping[str, Any] = result.get("arrival") or {}
-        if found.get("code") == "missing":
-            again = self._runs.find_last(actor, Cell.ARRIVAL)
-            if again is not None and again.result and again.result.get("message_id") == result.get("message_id"):
-                found = again.result.get("arrival") or found
-        return found
-
     def start_message(self, actor: Actor, cell: Cell, message: EmailMessage, recipient: str) -> Run:
         """Send ``message`` with the stored account of the actor, and store its copy.
 
@@ -380,7 +351,7 @@ class MailRuns:
             return build_verdict(steps, total_ms=ms, **values)
 
         def conclude(steps: Sequence[Step], verdict: Verdict, session: Session) -> dict[str, Any]:
-            result = _sending_result(steps, message, recipient, draft.sent_folder)
+            result = sending_result(steps, message, recipient, draft.sent_folder)
             result["settings"] = {**kept_settings(draft, Leg.SMTP), "recipient": recipient, "folder": draft.sent_folder}
             self._context.activity.record(
                 actor, Action.TEST_MAIL_SENT, recipient, verdict.key, detail=result["queue_id"], session=session
@@ -414,21 +385,3 @@ def _certificate_end(runs: Sequence[Run], now: datetime) -> tuple[str, date] | N
         and (end := certificate_end(run.steps, now.date()))
     ]
     return (min(ends)[1], min(ends)[0]) if ends else None
-
-
-def _sending_result(steps: Sequence[Step], message: EmailMessage, recipient: str, folder: str) -> dict[str, Any]:
-    final = next((step for step in steps if step.leg == Leg.SMTP and step.stage == "final"), None)
-    sent = final is not None and final.status is Status.OK
-    append = next((step for step in steps if step.leg == Leg.IMAP and step.stage == "append"), None)
-    copied = append is not None and append.status is not Status.ERROR
-    tried = bool(folder) and any(step.leg == Leg.IMAP for step in steps)
-    arrival = next((step for step in steps if step.stage == "arrival"), None)
-    return {
-        **({"arrival": dict(arrival.details)} if arrival is not None else {}),
-        "sent": sent,
-        "recipient": recipient,
-        "queue_id": str(final.details.get("queue_id", "")) if sent and final is not None else "",
-        "message_id": str(message["Message-ID"] or ""),
-        "copy": "stored" if copied else "failed" if tried else "none",
-        "folder": folder if copied else "",
-    }

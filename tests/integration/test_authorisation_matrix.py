@@ -334,10 +334,8 @@ USE_CASES: dict[str, UseCase] = {
     "mail_runs.start_message": personal(
         lambda w, a: _ended(w, a, w.mail_runs.start_message(a, Cell.TEMPLATE_MAIL, _mail(), "cliente@ejemplo.es"))
     ),
-    "mail_runs.start_arrival": personal(
-        lambda w, a: _ended(w, a, w.mail_runs.start_arrival(a, _account("x"), _run_of(w, a)))
-    ),
-    "mail_runs.find_arrival": personal(lambda w, a: w.mail_runs.find_arrival(a, _missing_mail(w))),
+    "mail_arrival.start": personal(lambda w, a: _ended(w, a, w.mail_arrival.start(a, _account("x"), _run_of(w, a)))),
+    "mail_arrival.find": personal(lambda w, a: w.mail_arrival.find(a, _missing_mail(w))),
     "bounces.get": personal(lambda w, a: w.bounces.get(a)),
     "bounces.switch": personal(lambda w, a: w.bounces.switch(a, active=True)),
     "bounces.hurry": personal(lambda w, a: w.bounces.hurry(a)),

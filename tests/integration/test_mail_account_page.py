@@ -487,6 +487,7 @@ def test_each_step_shows_its_time_and_the_words_of_the_server(
         smtp = ServerDraft("127.0.0.1", server.port, Security.NONE)
         app = click(open_with(monkeypatch, workbench, ana, account(smtp=smtp)), "smtp_run")
     aside = (
+        "Devoluciones",
         "Transcripción",
         "Que llegue: lo que tu dominio dice de tus envíos",
         "Explícame este error",

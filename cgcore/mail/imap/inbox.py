@@ -56,10 +56,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A report, and when it came in by the server's clock."""
+    """A report, and when it came in by the server's clock, where it tells that."""
 
     report: Report
-    at: datetime
+    at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +223,11 @@ def _body(answer: Mapping[str, Value], name: str) -> bytes:
     return found if isinstance(found, bytes) else b""
 
 
-def _moment(value: Value) -> datetime:
+def _moment(value: Value) -> datetime | None:
     try:
-        return parsedate_to_datetime(value.decode()).astimezone(UTC) if isinstance(value, bytes) else datetime.now(UTC)
+        return parsedate_to_datetime(value.decode()).astimezone(UTC) if isinstance(value, bytes) else None
     except ValueError:
-        return datetime.now(UTC)
+        return None
 
 
 def _number(rows: Sequence[bytes]) -> int:

@@ -70,12 +70,14 @@ def _draw_outcome(page: MailPage, state: CellState, run: Run) -> None:
 
 def _draw_arrival(page: MailPage, run: Run) -> None:
     """Say where a mail to oneself has come in, and offer to look again where it has not."""
-    found = page.runs.find_arrival(page.actor, run)
+    found = page.workbench.mail_arrival.find(page.actor, run)
     if not found:
         return
     st.markdown(status_line(escape(arrival_text(found)), arrival_status(found)))
     if found.get("code") == "missing" and st.button(texts.LOOK_AGAIN, icon=":material/search:", key=f"{_BUTTON}_look"):
-        looking = page.start(Cell.TEST_MAIL, lambda: page.runs.start_arrival(page.actor, page.form.draft(), run))
+        looking = page.start(
+            Cell.TEST_MAIL, lambda: page.workbench.mail_arrival.start(page.actor, page.form.draft(), run)
+        )
         follow_run(page.workbench, page.actor, looking)
         st.rerun()
 
@@ -119,7 +121,7 @@ def _dialog(page: MailPage, run: Run, state: CellState) -> None:
     queue_id = escape(str(result["queue_id"]))
     st.markdown(texts.DIALOG_QUEUE.format(queue_id=queue_id) if queue_id else texts.DIALOG_NO_QUEUE)
     st.markdown(copy_sentence(run))
-    if found := page.runs.find_arrival(page.actor, run):
+    if found := page.workbench.mail_arrival.find(page.actor, run):
         st.markdown(status_line(escape(arrival_text(found)), arrival_status(found)))
     st.markdown(f"**{texts.DIALOG_UNPROVEN}**")
     st.markdown("\n".join(f"- {item}" for item in texts["DIALOG_UNPROVEN_ITEMS"].values()))
