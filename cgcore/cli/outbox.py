@@ -51,6 +51,8 @@ def worker() -> None:
         signal.signal(number, lambda _number, _frame: stop.set())
     with _opened() as workbench:
         workbench.outbox.worker.start()
+        workbench.oauth.keep_alive.start()
+        workbench.mail_watch.start()
         print(sentence(_TEXTS, "worker_started"), flush=True)
         stop.wait()
 
