@@ -488,6 +488,7 @@ def test_each_step_shows_its_time_and_the_words_of_the_server(
         app = click(open_with(monkeypatch, workbench, ana, account(smtp=smtp)), "smtp_run")
     aside = (
         "Devoluciones",
+        "Comprobación diaria",
         "Transcripción",
         "Que llegue: lo que tu dominio dice de tus envíos",
         "Explícame este error",
