@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from tests.servers.browser import BROWSER_FLAGS, SHOTS, find_browser, log_in, settled, shoot, watch
 from tests.servers.daemon import make_folder, remove
+from tests.servers.outbox_states import STATES, furnish_outbox
 from tests.servers.product import ROOT, Product, product_environment, run_product
 
 __all__ = ["ADDRESSES", "PANELS", "demonstration", "main"]
@@ -52,7 +53,7 @@ _COLOURS = 256
 def main(names: Sequence[str]) -> int:
     """Take the pictures of the pages named, of all without names."""
     chosen = {name: path for name, path in ADDRESSES.items() if not names or name in names}
-    with demonstration() as (product, user, password), sync_playwright() as playwright:
+    with demonstration(furnish_outbox) as (product, user, password), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=BROWSER_FLAGS)
         session = _furnish(browser, product, user, password)
         if not names:
@@ -69,8 +70,13 @@ def main(names: Sequence[str]) -> int:
 
 
 @contextmanager
-def demonstration() -> Iterator[tuple[Product, str, str]]:
-    """Seed and start the product as ``make demo`` does; yield it with the user and password of this run."""
+def demonstration(
+    prepare: Callable[[Mapping[str, str]], None] | None = None,
+) -> Iterator[tuple[Product, str, str]]:
+    """Seed and start the product as ``make demo`` does; yield it with the user and password of this run.
+
+    ``prepare`` is given its environment before it starts.
+    """
     folder = make_folder("cg-shots-")
     environment = product_environment(
         folder, CG_ADMIN_USER="", CG_ADMIN_PASSWORD="", CG_MAIL_ALLOW_PRIVATE="", CG_SANDBOX="on"
@@ -78,6 +84,8 @@ def demonstration() -> Iterator[tuple[Product, str, str]]:
     seed = [sys.executable, "-m", "cgcore", "demo", "--prepare-only"]
     told = subprocess.run(seed, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
     facts = dict(line.split(": ", 1) for line in told.splitlines() if ": " in line)
+    if prepare is not None:
+        prepare(environment)
     try:
         with run_product(folder, environment=environment) as product:
             yield product, facts["Usuario"], facts["Contraseña"]
@@ -149,6 +157,8 @@ def _shoot_pages(page: Page, product: Product, addresses: dict[str, str], suffix
     for name, path in addresses.items():
         _open(page, product, path)
         _shoot(page, name + suffix)
+        if name == "enviar-documento":
+            _shoot_outbox(page, suffix)
         for panel in PANELS.get(name, ()):
             choice = page.get_by_test_id("stMain").get_by_role("radio", name=re.compile(f"^{panel}"))
             if not choice.count():
@@ -159,6 +169,20 @@ def _shoot_pages(page: Page, product: Product, addresses: dict[str, str], suffix
             page.wait_for_timeout(500)
             settled(page)
             _shoot(page, f"{name}-{panel.lower()}{suffix}")
+
+
+def _shoot_outbox(page: Page, suffix: str) -> None:
+    """Picture every state that a message can be in, and what was put aside."""
+    page.get_by_role("tab", name="Borradores").click()
+    settled(page)
+    _shoot(page, "borradores" + suffix)
+    page.get_by_role("tab", name="Enviados").click()
+    settled(page)
+    for name in STATES:
+        page.get_by_test_id("stRadio").get_by_text(f"({name})").click()
+        page.wait_for_timeout(300)
+        settled(page)
+        _shoot(page, f"enviados-{name}{suffix}")
 
 
 def _open(page: Page, product: Product, path: str) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from email.message import EmailMessage
 
 from cgcore.mail.headers import attachment_name
 from cgcore.mail.message import Attachment, media_type, with_crlf
 
-__all__ = ["Pieces", "build_parts", "encoded_size", "wire_names"]
+__all__ = ["Pieces", "build_parts", "encoded_size", "renew_fields", "wire_names"]
 
 Pieces = Callable[[], Iterable[bytes]]
 """The bytes of a part, in pieces; it can be called again and gives the same."""
@@ -41,6 +41,13 @@ def build_parts(message: EmailMessage, attachments: Sequence[Attachment]) -> Seq
         parts += [_whole(first + begin + _file_head(attachment, name)), _encoded(attachment.data)]
         first = b""
     return [*parts, _whole(b"\r\n--" + border + b"--\r\n")]
+
+
+def renew_fields(part: bytes, fields: Mapping[str, str]) -> bytes:
+    """Return the first part of a message with other values of header fields that it has; the rest stays as it is."""
+    head, gap, body = part.partition(b"\r\n\r\n")
+    new = {name.lower().encode(): f"{name}: {value}".encode("ascii") for name, value in fields.items()}
+    return b"\r\n".join(new.get(field.partition(b":")[0].lower(), field) for field in _fields(head)) + gap + body
 
 
 def encoded_size(data_size: int) -> int:

@@ -121,6 +121,7 @@ class Message:
     batch: str = ""
     bytes_removed: datetime | None = None
     notices: Sequence[Notice] = ()
+    resent_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,9 @@ EDGES: Mapping[State, frozenset[State]] = MappingProxyType(
         State.IN_FLIGHT: frozenset({State.SENT, State.QUEUED, State.HELD, State.FAILED, State.UNKNOWN}),
         # By a proof or a person, and by the late word of the worker that was thought to be gone.
         State.UNKNOWN: frozenset({State.SENT, State.QUEUED, State.HELD, State.FAILED}),
-        State.HELD: frozenset({State.QUEUED, State.CANCELLED}),
-        State.FAILED: frozenset({State.QUEUED}),
+        # What is sent without having been in flight went another way, as its person says.
+        State.HELD: frozenset({State.QUEUED, State.CANCELLED, State.SENT}),
+        State.FAILED: frozenset({State.QUEUED, State.SENT}),
         State.SENT: frozenset(),
         State.CANCELLED: frozenset(),
     }

@@ -374,4 +374,5 @@ def _to_message(row: OutboundMessageRow, recipients: Sequence[Recipient], attemp
         looked=row.looked,
         batch=row.batch,
         bytes_removed=row.bytes_removed,
+        resent_of=row.resent_of,
     )

@@ -37,6 +37,7 @@ class OutboundMessageRow(Row, table=True):
     what others have taken over. ``held_by`` says who lets a held one go: ``account`` or ``person``. ``reason`` is the
     verdict over the last try, as JSON. The copy has columns of its own and never touches ``state``.
 
+    ``resent_of`` is the message whose document this one is again, empty for most.
     ``bytes_removed`` is when its bytes were let go of, after the time that they are kept for; the row stays.
     ``batch`` names what it was handed in with, empty for one on its own. A user with messages cannot be
     deleted: there is no cascade.
@@ -116,6 +117,7 @@ class OutboundMessageRow(Row, table=True):
     looked: datetime | None = Field(default=None, sa_type=UtcDateTime)
     batch: str = ""
     bytes_removed: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    resent_of: str = ""
 
 
 class OutboundBatchRow(Row, table=True):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cgcore.workbench.mail_watch import MailWatch
     from cgcore.workbench.oauth.section import OAuthSection
     from cgcore.workbench.outbox.batches import BatchSection
+    from cgcore.workbench.outbox.by_hand import ByHand
     from cgcore.workbench.outbox.saved import SavedSection
     from cgcore.workbench.outbox.section import OutboxSection
     from cgcore.workbench.overview import OverviewSection
@@ -288,6 +289,13 @@ class Workbench:
             oauth=lambda: self.oauth,
             sandbox=lambda: self.sandbox,
         )
+
+    @once
+    def by_hand(self) -> ByHand:
+        """What people note of documents that went another way, and documents that go once more."""
+        from cgcore.workbench.outbox.by_hand import ByHand
+
+        return ByHand(self.context, outbox=self.outbox)
 
     @once
     def saved(self) -> SavedSection:

@@ -390,6 +390,14 @@ USE_CASES: dict[str, UseCase] = {
     "outbox.resolve_sent": UseCase(
         lambda w, a, o: w.outbox.resolve_sent(a, _document_of(w, o)), **{**OWNERS_ONLY, "own": OutboxRefused}
     ),
+    "by_hand.note_sent": personal(lambda w, a: w.by_hand.note_sent(a, DOCUMENT, "n").number),
+    "by_hand.mark_sent": UseCase(
+        lambda w, a, o: w.by_hand.mark_sent(a, _document_of(w, o)), **{**OWNERS_ONLY, "own": OutboxRefused}
+    ),
+    "by_hand.send_again": UseCase(
+        lambda w, a, o: w.by_hand.send_again(a, _document_of(w, o), "k"),
+        **{**OWNERS_ONLY, "own": OutboxRefused},
+    ),
     "outbox.recall_recipients": personal(lambda w, a: w.outbox.recall_recipients(a, T.QUOTE, "cliente")),
     "saved.save": personal(lambda w, a: w.saved.save(a, SavedFields("quote", "P"), []).fields),
     "saved.list": personal(lambda w, a: w.saved.list(a)),

@@ -21,8 +21,9 @@ from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.message import Attachment
 from cgcore.mail.sender import SenderDraft
-from cgcore.outbox.message import Message
+from cgcore.outbox.message import Message, MessageFilters
 from cgcore.outbox.refused import OutboxRefused
+from cgcore.outbox.sheet import read_sheet
 from cgcore.outbox.states import CopyState, State
 from cgcore.storage.outbox_queue import OutboxQueue
 from cgcore.storage.outbox_tables import OutboundMessageRow
@@ -579,3 +580,69 @@ def test_the_worker_of_a_process_sends_by_itself(desk: _Desk) -> None:
 
     assert desk.get(message).state is State.SENT
     assert len(server.messages) == 1
+
+
+def test_a_document_that_has_left_goes_once_more_as_a_new_message(desk: _Desk) -> None:
+    """To the same people, with the same texts and bytes of the file; the head is of today, and it says what it is."""
+    with _serving(desk) as server:
+        first = desk.put()
+        by_hand = desk.workbench.by_hand
+        with pytest.raises(OutboxRefused) as waiting:
+            by_hand.send_again(desk.ana, first.id, "again")
+        desk.work()
+        second, same = (by_hand.send_again(desk.ana, first.id, "again") for _ in range(2))
+        desk.work()
+        raws, hidden = list(server.messages), server.heard("TO:<gestoria@example.com>")
+    one, two = (message_from_bytes(raw, policy=default) for raw in raws)
+    renewed = {"Message-ID", "Date", "X-Cloud-Gestion-Id"}
+    found = desk.get(second)
+
+    assert (waiting.value.code, same.id, len(raws)) == ("too_late", second.id, 2)
+    assert {name for name in set(one) if str(one[name]) != str(two[name])} <= renewed
+    assert (two["Message-ID"], two["X-Cloud-Gestion-Id"]) == (found.message_id, second.id)
+    assert one["Message-ID"] != two["Message-ID"]
+    assert raws[0].partition(b"\r\n\r\n")[2] == raws[1].partition(b"\r\n\r\n")[2]
+    assert (found.state, found.resent_of, found.size) == (State.SENT, first.id, len(raws[1]))
+    assert [(e.address, e.kind) for e in found.recipients] == [(e.address, e.kind) for e in desk.get(first).recipients]
+    assert hidden
+
+
+@pytest.mark.parametrize("state", [State.HELD, State.FAILED])
+def test_what_went_another_way_is_marked_and_leaves_no_more(desk: _Desk, state: State) -> None:
+    """It counts as sent from then on, and what is on its way, or has left, is not marked."""
+    with _serving(desk) as server:
+        message, waiting = desk.put(), desk.put()
+        desk.set(message, state=state.value, held_by="person" if state is State.HELD else "")
+        marked = desk.workbench.by_hand.mark_sent(desk.ana, message.id)
+        desk.workbench.outbox.resume(desk.ana)
+        for late in (waiting, message):
+            with pytest.raises(OutboxRefused):
+                desk.workbench.by_hand.mark_sent(desk.ana, late.id)
+        desk.work()
+
+    assert (marked.state, marked.host, marked.reason) == (State.SENT, "", None)
+    assert len(server.messages) == 1
+    assert desk.get(message).state is State.SENT
+    assert "document_resolved" in desk.told()
+
+
+def test_a_document_that_was_handed_over_elsewhere_is_noted_without_a_mail(desk: _Desk) -> None:
+    """Its number is enough; it is found by it, known as sent when a sheet brings it, and needs no account."""
+    by_hand = desk.workbench.by_hand
+    noted = by_hand.note_sent(desk.ana, replace(_REQUEST, to=(), cc=(), bcc=(), number="70"), "note")
+    addressed = by_hand.note_sent(desk.ana, replace(_REQUEST, cc=(), bcc=()), "note-2")
+    with pytest.raises(OutboxRefused) as again:
+        by_hand.note_sent(desk.ana, _REQUEST, "note")
+    with pytest.raises(InvalidInput) as refused:
+        by_hand.note_sent(desk.ana, replace(_REQUEST, number=""), "note-3")
+    desk.work()
+    listed = desk.workbench.outbox.list(desk.ana, MessageFilters(query="70")).messages
+    sheet = read_sheet("Serie;Número;Cliente;Correo\r\nF;7;Ruiz;eva@example.com\r\n".encode())
+    plan = desk.workbench.batches.plan(desk.ana, DocumentType.SALES_INVOICE, sheet, [])
+
+    assert (noted.state, noted.size, noted.recipients) == (State.SENT, 0, ())
+    assert [each.id for each in listed] == [noted.id]
+    assert [each.address for each in addressed.recipients] == ["eva@example.com", "luis@example.com"]
+    assert (again.value.code, refused.value.problems[0].field) == ("idempotency_key_reused", "number")
+    assert plan.before[0].state is State.SENT
+    assert list(desk.workbench.outbox.read(desk.ana, noted.id)) == []

@@ -23,7 +23,7 @@ def test_nothing_leads_back_from_what_may_have_left_but_an_answer() -> None:
     assert all(b is not State.STORING for _, b in pairs)
     assert all(a is State.QUEUED for a, b in pairs if b is State.CLAIMED)
     assert all(a is State.CLAIMED for a, b in pairs if b is State.IN_FLIGHT)
-    assert {a for a, b in pairs if b is State.SENT} == {State.IN_FLIGHT, State.UNKNOWN}
+    assert {a for a, b in pairs if b is State.SENT} == {State.IN_FLIGHT, State.UNKNOWN, State.HELD, State.FAILED}
     assert {a for a, b in pairs if b is State.UNKNOWN} == {State.IN_FLIGHT}
     assert {a for a, b in pairs if b is State.CANCELLED} == CANCELLABLE
     assert all(is_edge(a, State.QUEUED) for a in RESENDABLE)

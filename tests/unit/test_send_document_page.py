@@ -613,3 +613,37 @@ def test_a_tab_that_comes_back_has_the_files_of_its_draft(desk: Desk) -> None:
     assert "Adjuntos del borrador" in files
     assert "Adjuntos del borrador" not in [each.label for each in page.multiselect]
     assert written(page, "Número") == [""]
+
+
+def test_a_document_that_went_another_way_is_noted_and_said_so(desk: Desk) -> None:
+    """Without an address; what is missing is named, and no mail is made."""
+    page = preview(fill(desk.open(), customer="Talleres Ruiz"))
+    missing = said(_note(page))
+    _note(fill(page, number="7")).run()
+
+    assert "Número. Falta este dato." in missing
+    assert [(each.state, each.size) for each in desk.messages()] == [(State.SENT, 0)]
+    assert "No salió por correo desde aquí." in said(page)
+    assert "Ver mensaje" not in " ".join(each.label for each in page.button)
+
+
+def _note(page: AppTest) -> AppTest:
+    page.button("send_document_note").click().run()
+    for button in ("note", "note_confirm"):
+        page.button(f"send_document_{button}").click()
+    return page.run()
+
+
+def test_a_document_that_has_left_can_go_once_more_and_says_so(desk: Desk) -> None:
+    """Asked first; a refused one is marked by hand."""
+    name, refused = desk.hand_in("7", State.SENT), desk.hand_in("8", State.FAILED)
+    page = sent_tab(desk.open())
+    page = press(press(page, "mark"), "mark", "mark_confirm")
+    states = {each.id: each.state for each in desk.messages()}
+    radio = page.radio(key="send_document_picked")
+    page = put(page, radio, name)
+    page = press(press(page, "again"), "again", "again_confirm")
+    again = [each for each in desk.messages() if each.resent_of]
+
+    assert states[refused] is State.SENT
+    assert [(each.resent_of, each.state, each.number) for each in again] == [(name, State.QUEUED, "7")]

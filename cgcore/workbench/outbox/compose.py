@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cgcore.workbench.templates import TemplatesSection
 
 __all__ = [
+    "ID_HEADER",
     "MOST_DELAY_S",
     "Composed",
     "Composer",
@@ -45,7 +46,7 @@ MOST_DELAY_S = 3600
 MOST_RECIPIENTS = 100
 _LONGEST = {"series": 60, "number": 60, "customer": 300, "subject": 500}
 _NAMED = re.compile(r"\s*(?P<name>[^<>]*?)\s*<(?P<address>[^<>]+)>\s*")
-_HEADER = "X-Cloud-Gestion-Id"  # kept where a provider replaces the Message-ID
+ID_HEADER = "X-Cloud-Gestion-Id"  # kept where a provider replaces the Message-ID
 
 
 def _no_variables() -> Mapping[str, str]:
@@ -247,7 +248,7 @@ class Composer:
             message_id=message_id,
         )
         message["Auto-Submitted"] = "no"  # RFC 3834 §5: a person sends it
-        message[_HEADER] = name
+        message[ID_HEADER] = name
         parts = build_parts(message, request.attachments)
         texts = sum(len(piece) for part in parts[::2] for piece in part())
         size = texts + sum(encoded_size(len(attachment.data)) for attachment in request.attachments)

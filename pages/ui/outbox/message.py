@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -68,7 +69,8 @@ def draw_message(workbench: Workbench, actor: Actor, message: Message) -> None:
             title, fix = reason_texts(message.reason)
             st.markdown(f"**{escape(title)}**  \n{escape(fix)}")
         st.markdown("\n".join(f"- {line}" for line in _story(message)))
-        st.markdown("\n".join(f"- {line}" for line in _recipients(message)))
+        if message.recipients:
+            st.markdown("\n".join(f"- {line}" for line in _recipients(message)))
         if message.attempts:
             with st.expander(texts.TRIES.format(count=len(message.attempts)), type="compact"):
                 st.markdown("\n".join(f"- {_try(each)}" for each in message.attempts))
@@ -77,11 +79,14 @@ def draw_message(workbench: Workbench, actor: Actor, message: Message) -> None:
 
 def _story(message: Message) -> Iterator[str]:
     yield texts.CREATED.format(moment=when(message.created))
+    if message.resent_of:
+        yield texts.RESENT
     if message.state is State.SENT:
         known = {"host": escape(message.host), "moment": when(message.accepted), "id": escape(message.queue_id)}
         told = texts.ACCEPTED_ID if message.queue_id else texts.ACCEPTED
         # Without a host a person has said it.
-        yield told.format(**known) if message.host else texts.RESOLVED.format(moment=known["moment"])
+        by_hand = texts.RESOLVED if message.attempts else texts.NOTED
+        yield told.format(**known) if message.host else by_hand.format(moment=known["moment"])
     if message.state is State.QUEUED and message.tries:
         yield texts.NEXT_TRY.format(count=seconds_until(message.due))
     folder = escape(message.copy_folder)
@@ -105,6 +110,9 @@ def notice_line(notice: Notice) -> str:
 
 def _recipients(message: Message) -> Iterator[str]:
     for each in message.recipients:
+        if not message.size:
+            yield escape(each.address)
+            continue
         told = texts.RECIPIENT.format(
             address=escape(each.address),
             kind=sentence("cgcore.outbox", f"kind.{each.kind}"),
@@ -123,6 +131,12 @@ def _try(attempt: Attempt) -> str:
 def _draw_actions(workbench: Workbench, actor: Actor, message: Message) -> None:
     outbox, name = workbench.outbox, message.id
     with st.container(horizontal=True, vertical_alignment="center", key=f"{PAGE}_message_actions"):
+        if (
+            message.state is State.SENT
+            and message.parts
+            and st.button(texts.RESEND, icon=":material/send:", key=f"{PAGE}_again")
+        ):
+            _ask_to_send_again(workbench, actor, name, secrets.token_hex(16))
         if message.state is State.UNKNOWN and st.button(
             texts.HAS_LEFT, icon=":material/done_all:", key=f"{PAGE}_resolve"
         ):
@@ -137,9 +151,13 @@ def _draw_actions(workbench: Workbench, actor: Actor, message: Message) -> None:
                 _ask_to_resend(workbench, actor, name)
             else:
                 change(outbox.resend, actor, name)
+        if message.state in (State.HELD, State.FAILED) and st.button(
+            texts.MARK_SENT, icon=":material/done_all:", key=f"{PAGE}_mark"
+        ):
+            _ask_to_mark(workbench, actor, name)
         if message.state in CANCELLABLE and st.button(texts.CANCEL, icon=":material/block:", key=f"{PAGE}_cancel"):
             change(outbox.cancel, actor, name)
-        if kept:
+        if kept and message.size:
             draw_download(
                 texts.DOWNLOAD,
                 lambda asking: b"".join(outbox.read(asking, name)),
@@ -147,7 +165,7 @@ def _draw_actions(workbench: Workbench, actor: Actor, message: Message) -> None:
                 mime="message/rfc822",
                 key=f"{PAGE}_eml_{name}",
             )
-        else:
+        elif message.size:
             st.caption(refusal_text("bytes_removed"))
 
 
@@ -160,6 +178,36 @@ def _ask_to_resend(workbench: Workbench, actor: Actor, name: str) -> None:
         if st.button(texts.RESEND_CONFIRM, type="primary", icon=":material/send:", key=f"{PAGE}_resend_confirm"):
             change(workbench.outbox.resend, actor, name)
         if st.button(common.CANCEL, key=f"{PAGE}_resend_cancel"):
+            st.rerun()
+
+
+@dialog(lambda: texts.RESEND_TITLE)
+@while_logged_in
+def _ask_to_send_again(workbench: Workbench, actor: Actor, name: str, key: str) -> None:
+    """Say what goes, then send a new message; two clicks of one dialog are one message."""
+    st.markdown(texts.AGAIN_EXPLAINED)
+    with st.container(horizontal=True):
+        if st.button(texts.RESEND, type="primary", icon=":material/send:", key=f"{PAGE}_again_confirm"):
+            delay_s = workbench.outbox.preferences.get(actor).undo_s
+            change(
+                lambda actor, name: workbench.by_hand.send_again(actor, name, key, delay_s=delay_s),
+                actor,
+                name,
+                done=texts.SENT_AGAIN,
+            )
+        if st.button(common.CANCEL, key=f"{PAGE}_again_cancel"):
+            st.rerun()
+
+
+@dialog(lambda: texts.MARK_SENT)
+@while_logged_in
+def _ask_to_mark(workbench: Workbench, actor: Actor, name: str) -> None:
+    """Say that no mail leaves, then note it."""
+    st.markdown(texts.MARK_EXPLAINED)
+    with st.container(horizontal=True):
+        if st.button(texts.MARK_SENT, type="primary", icon=":material/done_all:", key=f"{PAGE}_mark_confirm"):
+            change(workbench.by_hand.mark_sent, actor, name)
+        if st.button(common.CANCEL, key=f"{PAGE}_mark_cancel"):
             st.rerun()
 
 

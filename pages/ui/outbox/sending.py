@@ -16,7 +16,7 @@ from cgcore.texts import join
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import Composed, request_hash
 from cgcore.workbench.outbox.describe import refusal_text
-from pages.ui.identity import while_logged_in
+from pages.ui.identity import dialog, while_logged_in
 from pages.ui.markdown import escape
 from pages.ui.moments import seconds_until
 from pages.ui.outbox.draft import PAGE, DocumentDraft, DocumentFields
@@ -26,6 +26,7 @@ from pages.ui.outbox.pace import draw_pace
 from pages.ui.outbox.saved import draw_keep
 from pages.ui.preview import View, draw_inbox_row, draw_message_view, parse_message
 from pages.ui.tab import is_fragment_run
+from pages.ui.texts import common
 from pages.ui.texts import send_document as texts
 from pages.ui.texts import sending_defaults as view_texts
 
@@ -52,6 +53,8 @@ def draw_sending(workbench: Workbench, actor: Actor, fields: DocumentFields, for
             texts.PREVIEW, type=kind, icon=":material/visibility:", key=f"{PAGE}_preview", on_click=_show, args=(draft,)
         )
         draw_keep(workbench, actor, fields, form)
+        if st.button(texts.MARK_SENT, type="tertiary", icon=":material/done_all:", key=f"{PAGE}_note"):
+            _ask_to_note(workbench, actor, fields, form)
     if not draft.is_shown:
         row.caption(texts.PREVIEW_FIRST)
         return
@@ -104,10 +107,42 @@ def _send(workbench: Workbench, actor: Actor, fields: DocumentFields, form: Docu
     except OutboxRefused as refused:
         _tell_refusal(refused)
     else:
-        with suppress(NotFound):
-            workbench.saved.delete(actor, fields.saved)
-        fields.draft.hand(message.id, fields.saved)
-        st.rerun()
+        _finish(workbench, actor, fields, message.id)
+
+
+@dialog(lambda: texts.MARK_SENT)
+@while_logged_in
+def _ask_to_note(workbench: Workbench, actor: Actor, fields: DocumentFields, form: DocumentForm) -> None:
+    """Say that no mail leaves, then note that the document went another way."""
+    st.markdown(texts.MARK_EXPLAINED)
+    place = st.container(gap="xxsmall")
+    with st.container(horizontal=True):
+        noted = st.button(texts.MARK_SENT, type="primary", icon=":material/done_all:", key=f"{PAGE}_note_confirm")
+        if st.button(common.CANCEL, key=f"{PAGE}_note_cancel"):
+            st.rerun()
+    if not noted:
+        return
+    try:
+        message = workbench.by_hand.note_sent(actor, form.request, fields.draft.key)
+    except InvalidInput as refused:
+        with place:
+            for problem in refused.problems:
+                st.markdown(
+                    f":red[:material/error: {texts['NOTED_FIELDS'].get(problem.field, '')} {escape(problem.message)}]"
+                )
+    except OutboxRefused as refused:
+        with place:
+            _tell_refusal(refused)
+    else:
+        _finish(workbench, actor, fields, message.id)
+
+
+def _finish(workbench: Workbench, actor: Actor, fields: DocumentFields, message: str) -> None:
+    """Show the message that was made of the document, which is no draft any more."""
+    with suppress(NotFound):
+        workbench.saved.delete(actor, fields.saved)
+    fields.draft.hand(message, fields.saved)
+    st.rerun()
 
 
 def draw_preview(composed: Composed, key: str) -> None:

@@ -1,0 +1,58 @@
+"""What people note of documents that went another way, and that a message is another one's document again.
+
+Apart from :mod:`cgcore.storage.outbox`: nothing here waits for a worker.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, col, update
+
+from cgcore.outbox.message import NewMessage
+from cgcore.outbox.states import State
+from cgcore.storage.outbox import database_now, move_all
+from cgcore.storage.outbox_tables import OutboundMessageRow, OutboundRecipientRow
+
+__all__ = ["add_noted", "mark_sent", "note_origin"]
+
+_Row = OutboundMessageRow
+
+
+def mark_sent(session: Session, user_id: int, name: str) -> bool:
+    """Note that a message which is held or was refused has reached its people another way; it leaves no more."""
+    mine = (col(_Row.id) == name, col(_Row.user_id) == user_id)
+    values = {"accepted": database_now(session), "reason": None, "fence": _Row.fence + 1}
+    return any(move_all(session, state, State.SENT, mine, **values) == 1 for state in (State.HELD, State.FAILED))
+
+
+def add_noted(session: Session, message: NewMessage, user_id: int) -> bool:
+    """Store a document that went another way: sent, without bytes; False: there is one of that key already."""
+    now = database_now(session)
+    kept = ("document_type", "series", "number", "customer", "subject", "request_hash")
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    row = _Row(
+        id=message.name,
+        user_id=user_id,
+        idempotency_key=message.key,
+        state=State.SENT.value,
+        created=now,
+        changed=now,
+        due=now,
+        accepted=now,
+        **{name: getattr(message, name) for name in kept},
+    ).model_dump(exclude={"reason"})
+    made = insert(_Row).values(**row).on_conflict_do_nothing().returning(col(_Row.id))
+    if session.scalar(made) is None:
+        return False
+    session.add_all(
+        OutboundRecipientRow(
+            message_id=message.name, place=place, address=each.address, name=each.name, kind=each.kind.value
+        )
+        for place, each in enumerate(message.recipients)
+    )
+    return True
+
+
+def note_origin(session: Session, name: str, origin: str) -> None:
+    """Note that a message is the document of another one, sent again."""
+    session.exec(update(_Row).where(col(_Row.id) == name).values(resent_of=origin))
