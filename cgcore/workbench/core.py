@@ -201,7 +201,11 @@ class Workbench:
         from cgcore.workbench.mail_setup import MailSetup
 
         return MailSetup(
-            self.context, runs=self.runs, discovery=self.discovery, environment=lambda: self.mail_runs.environment()
+            self.context,
+            runs=self.runs,
+            discovery=self.discovery,
+            environment=lambda: self.mail_runs.environment(),
+            fingerprint=lambda actor, cell, draft: self.mail_runs.fingerprint(actor, cell, draft),
         )
 
     @once

@@ -133,8 +133,15 @@ class MailRuns:
         return self._requests.environment()
 
     def find_last(self, actor: Actor, cell: Cell) -> Run | None:
-        """Return the last run of one of this account's cells."""
-        return self._runs.find_last(actor, cell)
+        """Return the last run of one of this account's cells, or what a set-up has proven for it since."""
+        last = self._runs.find_last(actor, cell)
+        leg = next((leg for leg, its_cell in _CELLS.items() if its_cell is cell), None)
+        setup = self._runs.find_last(actor, Cell.SETUP) if leg is not None else None
+        if leg is None or setup is None or (last is not None and last.started >= setup.started):
+            return last
+        from cgcore.workbench.mail_setup import tested_leg
+
+        return tested_leg(setup, leg, cell) or last
 
     def list_last(self, actor: Actor, cell: Cell, limit: int) -> Sequence[Run]:
         """Return the newest runs of one of this account's cells, newest first."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cgcore.activity import Action
 from cgcore.errors import FieldProblem, InvalidInput, Throttled
 from cgcore.identity.actor import Actor
-from cgcore.mail.account import MailAccountDraft
+from cgcore.mail.account import MailAccountDraft, ServerDraft
 from cgcore.mail.account_texts import problem as account_problem
 from cgcore.mail.addresses import domain_of, is_address
 from cgcore.mail.diagnosis.texts import build_verdict
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from cgcore.workbench.context import Context
     from cgcore.workbench.discovery import DiscoverySection
 
-__all__ = ["MailSetup", "setup_verdict_texts"]
+__all__ = ["MailSetup", "setup_verdict_texts", "tested_leg"]
 
 #: The verdict of a run that asks whether a foreign server is the right one; nothing has been signed in to.
 _CONFIRM = "confirm_host"
@@ -48,8 +49,10 @@ class MailSetup:
         runs: RunSection,
         discovery: DiscoverySection,
         environment: Callable[[], ProbeEnvironment],
+        fingerprint: Callable[[Actor, Cell, MailAccountDraft], str],
     ) -> None:
         self._context, self._runs, self._discovery, self._environment = context, runs, discovery, environment
+        self._fingerprint = fingerprint
 
     def start(self, actor: Actor, draft: MailAccountDraft, *, confirmed: Collection[str] = ()) -> Run:
         """Find the servers of ``draft.user``, sign in to both with the typed password, and choose the folder.
@@ -68,7 +71,8 @@ class MailSetup:
             find = self._discovery.prepare(actor, address)
         except Throttled:
             raise InvalidInput(FieldProblem.of("cgcore.workbench", "user", "too_many_searches")) from None
-        setup = _Setup(address, password, self._environment, find, frozenset(confirmed))
+        mark = partial(self._fingerprint, actor)
+        setup = _Setup(draft, address, password, self._environment, find, frozenset(confirmed), mark)
 
         def conclude(_steps: Sequence[Step], verdict: Verdict, session: Session) -> dict[str, Any]:
             told = f"{Cell.SETUP} {domain_of(address)}"
@@ -86,15 +90,18 @@ class MailSetup:
 class _Setup:
     """One run: what is known of it while it goes on."""
 
+    draft: MailAccountDraft
     address: str
     password: Secret
     environment: Callable[[], ProbeEnvironment]
     find: Callable[[], Discovery]
     confirmed: frozenset[str]
+    mark: Callable[[Cell, MailAccountDraft], str]
     found: Discovery | None = None
     folder: str = ""
     folder_from: str = ""
     questions: list[str] = field(default_factory=list[str])
+    tested: dict[str, str] = field(default_factory=dict[str, str])
 
     def steps(self) -> Iterator[Step]:
         """Yield the steps: what was found for each leg, then both probes, then the folder."""
@@ -109,6 +116,8 @@ class _Setup:
         if not self.questions:
             yield from self._probe(Leg.SMTP)
             yield from self._probe_folder()
+            filled = self._fill_in()
+            self.tested = {str(cell): self.mark(cell, filled) for cell in (Cell.SMTP, Cell.IMAP)}
 
     def judge(self, steps: Sequence[Step], ms: int) -> Verdict:
         """Return the verdict: why nothing was found, the question, or that of the probes."""
@@ -124,7 +133,7 @@ class _Setup:
         return build_verdict(steps, total_ms=ms, sender=self.address, folder=self.folder, **values, **provider)
 
     def result(self) -> dict[str, Any]:
-        """Return what to fill in; no secret."""
+        """Return what to fill in, and what stands for the settings of each leg that were tested by it; no secret."""
         found = self.found
         legs = {str(leg): each.to_json() for leg, each in found.legs.items()} if found else {}
         return {
@@ -136,7 +145,14 @@ class _Setup:
             "provider": found.provider if found else "",
             "hints": list(found.hints) if found else [],
             "suggestion": found.suggestion if found else "",
+            "tested": self.tested,
         }
+
+    def _fill_in(self) -> MailAccountDraft:
+        """Return the draft as it is once all of this has been filled in."""
+        offers = {leg: each.offer for leg, each in self.found.legs.items()} if self.found else {}
+        servers = {str(leg): ServerDraft(each.host, each.port, each.security) for leg, each in offers.items()}
+        return replace(self.draft, user=self._user(), sent_folder=self.folder, **servers)
 
     def _user(self) -> str:
         names = {each.username for each in self.found.legs.values()} if self.found else set[str]()
@@ -200,6 +216,22 @@ class _Setup:
             mail_from=self.address if leg is Leg.SMTP else "",
             provider=offer.provider,
         )
+
+
+def tested_leg(run: Run, leg: Leg, cell: Cell) -> Run | None:
+    """Return the part of ``run``, which set an account up, that proved ``leg``, as a run of that one's own ``cell``.
+
+    ``None`` where it has not proven both: then the person tests each by themselves.
+    """
+    result = run.result or {}
+    mark, server = result.get("tested", {}).get(str(cell)), result.get(str(leg))
+    if run.proves_nothing or run.failed or not mark or not server:
+        return None
+    steps = tuple(step for step in run.steps if step.leg == leg and step.stage != Stage.DISCOVER)
+    ms = sum(step.ms for step in steps)
+    values = {"host": server["host"], "port": server["port"], "user": result["user"], "folder": result["folder"]}
+    verdict = build_verdict(steps, total_ms=ms, **values)
+    return replace(run, cell=str(cell), fingerprint=mark, steps=steps, verdict=verdict, duration_ms=ms, result=None)
 
 
 def _details(server: FoundServer) -> dict[str, Any]:

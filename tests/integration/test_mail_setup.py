@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from cgcore.errors import InvalidInput
 from cgcore.identity.actor import Actor
-from cgcore.mail.account import MailAccountDraft, Security
+from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.discovery.result import Confidence, Discovery, FoundServer, Offer, Reason, Source, Verdict
 from cgcore.mail.steps import Leg
-from cgcore.runs import Run
+from cgcore.runs import Cell, Run
 from cgcore.storage.tables import UserRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.discovery import DISCOVERIES_PER_MINUTE, DiscoverySection
 from cgcore.workbench.mail_setup import MailSetup
+from cgcore.workbench.overview import SectionState
 from cgcore.workbench.verdicts import verdict_texts
 from tests.servers.asking import PASSWORD, USER, loopback
 from tests.servers.certificates import Certificates
@@ -44,6 +46,7 @@ class Bench:
             runs=workbench.runs,
             discovery=self.discovery,
             environment=lambda: env,  # type: ignore[arg-type,return-value]
+            fingerprint=workbench.mail_runs.fingerprint,
         )
         with workbench.database.session() as session:
             row = UserRow(username="ana", username_key="ana")
@@ -102,6 +105,37 @@ def test_what_was_found_is_signed_in_to_and_the_folder_is_chosen(bench: Bench) -
     assert [step.stage for step in run.steps][:2] == ["discover", "discover"]
     assert [step.stage for step in run.steps if step.leg == "imap"].count("append") == 1
     assert PASSWORD not in repr(run)
+
+
+def test_what_a_set_up_has_proven_needs_no_second_test(bench: Bench) -> None:
+    """Both cells and Resumen know it once it is saved as it was found, and not of another password or server."""
+    bench.finds()
+    run = bench.run()
+    runs, result = bench.workbench.mail_runs, run.result or {}
+    smtp, imap = (ServerDraft(result[leg]["host"], result[leg]["port"], Security.SSL) for leg in ("smtp", "imap"))
+    draft = MailAccountDraft(USER, Secret(PASSWORD), smtp, imap, sent_folder="Sent")
+    bench.workbench.mail_account.save(bench.actor, draft, version=0)
+    stored = bench.workbench.mail_account.get(bench.actor).draft
+    for cell, leg in ((Cell.SMTP, "smtp"), (Cell.IMAP, "imap")):
+        found = runs.find_last(bench.actor, cell)
+        assert found is not None
+        assert found.fingerprint == runs.fingerprint(bench.actor, cell, stored)
+        assert not found.failed
+        assert {step.leg for step in found.steps} == {leg}
+        assert "discover" not in [step.stage for step in found.steps]
+        other = replace(stored, password=Secret("otra"))
+        assert found.fingerprint != runs.fingerprint(bench.actor, cell, other)
+    line = runs.overview(bench.actor)
+    assert (line.state, line.code) == (SectionState.OK, "mail_proven")
+
+
+def test_a_set_up_that_failed_proves_neither_leg(bench: Bench) -> None:
+    """Of a wrong password nothing is taken for tested."""
+    bench.finds()
+    bench.run("equivocada")
+
+    assert bench.workbench.mail_runs.find_last(bench.actor, Cell.SMTP) is None
+    assert bench.workbench.mail_runs.find_last(bench.actor, Cell.IMAP) is None
 
 
 def test_no_password_goes_to_a_foreign_server_before_a_yes(bench: Bench) -> None:
