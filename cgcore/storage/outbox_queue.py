@@ -21,7 +21,7 @@ from cgcore.storage.database import Database
 from cgcore.storage.outbox import database_now, move, move_all, to_recipients
 from cgcore.storage.outbox_batches import ask_where_many_are_refused
 from cgcore.storage.outbox_copies import COPY_LEASE
-from cgcore.storage.outbox_rests import BY_ACCOUNT, changed_since, find_room_now, let_follow, rest, send_ahead
+from cgcore.storage.outbox_rests import BY_ACCOUNT, changed_since, find_room_now, hold_due, let_follow, rest, send_ahead
 from cgcore.storage.outbox_results import attempt_row, keep_recipients, try_noting
 from cgcore.storage.outbox_tables import (
     OutboundMessageRow,
@@ -234,7 +234,14 @@ class OutboxQueue:
             keep_recipients(session, claimed, result.recipients)
             if outcome.hold is not None:
                 rest(session, claimed.user_id, outcome.hold, reason, now, pace)
-            else:
+                # What is claimed besides would try the same limit, or the same password, once more each.
+                mine = (
+                    col(OutboundMessageRow.user_id) == claimed.user_id,
+                    col(OutboundMessageRow.owner) == self._owner,
+                )
+                move_all(session, State.CLAIMED, State.HELD, mine, held_by=BY_ACCOUNT, reason=values["reason"])
+            elif outcome.state is not State.QUEUED or result.attempt.reply:
+                # A line that was cut before anything was said does not prove that the account may go on.
                 let_follow(session, claimed.user_id, now)
         return done
 
@@ -288,8 +295,10 @@ class OutboxQueue:
         row, account = OutboundMessageRow, OutboxAccountRow
         with self._database.session() as session:
             now = database_now(session)
-            for column in (row.due, row.look_due, row.copy_due, account.paused_until):
+            for column in (row.look_due, row.copy_due, account.paused_until):
                 _cap(session, column, now + timedelta(seconds=LONGEST_WAIT_S), now)
+            waiting = col(row.state) == State.QUEUED.value
+            _cap(session, row.due, now + timedelta(seconds=LONGEST_WAIT_S), now, waiting)
             _cap(session, account.not_before, now + timedelta(seconds=MINUTE), now)
             for column, lease in ((row.lease_until, LEASE), (row.copy_lease, COPY_LEASE), (account.lease_until, LEASE)):
                 # Its owner may be at work: a whole lease from now on.
@@ -315,8 +324,7 @@ class OutboxQueue:
                     account.paused, account.paused_until, account.feeler = False, None, True
                     send_ahead(session, account.user_id, now)
                     continue
-                due = (col(OutboundMessageRow.user_id) == account.user_id, col(OutboundMessageRow.due) <= now)
-                move_all(session, State.QUEUED, State.HELD, due, held_by=BY_ACCOUNT, reason=account.reason)
+                hold_due(session, account.user_id, account.reason, account.paused_until, now)
 
     def has_work(self) -> bool:
         """Return whether anything is due, is being worked on, or has rested long enough; nobody waits for this look."""
@@ -353,8 +361,8 @@ def _may_send(now: datetime) -> Any:
     return or_(waits.is_(None), waits <= now)
 
 
-def _cap(session: Session, column: Any, latest: datetime, value: datetime) -> None:
-    session.exec(update(column.class_).where(column > latest).values({column.key: value}))
+def _cap(session: Session, column: Any, latest: datetime, value: datetime, *which: Any) -> None:
+    session.exec(update(column.class_).where(column > latest, *which).values({column.key: value}))
 
 
 def _to_claimed(row: OutboundMessageRow, recipients: Sequence[Recipient], now: datetime) -> Claimed:

@@ -26,6 +26,7 @@ __all__ = [
     "current_pace",
     "find_room_now",
     "find_sent",
+    "hold_due",
     "let_follow",
     "list_waiting",
     "look_again",
@@ -40,6 +41,7 @@ _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
 # At least so long nothing is tried again after a limit, by the length of its window.
 _LEAST_REST_S = {HOUR: 900.0, DAY: 3600.0}
 _GROWS_TO = 4
+_OF_THE_PACE = frozenset({"own_limit", "pace_hour", "pace_day"})
 _MENDED = -1  # no account has this version: it counts as saved since
 
 
@@ -126,8 +128,20 @@ def rest(
     resting = update(OutboxAccountRow).where(col(OutboxAccountRow.user_id) == user_id)
     values = {"paused": True, "paused_until": until, "feeler": False, "reason": told}
     session.exec(resting.values(**values, rests=OutboxAccountRow.rests + 1, account_version=version))
+    hold_due(session, user_id, told, until, now)
+
+
+def hold_due(
+    session: Session, user_id: int, reason: Mapping[str, Any] | None, until: datetime | None, now: datetime
+) -> None:
+    """Hold what is due of an account that rests.
+
+    What waits for its pace is due at the end of that: it may take a day, and is not what was left behind by then.
+    """
+    by_pace = until is not None and reason is not None and reason.get("key") in _OF_THE_PACE
+    later = {"due": until} if by_pace else {}
     due = (col(OutboundMessageRow.user_id) == user_id, col(OutboundMessageRow.due) <= now)
-    move_all(session, State.QUEUED, State.HELD, due, held_by=BY_ACCOUNT, reason=told)
+    move_all(session, State.QUEUED, State.HELD, due, held_by=BY_ACCOUNT, reason=reason, **later)
 
 
 def _slow_down(session: Session, user_id: int, pace: Pace, now: datetime) -> float:

@@ -35,6 +35,7 @@ from cgcore.workbench.outbox.compose import DocumentRequest, Unsendable
 from tests.servers.house import add_series, add_user
 from tests.servers.identity import set_clock
 from tests.servers.scripted import CLOSE, ImapScript, ScriptedServer, SmtpScript, imap_server, smtp_server
+from tests.servers.wire import Closed
 
 _PASSWORD = "correcto-Caballo.9"
 _PDF = Attachment("Factura Peña nº 7.pdf", "application/pdf", b"%PDF-1.7\n" + bytes(range(256)) * 900)
@@ -215,6 +216,13 @@ def test_many_go_over_one_connection(desk: _Desk) -> None:
         (_replies(auth=b"535 5.7.8 Authentication credentials invalid"), State.HELD, 0),
         (_replies(greeting=b"554 5.3.2 no service"), State.HELD, 0),
         (SmtpScript(refused={"leo@example.com": b"550 5.1.1 No such user"}), State.SENT, 1),
+        (_replies(final=b"251 2.0.0 forwarded"), State.SENT, 1),
+        (_replies(final=b"200 ok"), State.SENT, 1),
+        (_replies(final=b"250-first\r\n250 last"), State.SENT, 1),
+        (_replies(final=b"250 2.0.0 Ok\r\n250 2.0.0 Ok"), State.SENT, 1),
+        (_replies(final=b"421 4.3.0 closing"), State.QUEUED, 1),
+        (_replies(final=b"452 4.3.1 Insufficient system storage"), State.QUEUED, 1),
+        (_replies(final=b"what is that?"), State.UNKNOWN, 1),
     ],
 )
 def test_each_end_has_its_state_and_nothing_goes_twice(
@@ -234,6 +242,68 @@ def test_each_end_has_its_state_and_nothing_goes_twice(
     assert (first.reason is None) == (state is State.SENT)
     if state is State.QUEUED:
         assert first.due > first.changed
+
+
+@pytest.mark.parametrize("begun", [b"2", b"25", b"250-2.0.0 first\r\n", b"250 2.0.0 Ok", b"451 4.3.0 try"])
+def test_half_a_reply_to_the_dot_says_nothing(desk: _Desk, begun: bytes) -> None:
+    """The line ended inside it: a «250» may be all that came of a refusal, and a «451» of nothing at all."""
+
+    def end_within(wire: Any) -> None:
+        say = wire.send
+
+        def send(data: bytes) -> None:
+            if b"queued as" not in data:
+                say(data)
+                return
+            say(begun)
+            raise Closed
+
+        wire.send = send
+        SmtpScript()(wire)
+
+    with ScriptedServer(end_within) as server:
+        _account(desk, server)
+        message = desk.put()
+        desk.work()
+        desk.work()
+
+    assert (desk.get(message).state, len(server.messages)) == (State.UNKNOWN, 1)
+
+
+_LIMITS = [
+    ("final", b"550 5.4.5 Daily user sending limit exceeded. For more information on Gmail sending limits go to"),
+    ("mail_from", b"450 Requested mail action not taken: mailbox unavailable\r\n450 Mail send limit exceeded"),
+    (
+        "rcpt_to",
+        b"550 Domain example.com has exceeded the max emails per hour (300/300 (100%)) allowed. Message discarded.",
+    ),
+    ("mail_from", b"432 4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending."),
+    ("final", b"554 5.2.0 STOREDRV.Submission.Exception:OutboundSpamException; Failed to process message"),
+]
+
+
+@pytest.mark.parametrize(("stage", "reply"), [pytest.param(*each, id=each[1][:24].decode()) for each in _LIMITS])
+def test_a_limit_of_a_provider_rests_the_account_and_fails_nothing(desk: _Desk, stage: str, reply: bytes) -> None:
+    """By 4yz or 5yz, whatever its words look like: all are held, one goes ahead, and all arrive."""
+    reply = reply.replace(b"450 Requested", b"450-Requested")
+    with _serving(desk, _replies(**{stage: reply})) as server:
+        messages = [desk.put() for _ in range(3)]
+        desk.work()
+        desk.work()
+        tried = sum(line.upper().startswith(b"MAIL") for line in server.lines)
+        states = [desk.get(message).state for message in messages]
+        desk.workbench.outbox.resend(desk.ana, messages[1].id)
+        desk.work()
+        feelers = sum(line.upper().startswith(b"MAIL") for line in server.lines) - tried
+        again = [desk.get(message).state for message in messages]
+    with _serving(desk) as server:
+        desk.work()
+        desk.work()
+
+    assert (tried, states) == (1, [State.HELD] * 3)
+    assert (feelers, again) == (1, [State.HELD] * 3)
+    assert [desk.get(message).state for message in messages] == [State.SENT] * 3
+    assert len(server.messages) == 3
 
 
 def test_a_refused_copy_is_told_of_that_one_alone(desk: _Desk) -> None:
@@ -535,6 +605,35 @@ def test_an_unknown_one_that_lies_in_the_sent_folder_has_been_sent(desk: _Desk, 
     assert (before, told.state) == (State.UNKNOWN, state)
     assert told.looked is not None
     assert (len(sending.messages), _appends(filing)) == (1, 0)
+
+
+def test_an_unknown_one_that_lies_there_under_another_name_has_been_sent(desk: _Desk) -> None:
+    """Outlook.com gives a message a name of its own, and keeps ours in a header of its own."""
+
+    def file_renamed(wire: Any) -> None:
+        say, read, asked = wire.send, wire.read_line, list[bytes]()
+
+        def read_line() -> bytes:
+            asked.append(read())
+            return asked[-1]
+
+        def send(data: bytes) -> None:
+            known = bool(asked) and b"X-Microsoft-Original-Message-ID" in asked[-1]
+            say(data.replace(b"* SEARCH\r\n", b"* SEARCH 9\r\n") if known else data)
+
+        wire.send, wire.read_line = send, read_line
+        ImapScript(untagged=_NOT_THERE)(wire)
+
+    with smtp_server(_replies(final=CLOSE)) as sending, ScriptedServer(file_renamed) as filing:
+        _account(desk, sending, filing)
+        message = desk.put()
+        desk.work()
+        before = desk.get(message).state
+        desk.set(message, look_due=message.created)
+        desk.work()
+
+    assert (before, desk.get(message).state) == (State.UNKNOWN, State.SENT)
+    assert _appends(filing) == 0
 
 
 # ---- The threads

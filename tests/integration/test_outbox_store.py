@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -560,3 +561,42 @@ def test_a_result_that_comes_in_during_a_rest_lets_nothing_go(house: _House) -> 
 
     assert (resting.paused, house.account().paused) == (True, True)
     assert house.states() == [State.SENT, State.SENT, State.HELD]
+
+
+def test_what_waits_for_its_pace_is_not_taken_for_what_was_left_behind(house: _House) -> None:
+    """It may wait a day: a worker that starts meanwhile neither hurries it nor gives it to a person."""
+    house.put("a")
+    last = house.put("b")
+    queue, pace = house.queue(), build_pace(per_day=1)
+    (first,) = queue.claim_messages(queue.claim_account() or 0, pace=pace)
+    queue.mark_in_flight(first)
+    queue.turn(_result(first, Outcome(State.SENT)), more=True, pace=pace)
+    late = house.put("c")
+    queue.tend_accounts()
+    queue.cap_waits()
+    held = queue.hold_old()
+
+    assert held == 0
+    assert house.states() == [State.SENT, State.HELD, State.HELD]
+    assert house.get(last).due - datetime.now(UTC) > timedelta(hours=23)
+    assert house.get(late).due - datetime.now(UTC) > timedelta(hours=3)
+    assert {house.get(name).held_by for name in (last, late)} == {"account"}
+
+
+def test_one_that_went_ahead_and_was_cut_off_lets_nobody_follow(house: _House) -> None:
+    """Nothing was said; a refusal of one recipient for now is an answer, and lets the others go."""
+    for key in "abc":
+        house.put(key)
+    queue = house.queue()
+    queue.hold_back(house.claim(queue), house.user, Hold("temporary_failure", 60), _REASON)
+    house.set_account(paused_until=datetime.now(UTC) - timedelta(seconds=1))
+    queue.tend_accounts()
+    (ahead,) = queue.claim_messages(house.user)
+    queue.mark_in_flight(ahead)
+    queue.turn(replace(_result(ahead, Outcome(State.QUEUED)), attempt=Attempt(_BEGAN, stage="mail_from")))
+    after_cut = house.states()
+    (again,) = queue.claim_messages(house.user)
+    queue.turn(_result(again, Outcome(State.QUEUED, due_s=300)))
+
+    assert after_cut == [State.QUEUED, State.HELD, State.HELD]
+    assert house.states() == [State.QUEUED] * 3

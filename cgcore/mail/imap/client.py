@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import imaplib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -21,6 +21,7 @@ __all__ = [
     "ImapClient",
     "ImapReply",
     "Outcome",
+    "Pieces",
     "Row",
     "capability_names",
     "numbers",
@@ -170,12 +171,13 @@ class ImapClient:
             self.capabilities = capability_names(reply.lines("CAPABILITY")) or self.capabilities
         return reply
 
-    def append(self, folder: bytes, message: bytes, *, when: datetime, at_once: bool) -> ImapReply:
+    def append(self, folder: bytes, message: bytes | Pieces, *, when: datetime, at_once: bool) -> ImapReply:
         """Store a message as read; ``at_once`` sends it without waiting to be asked (LITERAL+, RFC 7888)."""
         date = imaplib.Time2Internaldate(when).encode()
         arguments: list[Any] = [quote_string(folder), b"(\\Seen)", date]
         if at_once:
-            arguments.append(b"{%d+}\r\n%s" % (len(message), message))
+            whole = b"".join(message) if isinstance(message, Pieces) else message
+            arguments.append(b"{%d+}\r\n%s" % (len(whole), whole))
             return self._exchange(lambda: self._wire.xatom("APPEND", *arguments))
         self._wire.literal = message  # pyright: ignore[reportAttributeAccessIssue]
         return self._exchange(lambda: self._wire.xatom("APPEND", *arguments), may_continue=True)
@@ -231,6 +233,19 @@ def without_referral(words: bytes) -> bytes:
     return _REFERRAL.sub(b"[REFERRAL]", words)
 
 
+class Pieces:
+    """A message that is sent piece by piece, never held as a whole; its line ends are CRLF already."""
+
+    def __init__(self, size: int, pieces: Iterable[bytes]) -> None:
+        self._size, self._pieces = size, pieces
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._pieces)
+
+
 class _Wire(imaplib.IMAP4):
     """imaplib on a channel of ours: one deadline, bounded lines and literals, the greeting alone, errors as they are.
 
@@ -276,9 +291,10 @@ class _Wire(imaplib.IMAP4):
 
         self.literal = _Answers(answer).reply  # type: ignore[assignment]
 
-    def send(self, data: bytes) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def send(self, data: bytes | Pieces) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Send everything before the deadline."""
-        self.channel.sendall(data)
+        for piece in data if isinstance(data, Pieces) else (data,):
+            self.channel.sendall(piece)
 
     def shutdown(self) -> None:
         """Leave the channel to its owner."""

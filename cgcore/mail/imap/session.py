@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from cgcore.mail.connection import Connection
-from cgcore.mail.imap.client import ImapClient, ImapReply, Outcome, capability_names, numbers, response_code
+from cgcore.mail.imap.client import ImapClient, ImapReply, Outcome, Pieces, capability_names, numbers, response_code
 from cgcore.mail.imap.folders import Folder, quote_string
 from cgcore.mail.message import size_values, with_crlf
 from cgcore.mail.sign_in import SignIn
@@ -77,14 +77,14 @@ class ImapSession:
         command = "XLIST" if "XLIST" in self.capabilities else "LIST"
         return command, self.client.command(command, *everything)
 
-    def append(self, message: bytes, folder: Folder, when: datetime) -> Step:
+    def append(self, message: bytes | Pieces, folder: Folder, when: datetime) -> Step:
         """Store a message in a folder, marked as read, and return the append step.
 
         ``when`` becomes its date there. ``details`` hold ``folder``, and where the server tells them (RFC 4315)
         ``uid`` and ``uidvalidity``. Line ends become CRLF; the bytes are otherwise stored as they are.
         """
         stage = self.connection.begin(Stage.APPEND)
-        message = with_crlf(message)
+        message = message if isinstance(message, Pieces) else with_crlf(message)
         limit = self._append_limit()
         if limit and len(message) > limit:
             return stage.fail("message_too_big", folder=folder.name, **size_values(limit))

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from cgcore.errors import CloudGestionError, InvalidInput
+from cgcore.errors import CloudGestionError, InvalidInput, StorageError
 from cgcore.mail.connection import Connection, Timeouts
+from cgcore.mail.imap.client import Pieces
 from cgcore.mail.imap.folders import Folder, unlisted
 from cgcore.mail.imap.session import ImapSession
 from cgcore.mail.steps import Leg
@@ -114,7 +115,7 @@ class CopyClerk:
         if found is None and task.tries:
             self._again(task, "temporary_failure")
             return True
-        step = session.append(b"".join(self._bytes.read(task.parts)), folder, task.accepted)
+        step = session.append(Pieces(task.size, self._read(task)), folder, task.accepted)
         if step.status is not Status.ERROR:
             uid, uidvalidity = (int(step.details.get(name, 0)) for name in ("uid", "uidvalidity"))
             self._store.finish(task, CopyState.STORED, uid=uid, uidvalidity=uidvalidity)
@@ -124,6 +125,16 @@ class CopyClerk:
             # Also where the session has ended here: it may have been filed before the word, so it is searched again.
             self._again(task, step.key)
         return True
+
+    def _read(self, task: CopyTask) -> Iterator[bytes]:
+        """Yield the bytes; what is not all there any more ends the connection, and the server keeps nothing of it."""
+        size = 0
+        for piece in self._bytes.read(task.parts):
+            size += len(piece)
+            if size <= task.size:
+                yield piece
+        if size != task.size:
+            raise StorageError("a message is not what was stored", code="storage_damaged")
 
     def _again(self, task: CopyTask, key: str) -> None:
         if task.tries + 1 >= _MOST_TRIES:

@@ -122,7 +122,7 @@ class Sender:
         self._left: list[Ended] = []
         self._book = PaceBook(context, mail_account)
         self._paces: dict[int, Pace] = {}
-        self._refusing: set[str] = set()  # batches
+        self._refusing: set[str] = set()
 
     def list_working(self) -> tuple[Sequence[str], Sequence[int]]:
         """Return the messages and the accounts that this process works on."""
@@ -210,10 +210,7 @@ class Sender:
 
     def _hold(self, user_id: int, waiting: deque[Claimed], hold: Hold, reason: Mapping[str, Any]) -> None:
         self._queue.hold_back(list(waiting), user_id, hold, reason, pace=self._paces.get(user_id, _NO_PACE))
-        with self._lock:
-            for claimed in waiting:
-                self._working.pop(claimed.id, None)
-        waiting.clear()
+        self._let_go(waiting)
 
     def _send_over(self, session: SmtpSession, line: _Line, waiting: deque[Claimed], hand: Executor) -> None:
         """Send over one connection as long as it may be used; what it has not reached stays in ``waiting``.
@@ -225,13 +222,13 @@ class Sender:
         accepted: Ended | None = None
         try:
             while session.usable and count < _PER_CONNECTION and time.monotonic() - began < _CONNECTION_S:
-                if self._stopping() or not self._has_next(accepted, line, waiting):
+                # What has just been accepted does not wait for another question to be stored.
+                if self._stopping() or not (waiting or (accepted is None and self._fill(line.actor.user_id, waiting))):
                     return
                 claimed = waiting.popleft()
                 permit = self._begin(accepted, claimed, waiting, hand)
                 accepted = None
                 delivery, allowed, since = self._deliver(session, claimed, permit)
-                permit.end()
                 if count and was_idle(delivery):
                     # Cut while it lay idle: another connection takes the same message, and no try is counted.
                     self._give_back(claimed, waiting, permit)
@@ -241,14 +238,20 @@ class Sender:
                     accepted = ended
                 else:
                     self._leave_out(self._settle(ended), waiting)
+                if ended.result.outcome.hold is not None:
+                    self._let_go(waiting)
+                    return
                 count += 1
         finally:
             if accepted is not None:
                 self._settle(accepted)
 
-    def _has_next(self, accepted: Ended | None, line: _Line, waiting: deque[Claimed]) -> bool:
-        """Return whether there is a next one; what has just been accepted does not wait for a question to be stored."""
-        return bool(waiting) or (accepted is None and self._fill(line.actor.user_id, waiting))
+    def _let_go(self, waiting: deque[Claimed]) -> None:
+        """Forget what is held with the account by now; where that could not be stored, its claim ends by itself."""
+        with self._lock:
+            for claimed in waiting:
+                self._working.pop(claimed.id, None)
+        waiting.clear()
 
     def _begin(self, accepted: Ended | None, claimed: Claimed, waiting: deque[Claimed], hand: Executor) -> Permit:
         """Return what says whether the dot of ``claimed`` may leave, and has the result before it stored meanwhile."""
@@ -257,16 +260,13 @@ class Sender:
             return permit
         marks, more, pace = claimed.size <= _MARKED_AHEAD, not waiting, self._paces.get(claimed.user_id, _NO_PACE)
 
-        def turn() -> Turn:
-            return self._queue.turn(accepted.result, claimed, marks=marks, more=more, pace=pace, note=accepted.note)
-
-        def settle(ending: Future[Turn]) -> None:
-            self._end_turn(ending, accepted, waiting)
-
-        permit.wait_for(hand.submit(turn), settle, marks=marks)
+        turn = partial(
+            self._queue.turn, accepted.result, claimed, marks=marks, more=more, pace=pace, note=accepted.note
+        )
+        permit.wait_for(hand.submit(turn), partial(self._end_turn, accepted, waiting), marks=marks)
         return permit
 
-    def _end_turn(self, ending: Future[Turn], accepted: Ended, waiting: deque[Claimed]) -> None:
+    def _end_turn(self, accepted: Ended, waiting: deque[Claimed], ending: Future[Turn]) -> None:
         try:
             turn = ending.result()
         except StorageError:
@@ -319,6 +319,8 @@ class Sender:
             if not isinstance(failure, CloudGestionError):
                 _log.exception("a message could not be handed over")
             return failure, allowed, began
+        finally:
+            permit.end()
 
     # ---- What became of it
 
@@ -355,7 +357,7 @@ class Sender:
         return Ended(result, partial(self._note, claimed, outcome, line, step))
 
     def _counts(self, claimed: Claimed, recipients: Sequence[Recipient]) -> bool:
-        """Return whether somebody of the batch was refused, this time or before."""
+        # Whether somebody of the batch was refused, this time or before.
         with self._lock:
             if claimed.batch and any(each.state is RecipientState.REFUSED for each in recipients):
                 self._refusing.add(claimed.batch)
