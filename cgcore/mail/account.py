@@ -20,6 +20,7 @@ __all__ = [
     "AccessToken",
     "AuthKind",
     "Credential",
+    "LoginNames",
     "MailAccountDraft",
     "Password",
     "Security",
@@ -142,6 +143,14 @@ class ServerDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginNames:
+    """Whom each server is told beside an access token, as for a shared mailbox; an empty name is the account's user."""
+
+    smtp: str = ""
+    imap: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MailAccountDraft:
     """Every field of «Cuenta mail» as typed; ``password`` is ``None`` when the stored one is kept."""
 
@@ -153,6 +162,12 @@ class MailAccountDraft:
     sent_folder: str = ""
     auth: AuthKind = AuthKind.PASSWORD
     sender: SenderDraft = field(default_factory=SenderDraft)
+    logins: LoginNames = field(default_factory=LoginNames)
+
+    def login(self, leg: Leg) -> str:
+        """Return the user name that the server of ``leg`` is told. A password has one user for both."""
+        own = self.logins.smtp if leg is Leg.SMTP else self.logins.imap
+        return self.user if self.auth is AuthKind.PASSWORD else own or self.user
 
 
 def normal_pin(text: str) -> str:
@@ -221,8 +236,8 @@ def check_account(draft: MailAccountDraft) -> tuple[FieldProblem, ...]:
     """Return every problem of a draft, before any connection; the blocking ones must stop a save.
 
     The fields are named ``user, password, smtp_host, smtp_port, smtp_security, imap_host, imap_port, imap_pin,
-    sent_folder, sender_name, sender_reply_to``. What is merely empty does not block: half an account may be stored,
-    only not proven.
+    sent_folder, sender_name, sender_reply_to, logins_smtp, logins_imap``. What is merely empty does not
+    block: half an account may be stored, only not proven.
     """
     return tuple(
         replace(problem, blocking=False) if problem.code == "empty" else problem for problem in _account_problems(draft)
@@ -230,24 +245,26 @@ def check_account(draft: MailAccountDraft) -> tuple[FieldProblem, ...]:
 
 
 def _account_problems(draft: MailAccountDraft) -> Iterator[FieldProblem]:
-    yield from _check_user(draft.user)
+    yield from _check_login(draft.user, "user")
     yield from check_password(draft.password)
     yield from check_server(Leg.SMTP, draft.smtp)
     yield from check_server(Leg.IMAP, draft.imap)
     yield from check_folder(draft.sent_folder, name="sent_folder")
     yield from check_sender(draft.sender)
+    yield from _check_login(draft.logins.smtp, "logins_smtp")
+    yield from _check_login(draft.logins.imap, "logins_imap")
 
 
-def _check_user(user: str) -> Iterator[FieldProblem]:
-    if not user.strip():
-        yield account_texts.problem("user", "empty")
+def _check_login(user: str, name: str) -> Iterator[FieldProblem]:
+    if name == "user" and not user.strip():
+        yield account_texts.problem(name, "empty")
     elif problem := find_text_problem(user, MAX_LOGIN):
-        yield account_texts.text_problem("user", problem, MAX_LOGIN)
+        yield account_texts.text_problem(name, problem, MAX_LOGIN)
     elif user != trimmed(user):
-        yield account_texts.problem("user", "spaces", clean=trimmed(user))
+        yield account_texts.problem(name, "spaces", clean=trimmed(user))
     elif "@" in user and not is_address(user):
         # DOMAIN\user, apikey and the like are user names too; only what claims to be an address is read as one.
-        yield account_texts.problem("user", "address_syntax", blocking=False, address=user)
+        yield account_texts.problem(name, "address_syntax", blocking=False, address=user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +337,7 @@ def _host(server: ServerDraft) -> str:
 
 def account_to_json(draft: MailAccountDraft) -> dict[str, Any]:
     """Return the account as API and export show it, without password and version."""
+    sender = draft.sender
     return {
         "user": draft.user,
         "smtp": _server_to_json(draft.smtp),
@@ -327,11 +345,8 @@ def account_to_json(draft: MailAccountDraft) -> dict[str, Any]:
         "read_receipt": draft.read_receipt,
         "sent_folder": draft.sent_folder,
         "auth": draft.auth.value,
-        "sender": {
-            "name": draft.sender.name,
-            "reply_to": draft.sender.reply_to,
-            "copy_to_self": draft.sender.copy_to_self,
-        },
+        "sender": {"name": sender.name, "reply_to": sender.reply_to, "copy_to_self": sender.copy_to_self},
+        "logins": {"smtp": draft.logins.smtp, "imap": draft.logins.imap},
     }
 
 
@@ -341,7 +356,7 @@ def account_from_json(value: Mapping[str, Any]) -> MailAccountDraft:
     Raises ``ValueError`` on a wrong shape.
     """
     smtp, imap = _mapping(value.get("smtp", {})), _mapping(value.get("imap", {}))
-    sender = _mapping(value.get("sender", {}))
+    sender, logins = _mapping(value.get("sender", {})), _mapping(value.get("logins", {}))
     return MailAccountDraft(
         user=_text(value, "user"),
         smtp=_server_from_json(smtp, Security.STARTTLS),
@@ -350,6 +365,7 @@ def account_from_json(value: Mapping[str, Any]) -> MailAccountDraft:
         sent_folder=_text(value, "sent_folder"),
         auth=AuthKind(value.get("auth", AuthKind.PASSWORD)),
         sender=SenderDraft(_text(sender, "name"), _text(sender, "reply_to"), bool(sender.get("copy_to_self", False))),
+        logins=LoginNames(_text(logins, "smtp"), _text(logins, "imap")),
     )
 
 

@@ -29,7 +29,7 @@ def kept_settings(draft: MailAccountDraft, leg: Leg) -> dict[str, Any]:
     """Return what a run keeps of the settings that it tested: no secret."""
     server = draft.smtp if leg is Leg.SMTP else draft.imap
     settings = {
-        "user": draft.user,
+        "user": draft.login(leg),
         "host": server.host.strip(),
         "port": str(server.port).strip(),
         "security": server.security.value,

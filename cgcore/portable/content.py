@@ -249,7 +249,7 @@ def _refuse_repeated(place: str, key: str, names: list[tuple[str, str]]) -> None
 
 def read_account(value: Any, place: str) -> MailAccountDraft:
     """Return the account at ``place``, checked in form: only known fields, each of its type, and never a password."""
-    fields = Fields(value, place, ("user", "smtp", "imap", "read_receipt", "sent_folder", "auth", "sender"))
+    fields = Fields(value, place, ("user", "smtp", "imap", "read_receipt", "sent_folder", "auth", "sender", "logins"))
     fields.text("user")
     fields.text("sent_folder")
     fields.boolean("read_receipt", False)
@@ -258,6 +258,9 @@ def read_account(value: Any, place: str) -> MailAccountDraft:
     sender.text("name")
     sender.text("reply_to")
     sender.boolean("copy_to_self", False)
+    logins = Fields(fields.mapping("logins"), f"{place}.logins", ("smtp", "imap"))
+    logins.text("smtp")
+    logins.text("imap")
     for leg in ("smtp", "imap"):
         _check_server(Fields(fields.mapping(leg), f"{place}.{leg}", ("host", "port", "security", "pin")), leg)
     try:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from cgcore.mail.account import AuthKind, MailAccountDraft, Security, ServerDraft, StoredAccount
+from cgcore.mail.account import AuthKind, LoginNames, MailAccountDraft, Security, ServerDraft, StoredAccount
 from cgcore.mail.sender import SenderDraft
 from cgcore.storage.tables import MailAccountRow, UserRow
 
@@ -32,6 +32,7 @@ def put_account(session: Session, user_id: int, account: StoredAccount, moment: 
     row.imap_pin, row.auth = draft.imap.pin, draft.auth.value
     row.sender_name, row.reply_to = draft.sender.name, draft.sender.reply_to
     row.copy_to_self = draft.sender.copy_to_self
+    row.smtp_login, row.imap_login = draft.logins.smtp, draft.logins.imap
     row.password_set, row.password_mark = account.password_set, account.password_mark
     row.version, row.updated = account.version, moment
     session.add(row)
@@ -53,6 +54,7 @@ def to_account(row: MailAccountRow) -> StoredAccount:
             sent_folder=row.sent_folder,
             auth=AuthKind(row.auth),
             sender=SenderDraft(row.sender_name, row.reply_to, row.copy_to_self),
+            logins=LoginNames(row.smtp_login, row.imap_login),
         ),
         password_set=row.password_set,
         password_mark=row.password_mark,

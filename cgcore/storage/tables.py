@@ -258,6 +258,8 @@ class MailAccountRow(Row, table=True):
     sender_name: str = Field(default="", sa_column_kwargs={"server_default": ""})
     reply_to: str = Field(default="", sa_column_kwargs={"server_default": ""})
     copy_to_self: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    smtp_login: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    imap_login: str = Field(default="", sa_column_kwargs={"server_default": ""})
     password_set: bool = False
     # A keyed digest that tells whether a typed password is the stored one; the key is not in the database.
     password_mark: str = ""

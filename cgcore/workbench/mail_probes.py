@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cgcore.activity import Action
 from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.identity.actor import Actor
-from cgcore.mail.account import AuthKind, MailAccountDraft, account_to_json, check_account
+from cgcore.mail.account import AuthKind, LoginNames, MailAccountDraft, account_to_json, check_account
 from cgcore.mail.account_texts import problem as account_problem
 from cgcore.mail.addresses import is_address
 from cgcore.mail.changes import kept_settings, proved_more
@@ -68,6 +68,8 @@ class MailRequests:
         password = self._mail_account.effective_password(actor, draft) if by_password else None
         if by_password and password is None:
             raise InvalidInput(account_problem("password", "empty"))
+        if leg is Leg.SMTP and draft.login(leg) != draft.user and is_address(draft.user):
+            more.setdefault("mail_from", draft.user)  # whoever signs in, mail comes from the account
         server = draft.smtp if leg is Leg.SMTP else draft.imap
         provider = find_provider_by_host(server.host)
         return ProbeRequest(
@@ -76,7 +78,7 @@ class MailRequests:
             port=server.port_number(leg) or 0,
             security=server.security,
             pin=server.pin if leg is Leg.IMAP and server.security.pinned else "",
-            user=draft.user,
+            user=draft.login(leg),
             credential=Password(password) if password is not None else None,
             tokens=None if by_password else self._oauth().tokens.source(actor, draft, leg),
             folder=draft.sent_folder if leg is Leg.IMAP else "",
@@ -87,7 +89,7 @@ class MailRequests:
 
 def require_complete(draft: MailAccountDraft, leg: Leg) -> None:
     """Raise :class:`InvalidInput` for what is wrong or empty in the fields that ``leg`` needs."""
-    other = "imap" if leg is Leg.SMTP else "smtp"
+    other = ("imap", "logins_imap") if leg is Leg.SMTP else ("smtp", "logins_smtp")
     found = [found for found in check_account(draft) if not found.field.startswith(other)]
     blocking = [found for found in found if found.blocking or found.code == "empty"]
     if blocking:
@@ -231,15 +233,19 @@ class MailRuns:
     def fingerprint(self, actor: Actor, cell: Cell, draft: MailAccountDraft, recipient: str = "") -> str:
         """Return what stands for the settings that ``cell`` tests; equal settings give equal fingerprints."""
         section = self._mail_account
-        keeps = draft.password is None
         if draft.auth is not AuthKind.PASSWORD:
             connected = self._oauth().grants.connection(actor)
             mark = connected.since.isoformat() if connected else ""
         else:
-            mark = section.stored_mark(actor) if keeps else section.password_mark(draft.password)
+            mark = section.stored_mark(actor) if draft.password is None else section.password_mark(draft.password)
         tested = account_to_json(draft)
         if draft.auth is AuthKind.PASSWORD:
-            del tested["auth"]  # as it was before there was another way: what was proven then still is
+            del (
+                tested["auth"],
+                tested["logins"],
+            )  # as it was before there was another way: what was proven then still is
+        elif draft.logins == LoginNames():
+            del tested["logins"]
         if draft.sender == SenderDraft() or cell in _CELLS.values():
             del tested["sender"]  # the test of a connection shows it to nobody
         if cell is Cell.SMTP:

@@ -65,10 +65,13 @@ def export_user(state: UserState, *, only_templates: bool = False) -> dict[str, 
 
 
 def export_account(draft: MailAccountDraft) -> dict[str, Any]:
-    """Return an account; how it signs in is said where it is not by password. A connection stays where it was made."""
+    """Return an account; how it signs in, and as whom, is said where it is not by password.
+
+    A connection stays where it was made.
+    """
     value = account_to_json(draft)
     if draft.auth is AuthKind.PASSWORD:
-        del value["auth"]
+        del value["auth"], value["logins"]
     return value
 
 

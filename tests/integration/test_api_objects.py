@@ -180,6 +180,7 @@ def test_each_object_has_the_members_that_are_promised(client: httpx.Client, wor
             **ACCOUNT,
             "auth": "password",
             "sender": {"name": "", "reply_to": "", "copy_to_self": False},
+            "logins": {"smtp": "", "imap": ""},
             "connected": None,
             "password_set": True,
             "version": 1,
@@ -369,6 +370,21 @@ def test_who_does_not_name_the_sender_leaves_it_as_it_is(client: httpx.Client) -
 
     assert kept["sender"] == sender
     assert one["sender"] == {**sender, "reply_to": ""}
+
+
+def test_each_server_may_be_told_its_own_user(client: httpx.Client) -> None:
+    """One is changed and the other stays; a whole account without them leaves both, and a wrong one is named."""
+    headers = {"If-Match": "*"}
+    logins = {"smtp": "ana@tosma.es", "imap": "ventas@tosma.es"}
+    client.put("/mail-account", json={**ACCOUNT, "logins": logins}, headers=headers)
+    kept = client.put("/mail-account", json=ACCOUNT, headers=headers).json()
+    one = client.patch("/mail-account", json={"logins": {"imap": ""}}, headers=headers).json()
+    wrong = client.patch("/mail-account", json={"logins": {"smtp": "ana\r\nRCPT"}}, headers=headers)
+
+    assert kept["logins"] == logins
+    assert one["logins"] == {**logins, "imap": ""}
+    assert wrong.status_code == 422
+    assert wrong.json()["errors"][0]["field"] == "logins.smtp"
 
 
 def test_a_probe_streams_its_steps_and_ends_with_the_verdict(client: httpx.Client) -> None:

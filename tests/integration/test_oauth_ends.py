@@ -11,9 +11,10 @@ import pytest
 
 from cgcore.activity import Action
 from cgcore.identity.actor import Actor, Role
-from cgcore.mail.account import AuthKind, MailAccountDraft, ServerDraft
+from cgcore.mail.account import AuthKind, LoginNames, MailAccountDraft, ServerDraft
 from cgcore.mail.oauth_client import ClientDraft, OAuthProvider
 from cgcore.mail.request import TokenRefused
+from cgcore.portable.reading import Refused
 from cgcore.storage.database import Database, open_database
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
@@ -107,6 +108,28 @@ def test_a_file_brings_no_connection_along(ana: Connected) -> None:
     assert secret.reveal() not in file.decode()
     assert "«ana» tendrá que conectar su correo: una conexión no viaja en el archivo." in map(str, plan.notes)
     assert ana.workbench.oauth.grants.connection(ana.actor) is None
+
+
+def test_a_file_brings_the_user_of_each_server(ana: Connected) -> None:
+    """Out and in again they are the same; a file of before has none, and what is no text is refused in its place."""
+    portable, draft = ana.workbench.portable, replace(ana.draft, logins=LoginNames(smtp="jefa@tosma.example"))
+    ana.workbench.mail_account.save(ana.actor, draft, version=1)
+    value = json.loads(portable.export_all(OPERATOR))
+    account = next(each for each in value["users"] if each["name"] == "ana")["mail_account"]
+    logins = account.pop("logins")
+    portable.apply(OPERATOR, json.dumps(value).encode())
+    without = ana.workbench.mail_account.get(ana.actor).draft
+    account["logins"] = logins
+    portable.apply(OPERATOR, json.dumps(value).encode())
+    account["logins"] = {"smtp": 7}
+    with pytest.raises(Refused) as refused:
+        portable.plan(OPERATOR, json.dumps(value).encode())
+
+    assert logins == {"smtp": "jefa@tosma.example", "imap": ""}
+    assert without == ana.draft
+    assert ana.workbench.mail_account.get(ana.actor).draft == draft
+    assert "logins.smtp" in str(refused.value)
+    assert ana.workbench.oauth.grants.connection(ana.actor) is not None
 
 
 @pytest.mark.parametrize("is_away", [False, True])

@@ -13,11 +13,11 @@ import pytest
 
 from cgcore.activity import Action
 from cgcore.errors import VaultError
-from cgcore.mail.account import AccessToken, AuthKind, MailAccountDraft, Security, ServerDraft
+from cgcore.mail.account import AccessToken, AuthKind, LoginNames, MailAccountDraft, Security, ServerDraft
 from cgcore.mail.oauth_client import ClientDraft, OAuthProvider
 from cgcore.mail.request import TokenRefused
 from cgcore.mail.steps import Leg, Stage
-from cgcore.runs import Run, Step
+from cgcore.runs import Cell, Run, Step
 from cgcore.storage.database import Database, open_database
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
@@ -29,7 +29,7 @@ from tests.servers.connecting import OPERATOR, Connected, connect
 from tests.servers.dovecot import Dovecot
 from tests.servers.openid import Fault, OpenIdProvider
 from tests.servers.pages import PASSWORD
-from tests.servers.postfix import Postfix
+from tests.servers.postfix import SHARED, Postfix
 from tests.servers.probing import ANA
 
 
@@ -117,6 +117,50 @@ def test_a_shared_mailbox_that_the_server_does_not_open_is_explained(
     assert run.verdict.key == "oauth_other_account"
     assert _auth(run).details["connected"] == "jefa@tosma.example"
     assert len(ana.refreshes()) == 2
+
+
+@pytest.mark.parametrize(
+    ("logins", "keys"),
+    [
+        (LoginNames(), ("oauth_other_account", "oauth_other_account")),
+        (LoginNames(smtp=ANA), ("ok", "oauth_other_account")),
+        (LoginNames(imap=ANA), ("oauth_other_account", "ok")),
+    ],
+)
+def test_each_server_is_told_its_own_user(
+    house: Workbench,
+    openid: OpenIdProvider,
+    openid_mail: tuple[Dovecot, Postfix],
+    logins: LoginNames,
+    keys: tuple[str, str],
+) -> None:
+    """Real servers take a token for its owner alone: who is told the shared mailbox says no, the other yes."""
+    draft = replace(_account(openid_mail), user=SHARED, logins=logins)
+    ana = Connected(house, connect(house, openid, draft), draft, openid)
+    runs = [ana.prove(leg) for leg in Leg]
+
+    assert [run.verdict.key for run in runs if run.verdict] == [*keys]
+
+
+def test_mail_of_a_shared_mailbox_comes_from_it_whoever_signs_in(
+    house: Workbench, openid: OpenIdProvider, openid_mail: tuple[Dovecot, Postfix]
+) -> None:
+    """Test and test mail name the shared address as their sender, and the copy is filed; what was proven counts."""
+    dovecot, _ = openid_mail
+    draft = replace(_account(openid_mail), user=SHARED, logins=LoginNames(ANA, ANA))
+    ana = Connected(house, connect(house, openid, draft), draft, openid)
+    probe = ana.prove(Leg.SMTP)
+    mail = house.mail_runs.start_test_mail(ana.actor, draft, ANA)
+    sent = list(house.runs.follow(ana.actor, mail))[-1]
+    arrived = dovecot.wait_for_message(ANA, b"From: ")
+    before = house.mail_runs.fingerprint(ana.actor, Cell.SMTP, replace(draft, logins=LoginNames()))
+
+    assert [run.verdict.key for run in (probe, sent) if run.verdict] == ["ok", "ok"]
+    assert sent.result is not None
+    assert sent.result["copy"] == "stored"
+    assert f"<{SHARED}>".encode() in arrived
+    assert probe.fingerprint == house.mail_runs.fingerprint(ana.actor, Cell.SMTP, draft)
+    assert probe.fingerprint != before
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,12 @@ from tests.servers.certificates import Certificate
 from tests.servers.daemon import Daemon, free_ports, make_folder, remove
 from tests.servers.dovecot import USERS, Dovecot
 
-__all__ = ["DOMAIN", "Postfix", "postfix_installed"]
+__all__ = ["DOMAIN", "SHARED", "Postfix", "postfix_installed"]
 
 DOMAIN = "example.com"
+
+#: A mailbox without a log-in of its own; the first of the users may send in its name.
+SHARED = f"ventas@{DOMAIN}"
 _MASTER = "/usr/lib/postfix/sbin/master"
 
 _QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace")
@@ -157,9 +160,9 @@ class Postfix:
         self._queue("maildrop", "postdrop", 0o730)
         (self.folder / "log").touch()
         addresses = [user for user in USERS if user.isascii()]
-        self._table("mailboxes", [f"{address} {address}/" for address in addresses])
+        self._table("mailboxes", [f"{address} {address}/" for address in (*addresses, SHARED)])
         self._table("transports", ["rebota.example returned:"])
-        self._table("owners", [f"{address} {address}" for address in addresses])
+        self._table("owners", [*(f"{address} {address}" for address in addresses), f"{SHARED} {next(iter(USERS))}"])
         self._table(
             "recipients",
             [

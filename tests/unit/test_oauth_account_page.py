@@ -10,8 +10,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from cgcore.identity.actor import Actor, Role
-from cgcore.mail.account import AuthKind, MailAccountDraft, Security, ServerDraft
+from cgcore.mail.account import AuthKind, LoginNames, MailAccountDraft, Security, ServerDraft
 from cgcore.mail.oauth_client import ClientDraft, OAuthProvider
+from cgcore.mail.steps import Leg
 from cgcore.storage import oauth as store
 from cgcore.storage.oauth_tables import OauthGrantRow
 from cgcore.vault.secret import Secret
@@ -186,6 +187,29 @@ def test_what_is_connected_is_told_and_can_be_ended(
     assert "no podrás enviar" in asked
     assert workbench.oauth.grants.connection(ana) is None
     assert str(texts.NOT_CONNECTED) in words(page)
+
+
+def test_each_server_may_be_told_its_own_user(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """Folded and empty until somebody has a shared mailbox; kept with the account, and let go of with a password."""
+    connect(workbench, ana)
+    page = open_account(monkeypatch, workbench, ana)
+    folded = [each.label for each in page.text_input]
+    page.session_state["mail_account_logins"] = True
+    page.run()
+    page.text_input("mail_account_logins_smtp").set_value(" jefa@empresa.es ").run()
+    page.button("mail_account_save").click().run()
+    stored = workbench.mail_account.get(ana).draft
+    page.session_state["mail_account_auth"] = AuthKind.PASSWORD
+    page.run()
+
+    assert str(texts.LOGIN_SMTP) not in folded
+    assert stored.logins == LoginNames(smtp="jefa@empresa.es")
+    assert stored.login(Leg.SMTP) == "jefa@empresa.es"
+    assert stored.login(Leg.IMAP) == "ana@empresa.es"
+    assert replace(stored, auth=AuthKind.PASSWORD).login(Leg.SMTP) == "ana@empresa.es"
+    assert str(texts.LOGINS) not in {each.label for each in page.expander}
 
 
 def test_a_connection_that_has_died_says_why(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor) -> None:

@@ -78,6 +78,16 @@ class SenderIdentity(ApiObject):
     copy_to_self: bool = False
 
 
+class LoginNames(ApiObject):
+    """Whom each server is told beside the token of a connection; an empty one is ``user``. Without effect elsewhere.
+
+    A shared mailbox: ``imap`` its own name, ``smtp`` that of the person who has access to it.
+    """
+
+    smtp: User = ""
+    imap: User = ""
+
+
 class Connected(BaseModel):
     """Who has connected the account at its provider, since when, and what was allowed."""
 
@@ -96,6 +106,7 @@ class MailAccount(BaseModel):
     sent_folder: str
     auth: Auth
     sender: SenderIdentity
+    logins: LoginNames
     connected: Connected | None
     password_set: bool
     version: int
@@ -123,9 +134,8 @@ class MailAccountInput(ApiObject):
     """A whole account. ``password`` left out or null keeps the stored one, ``""`` removes it.
 
     ``auth`` is how it signs in: ``password``, or a provider that is connected for this very account (else 409); left
-    out it stays as it is, and is ``password`` where a password is given. A ``sender`` left out stays too.
-    ``connected``, ``password_set`` and
-    ``version`` may stand there as they were read, and count for nothing.
+    out it stays as it is, and is ``password`` where a password is given. ``sender`` and ``logins`` left out
+    stay too. ``connected``, ``password_set`` and ``version`` may stand there as they were read, and count for nothing.
     """
 
     user: User
@@ -135,6 +145,7 @@ class MailAccountInput(ApiObject):
     sent_folder: Folder
     auth: Auth | None = None
     sender: SenderIdentity | None = None
+    logins: LoginNames | None = None
     connected: dict[str, Any] | None = None
     password: Password | None = None
     password_set: bool | None = None
@@ -168,6 +179,7 @@ class MailAccountChange(ApiObject):
     sent_folder: Folder = ""
     auth: Auth = "password"
     sender: SenderIdentity = SenderIdentity()
+    logins: LoginNames = LoginNames()
     password: Password | None = None
 
 
@@ -193,7 +205,7 @@ def merge(stored: Mapping[str, Any], change: MailAccountChange) -> dict[str, Any
 
 def in_api_words(error: InvalidInput) -> InvalidInput:
     """Return ``error`` with its fields named as in the API: ``smtp.host`` for ``smtp_host``."""
-    legs = (*(f"{leg.value}_" for leg in Leg), "sender_")
+    legs = (*(f"{leg.value}_" for leg in Leg), "sender_", "logins_")
     return InvalidInput(
         *(
             FieldProblem(found.field.replace("_", ".", 1), found.code, found.text, found.blocking)

@@ -141,14 +141,15 @@ class AccessTokens:
         if row.state == GrantState.NEEDS_LOGIN:
             raise TokenRefused(row.key or "oauth_expired", {**told, **_texts(row.facts)})
 
-    def explain(self, user_id: int, draft: MailAccountDraft) -> tuple[str, Mapping[str, str]]:
+    def explain(self, user_id: int, draft: MailAccountDraft, leg: Leg) -> tuple[str, Mapping[str, str]]:
         """Return why a server may have refused a token that is new: it is another account's."""
+        user = draft.login(leg)
         try:
             row, client = self._find(user_id)
         except TokenRefused as refused:
             return refused.key, refused.details
-        told = {"provider": client.label, "user": draft.user, "connected": row.address}
-        other = row.address.casefold() != draft.user.strip().casefold()
+        told = {"provider": client.label, "user": user, "connected": row.address}
+        other = row.address.casefold() != user.strip().casefold()
         return ("oauth_other_account" if other else ""), told
 
     # ---- Renewal
@@ -290,7 +291,7 @@ class _Source:
         self.tokens.drop(self.user_id)
 
     def explain(self) -> tuple[str, Mapping[str, str]]:
-        return self.tokens.explain(self.user_id, self.draft)
+        return self.tokens.explain(self.user_id, self.draft, self.leg)
 
 
 def _mark(row: OauthGrantRow) -> tuple[datetime, int]:

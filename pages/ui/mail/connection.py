@@ -87,6 +87,7 @@ def draw(page: MailPage) -> None:
             _draw_connected(page, connected, label)
         else:
             _draw_missing(page, provider, label, connected)
+        _draw_logins(page)
         if connected is not None and st.button(
             texts.DISCONNECT, key="mail_account_disconnect", icon=":material/link_off:"
         ):
@@ -147,6 +148,27 @@ def _draw_connected(page: MailPage, connected: Connected, label: str) -> None:
         st.code("\n".join(connected.scopes), language=None, wrap_lines=True)
     if page.form.count_changed():
         st.markdown(f":violet[:material/edit: {texts.NOT_SAVED}]")
+
+
+def _draw_logins(page: MailPage) -> None:
+    """Draw the user of each server; what is wrong with them stands below, where it shows while this is closed too."""
+    with st.expander(texts.LOGINS, type="compact", key="mail_account_logins", on_change="rerun") as panel:
+        if panel.open:
+            st.caption(texts.LOGINS_EXPLANATION.format(user=escape(page.draft.user)))
+            for leg, label, told in (
+                (Leg.SMTP, texts.LOGIN_SMTP, texts.LOGIN_SMTP_HELP),
+                (Leg.IMAP, texts.LOGIN_IMAP, texts.LOGIN_IMAP_HELP),
+            ):
+                st.text_input(
+                    label,
+                    live=True,
+                    key=page.form.key(f"logins_{leg}"),
+                    persist_state="session",
+                    placeholder=page.draft.user,
+                    autocomplete="off",
+                    help=told,
+                )
+    page.list_problems("logins_smtp", "logins_imap")
 
 
 def _prove_once(page: MailPage) -> None:

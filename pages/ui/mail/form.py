@@ -11,6 +11,7 @@ import streamlit as st
 from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.mail.account import (
     AuthKind,
+    LoginNames,
     MailAccountDraft,
     Security,
     ServerDraft,
@@ -109,6 +110,7 @@ class AccountForm(Form):
             sender=SenderDraft(
                 value("sender_name").strip(), value("sender_reply_to").strip(), bool(value("sender_copy"))
             ),
+            logins=self._logins(),
         )
 
     def values(self) -> dict[str, Any]:
@@ -168,6 +170,12 @@ class AccountForm(Form):
             return self._password() is None
         return found.field == "recipient"
 
+    def _logins(self) -> LoginNames:
+        # Nothing shows or uses them beside a password, so none is kept with one.
+        if self.value("auth") in (None, AuthKind.PASSWORD):
+            return LoginNames()
+        return LoginNames(self.value("logins_smtp").strip(), self.value("logins_imap").strip())
+
     def _note_ports(self) -> None:
         for leg in Leg:
             # A port that its security does not bring was typed once, by whoever saved it.
@@ -210,6 +218,8 @@ def _values(draft: MailAccountDraft) -> dict[str, Any]:
         "sender_name": draft.sender.name,
         "sender_reply_to": draft.sender.reply_to,
         "sender_copy": draft.sender.copy_to_self,
+        "logins_smtp": draft.logins.smtp,
+        "logins_imap": draft.logins.imap,
     }
 
 

@@ -54,7 +54,8 @@ def put_mail_account(
     stored = account_to_json(workbench.mail_account.get(actor).draft)
     auth = account.auth or (stored["auth"] if account.password is None else AuthKind.PASSWORD.value)
     given = account.model_dump(exclude_none=True, exclude={"password"})
-    draft = build_draft({**given, "auth": auth, "sender": given.get("sender", stored["sender"])}, account.password)
+    stays = {name: given.get(name, stored[name]) for name in ("sender", "logins")}
+    draft = build_draft({**given, "auth": auth, **stays}, account.password)
     return _save(workbench, actor, draft, if_match, response)
 
 
