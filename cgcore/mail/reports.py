@@ -33,7 +33,7 @@ __all__ = [
     "read_report",
 ]
 
-OWN_HEADER = "X-Cloud-Gestion-Id"
+OWN_HEADER = "X-Cloud-Gestion-Id"  # kept where a provider replaces the Message-ID
 _MESSAGE_ID = re.compile(r"<[^<>\s]{1,900}>")
 _OWN_ID = re.compile(r"[0-9a-f]{32}")
 _STATUS = re.compile(r"\b([245])\.\d{1,3}\.\d{1,3}\b")

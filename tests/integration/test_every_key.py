@@ -92,8 +92,8 @@ def _play(row: dict[str, Any], certificates: Certificates) -> list[Step]:
         )
 
     if leg is Leg.IMAP:
-        greeting = {"greeting": reply} if stage == "greeting" else {"replies": {IMAP[stage]: reply}}
-        with imap_server(ImapScript(**greeting)) as server:
+        script = ImapScript(greeting=reply) if stage == "greeting" else ImapScript(replies={IMAP[stage]: reply})
+        with imap_server(script) as server:
             return list(probe(request(server.port), env))
     with smtp_server(SmtpScript(replies={stage: reply})) as server:
         if stage in ("data", "final"):

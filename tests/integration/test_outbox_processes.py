@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlmodel import Session, col, select, update
@@ -239,7 +240,10 @@ def _multiply(session: Session, name: str, times: int) -> None:
     """Make more messages like one, each for somebody else."""
     row = session.exec(select(OutboundMessageRow).where(OutboundMessageRow.id == name)).one()
     for number in range(1, times):
-        values = row.model_dump() | {"id": f"{name[:26]}{number:06x}", "idempotency_key": f"more-{number}"}
+        values: dict[str, Any] = row.model_dump() | {
+            "id": f"{name[:26]}{number:06x}",
+            "idempotency_key": f"more-{number}",
+        }
         session.add(OutboundMessageRow(**values))
         session.flush()
         address = f"c{number}@example.com"

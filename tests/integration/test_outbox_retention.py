@@ -118,9 +118,15 @@ def test_what_is_being_named_in_this_moment_is_not_let_go_of(house: _House) -> N
         assert hold(session, parts)
         name = new_message_name(utc_now())
         row = OutboundMessageRow(
-            id=name, user_id=house.user, idempotency_key="k", request_hash="", document_type="quote"
+            id=name,
+            user_id=house.user,
+            idempotency_key="k",
+            request_hash="",
+            document_type="quote",
+            state="queued",
+            due=utc_now(),
+            parts=list(parts),
         )
-        row.state, row.due, row.parts = "queued", utc_now(), list(parts)
         session.add(row)
         session.flush()
         sweep.start()

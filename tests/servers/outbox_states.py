@@ -108,7 +108,7 @@ def _furnish(workbench: Workbench) -> None:
 def _show(workbench: Workbench, name: str, shown: _Shown) -> None:
     now = utc_now()
     late = now + timedelta(hours=4)
-    values = {key: now if value is utc_now else value for key, value in shown.values.items()}
+    values: dict[str, Any] = {key: now if value is utc_now else value for key, value in shown.values.items()}
     attempts = int(values.pop("tries", 1 if shown.reply or shown.key else 0))
     with workbench.database.session() as session:
         row, other = OutboundMessageRow, OutboundRecipientRow

@@ -15,6 +15,7 @@ from cgcore.errors import InvalidInput
 from cgcore.identity.actor import Actor
 from cgcore.mail.message import make_message_id
 from cgcore.mail.outgoing import renew_fields
+from cgcore.mail.reports import OWN_HEADER
 from cgcore.outbox.message import Message, NewMessage, Recipient, new_message_name
 from cgcore.outbox.refused import OutboxRefused
 from cgcore.outbox.states import State
@@ -22,7 +23,7 @@ from cgcore.process import new_owner
 from cgcore.storage import outbox_by_hand as store
 from cgcore.storage.outbox import OutboxStore
 from cgcore.storage.outbox_bytes import OutboxBytes, hold
-from cgcore.workbench.outbox.compose import ID_HEADER, DocumentRequest, check_request, read_recipients, request_hash
+from cgcore.workbench.outbox.compose import DocumentRequest, check_request, read_recipients, request_hash
 
 if TYPE_CHECKING:
     from cgcore.workbench.context import Context
@@ -106,7 +107,7 @@ class ByHand:
         message_id = make_message_id(origin.sender)
         now = self._context.clock().astimezone()
         before = b"".join(self._bytes.read([head]))
-        renewed = renew_fields(before, {"Message-ID": message_id, "Date": format_datetime(now), ID_HEADER: name})
+        renewed = renew_fields(before, {"Message-ID": message_id, "Date": format_datetime(now), OWN_HEADER: name})
         blob, size = self._bytes.put(lambda: (renewed,))
         whole = hashlib.sha256(renewed)
         for piece in self._rest(others):

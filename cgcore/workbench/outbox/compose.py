@@ -16,6 +16,7 @@ from cgcore.identity.actor import Actor
 from cgcore.mail.addresses import is_address
 from cgcore.mail.message import Attachment, build_message, make_message_id
 from cgcore.mail.outgoing import Pieces, build_parts, encoded_size
+from cgcore.mail.reports import OWN_HEADER
 from cgcore.outbox.message import Recipient
 from cgcore.outbox.states import Kind
 from cgcore.templates.checks import Check
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from cgcore.workbench.templates import TemplatesSection
 
 __all__ = [
-    "ID_HEADER",
     "MOST_DELAY_S",
     "Composed",
     "Composer",
@@ -46,7 +46,6 @@ MOST_DELAY_S = 3600
 MOST_RECIPIENTS = 100
 _LONGEST = {"series": 60, "number": 60, "customer": 300, "subject": 500}
 _NAMED = re.compile(r"\s*(?P<name>[^<>]*?)\s*<(?P<address>[^<>]+)>\s*")
-ID_HEADER = "X-Cloud-Gestion-Id"  # kept where a provider replaces the Message-ID
 
 
 def _no_variables() -> Mapping[str, str]:
@@ -248,7 +247,7 @@ class Composer:
             message_id=message_id,
         )
         message["Auto-Submitted"] = "no"  # RFC 3834 §5: a person sends it
-        message[ID_HEADER] = name
+        message[OWN_HEADER] = name
         parts = build_parts(message, request.attachments)
         texts = sum(len(piece) for part in parts[::2] for piece in part())
         size = texts + sum(encoded_size(len(attachment.data)) for attachment in request.attachments)

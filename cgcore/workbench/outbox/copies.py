@@ -16,6 +16,7 @@ from cgcore.mail.connection import Connection, Timeouts
 from cgcore.mail.imap.client import Pieces
 from cgcore.mail.imap.folders import Folder, unlisted
 from cgcore.mail.imap.session import ImapSession
+from cgcore.mail.reports import OWN_HEADER
 from cgcore.mail.steps import Leg
 from cgcore.outbox.message import CopyTask, LookTask
 from cgcore.outbox.states import CopyState
@@ -188,7 +189,7 @@ def _names(name: str, message_id: str) -> Iterator[tuple[str, str]]:
     yield "Message-ID", message_id
     for header in _OTHER_NAMES:
         yield header, message_id
-    yield "X-Cloud-Gestion-Id", name
+    yield OWN_HEADER, name
 
 
 def _drain(steps: Iterator[object]) -> None:
