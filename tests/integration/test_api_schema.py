@@ -155,6 +155,7 @@ def test_a_code_never_changes() -> None:
     """Programs compare them: one may be added here, none renamed, dropped or given another status."""
     assert {code.value: code.status for code in ProblemCode} == {
         "bad_request": 400,
+        "bytes_removed": 410,
         "invalid_json": 400,
         "body_too_deep": 400,
         "key_in_wrong_place": 400,

@@ -380,6 +380,7 @@ USE_CASES: dict[str, UseCase] = {
     "outbox.list": personal(lambda w, a: w.outbox.list(a, MessageFilters())),
     "outbox.overview_of": personal(lambda w, a: w.outbox.overview_of(a)),
     "outbox.resume": personal(lambda w, a: w.outbox.resume(a)),
+    "outbox.forecast": personal(lambda w, a: w.outbox.forecast(a, [1])),
     "outbox.get": UseCase(lambda w, a, o: w.outbox.get(a, _document_of(w, o)), **OWNERS_ONLY),
     "outbox.read": UseCase(lambda w, a, o: w.outbox.read(a, _document_of(w, o)), **OWNERS_ONLY),
     "outbox.cancel": UseCase(lambda w, a, o: w.outbox.cancel(a, _document_of(w, o)), **OWNERS_ONLY),
