@@ -47,7 +47,8 @@ ELSEWHERE: dict[str, str] = {
     **dict.fromkeys(("oauth_id_token", "oauth_interaction", "oauth_redirect"), "integration/test_oauth_flow.py"),
     **dict.fromkeys(("oauth_needs_admin", "oauth_scope_missing"), "integration/test_oauth_flow.py"),
     **dict.fromkeys(
-        ("oauth_not_connected", "oauth_other_account", "oauth_unreachable"), "integration/test_oauth_sign_in.py"
+        ("oauth_not_connected", "oauth_other_account", "oauth_unreachable", "vault_away"),
+        "integration/test_oauth_sign_in.py",
     ),
     "delivery_unknown": "integration/test_delivery.py",
     "server_silent": "integration/test_smtp_rude.py",
