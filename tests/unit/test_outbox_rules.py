@@ -84,4 +84,6 @@ def test_pauses_grow_and_have_an_end() -> None:
 )
 def test_an_account_rests_and_its_messages_wait(told: Told, rests: int, seconds: float | None) -> None:
     """A refused password waits for a person, a server that is away for some time."""
-    assert judge_connection(told, rests=rests) == Outcome(State.HELD, hold=Hold(told.key, seconds))
+    assert judge_connection(told, rests=rests) == Outcome(
+        State.HELD, hold=Hold(told.key, seconds, asked=told.wait_s > 0)
+    )

@@ -74,7 +74,7 @@ def _draw_arrival(page: MailPage, run: Run) -> None:
     if not found:
         return
     st.markdown(status_line(escape(arrival_text(found)), arrival_status(found)))
-    if found.get("code") == "missing" and st.button(texts.LOOK_AGAIN, icon=":material/search:", key=f"{_BUTTON}_look"):
+    if found.get("code") == "missing" and st.button(texts.LOOK_AGAIN, icon=":material/refresh:", key=f"{_BUTTON}_look"):
         looking = page.start(
             Cell.TEST_MAIL, lambda: page.workbench.mail_arrival.start(page.actor, page.form.draft(), run)
         )
