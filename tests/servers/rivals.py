@@ -26,6 +26,7 @@ from cgcore.mail.request import TokenRefused
 from cgcore.settings import load_settings
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench, open_workbench
+from cgcore.workbench.oauth.attempts import AttemptState
 
 __all__ = ["Rivals", "meet"]
 
@@ -47,7 +48,7 @@ class Rivals:
             assert line == "open", line
 
     def attempt(self, thing: str, *given: object) -> list[str]:
-        """Let every thread of every process try it; return what came of each: ``done``, or the code of a refusal."""
+        """Let every thread of every process try it; return what came of each: ``done``, a state, or a refusal."""
         self._tell(json.dumps([thing, *given]))
         return sorted(outcome for process in self._processes for outcome in json.loads(_line_of(process)))
 
@@ -120,7 +121,7 @@ def _token(workbench: Workbench, user_id: int) -> object:
 
 def _come_back(workbench: Workbench, answer: dict[str, str], user_id: int, session_hash: str) -> object:
     actor = Actor(user_id, "", session_hash=session_hash)
-    return workbench.oauth.attempts.come_back(actor, OAuthProvider.CUSTOM, answer).state.value
+    return workbench.oauth.attempts.come_back(actor, OAuthProvider.CUSTOM, answer).state
 
 
 def _save_draft(workbench: Workbench, user_id: int, session_hash: str) -> None:
@@ -155,7 +156,8 @@ def _outcome(thing: Callable[..., object], workbench: Workbench, given: list[Any
         return refused.code
     except TokenRefused as refused:
         return refused.key
-    return came if isinstance(came, str) else "done"
+    # What a use case returns beside a state (the name of whose password was set, for one) is no outcome.
+    return came.value if isinstance(came, AttemptState) else "done"
 
 
 def _main(url: str, folder: str, number: str) -> None:
