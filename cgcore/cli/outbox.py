@@ -64,13 +64,12 @@ def list_command(
     as_json: _Json = False,
 ) -> None:
     """List the messages, the newest first."""
-    from cgcore.outbox.message import MessageFilters
-    from cgcore.outbox.states import State
+    from cgcore.workbench.outbox.describe import SHOWN_STATES, filters_for
 
-    if state and state not in list(State):
-        raise typer.BadParameter(", ".join(State), param_hint="--state")
+    if state and state not in SHOWN_STATES:
+        raise typer.BadParameter(", ".join(SHOWN_STATES), param_hint="--state")
     with _opened() as workbench:
-        filters = MessageFilters(frozenset({State(state)} if state else ()))
+        filters = filters_for(state)
         for actor in _people(workbench, user):
             for message in workbench.outbox.list(actor, filters, limit=200).messages:
                 _show(message, as_json=as_json)
@@ -157,12 +156,12 @@ def _find(workbench: Workbench, name: str) -> tuple[Actor, Message]:
 
 
 def _show(message: Message, *, as_json: bool) -> None:
-    from cgcore.workbench.outbox.describe import message_json, reason_texts, state_text
+    from cgcore.workbench.outbox.describe import message_json, reason_texts, shown_state, state_text
 
     if as_json:
         print(json.dumps(message_json(message), ensure_ascii=False))
         return
-    words = [message.id, state_text(message.state), f"{message.series} {message.number}", message.subject]
+    words = [message.id, state_text(shown_state(message)), f"{message.series} {message.number}", message.subject]
     if message.reason is not None:
         words.append(reason_texts(message.reason)[0])
     print(" · ".join(filter(None, words)))

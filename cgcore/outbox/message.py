@@ -86,7 +86,8 @@ class NewMessage:
 class Message:
     """A message as it stands. ``reason`` is the stored verdict over its last try, ``held_by`` who lets it go.
 
-    ``notices`` are what came back for it since; like the tries they are not told in lists.
+    ``notices`` are what came back for it since; like the tries they are not told in lists. ``came_back``: one of them
+    is a bounce, for whichever recipient.
     """
 
     id: str
@@ -122,6 +123,7 @@ class Message:
     bytes_removed: datetime | None = None
     notices: Sequence[Notice] = ()
     resent_of: str = ""
+    came_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +220,10 @@ def _no_states() -> frozenset[State]:
 @dataclass(frozen=True, slots=True)
 class MessageFilters:
     """Which messages are listed: those in ``states`` (all, where there are none), of a type, with some text
-    in them, handed in together."""
+    in them, handed in together, and those that ``came_back`` or the others (both, where that is ``None``)."""
 
     states: frozenset[State] = field(default_factory=_no_states)
     document_type: str = ""
     query: str = ""
     batch: str = ""
+    came_back: bool | None = None

@@ -17,8 +17,10 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from cgcore.errors import StorageBusy
 from cgcore.outbox.message import AccountState, Attempt, Message, MessageFilters, NewMessage, Recipient
+from cgcore.outbox.notices import NoticeKind
 from cgcore.outbox.states import CANCELLABLE, RESENDABLE, CopyState, Kind, RecipientState, State, is_edge
 from cgcore.process import has_ended
+from cgcore.storage.bounce_tables import BounceNoticeRow
 from cgcore.storage.database import Database
 from cgcore.storage.outbox_tables import (
     OutboundAttemptRow,
@@ -178,7 +180,8 @@ class OutboxStore:
         row = session.get(OutboundMessageRow, name)
         if row is None or row.user_id != user_id or row.state == State.STORING:
             return None
-        return _to_message(row, to_recipients(session, [name])[name], _attempts(session, name))
+        returned = name in _find_returned(session, [name])
+        return _to_message(row, to_recipients(session, [name])[name], _attempts(session, name), came_back=returned)
 
     def list(
         self, session: Session, user_id: int, filters: MessageFilters, *, before: str = "", limit: int = 50
@@ -188,8 +191,9 @@ class OutboxStore:
         if before:
             wanted = wanted.where(OutboundMessageRow.id < before)
         rows = session.exec(wanted.order_by(col(OutboundMessageRow.id).desc()).limit(limit)).all()
-        recipients = to_recipients(session, [row.id for row in rows])
-        return [_to_message(row, recipients[row.id], ()) for row in rows]
+        names = [row.id for row in rows]
+        recipients, returned = to_recipients(session, names), _find_returned(session, names)
+        return [_to_message(row, recipients[row.id], (), came_back=row.id in returned) for row in rows]
 
     def list_last_to(self, session: Session, user_id: int, document_type: str, customer: str) -> Sequence[Recipient]:
         """Return whom the last message of a user to a customer went to, one of this type before any other."""
@@ -306,11 +310,26 @@ def _filtered(
         wanted = wanted.where(OutboundMessageRow.batch == filters.batch)
     if filters.document_type:
         wanted = wanted.where(OutboundMessageRow.document_type == filters.document_type)
+    if filters.came_back is not None:
+        bounce = exists().where(col(BounceNoticeRow.message_id) == col(OutboundMessageRow.id), _is_bounce())
+        wanted = wanted.where(bounce if filters.came_back else ~bounce)
     if filters.query.strip():
         row, other, text = OutboundMessageRow, OutboundRecipientRow, filters.query.strip()
         named = exists().where(col(other.message_id) == col(row.id), contains(text, other.address))
         wanted = wanted.where(or_(named, contains(text, row.number, row.customer, row.subject)))
     return wanted
+
+
+def _is_bounce() -> Any:
+    return col(BounceNoticeRow.kind) == NoticeKind.FAILED.value
+
+
+def _find_returned(session: Session, names: Sequence[str]) -> frozenset[str]:
+    """Return which messages came back from anybody."""
+    if not names:
+        return frozenset()
+    wanted = select(BounceNoticeRow.message_id).where(col(BounceNoticeRow.message_id).in_(names), _is_bounce())
+    return frozenset(name for name in session.exec(wanted) if name is not None)
 
 
 def to_recipients(session: Session, names: Sequence[str]) -> dict[str, list[Recipient]]:
@@ -341,7 +360,9 @@ def _attempts(session: Session, name: str) -> list[Attempt]:
     return [Attempt(row.began, row.ended, row.stage, row.key, row.reply) for row in session.exec(wanted)]
 
 
-def _to_message(row: OutboundMessageRow, recipients: Sequence[Recipient], attempts: Sequence[Attempt]) -> Message:
+def _to_message(
+    row: OutboundMessageRow, recipients: Sequence[Recipient], attempts: Sequence[Attempt], *, came_back: bool = False
+) -> Message:
     return Message(
         id=row.id,
         user_id=row.user_id,
@@ -375,4 +396,5 @@ def _to_message(row: OutboundMessageRow, recipients: Sequence[Recipient], attemp
         batch=row.batch,
         bytes_removed=row.bytes_removed,
         resent_of=row.resent_of,
+        came_back=came_back,
     )

@@ -23,6 +23,7 @@ from pages.ui.texts import common
 from pages.ui.texts import drafts as draft_texts
 from pages.ui.texts import oauth as oauth_texts
 from pages.ui.texts import overview as texts
+from pages.ui.texts import send_document as send_texts
 
 __all__ = ["COMPANY", "STEPS", "draw_company", "draw_ending_secrets", "draw_line", "missing_steps"]
 
@@ -102,7 +103,16 @@ def draw_line(actor: Actor, line: OverviewLine, drafts: Mapping[str, datetime], 
         st.caption(f"{fact.removesuffix('.')} · {when(line.at)}" if line.at else fact)
         if typed := drafts.get(page.removesuffix(".py")):
             st.markdown(f":small[:violet[:material/edit: {draft_texts.OVERVIEW_LINE.format(moment=moment_of(typed))}]]")
+        if line.section is SectionName.OUTBOX:
+            _draw_way_to_sent()
         _offer(line.section, is_next=is_next)
+
+
+def _draw_way_to_sent() -> None:
+    """Offer the list itself: the page opens with the form of the next document."""
+    if st.button(texts.SEE_SENT, type="tertiary", icon=":material/arrow_forward:", key="overview_sent"):
+        st.session_state["send_document_tab"] = send_texts.TAB_SENT
+        st.switch_page(_SECTIONS[SectionName.OUTBOX][0])
 
 
 def _offer(step: str, *, is_next: bool) -> None:

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Role, Scope
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
+from cgcore.storage.bounce_tables import BounceNoticeRow
 from cgcore.storage.database import open_database
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
@@ -190,6 +192,27 @@ def test_messages_are_their_owners_and_need_the_right_to_send(office: _Office) -
     assert office.reader.get("/messages").status_code == 403
     without = office.other.post("/messages", json=_DOCUMENT, headers={"Idempotency-Key": "k"})
     assert (without.status_code, without.json()["code"]) == (409, "account_missing")
+
+
+def test_what_came_back_and_what_goes_once_more_is_told(office: _Office) -> None:
+    """``bounced`` are those of the sent ones that came back from anybody; a repetition names what it repeats."""
+    (who,) = office.workbench.outbox.list_people("ana")
+    names = [office.post(f"back{number}", number=f"back{number}").json()["id"] for number in (1, 2)]
+    office.work()
+    with office.workbench.database.session() as session:
+        told = {"message_id": names[1], "report": "r", "place": 0, "kind": "failed", "at": datetime.now(UTC)}
+        session.add(BounceNoticeRow(user_id=who.user_id, **told))
+    again = office.workbench.by_hand.send_again(who, names[0], "once-more")
+    bounced, sent = (
+        office.client.get("/messages", params={"state": state, "q": "back"}).json()["items"]
+        for state in ("bounced", "sent")
+    )
+    told = [office.client.get(f"/messages/{name}").json()["resent_of"] for name in (names[0], again.id)]
+
+    assert [(each["id"], each["state"], each["bounced"]) for each in bounced] == [(names[1], "sent", True)]
+    assert [(each["id"], each["bounced"]) for each in sent] == [(names[1], True), (names[0], False)]
+    assert told == ["", names[0]]
+    assert office.client.get("/messages", params={"state": "storing"}).status_code == 422
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from cgcore.storage.outbox_tables import OutboundMessageRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest
-from cgcore.workbench.outbox.describe import message_json
+from cgcore.workbench.outbox.describe import filters_for, message_json, shown_state
 from cgcore.workbench.overview import SectionName, SectionState
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import USERS, Dovecot, Layout
@@ -241,8 +241,11 @@ def test_an_address_that_it_was_forwarded_to_is_no_recipient_of_ours(desk: _Desk
     desk.look()
     told = desk.get(message)
 
+    listed = desk.workbench.outbox.list(desk.ana, filters_for("bounced")).messages
+
     assert [notice.address for notice in told.notices] == ["almacen@otra.example"]
     assert _states(told) == [("accepted", ""), ("accepted", "")]
+    assert [(each.id, shown_state(each)) for each in listed] == [(message.id, "bounced")]
 
 
 def test_a_report_that_names_no_message_is_assigned_to_none(desk: _Desk) -> None:
@@ -340,8 +343,10 @@ def test_the_switch_is_off_says_what_is_read_and_acts_at_once(
 
 
 def test_a_message_that_came_back_is_shown_as_returned_everywhere(desk: _Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """«Enviados» with why and what to do, Resumen, and the object of the API; an unassigned one beside the switch."""
-    message = desk.send()
+    """«Enviados» with why and what to do, under its own word, Resumen, and the object of the API; an unassigned one
+    beside the switch.
+    """
+    other, message = desk.send(replace(_REQUEST, number="6"), "0"), desk.send()
     desk.put(report("postfix", message), report("confirmation", message, "luis@cliente.example"))
     desk.put(report("nameless", message))
     desk.look()
@@ -354,9 +359,17 @@ def test_a_message_that_came_back_is_shown_as_returned_everywhere(desk: _Desk, m
     app.run()
     account = words(app)
     app.switch_page("send_document.py")
-    app.session_state["send_document_tab"] = "Enviados"
-    app.run()
+    found, told_of = dict[str, list[str]](), dict[str, str]()
+    for state in ("bounced", "sent", ""):
+        app.session_state["send_document_tab"], app.session_state["send_document_state"] = "Enviados", state
+        app.run()
+        found[state] = [each.partition(" · ")[0] for each in app.radio(key="send_document_picked").options]
+        told_of[state] = words(app)
 
+    assert found == {"bounced": ["Factura F 7"], "sent": ["Factura F 6"], "": ["Factura F 7", "Factura F 6"]}
+    assert ["Devuelto el" in told_of[state] for state in ("bounced", "sent")] == [True, False]
+    assert "El destinatario eva@cliente.example no existe" in told_of["bounced"].replace("\\", "").replace("\u2060", "")
+    assert (told["bounced"], message_json(desk.get(other))["bounced"]) == (True, False)
     assert [each["state"] for each in told["recipients"]] == ["bounced", "accepted"]
     assert [(each["kind"], each["key"]) for each in told["notices"]] == [
         ("failed", "recipient_unknown"),

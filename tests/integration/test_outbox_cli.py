@@ -81,5 +81,5 @@ def test_what_is_not_there_is_told_in_a_sentence(run: Run, name: str) -> None:
     assert run("show", "f" * 32) == (1, "", "No hay nada con ese nombre.\n")
     assert run("list", "nadie")[0] == 1
     assert run("list", "--state", "lost")[0] == 2
-    assert run("list", "--state", "sent") == (0, "", "")
+    assert run("list", "--state", "sent") == run("list", "--state", "bounced") == (0, "", "")
     assert run("resend", name)[1].split(" · ")[1] == "En cola"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from cgcore.outbox.message import Message, MessageFilters
 from cgcore.outbox.preferences import OutboxPreferences
 from cgcore.outbox.saved import SavedFields
 from cgcore.outbox.states import RESENDABLE, Kind, State
-from cgcore.storage.outbox_tables import OutboundMessageRow, OutboxAccountRow
+from cgcore.storage.outbox_tables import OutboundAttemptRow, OutboundMessageRow, OutboxAccountRow
 from cgcore.storage.tables import MailTemplateRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
@@ -294,6 +295,31 @@ def test_every_state_has_its_word_and_what_can_be_done(desk: Desk, state: State)
     assert ("send_document_cancel" in keys(page)) is (state in (State.QUEUED, State.HELD))
 
 
+def test_what_became_of_a_message_is_told_from_the_queue_on(desk: Desk) -> None:
+    """Until when it waited, and the reply; of an unsure one what a person decides by; never a reply that was not."""
+    began = datetime(2026, 11, 24, 9, tzinfo=UTC)
+    names = {state: desk.hand_in(state.value, state) for state in (State.SENT, State.UNKNOWN, State.CANCELLED)}
+    waiting = desk.hand_in("9", delay_s=3000)
+    with desk.workbench.database.session() as session:
+        values = {"host": "smtp.example.com", "queue_id": "4F1A", "accepted": began, "looked": began}
+        session.exec(update(OutboundMessageRow).values(**values, copy_folder="Enviados"))
+        for state, reply in ((State.SENT, "250 2.0.0 Ok"), (State.UNKNOWN, "")):
+            tried = {"message_id": names[state], "began": began, "ended": began + timedelta(minutes=5)}
+            session.add(OutboundAttemptRow(**tried, stage="final", reply=reply))
+    page = sent_tab(desk.open())
+    told = {name: said(put(page, page.radio("send_document_picked"), name)) for name in (*names.values(), waiting)}
+    sent, unknown, cancelled = (told[name] for name in names.values())
+
+    assert "En cola hasta: 24/11/2026 9:00" in sent
+    assert "Aceptado por smtp.example.com: 24/11/2026 9:00 · 250 · 4F1A" in sent
+    assert "Entregado a smtp.example.com: 24/11/2026 9:05" in unknown
+    assert "No llegó su respuesta." in unknown
+    assert "Buscado en «Enviados»: 24/11/2026 9:00. No está." in unknown
+    assert "Cancelado: " in cancelled
+    assert "En cola, sale hacia " in told[waiting]
+    assert [words.count("Aceptado por") for words in (unknown, cancelled, told[waiting])] == [0, 0, 0]
+
+
 def test_an_unsure_message_goes_again_only_after_a_question(desk: Desk) -> None:
     """It may arrive twice; a refused one goes without a question, and «Ya salió» ends the doubt."""
     name, other = desk.hand_in("7", State.UNKNOWN), desk.hand_in("8", State.UNKNOWN)
@@ -360,9 +386,13 @@ def test_an_account_that_rests_says_why_and_goes_on_with_a_click(desk: Desk) -> 
         )
     page = sent_tab(desk.open())
     told = said(page)
+    with desk.workbench.database.session() as session:
+        session.execute(update(OutboxAccountRow).values(paused_until=datetime(2031, 1, 2, 8, 30, tzinfo=UTC)))
+    timed = said(sent_tab(desk.open()))
     press(page, "resume")
 
-    assert "guarda y reanuda el envío" in told
+    assert "guarda y reanuda el envío. No se reanuda solo." in told
+    assert "Se reanuda solo hacia el 02/01/2031 a las 8:30." in timed
     assert desk.workbench.outbox.get(desk.ana, name).state is State.QUEUED
 
 
@@ -452,6 +482,10 @@ def test_resumen_tells_what_waits_is_held_and_is_unsure(desk: Desk) -> None:
     desk.hand_in("9")
     three = said(open_page(desk.patch, desk.workbench, desk.ana, "overview.py"))
 
+    page = open_page(desk.patch, desk.workbench, desk.ana, "overview.py")
+    page.button("overview_sent").click().run()
+
+    assert page.session_state["send_document_tab"] == "Enviados"
     assert "Sin confirmar" not in nothing
     assert "Sin confirmar: 1. En espera: 2. Míralos en «Enviados»" in both
     assert "Sin confirmar: 1. En espera: 2. En cola: 1. Míralos en «Enviados»" in three

@@ -138,6 +138,8 @@ class MessageSummary(BaseModel):
     accepted: datetime | None
     host: str
     queue_id: str
+    bounced: bool
+    resent_of: str
     recipients: list[RecipientObject]
     copy_: CopyObject = Field(alias="copy")
 

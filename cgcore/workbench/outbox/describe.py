@@ -8,16 +8,28 @@ from typing import Any
 
 from cgcore.mail.diagnosis.texts import sentences
 from cgcore.mail.steps import Leg
-from cgcore.outbox.message import Message, Recipient
+from cgcore.outbox.message import Message, MessageFilters, Recipient
 from cgcore.outbox.notices import Notice
-from cgcore.outbox.states import RecipientState
+from cgcore.outbox.states import State
 from cgcore.runs import Cell, Verdict
 from cgcore.texts import lookup, sentence
 from cgcore.workbench.verdicts import verdict_texts
 
-__all__ = ["message_json", "notice_texts", "reason_texts", "refusal_text", "shown_state", "state_text"]
+__all__ = [
+    "SHOWN_STATES",
+    "filters_for",
+    "message_json",
+    "notice_texts",
+    "reason_texts",
+    "refusal_text",
+    "shown_state",
+    "state_text",
+]
 
 _TEXTS = "cgcore.outbox"
+_BOUNCED = "bounced"
+SHOWN_STATES = (*(state.value for state in State if state is not State.STORING), _BOUNCED)
+"""The words by which messages are listed: the states, and ``bounced`` for those that are sent and came back."""
 
 
 def message_json(message: Message, *, attempts: bool = True) -> dict[str, Any]:
@@ -38,6 +50,8 @@ def message_json(message: Message, *, attempts: bool = True) -> dict[str, Any]:
         "accepted": _moment(message.accepted),
         "host": message.host,
         "queue_id": message.queue_id,
+        "bounced": message.came_back,
+        "resent_of": message.resent_of,
         "recipients": [_recipient(each) for each in message.recipients],
         "copy": {
             "state": message.copy_state.value,
@@ -83,8 +97,14 @@ def notice_texts(notice: Notice) -> tuple[str, str]:
 
 def shown_state(message: Message) -> str:
     """Return the state that is shown of a message: ``bounced`` for a sent one that came back from anybody."""
-    came_back = any(each.state is RecipientState.BOUNCED for each in message.recipients)
-    return "bounced" if came_back and message.state == "sent" else message.state.value
+    return _BOUNCED if message.came_back and message.state is State.SENT else message.state.value
+
+
+def filters_for(shown: str, *, document_type: str = "", query: str = "") -> MessageFilters:
+    """Return the filters for one of :data:`SHOWN_STATES`, or for ``""``, any; ``sent`` are all that were accepted."""
+    if shown == _BOUNCED:
+        return MessageFilters(frozenset({State.SENT}), document_type, query, came_back=True)
+    return MessageFilters(frozenset({State(shown)} if shown else ()), document_type, query)
 
 
 def state_text(state: str) -> str:

@@ -24,7 +24,7 @@ from pages.ui.activity_table import result_word
 from pages.ui.files import draw_download
 from pages.ui.identity import dialog, while_logged_in
 from pages.ui.markdown import escape
-from pages.ui.moments import seconds_until, when
+from pages.ui.moments import seconds_until, upcoming, when
 from pages.ui.outbox.draft import PAGE
 from pages.ui.texts import common
 from pages.ui.texts import send_document as texts
@@ -81,14 +81,14 @@ def _story(message: Message) -> Iterator[str]:
     yield texts.CREATED.format(moment=when(message.created))
     if message.resent_of:
         yield texts.RESENT
+    if message.size:
+        yield _queue_line(message)
     if message.state is State.SENT:
-        known = {"host": escape(message.host), "moment": when(message.accepted), "id": escape(message.queue_id)}
-        told = texts.ACCEPTED_ID if message.queue_id else texts.ACCEPTED
-        # Without a host a person has said it.
-        by_hand = texts.RESOLVED if message.attempts else texts.NOTED
-        yield told.format(**known) if message.host else by_hand.format(moment=known["moment"])
-    if message.state is State.QUEUED and message.tries:
-        yield texts.NEXT_TRY.format(count=seconds_until(message.due))
+        yield _sent_line(message)
+    elif message.state is State.CANCELLED:
+        yield texts.CANCELLED.format(moment=when(message.changed))
+    elif message.state is State.UNKNOWN:
+        yield from _unknown_lines(message)
     folder = escape(message.copy_folder)
     if message.copy_state is CopyState.STORED:
         yield common.COPY_STORED.format(folder=folder)
@@ -97,6 +97,34 @@ def _story(message: Message) -> Iterator[str]:
     elif message.copy_state is CopyState.FAILED:
         yield common.COPY_FAILED.format(reason=escape(result_word(message.copy_key)))
     yield from map(notice_line, message.notices)
+
+
+def _queue_line(message: Message) -> str:
+    """Return until when it waited for its first try, or until when it waits now."""
+    waits = message.state is State.QUEUED and bool(seconds_until(message.due))
+    if waits:
+        told = texts.NEXT_TRY if message.tries else texts.QUEUED_UNTIL
+        return told.format(time=upcoming(message.due))
+    return texts.LEFT_QUEUE.format(moment=when(message.attempts[0].began)) if message.attempts else texts.QUEUED
+
+
+def _sent_line(message: Message) -> str:
+    moment = when(message.accepted)
+    if not message.host:  # a person has said it
+        return (texts.RESOLVED if message.attempts else texts.NOTED).format(moment=moment)
+    code = message.attempts[-1].reply[:3] if message.attempts else ""
+    told = " · ".join(filter(None, (code if code.isdecimal() else "", escape(message.queue_id))))
+    known = {"host": escape(message.host), "moment": moment, "id": told}
+    return (texts.ACCEPTED_ID if told else texts.ACCEPTED).format(**known)
+
+
+def _unknown_lines(message: Message) -> Iterator[str]:
+    """Yield what a person decides by: when it left, for where and how much, and where it was looked for."""
+    left = message.attempts[-1].ended if message.attempts else None
+    known = {"moment": when(left or message.changed), "size": message.size}
+    yield texts.HANDED_OVER.format(**known, **({"host": escape(message.host)} if message.host else {}))
+    if message.looked and message.copy_folder:
+        yield texts.LOOKED_FOR.format(folder=escape(message.copy_folder), moment=when(message.looked))
 
 
 def notice_line(notice: Notice) -> str:

@@ -47,11 +47,13 @@ def draw_sending(workbench: Workbench, actor: Actor, fields: DocumentFields, for
     """Draw «Vista previa» and the message of the form; «Enviar» sends only what was seen."""
     draft = fields.draft
     row = st.container(horizontal=True, vertical_alignment="center", key=f"{PAGE}_actions")
+    aside = st.container(horizontal=True, vertical_alignment="center", key=f"{PAGE}_aside")
     with row:
         kind = "secondary" if draft.is_shown else "primary"
         st.button(
             texts.PREVIEW, type=kind, icon=":material/visibility:", key=f"{PAGE}_preview", on_click=_show, args=(draft,)
         )
+    with aside:
         draw_keep(workbench, actor, fields, form)
         if st.button(texts.MARK_SENT, type="tertiary", icon=":material/done_all:", key=f"{PAGE}_note"):
             _ask_to_note(workbench, actor, fields, form)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
@@ -13,9 +14,9 @@ from cgcore.outbox.message import AccountState, Message, MessageFilters
 from cgcore.outbox.states import State
 from cgcore.text_rules import MAX_SEARCH, text_problem
 from cgcore.workbench import Workbench
-from cgcore.workbench.outbox.describe import reason_texts, shown_state, state_text
+from cgcore.workbench.outbox.describe import SHOWN_STATES, filters_for, reason_texts, shown_state, state_text
 from pages.ui.markdown import escape
-from pages.ui.moments import when
+from pages.ui.moments import upcoming, when
 from pages.ui.outbox.draft import PAGE
 from pages.ui.outbox.message import draw_message, message_title
 from pages.ui.paging import Pager
@@ -25,8 +26,7 @@ from pages.ui.toasts import announce
 
 __all__ = ["draw_pause", "draw_sent"]
 
-_ROWS = 20
-_STATES = ("", *(state.value for state in State if state is not State.STORING))
+_ROWS = 10  # a phone shows the message that is picked under them
 
 
 def draw_sent(workbench: Workbench, actor: Actor) -> None:
@@ -61,7 +61,7 @@ def _draw_filters() -> MessageFilters:
         )
         state = st.selectbox(
             texts.STATE,
-            _STATES,
+            ("", *SHOWN_STATES),
             format_func=lambda code: state_text(code) if code else texts.ANY_STATE,
             key=f"{PAGE}_state",
             width=200,
@@ -70,16 +70,19 @@ def _draw_filters() -> MessageFilters:
         st.button(texts.REFRESH, icon=":material/refresh:", key=f"{PAGE}_refresh")
     draw_search_problem(query or "")
     readable = query and text_problem("search", query, MAX_SEARCH) is None
-    states = frozenset({State(state)} if state else ())
-    return MessageFilters(states, query=(query or "").strip() if readable else "")
+    filters = filters_for(state or "", query=(query or "").strip() if readable else "")
+    # A row reads «Enviado» or «Devuelto»: each is found under its own word.
+    return replace(filters, came_back=False) if state == State.SENT else filters
 
 
 def draw_pause(workbench: Workbench, actor: Actor, account: AccountState, key: str) -> None:
-    """Say why an account rests, and offer to let it go."""
+    """Say why an account rests and until when, and offer to let it go."""
     if not account.paused:
         return
     title, fix = reason_texts(account.reason or {})
-    st.warning(escape(fix), title=escape(title), icon=":material/pause_circle:")
+    until = account.paused_until
+    ends = texts.RESUMES_AT.format(time=upcoming(until)) if until else texts.RESUMES_BY_HAND
+    st.warning(f"{escape(fix)} {ends}", title=escape(title), icon=":material/pause_circle:")
     if st.button(texts.RESUME, icon=":material/play_arrow:", key=f"{key}_resume"):
         announce(texts.RESUMED.format(count=workbench.outbox.resume(actor)))
         st.rerun()

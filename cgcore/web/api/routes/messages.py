@@ -13,9 +13,9 @@ from fastapi.responses import StreamingResponse
 
 from cgcore.errors import CloudGestionError, InvalidInput
 from cgcore.identity.actor import Actor
-from cgcore.outbox.message import Message, MessageFilters
+from cgcore.outbox.message import Message
 from cgcore.outbox.refused import OutboxRefused
-from cgcore.outbox.states import ENDED, State
+from cgcore.outbox.states import ENDED
 from cgcore.web.api.message_objects import (
     MESSAGE_BODY,
     MessageList,
@@ -29,7 +29,7 @@ from cgcore.web.api.routes.base import Bench, build_router, problems
 from cgcore.web.api.scopes import MessagePoster, MessageReader
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest, Unsendable
-from cgcore.workbench.outbox.describe import message_json
+from cgcore.workbench.outbox.describe import SHOWN_STATES, filters_for, message_json
 
 __all__ = ["router"]
 
@@ -38,8 +38,7 @@ router = build_router()
 _NDJSON = "application/x-ndjson"
 _LOOK_EVERY_S = 0.5
 _HEARTBEAT_S = 15.0
-_VISIBLE = [state.value for state in State if state is not State.STORING]
-_StateName = Annotated[str, Query(json_schema_extra={"enum": ["", *_VISIBLE]})]
+_StateName = Annotated[str, Query(json_schema_extra={"enum": ["", *SHOWN_STATES]})]
 # The one that decides gives the document its code.
 _OWN_CODES = ("unknown_type", "unknown_series", "empty_attachment", "too_many_recipients", "idempotency_key_form")
 _STORED: dict[int | str, dict[str, Any]] = {
@@ -79,11 +78,11 @@ def list_messages(
     cursor: Annotated[str, Query(max_length=32, pattern="^([0-9a-f]{32})?$")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> MessageList:
-    """The messages of this user, the newest first."""
-    if state not in ("", *_VISIBLE):
-        wrong = field_problem("state", "enum", {"expected": list(_VISIBLE)})
+    """The messages of this user, the newest first; ``bounced`` are those of ``sent`` that came back from anybody."""
+    if state not in ("", *SHOWN_STATES):
+        wrong = field_problem("state", "enum", {"expected": list(SHOWN_STATES)})
         raise ApiProblem(ProblemCode.INVALID_INPUT, errors=[wrong])
-    filters = MessageFilters(frozenset({State(state)} if state else ()), document_type, q)
+    filters = filters_for(state, document_type=document_type, query=q)
     page = workbench.outbox.list(actor, filters, cursor=cursor, limit=limit)
     items = [MessageSummary.model_validate(message_json(each, attempts=False)) for each in page.messages]
     return MessageList(items=items, next=page.next or None)
