@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlmodel import Session, col, select, update
+from sqlmodel import col, select, update
 
 from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
@@ -27,12 +26,13 @@ from cgcore.outbox.message import MessageFilters
 from cgcore.outbox.states import State
 from cgcore.settings import Settings
 from cgcore.storage.database import Database, open_database
-from cgcore.storage.outbox_tables import OutboundMessageRow, OutboundRecipientRow, OutboxAccountRow
+from cgcore.storage.outbox_tables import OutboundMessageRow, OutboxAccountRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest
 from tests.conftest import make_settings
 from tests.servers.house import add_series, add_user
+from tests.servers.many_messages import multiply
 from tests.servers.postgres import PostgresServer
 from tests.servers.scripted import ScriptedServer, SmtpScript
 from tests.servers.wire import Wire
@@ -236,20 +236,6 @@ class _Counting:
                 self.open[named[b"who"]] -= 1
 
 
-def _multiply(session: Session, name: str, times: int) -> None:
-    """Make more messages like one, each for somebody else."""
-    row = session.exec(select(OutboundMessageRow).where(OutboundMessageRow.id == name)).one()
-    for number in range(1, times):
-        values: dict[str, Any] = row.model_dump() | {
-            "id": f"{name[:26]}{number:06x}",
-            "idempotency_key": f"more-{number}",
-        }
-        session.add(OutboundMessageRow(**values))
-        session.flush()
-        address = f"c{number}@example.com"
-        session.add(OutboundRecipientRow(message_id=values["id"], place=0, address=address, kind="to"))
-
-
 def _wait_until_settled(database: Database) -> None:
     moving = [state.value for state in (State.QUEUED, State.CLAIMED, State.IN_FLIGHT)]
     for _ in range(400):
@@ -274,8 +260,7 @@ def test_two_processes_share_the_work_and_one_of_them_is_killed(
     with ScriptedServer(counting) as server:
         for person in _furnish(workbench, server.port, people):
             message, _ = workbench.outbox.send(person, _REQUEST, "k")
-            with database.session() as session:
-                _multiply(session, message.id, 500 // people)
+            multiply(database, message.id, 500 // people)
         with _worker(workbench.settings, database) as first, _worker(workbench.settings, database):
             assert counting.some.wait(60)
             first.kill()
