@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from cgcore.identity.actor import Actor, Role
+from cgcore.mail.account import AuthKind, MailAccountDraft, ServerDraft
+from cgcore.mail.oauth_client import ClientDraft, OAuthProvider
+from cgcore.storage import oauth as store
+from cgcore.storage.oauth_tables import OauthGrantRow
+from cgcore.vault.secret import Secret
 from tests.servers.browser import log_in, settled, shoot, shoot_phone, watch
 from tests.servers.certificates import Certificates
+from tests.servers.connecting import OPERATOR
 from tests.servers.dovecot import Dovecot
+from tests.servers.house import open_beside
 from tests.servers.openid import OpenIdProvider
 from tests.servers.postfix import Postfix
 from tests.servers.probing import ANA
-from tests.servers.product import Product, product_environment, run_product
+from tests.servers.product import ADMIN, Product, product_environment, run_product
 
 pytestmark = pytest.mark.e2e
+
+_ANA = Actor(1, ADMIN, role=Role.ADMIN)  # the first user of an installation
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +39,7 @@ def trusting_product(tmp_path_factory: pytest.TempPathFactory, certificates: Cer
         yield running
 
 
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
+def _profile(browser: Browser) -> BrowserContext:
     """A fresh profile that takes the provider's certificate."""
     fresh = browser.new_context(
         locale="es-ES",
@@ -36,7 +47,15 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
         viewport={"width": 1280, "height": 900},
         ignore_https_errors=True,
     )
-    yield watch(fresh)
+    fresh.set_default_timeout(15_000)
+    return watch(fresh)
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """One profile for one test."""
+    fresh = _profile(browser)
+    yield fresh
     fresh.close()
 
 
@@ -135,3 +154,140 @@ def test_a_mailbox_is_connected_proven_saved_and_disconnected(
     page.get_by_role("dialog").get_by_role("button", name="Desconectar").click()
     settled(page)
     expect(cell.get_by_text("Sin conectar")).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def known(browser: Browser, trusting_product: Product) -> Iterator[BrowserContext]:
+    """A profile in which somebody has logged in, for the tests that only look at how an attempt ends."""
+    profile = _profile(browser)
+    log_in(profile.new_page(), trusting_product)
+    yield profile
+    profile.close()
+
+
+def _put(product: Product, client: ClientDraft) -> None:
+    """Let a provider be set up, and an account that is to sign in by it be saved, with nobody connected."""
+    account = MailAccountDraft(
+        ANA,
+        smtp=ServerDraft("localhost", 587),
+        imap=ServerDraft("localhost", 993),
+        auth=AuthKind(client.provider.value),
+    )
+    with open_beside(product) as workbench:
+        stored = workbench.oauth.clients.find(OPERATOR, client.provider)
+        workbench.oauth.clients.save(OPERATOR, client, version=stored.version if stored else 0)
+        with workbench.context.database.session() as session:
+            store.delete_grant(session, _ANA.user_id)
+        workbench.mail_account.save(_ANA, account, version=workbench.mail_account.get(_ANA).version)
+
+
+def _own(openid: OpenIdProvider) -> ClientDraft:
+    secret = Secret(openid.client_secret)
+    return ClientDraft(OAuthProvider.CUSTOM, openid.client_id, secret, issuer=openid.url, name="Empresa", scope="mail")
+
+
+def _open_account(profile: BrowserContext, product: Product) -> Page:
+    """Open «Cuenta mail» in a tab of its own; the provider remembers nobody."""
+    profile.clear_cookies(name=re.compile("^_"))
+    page = profile.new_page()
+    page.goto(f"{product.url}/cuenta-mail")
+    settled(page)
+    return page
+
+
+def _leave(page: Page, name: str) -> Page:
+    """Click the link; return the tab that it opens."""
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name=name, exact=True).click()
+    return opened.value
+
+
+def _look(page: Page, name: str) -> None:
+    """Take the pictures of a state at both widths, and close the tab."""
+    settled(page)
+    shoot(page, name)
+    shoot_phone(page, name)
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "user", "clicks", "told"),
+    [
+        ("wrong-account", "jefa@example.com", ("Permitir",), r"Has entrado como jefa.?@example\.com y el correo es de"),
+        ("box-left-off", ANA, ("Leer y enviar correo", "Permitir"), "Falta el permiso para leer y enviar correo"),
+        ("consent-refused", ANA, ("Cancelar",), "No has dado permiso en Empresa"),
+        ("administrator-missing", ANA, ("Volver sin aprobación",), "Tu organización exige el permiso"),
+    ],
+)
+def test_what_goes_wrong_at_the_provider_has_its_own_sentence_and_button(
+    known: BrowserContext,
+    trusting_product: Product,
+    openid: OpenIdProvider,
+    name: str,
+    user: str,
+    clicks: tuple[str, ...],
+    told: str,
+) -> None:
+    """Both tabs say it, no code stays in an address, nothing is connected, and the next try is one click away."""
+    _put(trusting_product, _own(openid))
+    page = _open_account(known, trusting_product)
+    tab = _leave(page, "Conectar con Empresa")
+    tab.get_by_label("Correo").fill(user)
+    tab.get_by_role("button", name="Continuar").click()
+    for each in clicks:
+        tab.get_by_role("checkbox" if each.startswith("Leer") else "button", name=each).click()
+    said = re.compile(told)  # an address in Markdown has a mark that keeps it together
+    expect(tab.get_by_text(said)).to_be_visible()
+    assert "?" not in tab.url
+    tab.close()
+
+    cell = page.locator(".st-key-cell_account")
+    expect(cell.get_by_text(said)).to_be_visible()
+    expect(cell.get_by_role("link", name="Conectar de nuevo con Empresa")).to_be_visible()
+    expect(cell.get_by_text("Sin conectar")).to_be_visible()
+    sharing = cell.get_by_role("button", name=re.compile("Es un buzón compartido: conectar con jefa"))
+    expect(sharing).to_have_count(1 if name == "wrong-account" else 0)
+    expect(cell.get_by_text("Pedir permiso al administrador")).to_have_count(1 if "administrator" in name else 0)
+    _look(page, f"oauth-{name}")
+
+
+def test_microsofts_administrator_is_sent_a_link(known: BrowserContext, trusting_product: Product) -> None:
+    """It is there to copy after the refusal; whoever stays at Microsoft's wall finds it below the button as well."""
+    client = ClientDraft(OAuthProvider.MICROSOFT, "11112222-aaaa", Secret("s"), tenant="empresa.example")
+    _put(trusting_product, client)
+    page = _open_account(known, trusting_product)
+    known.route(re.compile("/oauth/ir/"), lambda route: route.fulfill(body="Approval required"))
+    attempt = _leave(page, "Conectar con Microsoft").url.rpartition("/")[2]
+    known.unroute(re.compile("/oauth/ir/"))
+    page.get_by_text("¿Microsoft te pide la aprobación de un administrador?").click()
+    link = page.get_by_text("https://login.microsoftonline.com/empresa.example/v2.0/adminconsent")
+    expect(link).to_be_visible()
+    settled(page)
+    shoot(page, "oauth-waiting")
+    with open_beside(trusting_product) as workbench, workbench.context.database.session() as session:
+        facts = {"code": "AADSTS90094", "trace": "0a1b2c3d-0000-1111-2222-333344445555"}
+        store.conclude_attempt(session, attempt, "refused", "oauth_needs_admin", facts)
+
+    expect(page.get_by_text("Código: AADSTS90094")).to_be_visible()
+    expect(link).to_be_visible()
+    _look(page, "oauth-administrator-of-microsoft")
+
+
+def test_a_connection_that_died_of_testing_mode_says_so(known: BrowserContext, trusting_product: Product) -> None:
+    """After Google's seven days: why, what the administrator does about it, and the button that connects again."""
+    _put(trusting_product, ClientDraft(OAuthProvider.GOOGLE, "panel", Secret("s")))
+    with open_beside(trusting_product) as workbench, workbench.context.database.session() as session:
+        made = workbench.context.clock() - timedelta(days=7)
+        row = OauthGrantRow(
+            user_id=_ANA.user_id, provider="google", client_id="panel", subject="1", address=ANA, mailbox=ANA,
+            hosts=["localhost"], scopes=["https://mail.google.com/"], obtained=made, refreshed=made,
+            state="needs_login", key="oauth_expired", facts={"testing_days": 7, "code": "invalid_grant"},
+        )  # fmt: skip
+        store.put_grant(session, row)
+    page = _open_account(known, trusting_product)
+
+    cell = page.locator(".st-key-cell_account")
+    expect(cell.get_by_text("Conexión perdida")).to_be_visible()
+    expect(cell.get_by_text("El registro está en modo de prueba: sus conexiones duran 7 días")).to_be_visible()
+    expect(cell.get_by_role("link", name="Conectar de nuevo con Google")).to_be_visible()
+    _look(page, "oauth-testing-mode")

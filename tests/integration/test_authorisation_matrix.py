@@ -215,7 +215,9 @@ USE_CASES: dict[str, UseCase] = {
     "oauth.clients.check": UseCase(
         lambda w, a, _o: w.oauth.clients.check(a, OAuthProvider.GOOGLE), **FOR_ADMINS, admin=NotFound
     ),
-    "oauth.clients.consent_link": personal(lambda w, a: w.oauth.clients.consent_link(a, OAuthProvider.GOOGLE, ADDRESS)),
+    "oauth.clients.consent_request": personal(
+        lambda w, a: w.oauth.clients.consent_request(a, OAuthProvider.GOOGLE, ADDRESS)
+    ),
     "oauth.clients.offered_for": personal(lambda w, a: w.oauth.clients.offered_for(a, "ana@ejemplo.es")),
     "oauth.attempts.begin": UseCase(
         lambda w, a, _o: w.oauth.attempts.begin(a, OAuthProvider.GOOGLE, _account("nadie")), **NOBODY, personal=True

@@ -91,7 +91,14 @@ const consentPage = (uid, account) => page("Permisos", `<p>${escape(account)}</p
 action="/interaction/${uid}"><input type="hidden" name="step" value="consent">
 <label><input type="checkbox" name="mail" value="yes" checked> Leer y enviar correo</label>
 <button>Permitir</button></form><form method="post" action="/interaction/${uid}">
-<input type="hidden" name="step" value="abort"><button>Cancelar</button></form>`);
+<input type="hidden" name="step" value="abort"><button>Cancelar</button></form><form method="post"
+action="/interaction/${uid}"><input type="hidden" name="step" value="wall"><button>Volver sin aprobación</button></form>`);
+
+// What Microsoft's page «Approval required» leads back with.
+const WALL = {
+  error: "access_denied",
+  error_description: "AADSTS90094: An administrator has to consent. Trace ID: 0a1b2c3d-0000-1111-2222-333344445555",
+};
 
 async function readBody(request) {
   const parts = [];
@@ -110,6 +117,7 @@ async function answerInteraction(request, response) {
   let result;
   if (form.get("step") === "login") result = { login: { accountId: form.get("login") } };
   else if (form.get("step") === "consent") result = { consent: { grantId: await grantFor(prompt, params, session, grantId, form) } };
+  else if (form.get("step") === "wall") result = WALL;
   else result = { error: "access_denied", error_description: "End-User aborted interaction" };
   await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: true });
 }

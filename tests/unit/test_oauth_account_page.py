@@ -156,6 +156,55 @@ def test_each_refusal_has_its_sentence_and_another_link(
     assert address != first
 
 
+@pytest.mark.parametrize(
+    ("provider", "sent", "how"),
+    [
+        (OAuthProvider.GOOGLE, "panel", "Controles de API"),
+        (OAuthProvider.MICROSOFT, "https://login.microsoftonline.com/empresa.es/v2.0/adminconsent?client_id=panel", ""),
+        (OAuthProvider.CUSTOM, "panel", "quien administra Empresa"),
+    ],
+)
+def test_what_the_administrator_at_the_provider_is_sent_is_there_to_copy(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, provider: OAuthProvider, sent: str, how: str
+) -> None:
+    """While somebody is at the provider's wall, after a refusal, and for a connection that has died of it."""
+    own = provider is OAuthProvider.CUSTOM
+    client = OWN if own else ClientDraft(provider, "panel", Secret("s"), tenant="empresa.es")
+    workbench.oauth.clients.save(sign_in(workbench, "jefa", Role.ADMIN), client, version=0)
+    luis, draft = sign_in(workbench, "luis"), replace(ACCOUNT, auth=AuthKind(provider.value))
+    workbench.mail_account.save(luis, draft, version=0)
+    page = open_account(monkeypatch, workbench, luis)
+    before = [each.value for each in page.code]
+    page.session_state["mail_account_oauth_left"] = links(page)[0][1].rpartition("/")[2]
+    waiting = [each.value for each in page.run().code]
+    page = follow(page, workbench, luis, AttemptState.REFUSED, "oauth_needs_admin", code="AADSTS90094")
+    refused, told = [each.value for each in page.code], words(page)
+    connect(workbench, luis, provider=provider.value, state="needs_admin", key="oauth_needs_admin")
+    dead = [each.value for each in open_account(monkeypatch, workbench, luis).code]
+
+    assert before == []
+    for shown in (waiting, refused, dead):
+        assert [each.partition("&")[0] for each in shown] == [sent]
+    assert str(texts.CONSENT) in told
+    assert how in told
+
+
+@pytest.mark.parametrize(("role", "shown"), [(Role.ADMIN, 1), (Role.USER, 0)])
+def test_a_wrong_registration_leads_whoever_may_mend_it_there(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, role: Role, shown: int
+) -> None:
+    """Everybody else is told whose it is."""
+    workbench.oauth.clients.save(sign_in(workbench, "jefa", Role.ADMIN), OWN, version=0)
+    somebody = sign_in(workbench, "luis", role)
+    workbench.mail_account.save(somebody, ACCOUNT, version=0)
+    page = open_account(monkeypatch, workbench, somebody)
+    page = follow(page, workbench, somebody, AttemptState.REFUSED, "oauth_client_wrong")
+    ways = [each for each in page.get("page_link") if each.proto.label == str(texts.GO_TO_ADMINISTRATION)]
+
+    assert "no acepta el registro" in words(page)
+    assert len(ways) == shown
+
+
 def test_another_account_connects_nothing_by_itself(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
 ) -> None:

@@ -128,16 +128,17 @@ class Clients:
         today = self._context.clock().date()
         return tuple((each, each.days_left(today) or 0) for each in self.list(actor) if each.ends_soon(today))
 
-    def consent_link(self, actor: Actor, provider: OAuthProvider, base: str) -> str:
-        """Return the link that whoever is refused sends to the administrator at the provider, ``""`` where none is.
+    def consent_request(self, actor: Actor, provider: OAuthProvider, base: str) -> str:
+        """Return what whoever is refused sends to the administrator at the provider, ``""`` where it is not set up.
 
-        ``base`` is the product's own address.
+        Microsoft has a link for it; elsewhere the client is allowed by its id. ``base`` is the product's own address.
         """
         clients = self._context.recall(actor, "oauth_offers", lambda session, _: tuple(store.list_clients(session)))
         client = next((each for each in clients if each.provider is provider), None)
-        if client is None or provider is not OAuthProvider.MICROSOFT:
+        if client is None:
             return ""
-        return consent_link(client, redirect_uri(base, provider))
+        by_link = provider is OAuthProvider.MICROSOFT
+        return consent_link(client, redirect_uri(base, provider)) if by_link else client.client_id
 
     def check(self, actor: Actor, provider: OAuthProvider) -> ClientCheck:
         """Ask a provider whether it describes itself and takes the client's id and secret; for administrators.

@@ -42,6 +42,7 @@ _LEFT = "mail_account_oauth_left"  # the id of the attempt whose link was clicke
 _TOLD = "mail_account_oauth_told"  # the id of the one whose end is told
 _ASKED = "mail_account_oauth_asked"  # whether the question before a password is being answered
 _EVERY_S = 2
+_BY_ADMINISTRATORS = frozenset({"oauth_client_wrong", "oauth_redirect"})
 _SERVERS = {AuthKind.GOOGLE: "gmail", AuthKind.MICROSOFT: "microsoft365"}
 
 
@@ -186,7 +187,7 @@ def _prove_once(page: MailPage) -> None:
 def _draw_missing(page: MailPage, provider: OAuthProvider, label: str, connected: Connected | None) -> None:
     if connected is not None and connected.state is not GrantState.CONNECTED:
         st.markdown(f":red-badge[:material/link_off: {texts.DEAD}]")
-        _draw_refusal(connected.key, {"provider": label, "user": connected.mailbox, **connected.facts})
+        _draw_refusal(page, connected.key, {"provider": label, "user": connected.mailbox, **connected.facts})
     else:
         st.markdown(f":gray-badge[:material/link_off: {texts.NOT_CONNECTED}]")
         if connected is not None and not connected.is_for(page.draft):
@@ -212,6 +213,9 @@ def _draw_missing(page: MailPage, provider: OAuthProvider, label: str, connected
     )
     if st.session_state.get(_LEFT) == link.id:
         _follow(page, link.id, label)
+        # Who meets that wall stays there, and never comes back with a refusal.
+        with st.expander(texts.WALL.format(provider=escape(label)), type="compact", key="mail_account_oauth_wall"):
+            _draw_consent(page, label)
     else:
         st.caption(texts.CONNECT_EXPLANATION.format(user=escape(page.draft.user)))
 
@@ -275,9 +279,7 @@ def _draw_end(page: MailPage, attempt: Attempt, label: str) -> None:
         if st.button(texts.CONFIRM_SHARED.format(**values), key="mail_account_oauth_confirm"):
             _confirm(page, attempt)
     elif attempt.state is AttemptState.REFUSED:
-        _draw_refusal(attempt.key, {"provider": label, "user": attempt.mailbox, **attempt.facts})
-        if attempt.key == "oauth_needs_admin":
-            _draw_consent(page, attempt.provider)
+        _draw_refusal(page, attempt.key, {"provider": label, "user": attempt.mailbox, **attempt.facts})
 
 
 def _confirm(page: MailPage, attempt: Attempt) -> None:
@@ -293,19 +295,26 @@ def _confirm(page: MailPage, attempt: Attempt) -> None:
     st.rerun()
 
 
-def _draw_refusal(key: str, values: dict[str, object]) -> None:
+def _draw_refusal(page: MailPage, key: str, values: dict[str, object]) -> None:
+    """Say what a connection has come to; what others have to do for it stands below, ready to be sent or opened."""
     try:
         title, fix = (escape(text) for text in sentences(key, Leg.SMTP, values))
     except KeyError:
         title, fix = "", str(problem_text("vault")) if key == "vault" else str(texts.BROKEN)
     st.error(fix or title, title=title if fix and title else None, icon=":material/error:")
+    if key == "oauth_needs_admin":
+        _draw_consent(page, str(values["provider"]))
+    elif key in _BY_ADMINISTRATORS and page.actor.is_admin:
+        st.page_link("administration.py", label=texts.GO_TO_ADMINISTRATION, icon=":material/arrow_forward:")
 
 
-def _draw_consent(page: MailPage, provider: OAuthProvider) -> None:
+def _draw_consent(page: MailPage, label: str) -> None:
+    provider = OAuthProvider(page.draft.auth.value)
     base = page.workbench.settings.public_url or find_base_address()
-    if link := page.workbench.oauth.clients.consent_link(page.actor, provider, base):
-        st.markdown(f":small[{texts.ASK_ADMIN}]")
-        st.code(link, language=None, wrap_lines=True)
+    if request := page.workbench.oauth.clients.consent_request(page.actor, provider, base):
+        st.markdown(f"**{texts.CONSENT}**")
+        st.caption(texts["ASK_ADMIN"][provider].format(provider=escape(label)))
+        st.code(request, language=None, wrap_lines=True)
 
 
 @dialog(lambda: texts.DISCONNECT, icon=":material/link_off:")
