@@ -15,8 +15,9 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cache
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import cache, partial
 from http.client import HTTPException
 from threading import Lock
 from typing import Any, cast
@@ -33,6 +34,7 @@ __all__ = ["OAuthDoor", "Person", "Tokens"]
 _SECONDS = 5.0
 _DAY_S = 86_400.0
 _LEEWAY_S = 120
+_CLOCK_OFF = timedelta(minutes=2)
 _SIGNATURES = ("RS256", "PS256", "ES256", "RS384", "RS512", "PS384", "PS512", "ES384", "ES512", "EdDSA")
 _DEFAULT_LIFE_S = 600
 
@@ -75,6 +77,7 @@ class OAuthDoor:
     ) -> None:
         self._environment, self._now, self._clock = environment, now, clock
         self._documents: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._clocks_off: dict[str, timedelta] = {}
         self._lock = Lock()
 
     def discover(self, client: Client, *, fresh: bool = False) -> dict[str, Any]:
@@ -171,7 +174,7 @@ class OAuthDoor:
         """Prove a client: discovery is read anew, and a code that nobody was given is refused for its own sake.
 
         A provider looks at the client first, so ``invalid_grant`` says that it is known and its secret right.
-        Raises :class:`OAuthFailure`, ``oauth_client_wrong`` where it is not.
+        Raises :class:`OAuthFailure`, ``oauth_client_wrong`` where it is not, ``clock_wrong`` where all else is right.
         """
         document = self.discover(client, fresh=True)
         uri = "https://localhost/oauth/vuelta"
@@ -187,6 +190,19 @@ class OAuthDoor:
             except OAuthFailure as failure:
                 if failure.key != "oauth_expired":
                     raise
+        if off := self.clock_off(client):
+            raise OAuthFailure("clock_wrong", off)
+
+    def clock_off(self, client: Client) -> dict[str, str]:
+        """Return by how many minutes our clock was ``ahead`` or ``behind`` at the provider's last answer.
+
+        Its ``Date`` says so (RFC 9110, 6.6.1). Empty where it was two minutes at most, or where no date is told.
+        Nobody is asked.
+        """
+        with self._lock:
+            off = self._clocks_off.get(client.discovery_url, timedelta())
+        minutes = str(round(abs(off) / timedelta(minutes=1)))
+        return {"ahead" if off > timedelta() else "behind": minutes} if abs(off) > _CLOCK_OFF else {}
 
     # ---- Parts
 
@@ -203,6 +219,8 @@ class OAuthDoor:
             "nonce": not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()),
             "subject": not claims.get("sub"),
         }
+        if faults["expired"] and (off := self.clock_off(client)):
+            raise OAuthFailure("clock_wrong", off)
         for reason, is_so in faults.items():
             if is_so:
                 raise OAuthFailure("oauth_id_token", {"reason": reason})
@@ -229,7 +247,7 @@ class OAuthDoor:
             known = self._documents.get(url)
         if known is not None and not fresh and self._clock() - known[0] < _DAY_S:
             return known[1]
-        answer = self._ask("GET", url, {"Accept": "application/json"}, b"")
+        answer = self._ask(client, "GET", url, {"Accept": "application/json"}, b"")
         document = _read_object(answer.body) if answer.status == 200 else None
         if document is None:
             raise OAuthFailure("oauth_unreachable", {"reason": f"http_{answer.status}", "provider": client.label})
@@ -237,16 +255,27 @@ class OAuthDoor:
             self._documents[url] = (self._clock(), document)
         return document
 
-    def _ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Any:
+    def _ask(self, client: Client, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Any:
         env = self._environment()
         try:
-            return exchange(method, url, env, env.deadline(_SECONDS), headers=headers, body=body)
+            answer = exchange(method, url, env, env.deadline(_SECONDS), headers=headers, body=body)
+            self._note_clock(client, answer.headers.get("date", ""))
+            return answer
         except RefusedRequest as refused:
             raise OAuthFailure("oauth_unreachable", {"reason": str(refused)}) from None
         except TimeoutError:
             raise OAuthFailure("oauth_unreachable", {"reason": "timeout"}) from None
         except (OSError, HTTPException, ValueError) as error:
             raise OAuthFailure("oauth_unreachable", {"reason": type(error).__name__}) from None
+
+    def _note_clock(self, client: Client, date: str) -> None:
+        try:
+            theirs = parsedate_to_datetime(date)
+        except ValueError:
+            return
+        if theirs.tzinfo is not None:
+            with self._lock:
+                self._clocks_off[client.discovery_url] = self._now() - theirs
 
     def _session(
         self, client: Client, secret: Secret | None, *, document: Mapping[str, Any] | None = None, **more: Any
@@ -261,8 +290,9 @@ class OAuthDoor:
             **{"scope": " ".join(client.scopes), **more},
         )
         session.trust_env = False
-        session.mount("https://", library.adapter(self._ask))
-        session.mount("http://", library.adapter(self._ask))
+        adapter = library.adapter(partial(self._ask, client))
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
         return session
 
 

@@ -298,6 +298,46 @@ def test_an_attempt_is_good_for_ten_minutes(trusting: Settings, migrated_file: P
     workbench.close()
 
 
+@pytest.mark.parametrize(
+    ("off", "key", "facts"),
+    [
+        (timedelta(hours=2), "clock_wrong", {"ahead": "120"}),
+        (timedelta(minutes=-7), "clock_wrong", {"behind": "7"}),
+        (timedelta(seconds=100), "", {}),
+    ],
+)
+def test_a_clock_that_is_off_is_told_by_the_date_of_the_provider(
+    house: Workbench,
+    monkeypatch: pytest.MonkeyPatch,
+    off: timedelta,
+    key: str,
+    facts: dict[str, str],
+) -> None:
+    """The check of the registration says which way and by how much; two minutes are nobody's trouble."""
+    now = house.context.clock
+    monkeypatch.setitem(vars(house.context), "clock", lambda: now() + off)
+    found = house.oauth.clients.check(Actor(0, "", role=Role.ADMIN), OAuthProvider.CUSTOM)
+
+    assert found.key == key
+    assert {name: value for name, value in found.values if name != "provider"} == facts
+
+
+def test_an_id_token_that_seems_old_to_a_clock_ahead_is_told_as_the_clocks_fault(
+    house: Workbench, openid: OpenIdProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hours ahead the answer looks as if it had ended: nothing is kept, and it is no fault of the provider's."""
+    now = house.context.clock
+    monkeypatch.setitem(vars(house.context), "clock", lambda: now() + timedelta(hours=2))
+    with person(house, "ana") as ana:
+        attempt = ana.begin(house)
+        ana.browser.get(back(openid.walk(ana.go(attempt), ANA)))
+        found = house.oauth.attempts.find(ana.actor, attempt)
+
+        assert found is not None
+        assert (found.key, found.facts["ahead"]) == ("clock_wrong", "120")
+        assert house.oauth.grants.connection(ana.actor) is None
+
+
 def test_a_private_issuer_is_reached_only_where_the_setting_allows_it(
     tmp_path: Path, certificates: Certificates, migrated_file: Path, openid: OpenIdProvider
 ) -> None:

@@ -106,6 +106,28 @@ def test_a_token_that_a_server_refuses_is_renewed_once_and_then_explained(
     assert refused.verdict.key == "oauth_not_connected"
 
 
+@pytest.mark.parametrize(("minutes", "key"), [(5, "clock_wrong"), (0, "token_rejected")])
+def test_a_new_token_that_is_refused_is_the_clocks_fault_where_that_is_off(
+    house: Workbench,
+    openid: OpenIdProvider,
+    openid_mail: tuple[Dovecot, Postfix],
+    monkeypatch: pytest.MonkeyPatch,
+    minutes: int,
+    key: str,
+) -> None:
+    """A server beside us compares the token with the same clock; it only says no, the provider's date says why."""
+    draft = _account(openid_mail)
+    ana = Connected(house, connect(house, openid, draft), draft, openid)
+    now = house.context.clock
+    monkeypatch.setitem(vars(house.context), "clock", lambda: now() + timedelta(minutes=minutes))
+    openid.order(seconds=-60)
+    run = ana.prove(Leg.IMAP)
+
+    assert run.verdict is not None
+    assert run.verdict.key == key
+    assert _auth(run).details.get("ahead") == ("5" if minutes else None)
+
+
 def test_a_shared_mailbox_that_the_server_does_not_open_is_explained(
     house: Workbench, openid: OpenIdProvider, openid_mail: tuple[Dovecot, Postfix]
 ) -> None:

@@ -42,7 +42,7 @@ _ROWS: tuple[tuple[str, str, str, str, str, str], ...] = (
     ("cert_wrong_name", "tls", "tls", "host", "user provider", "no"),
     ("cert_expired", "tls", "tls", "none", "provider", "no"),
     ("cert_not_yet_valid", "tls", "tls", "none", "provider", "no"),
-    ("clock_wrong", "tls", "tls", "none", "us", "later"),
+    ("clock_wrong", "tls auth", "tls auth", "none", "us", "later"),
     ("cert_untrusted_chain", "tls", "tls", "none", "provider", "no"),
     ("cert_pin_changed", "", "tls", "security", "provider", "no"),
     ("tls_obsolete", "tls", "tls", "none", "provider", "no"),

@@ -142,15 +142,17 @@ class AccessTokens:
             raise TokenRefused(row.key or "oauth_expired", {**told, **_texts(row.facts)})
 
     def explain(self, user_id: int, draft: MailAccountDraft, leg: Leg) -> tuple[str, Mapping[str, str]]:
-        """Return why a server may have refused a token that is new: it is another account's."""
+        """Return why a server may have refused a token that is new: it is another account's, or of another hour."""
         user = draft.login(leg)
         try:
             row, client = self._find(user_id)
         except TokenRefused as refused:
             return refused.key, refused.details
         told = {"provider": client.label, "user": user, "connected": row.address}
-        other = row.address.casefold() != user.strip().casefold()
-        return ("oauth_other_account" if other else ""), told
+        if row.address.casefold() != user.strip().casefold():
+            return "oauth_other_account", told
+        off = self._door().clock_off(client)
+        return ("clock_wrong" if off else ""), {**told, **off}
 
     # ---- Renewal
 
