@@ -10,7 +10,6 @@ Standards: RFC 6749, 7009, 7636, 9207, 9700; OpenID Connect Core and Discovery.
 from __future__ import annotations
 
 import hmac
-import json
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -24,35 +23,18 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from cgcore.mail.https import RefusedRequest, exchange, may_be_plain
-from cgcore.mail.oauth_answers import OAuthFailure, failure_of
+from cgcore.mail.oauth_answers import OAuthFailure, Tokens, failure_of, read_error, read_object, read_tokens
 from cgcore.mail.oauth_client import Client, OAuthProvider
 from cgcore.mail.request import ProbeEnvironment
 from cgcore.vault.secret import Secret
 
-__all__ = ["OAuthDoor", "Person", "Tokens"]
+__all__ = ["OAuthDoor", "Person"]
 
 _SECONDS = 5.0
 _DAY_S = 86_400.0
 _LEEWAY_S = 120
 _CLOCK_OFF = timedelta(minutes=2)
 _SIGNATURES = ("RS256", "PS256", "ES256", "RS384", "RS512", "PS384", "PS512", "ES384", "ES512", "EdDSA")
-_DEFAULT_LIFE_S = 600
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """What a token endpoint gave. ``refresh`` is ``None`` where none came: the old one goes on.
-
-    ``scopes`` are those granted, ``None`` where they are what was asked for (RFC 6749, 5.1); ``refresh_expires_in`` is
-    there where the provider says that the refresh token ends.
-    """
-
-    access: Secret
-    expires_in: int
-    scopes: tuple[str, ...] | None
-    refresh: Secret | None = None
-    refresh_expires_in: int | None = None
-    id_token: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +112,7 @@ class OAuthDoor:
                     document["token_endpoint"], grant_type="authorization_code", code=code, code_verifier=verifier
                 )
             )
-        tokens = _read_tokens(answer)
+        tokens = read_tokens(answer)
         if tokens.id_token is None:
             raise OAuthFailure("oauth_id_token", {"reason": "missing"})
         return tokens, self._identify(client, document, tokens.id_token, nonce)
@@ -143,7 +125,7 @@ class OAuthDoor:
         document = self.discover(client)
         with self._session(client, secret, document=document, scope=" ".join(client.scopes)) as session:
             answer = _asked(lambda: session.refresh_token(document["token_endpoint"], refresh_token=token.reveal()))
-        tokens = _read_tokens(answer)
+        tokens = read_tokens(answer)
         # The library fills in the old one where none came.
         return Tokens(
             tokens.access,
@@ -167,7 +149,7 @@ class OAuthDoor:
                 lambda: session.revoke_token(endpoint, token=token.reveal(), token_type_hint="refresh_token")  # noqa: S106
             )
         if answer.status_code >= 400:
-            raise failure_of(*_error_of(answer.content), status=answer.status_code)
+            raise failure_of(*read_error(answer.content), status=answer.status_code)
         return True
 
     def check(self, client: Client, secret: Secret) -> None:
@@ -248,7 +230,7 @@ class OAuthDoor:
         if known is not None and not fresh and self._clock() - known[0] < _DAY_S:
             return known[1]
         answer = self._ask(client, "GET", url, {"Accept": "application/json"}, b"")
-        document = _read_object(answer.body) if answer.status == 200 else None
+        document = read_object(answer.body) if answer.status == 200 else None
         if document is None:
             raise OAuthFailure("oauth_unreachable", {"reason": f"http_{answer.status}", "provider": client.label})
         with self._lock:
@@ -361,29 +343,6 @@ def _asked(call: Callable[[], Any]) -> Any:
         raise OAuthFailure("oauth_unreachable", {"reason": "answer"}) from None
 
 
-def _read_tokens(answer: Mapping[str, Any]) -> Tokens:
-    access = answer.get("access_token")
-    if not isinstance(access, str) or not access:
-        raise OAuthFailure("oauth_unreachable", {"reason": "answer"})
-    scope, refresh, identity = answer.get("scope"), answer.get("refresh_token"), answer.get("id_token")
-    return Tokens(
-        access=Secret(access),
-        expires_in=_seconds(answer.get("expires_in")) or _DEFAULT_LIFE_S,
-        scopes=tuple(scope.split()) if isinstance(scope, str) else None,
-        refresh=Secret(refresh) if isinstance(refresh, str) and refresh else None,
-        refresh_expires_in=_seconds(answer.get("refresh_token_expires_in")),
-        id_token=Secret(identity) if isinstance(identity, str) and identity else None,
-    )
-
-
-def _seconds(value: Any) -> int | None:
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        return None
-    return number if 0 < number < 10 * 366 * 86_400 else None
-
-
 def _expected_issuer(document: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
     """Return who has to have issued a token. Microsoft's shared endpoints leave the tenant open; the token has it."""
     tenant = str(claims.get("tid", ""))
@@ -399,16 +358,3 @@ def _to_person(client: Client, claims: Mapping[str, Any]) -> Person:
         # ``sub`` is another one for each client.
         subject = f"{claims['oid']}@{claims.get('tid', '')}"
     return Person(subject, tuple(each[:320] for each in addresses))
-
-
-def _read_object(body: bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return None
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
-
-
-def _error_of(body: bytes) -> tuple[str, str]:
-    value = _read_object(body) or {}
-    return str(value.get("error", "")), str(value.get("error_description", ""))

@@ -1,4 +1,4 @@
-"""What a provider's refusal means: from an error code and its description to a diagnosis key.
+"""What a provider's answers mean: tokens as they are given, and a refusal as a key of the diagnosis.
 
 Apart from :mod:`cgcore.mail.oauth`, which loads a library: the page that a browser comes back to asks this alone.
 Sources: RFC 6749, 4.1.2.1 and 5.2; OpenID Connect Core, 3.1.2.6;
@@ -7,14 +7,20 @@ https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
 
-__all__ = ["OAuthFailure", "failure_of"]
+from cgcore.vault.secret import Secret
+
+__all__ = ["OAuthFailure", "Tokens", "failure_of", "read_error", "read_object", "read_tokens"]
 
 _NUMBER = re.compile(r"AADSTS(\d{4,9})")
 _TRACE = re.compile(r"Trace ID: ([0-9a-fA-F-]{36})")
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+_DEFAULT_LIFE_S = 600
 
 _KEYS = {
     "oauth_client_wrong": "invalid_client unauthorized_client invalid_scope unsupported_grant_type disabled_client"
@@ -54,3 +60,58 @@ def failure_of(error: str, description: str = "", *, status: int = 0) -> OAuthFa
     if key is None and status:
         facts.setdefault("reason", f"http_{status}")
     return OAuthFailure(key or "oauth_unreachable", facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a token endpoint gave. ``refresh`` is ``None`` where none came: the old one goes on.
+
+    ``scopes`` are those granted, ``None`` where they are what was asked for (RFC 6749, 5.1); ``refresh_expires_in`` is
+    there where the provider says that the refresh token ends.
+    """
+
+    access: Secret
+    expires_in: int
+    scopes: tuple[str, ...] | None
+    refresh: Secret | None = None
+    refresh_expires_in: int | None = None
+    id_token: Secret | None = None
+
+
+def read_tokens(answer: Mapping[str, Any]) -> Tokens:
+    """Return what the token endpoint gave (RFC 6749, 5.1). Raises :class:`OAuthFailure` where no token is in it."""
+    access = answer.get("access_token")
+    if not isinstance(access, str) or not access:
+        raise OAuthFailure("oauth_unreachable", {"reason": "answer"})
+    scope, refresh, identity = answer.get("scope"), answer.get("refresh_token"), answer.get("id_token")
+    return Tokens(
+        access=Secret(access),
+        expires_in=_seconds(answer.get("expires_in")) or _DEFAULT_LIFE_S,
+        scopes=tuple(scope.split()) if isinstance(scope, str) else None,
+        refresh=Secret(refresh) if isinstance(refresh, str) and refresh else None,
+        refresh_expires_in=_seconds(answer.get("refresh_token_expires_in")),
+        id_token=Secret(identity) if isinstance(identity, str) and identity else None,
+    )
+
+
+def read_object(body: bytes) -> dict[str, Any] | None:
+    """Return a body that is one JSON object, else None."""
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return None
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def read_error(body: bytes) -> tuple[str, str]:
+    """Return ``error`` and ``error_description`` of a refusal (RFC 6749, 5.2), each ``""`` where it is not there."""
+    value = read_object(body) or {}
+    return str(value.get("error", "")), str(value.get("error_description", ""))
+
+
+def _seconds(value: Any) -> int | None:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        return None
+    return number if 0 < number < 10 * 366 * 86_400 else None

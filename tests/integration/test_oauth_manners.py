@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from cgcore.identity.actor import Actor
-from cgcore.mail.oauth import Tokens
-from cgcore.mail.oauth_answers import OAuthFailure
+from cgcore.mail.oauth_answers import OAuthFailure, Tokens
 from cgcore.mail.oauth_client import ClientDraft, OAuthProvider
 from cgcore.mail.request import TokenRefused
 from cgcore.vault.secret import Secret

@@ -21,7 +21,7 @@ from cgcore.clock import has_happened
 from cgcore.errors import VaultError
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import AccessToken, MailAccountDraft
-from cgcore.mail.oauth_answers import OAuthFailure
+from cgcore.mail.oauth_answers import OAuthFailure, Tokens
 from cgcore.mail.oauth_client import Client, OAuthProvider, missing_scopes
 from cgcore.mail.request import TokenRefused
 from cgcore.mail.steps import Leg
@@ -33,7 +33,7 @@ from cgcore.workbench.oauth.grants import GrantState, bond_of
 from cgcore.workbench.secrets import oauth_secret
 
 if TYPE_CHECKING:
-    from cgcore.mail.oauth import OAuthDoor, Tokens
+    from cgcore.mail.oauth import OAuthDoor
     from cgcore.storage.oauth_tables import OauthGrantRow
     from cgcore.workbench.context import Context
     from cgcore.workbench.oauth.clients import Clients
