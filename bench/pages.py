@@ -28,7 +28,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from bench.figures import Figure, timed
-from tests.servers.browser import BROWSER_FLAGS, find_browser, log_in, settled, watch
+from tests.servers.browser import BROWSER_FLAGS, by_hand, find_browser, log_in, settled, watch
 from tests.servers.certificates import make_certificates
 from tests.servers.daemon import free_ports, make_folder, remove
 from tests.servers.dovecot import USERS, Dovecot
@@ -153,10 +153,22 @@ def _prepare(stack: ExitStack) -> tuple[_Side, _Side, Browser, int]:
     browser = playwright.chromium.launch(executable_path=find_browser(), args=BROWSER_FLAGS)
     stack.callback(browser.close)
     context = watch(browser.new_context())
-    log_in(context.new_page(), product)
+    page = context.new_page()
+    log_in(page, product, "/cuenta-mail")
+    _store_a_server(page)
     ours = _Side(product.url + "/cuenta-mail", product.process.pid, context.storage_state())
     context.close()
     return ours, least, browser, postfix.submission_port
+
+
+def _store_a_server(page: Page) -> None:
+    """Save an account: that of a newcomer has its cells folded, and the form beside it has nothing folded."""
+    by_hand(page)
+    page.get_by_label("Servidor Saliente (SMTP)", exact=True).fill("localhost")
+    page.get_by_label("Servidor Saliente (SMTP)", exact=True).press("Tab")
+    settled(page)
+    page.get_by_role("button", name="Guardar", exact=True).click()
+    _wait_for_texts(page, "Todo guardado")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pages.ui.editing import draw_notices, store, wants_save
 from pages.ui.explainer import draw_explainer
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
-from pages.ui.mail import account_cell, connection, domain_cell, server_cells, setup, test_cell, watch_part
+from pages.ui.mail import account_cell, by_hand, connection, domain_cell, server_cells, setup, test_cell, watch_part
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
 from pages.ui.texts import mail_account as texts
@@ -48,9 +48,10 @@ if TROUBLE in st.session_state:
     bar.notices.error(str(trouble.fix or ""), title=str(trouble.title), icon=":material/error:")
 page_title(texts.TITLE, texts.SUBTITLE)
 account_cell.draw(page)
-server_cells.draw_outgoing(page)
-server_cells.draw_incoming(page)
-test_cell.draw(page)
+with by_hand.fold(page):
+    server_cells.draw_outgoing(page)
+    server_cells.draw_incoming(page)
+    test_cell.draw(page)
 domain_cell.draw(page)
 watch_part.draw(page)
 draw_explainer(PAGE, page.provider)

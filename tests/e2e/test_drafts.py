@@ -15,7 +15,7 @@ from sqlmodel import select
 
 from cgcore.documents import DocumentType
 from cgcore.storage.tables import LoginSessionRow
-from tests.servers.browser import log_in, settled, shoot, shoot_phone
+from tests.servers.browser import by_hand, log_in, settled, shoot, shoot_phone
 from tests.servers.daemon import free_ports
 from tests.servers.house import Furnished, furnish
 from tests.servers.product import Product, product_environment, run_product
@@ -147,6 +147,7 @@ def test_an_account_and_its_editor_come_back_too(page: Page, server: Server) -> 
     """Choices, ports and a rich text; nothing was stored meanwhile."""
     log_in(page, server.product, "/cuenta-mail", user="luis")
     page.get_by_label("Usuario Correo").fill("luis@tosma.es")
+    by_hand(page)
     page.get_by_label("Servidor Saliente (SMTP)").fill("smtp.tosma.es")
     page.get_by_text("SSL", exact=True).first.click()
     settled(page)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.servers.browser import SHOTS, log_in, settled, shoot
+from tests.servers.browser import SHOTS, by_hand, log_in, settled, shoot
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import USERS, Dovecot
 from tests.servers.postfix import Postfix
@@ -81,6 +81,7 @@ def test_from_first_use_to_a_test_mail_and_out_again(
 
     _fill(page, "Usuario Correo", _ADDRESS)
     _fill(page, "Contraseña Correo", _SECRET)
+    by_hand(page)
     _fill(page, "Servidor Saliente (SMTP)", "localhost")
     page.get_by_role("radio", name="TLS", exact=True).click()
     _fill(page, "Puerto", str(postfix.submission_port))
@@ -137,6 +138,7 @@ def test_from_first_use_to_a_test_mail_and_out_again(
 def test_a_wrong_security_gets_its_cure(page: Page, trusting_product: Product, postfix: Postfix) -> None:
     """SSL on a STARTTLS port: the verdict names it, and the button applies what was proven and tests again."""
     log_in(page, trusting_product, "/cuenta-mail")
+    by_hand(page)
     _fill(page, "Usuario Correo", _ADDRESS)
     _fill(page, "Contraseña Correo", _SECRET)
     _fill(page, "Servidor Saliente (SMTP)", "localhost")
@@ -182,6 +184,7 @@ def test_the_verdict_stands_first_and_in_view(
     """A refusal with its cure, open at the failing step; a success, folded to one line; a test that cannot begin."""
     page.set_viewport_size({"width": size[0], "height": size[1]})
     log_in(page, trusting_product, "/cuenta-mail")
+    by_hand(page)
     _fill(page, "Usuario Correo", _ADDRESS)
     _fill(page, "Contraseña Correo", "no es esta")
     _fill(page, "Servidor Saliente (SMTP)", "localhost")
@@ -225,6 +228,7 @@ def test_the_verdict_stands_first_and_in_view(
 def test_bad_input_is_told_beside_its_field(page: Page, trusting_product: Product) -> None:
     """An address as host, a password with «&», a port that is none: a sentence each, and nothing typed is lost."""
     log_in(page, trusting_product, "/cuenta-mail")
+    by_hand(page)
     _fill(page, "Servidor Saliente (SMTP)", "https://mail.ejemplo.es/")
     _fill(page, "Contraseña Correo", "uno&dos")
     _fill(page, "Puerto", "99999")
@@ -240,9 +244,11 @@ def test_bad_input_is_told_beside_its_field(page: Page, trusting_product: Produc
 def test_of_two_tabs_the_second_sees_both_versions(page: Page, trusting_product: Product) -> None:
     """A stale save shows what differs; keeping the own version stores it."""
     log_in(page, trusting_product, "/cuenta-mail")
+    by_hand(page)
     other = page.context.new_page()
     other.goto(trusting_product.url + "/cuenta-mail")
     settled(other)
+    by_hand(other)
     for tab, host in ((other, "imap.uno.es"), (page, "imap.dos.es")):
         _fill(tab, "Servidor Entrante (IMAP)", host)
         _fill(tab, "Contraseña Correo", "de nuevo")
@@ -267,6 +273,8 @@ def test_the_phone_shows_everything(page: Page, trusting_product: Product) -> No
     """At 390 pixels nothing stands outside the screen."""
     page.set_viewport_size({"width": 390, "height": 844})
     log_in(page, trusting_product, "/cuenta-mail")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    by_hand(page)
 
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     shoot(page, "cuenta-mail-390")

@@ -15,7 +15,7 @@ from cgcore.mail.oauth_client import ClientDraft, OAuthProvider
 from cgcore.storage import oauth as store
 from cgcore.storage.oauth_tables import OauthGrantRow
 from cgcore.vault.secret import Secret
-from tests.servers.browser import log_in, settled, shoot, shoot_phone, watch
+from tests.servers.browser import by_hand, log_in, settled, shoot, shoot_phone, watch
 from tests.servers.certificates import Certificates
 from tests.servers.connecting import OPERATOR
 from tests.servers.dovecot import Dovecot
@@ -99,6 +99,7 @@ def _fill_account(page: Page, product: Product, dovecot: Dovecot, postfix: Postf
     page.goto(f"{product.url}/cuenta-mail")
     settled(page)
     _type(page, "Usuario Correo", ANA)
+    by_hand(page)
     _type(page, "Servidor Saliente (SMTP)", "localhost")
     _type(page, "Puerto", str(postfix.submission_port))
     _type(page, "Servidor Entrante (IMAP)", "localhost")

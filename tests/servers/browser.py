@@ -23,6 +23,7 @@ __all__ = [
     "BROWSER_FLAGS",
     "SHOTS",
     "browser",
+    "by_hand",
     "context",
     "find_browser",
     "log_in",
@@ -132,6 +133,14 @@ def log_in(page: Page, product: Product, path: str = "/", *, user: str = ADMIN, 
     page.get_by_role("button", name="Entrar").click()
     page.wait_for_url(re.compile(re.escape(product.url) + r"/(?!entrar)"))
     settled(page)
+
+
+def by_hand(page: Page) -> None:
+    """Unfold the cells of «Cuenta mail», which are folded while the account has no server."""
+    fold = page.get_by_text("Rellenar a mano: servidores y envío de prueba", exact=True)
+    if fold.count():
+        fold.click()
+        settled(page)
 
 
 def settled(page: Page) -> None:

@@ -1,4 +1,4 @@
-"""The first cell of «Cuenta mail»: user, password or connection, and two ways to fill in the servers."""
+"""The first cell of «Cuenta mail»: user, password or connection, and the ways to fill in the servers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["draw"]
 
 
 def draw(page: MailPage) -> None:
-    """Draw user, password or connection, the one button that finds the rest, and the two helpers."""
+    """Draw user, password or connection, the one button that finds the rest, and below it what few need."""
     with cell("account", texts.CELL_ACCOUNT) as head:
         user, password = st.columns(2, gap="medium")
         with user:
@@ -38,20 +38,20 @@ def draw(page: MailPage) -> None:
                 autocomplete="off",
             )
             page.list_problems("user")
-            with st.container(horizontal=True):
-                _draw_gmail(page)
-                _draw_sender(page)
-            page.list_problems("sender_name", "sender_reply_to")
         with password:
             by_password = connection.draw_choice(page) is AuthKind.PASSWORD
             if by_password:
                 _draw_password(page)
             else:
                 connection.draw(page)
-            if page.workbench.settings.sandbox_on:
-                _draw_sandbox(page)
         if by_password:
             setup.draw(page, head)
+        with st.container(horizontal=True):
+            _draw_gmail(page)
+            _draw_sender(page)
+            if page.workbench.settings.sandbox_on:
+                _draw_sandbox(page)
+        page.list_problems("sender_name", "sender_reply_to")
 
 
 def _draw_password(page: MailPage) -> None:
