@@ -29,15 +29,17 @@ def discover_command(
     address: Annotated[str, typer.Argument(help="The mail address.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Find and prove the servers of a mail address; no password is asked or sent.
+    """Find and prove the servers of a mail address, those that the company has kept first; no password is sent.
 
     Exit code 0: both servers proven, 1: one or none, 2: bad usage.
     """
     from cgcore.mail.discovery.discover import discover
     from cgcore.mail.request import environment_from
     from cgcore.settings import load_settings
+    from cgcore.workbench.discovery import read_presets
 
-    found = discover(address, environment_from(load_settings())).to_json()
+    settings = load_settings()
+    found = discover(address, environment_from(settings), presets=read_presets(settings)).to_json()
     print(json.dumps(found, ensure_ascii=False) if as_json else "\n".join(_lines(found)))
     sys.stdout.flush()
     raise SystemExit(0 if found["verdict"] == "ok" else 1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from cgcore.errors import Throttled
@@ -12,10 +13,12 @@ from cgcore.identity.actor import Actor
 
 if TYPE_CHECKING:
     from cgcore.mail.discovery.result import Discovery
+    from cgcore.mail.preset import MailPreset
     from cgcore.mail.request import ProbeEnvironment
+    from cgcore.settings import Settings
     from cgcore.workbench.context import Context
 
-__all__ = ["DISCOVERIES_PER_MINUTE", "DiscoverySection"]
+__all__ = ["DISCOVERIES_PER_MINUTE", "DiscoverySection", "read_presets"]
 
 DISCOVERIES_PER_MINUTE = 5
 _MINUTE = 60.0
@@ -56,3 +59,26 @@ class DiscoverySection:
             if len(begun) >= DISCOVERIES_PER_MINUTE:
                 raise Throttled(begun[0] + _MINUTE - now)
             begun.append(now)
+
+
+def read_presets(settings: Settings) -> Sequence[MailPreset] | None:
+    """Return the company's mail servers in the database of ``settings``, for who discovers without a workbench.
+
+    Looks, and makes nothing: None where there is no database, one of another revision, or none that answers.
+    """
+    from cgcore.storage.revision import HEAD_REVISION, sqlite_path
+
+    file = sqlite_path(settings.resolved_database_url())
+    if file is not None and not (file.is_file() and file.stat().st_size):
+        return None
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from cgcore.errors import StorageError
+    from cgcore.storage.database import Database
+    from cgcore.storage.mail_presets import list_presets
+
+    with suppress(StorageError, SQLAlchemyError, OSError), closing(Database(settings.resolved_database_url())) as there:
+        if there.stored_revision() == HEAD_REVISION:
+            with there.read() as session:
+                return list_presets(session)
+    return None

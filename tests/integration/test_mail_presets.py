@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cgcore.activity import ActivityFilters
+from cgcore.cli import main
 from cgcore.errors import InvalidInput, NotAllowed, NotFound
 from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import AuthKind, MailAccountDraft, Security, ServerDraft
@@ -229,3 +230,21 @@ def test_discovery_of_a_person_knows_the_company_s_servers(workbench: Workbench)
     first = workbench.discovery.discover(luis, "luis@ventas.tosma.invalid").sources[0]
     assert (first.source, first.status, first.detail) == ("company", "found", "tosma.invalid")
     assert workbench.discovery.discover(luis, "luis@otra.invalid").sources[0].status == "nothing"
+
+
+def test_the_command_line_knows_the_servers_of_its_data_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], workbench: Workbench, tmp_path: Path
+) -> None:
+    """The same object as the API gives; a folder without a database keeps nothing, and is left without one."""
+    closed = ServerDraft("127.0.0.1", 1, Security.SSL)
+    with workbench.database.session() as session:
+        put_preset(session, MailPreset("tosma.invalid", closed, closed), workbench.clock())
+    told: list[dict[str, Any]] = []
+    for folder in (workbench.settings.data_dir, tmp_path / "nothing"):
+        monkeypatch.setenv("CG_DATA_DIR", str(folder))
+        with pytest.raises(SystemExit):
+            main(["discover", "luis@ventas.tosma.invalid", "--json"])
+        told.append(json.loads(capsys.readouterr().out)["sources"][0])
+
+    assert [(one["source"], one["status"]) for one in told] == [("company", "found"), ("company", "off")]
+    assert not (tmp_path / "nothing").exists()
