@@ -108,6 +108,7 @@ class UserContent:
     role: str | None
     active: bool | None
     mail_account: Mapping[str, Any] | None
+    mail_watch: bool | None
     templates: Mapping[str, Any] | None
     signature: Mapping[str, Any] | None
     series_defaults: _Defaults | None
@@ -200,7 +201,7 @@ def _series(value: Any, place: str) -> SeriesDraft:
 
 
 def _user(value: Any, place: str) -> UserContent:
-    parts = ("mail_account", "templates", "signature", "series_defaults")
+    parts = ("mail_account", "mail_watch", "templates", "signature", "series_defaults")
     fields = Fields(value, place, ("name", "full_name", "mail", "role", "active", *parts))
     return UserContent(
         place=place,
@@ -210,6 +211,9 @@ def _user(value: Any, place: str) -> UserContent:
         role=fields.choice("role", ("user", "admin"), "user") if fields.has("role") else None,
         active=fields.boolean("active", True) if fields.has("role") else None,
         mail_account=fields.mapping("mail_account") if fields.has("mail_account") else None,
+        mail_watch=fields.boolean("mail_watch", True)
+        if fields.has("mail_account") or fields.has("mail_watch")
+        else None,
         templates=fields.mapping("templates") if fields.has("templates") else None,
         signature=fields.mapping("signature") if fields.has("signature") else None,
         series_defaults=_defaults(fields, "series_defaults") if fields.has("series_defaults") else None,

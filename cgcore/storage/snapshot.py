@@ -17,7 +17,7 @@ from cgcore.series.series import Counter, Series
 from cgcore.storage.company import load_company
 from cgcore.storage.mail_accounts import to_account
 from cgcore.storage.mail_presets import list_presets
-from cgcore.storage.mail_tables import MailPresetRow
+from cgcore.storage.mail_tables import MailPresetRow, MailWatchRow
 from cgcore.storage.oauth_tables import OauthGrantRow
 from cgcore.storage.series import list_every_counter, list_series, load_company_defaults
 from cgcore.storage.tables import (
@@ -57,6 +57,7 @@ class UserState:
     row: UserRow
     account: StoredAccount | None = None
     connection: Connection | None = None
+    watched: bool = True
     templates: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     signature: str | None = None
     defaults: dict[DocumentType, str] = field(default_factory=dict[DocumentType, str])
@@ -104,6 +105,9 @@ def load_users(session: Session, username_keys: Iterable[str] | None) -> dict[st
             users[account.user_id].account = to_account(account)
         for grant in session.exec(select(OauthGrantRow).where(col(OauthGrantRow.user_id).in_(ids))):
             users[grant.user_id].connection = Connection(grant.provider, grant.mailbox)
+        off = select(MailWatchRow.user_id).where(col(MailWatchRow.user_id).in_(ids), ~col(MailWatchRow.enabled))
+        for user_id in session.exec(off):
+            users[user_id].watched = False
         for text in session.exec(select(MailTemplateRow).where(col(MailTemplateRow.user_id).in_(ids))):
             users[text.user_id].templates[text.document_type] = (text.subject, text.body)
         for signature in session.exec(select(SignatureRow).where(col(SignatureRow.user_id).in_(ids))):
@@ -133,6 +137,7 @@ def load_stamp(session: Session, username_keys: Sequence[str], user_ids: Sequenc
             for table, more in (
                 (MailAccountRow, (col(MailAccountRow.version),)),
                 (OauthGrantRow, (col(OauthGrantRow.obtained),)),
+                (MailWatchRow, (col(MailWatchRow.enabled),)),
                 (MailTemplateRow, (col(MailTemplateRow.document_type), col(MailTemplateRow.version))),
                 (SignatureRow, (col(SignatureRow.version),)),
                 (SeriesDefaultRow, (col(SeriesDefaultRow.document_type), col(SeriesDefaultRow.series_code))),

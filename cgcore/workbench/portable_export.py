@@ -59,6 +59,8 @@ def export_user(state: UserState, *, only_templates: bool = False) -> dict[str, 
         # Said of whom it is not so: everybody else may log in.
         **({} if row.active else {"active": False}),
         "mail_account": export_account(state.account.draft) if state.account else None,
+        # On it is by itself.
+        **({} if state.watched else {"mail_watch": False}),
         **texts,
         "series_defaults": export_defaults(state.defaults),
     }

@@ -31,6 +31,7 @@ from cgcore.storage import series as series_store
 from cgcore.storage import templates as template_store
 from cgcore.storage.mail_accounts import put_account
 from cgcore.storage.mail_presets import replace_presets
+from cgcore.storage.mail_watch import switch_watch
 from cgcore.storage.snapshot import Snapshot, UserState
 from cgcore.storage.tables import UserRow
 from cgcore.templates.stored import detach
@@ -212,6 +213,10 @@ class _Making:
             after |= particulars
         if content.mail_account is not None:
             after["mail_account"] = self._bring_account(state, content)
+        if (watched := content.mail_watch) is not None:
+            after["mail_watch"] = None if watched else False  # on is what it is by itself
+            if watched != state.watched:
+                self._add([], lambda writing: switch_watch(writing.session, state.row.id or 0, watched, writing.now))
         if content.templates is not None:
             after["templates"] = self._bring_templates(state, content)
         if content.signature is not None:
@@ -221,7 +226,8 @@ class _Making:
             changed = self._judged_defaults(state.defaults, content.series_defaults, at)
             after["series_defaults"] = export_defaults(content.series_defaults)
             if changed:
-                self._add([], lambda writing: _save_own(writing.session, state.row, changed))
+                own = series_store.save_own_defaults
+                self._add([], lambda writing: own(writing.session, state.row.id or 0, changed))
         self._add(compare(name, {} if is_new else before, after))
 
     def _bring_account(self, state: UserState, content: UserContent) -> dict[str, Any]:
@@ -392,7 +398,3 @@ def _drop_template(session: Session, row: UserRow, kind: DocumentType) -> None:
     if (stored := template_store.find_template(session, row.id or 0, kind)) is not None:
         session.delete(stored)
         session.flush()
-
-
-def _save_own(session: Session, row: UserRow, changed: Mapping[DocumentType, str | None]) -> None:
-    series_store.save_own_defaults(session, row.id or 0, changed)

@@ -160,13 +160,14 @@ def test_every_route_declares_its_scope_or_is_public(workbench: Workbench) -> No
     assert {entry for entry, scope in declared.items() if scope is Scope.WRITE} == {
         ("PUT", "/mail-account"),
         ("PATCH", "/mail-account"),
+        ("PUT", "/mail-account/watch"),
         ("PUT", "/templates/{type}"),
         ("PUT", "/signature"),
         ("PUT", "/series-defaults"),
         ("POST", "/api-key/roll"),
         ("DELETE", "/api-key"),
     }
-    assert len(declared) == 30
+    assert len(declared) == 31
 
 
 def test_no_route_answers_without_a_key(api: ApiServer, bench: Workbench) -> None:
@@ -179,7 +180,7 @@ def test_no_route_answers_without_a_key(api: ApiServer, bench: Workbench) -> Non
             for method, path in calls
         }
 
-    assert len(answers) == 30
+    assert len(answers) == 31
     assert answers.pop(("POST", "/pairing")) == 422
     assert set(answers.values()) == {401}
 

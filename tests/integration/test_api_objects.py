@@ -43,6 +43,7 @@ GUARDED: list[tuple[str, str, Any]] = [
 ]
 WRITES: list[tuple[str, str, Any]] = [
     *GUARDED,
+    ("PUT", "/mail-account/watch", {"enabled": False}),
     (
         "POST",
         "/mail-account/probe",

@@ -110,7 +110,8 @@ def test_a_client_made_from_the_description_walks_every_route(api: tuple[ApiServ
         patched = step("patch_mail_account", {"smtp": {"port": 465}}, etag=stored.headers["ETag"])
         assert patched.json()["smtp"]["port"] == 465
         assert step("get_mail_account").json() == patched.json()
-        assert step("get_mail_watch").json()["troubles"] == []
+        assert step("put_mail_watch", {"enabled": False}).json()["enabled"] is False
+        assert step("get_mail_watch").json() == {"enabled": False, "looked": None, "troubles": []}
         types = [entry["code"] for entry in step("list_document_types").json() if entry["template"]]
         for code in types:
             template = step("get_template", type=code)

@@ -165,6 +165,25 @@ def test_a_round_trip_through_another_installation_is_the_identity(
     assert empty.mail_account.get(Actor(empty.users.get(root, "luis").id, "luis")).password_set is False
 
 
+def test_the_switch_of_the_daily_watch_goes_along(workbench_on_each: Workbench, admin: Actor, empty: Workbench) -> None:
+    """Told where it is off; a file that brings an account without a word of it switches the watch on again."""
+    luis, root = Actor(workbench_on_each.users.get(admin, "luis").id, "luis"), Actor(0, "", role=Role.ADMIN)
+    on = workbench_on_each.portable.export_all(admin).encode()
+    workbench_on_each.mail_watch.switch(luis, enabled=False)
+    off = workbench_on_each.portable.export_all(admin).encode()
+    assert [user.get("mail_watch") for user in json.loads(off)["users"]] == [None, False, None]
+
+    empty.portable.apply(root, off)
+    there = Actor(empty.users.get(root, "luis").id, "luis")
+    assert not empty.mail_watch.get(there).enabled
+    assert empty.portable.export_all(root).encode() == off
+    assert [(one.field, one.before, one.after) for one in empty.portable.apply(root, on).changes] == [
+        ("mail_watch", "false", "")
+    ]
+    assert empty.mail_watch.get(there).enabled
+    assert not empty.portable.apply(root, on).changes
+
+
 def test_a_preview_lists_each_change_and_makes_none(workbench_on_each: Workbench, admin: Actor) -> None:
     """Before and after of each value; the database, the activity log included, is as it was."""
     value = exported(workbench_on_each, admin)

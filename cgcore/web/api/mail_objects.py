@@ -22,6 +22,7 @@ __all__ = [
     "MailAccountChange",
     "MailAccountInput",
     "MailWatch",
+    "MailWatchInput",
     "Probe",
     "build_draft",
     "in_api_words",
@@ -128,6 +129,12 @@ class MailWatch(BaseModel):
     enabled: bool
     looked: str | None
     troubles: list[WatchTrouble]
+
+
+class MailWatchInput(ApiObject):
+    """The switch of the daily watch."""
+
+    enabled: bool
 
 
 class MailAccountInput(ApiObject):

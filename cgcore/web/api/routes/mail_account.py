@@ -20,6 +20,7 @@ from cgcore.web.api.mail_objects import (
     MailAccountChange,
     MailAccountInput,
     MailWatch,
+    MailWatchInput,
     Probe,
     build_draft,
     in_api_words,
@@ -70,10 +71,14 @@ def patch_mail_account(
 @router.get("/mail-account/watch")
 def get_mail_watch(workbench: Bench, actor: Reader) -> MailWatch:
     """What the daily watch of the account has to tell."""
-    view = workbench.mail_watch.get(actor)
-    troubles = [{**trouble.to_json(), "text": trouble_text(trouble)} for trouble in view.troubles]
-    looked = view.looked.isoformat() if view.looked else None
-    return MailWatch.model_validate({"enabled": view.enabled, "looked": looked, "troubles": troubles})
+    return _watch(workbench, actor)
+
+
+@router.put("/mail-account/watch", responses=problems(413, 415))
+def put_mail_watch(workbench: Bench, actor: Writer, wanted: MailWatchInput) -> MailWatch:
+    """Switch the daily watch on or off; switched on it knows nothing of before."""
+    workbench.mail_watch.switch(actor, enabled=wanted.enabled)
+    return _watch(workbench, actor)
 
 
 @router.post(
@@ -89,6 +94,13 @@ def probe_mail_account(workbench: Bench, actor: Sender, probe: Probe) -> Streami
     except InvalidInput as error:
         raise in_api_words(error) from None
     return StreamingResponse(_lines(workbench, actor, run), media_type=NDJSON)
+
+
+def _watch(workbench: Workbench, actor: Actor) -> MailWatch:
+    view = workbench.mail_watch.get(actor)
+    troubles = [{**trouble.to_json(), "text": trouble_text(trouble)} for trouble in view.troubles]
+    looked = view.looked.isoformat() if view.looked else None
+    return MailWatch.model_validate({"enabled": view.enabled, "looked": looked, "troubles": troubles})
 
 
 def _start(workbench: Workbench, actor: Actor, leg: Leg, draft: MailAccountDraft) -> Run:
