@@ -141,6 +141,7 @@ def test_no_word_spoken_before_tls_is_shown(certificates: Certificates) -> None:
         ("expired", "cert_expired"),
         ("wrong_name", "cert_wrong_name"),
         ("unknown_root", "cert_untrusted_chain"),
+        ("intercepted", "tls_intercepted"),
         ("missing_intermediate", "cert_untrusted_chain"),
         ("expired_issuer", "cert_expired"),
         ("not_yet_valid", "cert_not_yet_valid"),

@@ -39,8 +39,9 @@ class Certificate:
 class Certificates:
     """All of them, for ``localhost``, ``mail.test`` and loopback addresses unless their name says otherwise.
 
-    ``ca_file`` is what ``SSL_CERT_FILE`` must name for all but the self-signed ones and ``unknown_root`` to chain up;
-    ``missing_intermediate`` leaves its intermediate certificate out, that of ``expired_issuer`` has expired.
+    ``ca_file`` is what ``SSL_CERT_FILE`` must name for all to chain up but the self-signed ones, ``unknown_root`` and
+    ``intercepted`` (by a virus scanner); ``missing_intermediate`` leaves its intermediate certificate out, that of
+    ``expired_issuer`` has expired.
     """
 
     ca_file: Path
@@ -51,6 +52,7 @@ class Certificates:
     expired_self_signed: Certificate
     wrong_name: Certificate
     unknown_root: Certificate
+    intercepted: Certificate
     missing_intermediate: Certificate
     expired_issuer: Certificate
     not_yet_valid: Certificate
@@ -88,6 +90,7 @@ def make_certificates(folder: Path) -> Certificates:
         expired_self_signed=_self_signed(folder, "expired_self_signed", expires=past),
         wrong_name=issued("wrong_name", authority, "server7.hoster.example", "*.hoster.example"),
         unknown_root=issued("unknown_root", stranger, *NAMES),
+        intercepted=issued("intercepted", trustme.CA(organization_name="Avast Web/Mail Shield Root"), *NAMES),
         missing_intermediate=issued("missing_intermediate", intermediate, *NAMES, chain=False),
         expired_issuer=_under_an_expired_issuer(folder, authority),
         not_yet_valid=_self_issued(folder, "not_yet_valid", authority, begins=datetime.now(UTC) + timedelta(days=40)),
