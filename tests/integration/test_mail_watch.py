@@ -6,7 +6,7 @@ import imaplib
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cgcore.activity import ActivityFilters
+from cgcore.clock import utc_now
 from cgcore.identity.actor import Actor
-from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
+from cgcore.mail.account import AuthKind, MailAccountDraft, Security, ServerDraft
 from cgcore.mail.deliverability import list_records
 from cgcore.mail.imap.folders import parse_quota
 from cgcore.mail.network.dns import Records
@@ -32,10 +33,14 @@ from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from tests.conftest import make_settings
 from tests.servers.certificates import Certificate, Certificates
+from tests.servers.connecting import connect_again, register
 from tests.servers.dovecot import USERS, Dovecot
 from tests.servers.house import add_user
 from tests.servers.identity import HandClock
+from tests.servers.openid import Fault, OpenIdProvider
+from tests.servers.pages import sign_in
 from tests.servers.postfix import Postfix
+from tests.servers.probing import ANA
 from tests.servers.scripted import ImapScript, ScriptedServer, SmtpScript, imap_server, smtp_server
 from tests.unit.test_mail_resolver import dns_server
 
@@ -291,6 +296,60 @@ def test_a_record_of_the_domain_that_was_changed_is_told_for_a_week(
         assert len(night.pass_one()) == 2
     assert night.pass_one() == []
     assert len(night.told()) == 2
+
+
+def test_a_dkim_key_that_becomes_another_or_goes_is_told(
+    night: Night, pair: tuple[ScriptedServer, ScriptedServer]
+) -> None:
+    """A key beside the known one is how a provider changes keys; one under a known name is somebody's doing."""
+    smtp, imap = pair
+    night.records[DKIM] = '"v=DKIM1; p=MIIBIjANBg"'
+    night.save(smtp.port, imap.port)
+    _begin(night)
+    assert night.pass_one() == []
+    night.records[DKIM] = '"v=DKIM1; p=AAAA"'
+    (changed,) = night.pass_one()
+    del night.records[DKIM]
+    (gone,) = night.pass_one()
+
+    assert [(one.values["record"], one.values["name"], bool(one.values["now"])) for one in (changed, gone)] == [
+        ("DKIM", DKIM[0], True),
+        ("DKIM", DKIM[0], False),
+    ]
+    assert night.told() == [(DKIM[0], "record_changed")] * 2
+
+
+def test_a_consent_that_was_withdrawn_is_told_and_the_provider_not_asked_again(
+    night: Night, openid: OpenIdProvider, openid_mail: tuple[Dovecot, Postfix]
+) -> None:
+    """While it holds both servers are proven with a token; afterwards it is told, and has to be connected anew."""
+    dovecot, postfix = openid_mail
+    night.records["localhost", "A"] = "127.0.0.1"
+    draft = MailAccountDraft(
+        ANA,
+        smtp=ServerDraft("localhost", postfix.tls_port, Security.SSL),
+        imap=ServerDraft("localhost", dovecot.tls_port, Security.SSL),
+        auth=AuthKind.CUSTOM,
+    )
+    night.clock.now = utc_now()  # the provider's ID token is of today
+    register(night.workbench, openid)
+    eva = sign_in(night.workbench, "eva")
+    connect_again(night.workbench, openid, eva, draft)
+    night.ana = replace(eva, session_hash="")  # the log-in that has connected ends meanwhile
+    night.workbench.mail_account.save(night.ana, draft, version=0)
+    _begin(night)
+    assert night.pass_one() == []
+    assert dovecot.log_text().count(f"user=<{ANA}>") >= 1
+
+    openid.order(faults={"/token": Fault(400, {"error": "invalid_grant"})})
+    night.workbench.oauth.tokens.forget(night.ana.user_id)  # an access token runs out in an hour
+    days = [night.pass_one() for _ in range(2)]
+    asked = [each["status"] for each in openid.asked("/token") if each["grant"] == "refresh_token"]
+
+    assert [[(one.code, one.key) for one in day] for day in days] == [
+        [("failed", "oauth_expired"), ("failed", "oauth_expired")]
+    ] * 2
+    assert asked.count(400) == 1
 
 
 def test_a_watch_that_is_off_asks_nobody(night: Night, pair: tuple[ScriptedServer, ScriptedServer]) -> None:
