@@ -52,6 +52,7 @@ st.segmented_control(
     list(PANELS),
     format_func=lambda panel: texts["PANELS"][panel],
     key=PANEL,
+    default=name,
     required=True,
     label_visibility="collapsed",
     persist_state="session",

@@ -6,7 +6,7 @@ Every editing page goes through :class:`Form`: one object, its fields, and the v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -96,7 +96,7 @@ class Form:
 
     ``stored`` maps each field to its value and ``version`` is what those were read at; both are seen at the first run,
     after :meth:`reset` and after :func:`forget_forms`. ``labels`` names the fields on screen, for the choice after a
-    stale save.
+    stale save. Each widget is drawn with :meth:`value` as its default too: the browser may see only a later run.
     """
 
     def __init__(
@@ -147,6 +147,11 @@ class Form:
             self._edit.seeds[name] = value
         else:
             self.put(name, value)
+
+    def index_in(self, name: str, options: Sequence[Any]) -> int | None:
+        """Return where in ``options`` stands what a field holds now, None for nothing of them."""
+        value = self.value(name)
+        return options.index(value) if value in options else None
 
     def values(self) -> dict[str, Any]:
         """Return what every field holds now."""

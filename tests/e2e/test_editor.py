@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from playwright.sync_api import Browser, Frame, Locator, Page, expect
+from playwright.sync_api import Browser, Frame, Locator, Page, Route, expect
 
 from tests.servers.browser import log_in, settled, shoot, watch
 from tests.servers.product import PASSWORD, Product, product_environment
@@ -228,4 +228,25 @@ def test_a_list_keeps_its_first_number_and_a_lost_picture_its_words(page: Page, 
 
     expect(text_of(page).locator("ol > li").first).to_have_attribute("start", "3")
     expect(text_of(page)).to_contain_text("x Logo")
+    expect(page.get_by_text("Todo guardado")).to_be_visible()
+
+
+def test_a_field_whose_part_of_the_page_comes_late_shows_what_is_stored(page: Page, product: Product) -> None:
+    """A slow line and a quick hand: a click runs the page again before the browser can draw its first fields."""
+    open_editor(page, product)
+    subject = page.get_by_role("textbox", name="Asunto")
+    stored = subject.input_value()
+    held: list[Route] = []
+    page.route(re.compile(r"/TextInput\..*\.js"), lambda route: held.append(route))
+
+    page.reload()
+    unfold(page)
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(1)
+    for route in held:
+        route.continue_()
+
+    expect(subject).to_have_value(stored)
+    page.get_by_role("tab", name="Pedidos", exact=True).click()
+    page.get_by_role("tab", name="Presupuestos").click()
+    expect(subject).to_have_value(stored)
     expect(page.get_by_text("Todo guardado")).to_be_visible()

@@ -157,6 +157,7 @@ class OAuthPanel:
             _CHOICES,
             format_func=lambda choice: _label(OAuthProvider(choice)),
             key=PROVIDER,
+            default=st.session_state.get(PROVIDER),
             required=True,
             persist_state="session",
         )
@@ -223,6 +224,7 @@ class OAuthPanel:
             label,
             live=True,
             key=self.form.key(name),
+            value=self.form.value(name),
             persist_state="session",
             help=tip,
             placeholder=placeholder,

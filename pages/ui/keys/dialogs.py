@@ -92,19 +92,22 @@ def find_grant(page: KeysPage, action: str, password: Secret) -> str | tuple[Fie
 @while_logged_in
 def ask_issue(page: KeysPage) -> None:
     """Ask what the key is for and the password, then make it."""
-    st.session_state.setdefault("api_key_issue_device", texts.DEVICE_DEFAULT)
-    st.session_state.setdefault("api_key_issue_scopes", list(Scope))
-    st.session_state.setdefault("api_key_issue_expiry", next(iter(_EXPIRY_DAYS)))
     with st.form("api_key_issue_form", border=False):
-        device = st.text_input(texts.DEVICE, key="api_key_issue_device")
+        device = st.text_input(texts.DEVICE, texts.DEVICE_DEFAULT, key="api_key_issue_device")
         slots = {"device": st.container()}
         scopes = st.pills(
-            texts.SCOPES, list(Scope), selection_mode="multi", format_func=_scope_name, key="api_key_issue_scopes"
+            texts.SCOPES,
+            list(Scope),
+            default=list(Scope),
+            selection_mode="multi",
+            format_func=_scope_name,
+            key="api_key_issue_scopes",
         )
         slots["scopes"] = st.container()
         expiry = st.segmented_control(
             texts.EXPIRY,
             list(_EXPIRY_DAYS),
+            default=next(iter(_EXPIRY_DAYS)),
             format_func=lambda choice: texts["EXPIRY_CHOICES"][choice],
             required=True,
             key="api_key_issue_expiry",

@@ -33,6 +33,7 @@ def draw(page: MailPage) -> None:
                 texts.USER,
                 live=True,
                 key=page.form.key("user"),
+                value=page.form.value("user"),
                 persist_state="session",
                 placeholder=texts.USER_PLACEHOLDER,
                 autocomplete="off",
@@ -116,6 +117,7 @@ def _draw_sender(page: MailPage) -> None:
             texts.SENDER_NAME,
             live=True,
             key=page.form.key("sender_name"),
+            value=page.form.value("sender_name"),
             persist_state="session",
             placeholder=name,
             autocomplete="off",
@@ -125,6 +127,7 @@ def _draw_sender(page: MailPage) -> None:
             texts.SENDER_REPLY_TO,
             live=True,
             key=page.form.key("sender_reply_to"),
+            value=page.form.value("sender_reply_to"),
             persist_state="session",
             placeholder=page.draft.user,
             autocomplete="off",
@@ -133,6 +136,7 @@ def _draw_sender(page: MailPage) -> None:
         st.toggle(
             texts.SENDER_COPY,
             key=page.form.key("sender_copy"),
+            value=page.form.value("sender_copy"),
             persist_state="session",
             help=texts.SENDER_COPY_HELP,
         )

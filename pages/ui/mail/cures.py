@@ -158,9 +158,11 @@ def draw_folder(page: MailPage) -> None:
     offer = _offer(page)
     names = [str(folder["name"]) for folder in offer.get("folders", ()) if folder["selectable"]]
     chosen = page.form.value("sent_folder") or ""
+    known = ["", *names] if chosen in ("", *names) else ["", *names, chosen]
     st.selectbox(
         texts.SENT_FOLDER,
-        options=["", *names] if chosen in ("", *names) else ["", *names, chosen],
+        known,
+        index=page.form.index_in("sent_folder", known),
         format_func=lambda name: _label(name, offer),
         key=key,
         persist_state="session",

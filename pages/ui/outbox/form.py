@@ -194,7 +194,7 @@ class DocumentForm:
         subject, body = self._fields.texts_of(kind)
         if not is_held(subject.key):
             st.session_state.setdefault(subject.key, subject.value)
-        st.text_input(texts.SUBJECT, key=subject.key)
+        st.text_input(texts.SUBJECT, key=subject.key, value=subject.value)
         self._places["subject"] = st.container(gap="xxsmall")
         st.markdown(texts.BODY, help=editor_texts.EDITOR_HELP)
         with st.container(border=True, key=f"{PAGE}_{kind}_editor", gap=None):

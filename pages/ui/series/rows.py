@@ -61,9 +61,11 @@ def _draw_row(
     choice, effect = st.columns([5, 6], gap="small", vertical_alignment="top")
     with choice:
         names = dict(row.options)
+        codes = _options(row)
         st.selectbox(
             entry.series_label,
-            _options(row),
+            codes,
+            index=form.index_in(entry.code.value, codes),
             format_func=lambda code: _option_label(code, names, row, target),
             key=form.key(entry.code.value),
             persist_state="session",

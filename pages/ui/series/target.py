@@ -95,6 +95,7 @@ def choose_target(workbench: Workbench, actor: Actor) -> None:
         list(Whose),
         format_func=lambda whose: whose.label,
         key=_WHOSE,
+        default=st.session_state[_WHOSE],
         required=True,
         persist_state="session",
     )
@@ -112,7 +113,14 @@ def choose_target(workbench: Workbench, actor: Actor) -> None:
     if st.session_state.get(_USER) not in users:
         st.session_state[_USER] = users[0]
         st.rerun()
-    st.selectbox(texts.OTHER_USER, users, format_func=lambda user: user[1], key=_USER, persist_state="session")
+    st.selectbox(
+        texts.OTHER_USER,
+        users,
+        users.index(st.session_state[_USER]),
+        format_func=lambda user: user[1],
+        key=_USER,
+        persist_state="session",
+    )
 
 
 ANSWER = "series_defaults_everybody_answer"

@@ -248,7 +248,7 @@ def draw_type(page: SendingPage, kind: DocumentType) -> None:
         badge = st.empty()
         if not is_held(subject.key):
             st.session_state.setdefault(subject.key, subject.value)
-        st.text_input(texts.SUBJECT, key=subject.key, live=True)
+        st.text_input(texts.SUBJECT, key=subject.key, value=subject.value, live=True)
         draw_checks(checks, subject, Field.SUBJECT)
         logo = _logo_picture(kind, page.workbench.company.get(page.actor).logo)
         draw_palette(page, kind, logo)
