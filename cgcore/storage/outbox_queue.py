@@ -21,7 +21,16 @@ from cgcore.storage.database import Database
 from cgcore.storage.outbox import database_now, move, move_all, to_recipients
 from cgcore.storage.outbox_batches import ask_where_many_are_refused
 from cgcore.storage.outbox_copies import COPY_LEASE
-from cgcore.storage.outbox_rests import BY_ACCOUNT, changed_since, find_room_now, hold_due, let_follow, rest, send_ahead
+from cgcore.storage.outbox_left import FIRST_LOOK, unsure_values
+from cgcore.storage.outbox_rests import (
+    BY_ACCOUNT,
+    changed_since,
+    find_room_now,
+    hold_due,
+    let_follow,
+    rest,
+    send_ahead,
+)
 from cgcore.storage.outbox_results import attempt_row, keep_recipients, try_noting
 from cgcore.storage.outbox_tables import (
     OutboundMessageRow,
@@ -29,46 +38,14 @@ from cgcore.storage.outbox_tables import (
     OutboxAccountRow,
 )
 
-__all__ = ["BACKUP_AGE", "LEASE", "OutboxQueue", "hold_restored"]
+__all__ = ["LEASE", "OutboxQueue"]
 
 LEASE = timedelta(seconds=60)
 """How long a claim counts without being renewed."""
-BACKUP_AGE = timedelta(hours=6)
-"""What has been due for longer when a worker starts is of a restored copy, or of a machine that was off: a person
-decides whether it still has to go."""
 
-_FIRST_LOOK = timedelta(minutes=1)
 _AT_ONCE = 10  # messages of one claim
 _NO_PACE = Pace()
-_PERSON = "person"
-_BACKUP_REASON: Mapping[str, Any] = {"key": "backup", "stage": "", "ms": 0, "values": {}}
-_LOST_REASON: Mapping[str, Any] = {"key": "delivery_unknown", "stage": "final", "ms": 0, "values": {"leg": "smtp"}}
 _WORKED_ON = (State.CLAIMED.value, State.IN_FLIGHT.value)
-
-
-def hold_restored(database: Database) -> int:
-    """Hold what waits in a copy that was put back, however young; return how many messages that are.
-
-    What it holds may have left since it was made. What was on its way then is of unknown fate.
-    """
-    with database.session() as session:
-        move_all(session, State.CLAIMED, State.QUEUED, ())
-        move_all(session, State.IN_FLIGHT, State.UNKNOWN, (), **_unsure(database_now(session)))
-        return _hold_for_person(session, ())
-
-
-def _unsure(now: datetime) -> dict[str, Any]:
-    attempts = OutboundMessageRow.attempts + 1
-    return {"reason": dict(_LOST_REASON), "attempts": attempts, "look_due": now + _FIRST_LOOK}
-
-
-def _hold_for_person(session: Session, which: Sequence[Any]) -> int:
-    kept = {"held_by": _PERSON, "reason": dict(_BACKUP_REASON)}
-    count = move_all(session, State.QUEUED, State.HELD, which, **kept)
-    waiting = update(OutboundMessageRow).where(
-        col(OutboundMessageRow.state) == State.HELD.value, col(OutboundMessageRow.held_by) == BY_ACCOUNT, *which
-    )
-    return count + session.exec(waiting.values(**kept)).rowcount
 
 
 class OutboxQueue:
@@ -223,7 +200,7 @@ class OutboxQueue:
             copy = {"copy_state": result.copy_state.value, "copy_due": copy_due}
             values |= {"accepted": now, "queue_id": result.queue_id, **copy}
         elif outcome.state is State.UNKNOWN:
-            values["look_due"] = now + _FIRST_LOOK
+            values["look_due"] = now + FIRST_LOOK
         elif outcome.state is State.QUEUED:
             values["due"] = now + timedelta(seconds=outcome.due_s)
         elif outcome.state is State.HELD:
@@ -284,7 +261,7 @@ class OutboxQueue:
             gone = [owner for owner in owners if owner != self._owner and has_ended(owner)]
             lost = or_(col(row.lease_until) < now, col(row.owner).in_(gone))
             move_all(session, State.CLAIMED, State.QUEUED, (lost,))
-            count = move_all(session, State.IN_FLIGHT, State.UNKNOWN, (lost,), **_unsure(now))
+            count = move_all(session, State.IN_FLIGHT, State.UNKNOWN, (lost,), **unsure_values(now))
             left = or_(col(OutboxAccountRow.lease_until) < now, col(OutboxAccountRow.owner).in_(gone or [""]))
             freed = update(OutboxAccountRow).where(col(OutboxAccountRow.owner) != "", left)
             session.exec(freed.values(owner="", lease_until=None))
@@ -303,11 +280,6 @@ class OutboxQueue:
             for column, lease in ((row.lease_until, LEASE), (row.copy_lease, COPY_LEASE), (account.lease_until, LEASE)):
                 # Its owner may be at work: a whole lease from now on.
                 _cap(session, column, now + lease, now + lease)
-
-    def hold_old(self) -> int:
-        """Hold what has been due for hours, at the start of a worker: a restored copy sends nothing by itself."""
-        with self._database.session() as session:
-            return _hold_for_person(session, (col(OutboundMessageRow.due) < database_now(session) - BACKUP_AGE,))
 
     def tend_accounts(self) -> None:
         """Hold what is due of accounts that rest; where a rest is over, let one message go ahead.

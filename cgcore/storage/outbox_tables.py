@@ -221,7 +221,8 @@ class OutboxAccountRow(Row, table=True):
     ``paused`` with ``paused_until``: by itself until then; without: until a person lets it go. After a rest one
     message goes ahead (``feeler``), the others follow once it has passed. ``halvings`` is how often its provider has
     said «too much», ``halved`` when last, ``ceiling`` how many had left within the hour before the first time; before
-    ``not_before`` nothing leaves, for its pace.
+    ``not_before`` nothing leaves, for its pace. ``served`` is when a worker has attended to it last, also without
+    anything to send.
     """
 
     user_id: int = Field(primary_key=True, foreign_key="user.id")

@@ -31,7 +31,7 @@ from cgcore.storage.copies import (
     require_unused,
 )
 from cgcore.storage.database import open_database
-from cgcore.storage.outbox_queue import hold_restored
+from cgcore.storage.outbox_left import hold_restored
 from cgcore.storage.revision import HEAD_REVISION, sqlite_path
 from cgcore.vault.records import make_private_folder, write_atomically
 from cgcore.vault.rotation import find_fingerprint

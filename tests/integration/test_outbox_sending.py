@@ -26,7 +26,7 @@ from cgcore.outbox.refused import OutboxRefused
 from cgcore.outbox.sheet import read_sheet
 from cgcore.outbox.states import CopyState, State
 from cgcore.storage.outbox_queue import OutboxQueue
-from cgcore.storage.outbox_tables import OutboundMessageRow
+from cgcore.storage.outbox_tables import OutboundMessageRow, OutboxAccountRow
 from cgcore.storage.tables import ActivityRow, UserRow
 from cgcore.templates.variables import list_samples, list_variables
 from cgcore.vault.secret import Secret
@@ -652,6 +652,24 @@ def test_a_worker_whose_clock_is_set_back_goes_on_sending(desk: _Desk) -> None:
 
     assert desk.get(message).state is State.SENT
     assert len(server.messages) == 1
+
+
+def test_a_worker_notes_that_it_is_there_also_without_work(desk: _Desk) -> None:
+    """Once an hour, for every account: what waits then is no left-over of a copy that was put back."""
+    account, long_ago = OutboxAccountRow, datetime.now(UTC) - timedelta(days=2)
+    with _serving(desk):
+        desk.put(replace(_REQUEST, delay_s=3000.0))
+    served: list[datetime] = []
+    with desk.workbench.database.session() as session:
+        session.exec(update(account).values(served=long_ago))
+    for waited in (0.0, 3601.0):
+        desk.workbench.outbox.worker._attended -= waited
+        desk.work()
+        with desk.workbench.database.read() as session:
+            served.append(session.get_one(account, desk.ana.user_id).served)
+
+    assert served[0] == long_ago
+    assert datetime.now(UTC) - served[1] < timedelta(minutes=5)
 
 
 def test_the_worker_of_a_process_sends_by_itself(desk: _Desk) -> None:

@@ -30,7 +30,8 @@ from cgcore.process import new_owner
 from cgcore.storage.database import Database
 from cgcore.storage.outbox import OutboxStore, database_now, move
 from cgcore.storage.outbox_bytes import CHUNK_BYTES, OutboxBytes
-from cgcore.storage.outbox_queue import BACKUP_AGE, LEASE, OutboxQueue
+from cgcore.storage.outbox_left import BACKUP_AGE, attend, hold_old
+from cgcore.storage.outbox_queue import LEASE, OutboxQueue
 from cgcore.storage.outbox_rests import current_pace
 from cgcore.storage.outbox_tables import OutboundAttemptRow, OutboundChunkRow, OutboundMessageRow, OutboxAccountRow
 from cgcore.storage.tables import UserRow
@@ -294,19 +295,28 @@ def test_a_rest_without_end_waits_for_a_person(house: _House) -> None:
 
 
 def test_a_restored_copy_sends_nothing_by_itself(house: _House) -> None:
-    """What was due long before the worker starts is held, retries and rests included; a person lets it go."""
-    names = [house.put(key) for key in "abc"]
-    old = datetime.now(UTC) - BACKUP_AGE - timedelta(minutes=1)
-    house.set(names[0], due=old)
-    house.set(names[1], due=old, state=State.HELD.value, held_by="account")
+    """Whatever it waits for, a try, a rest or the pace of its provider, however far ahead; a person lets it go.
+
+    What was handed in since goes, and a worker that starts where one has been all the time holds nothing.
+    """
+    names = [house.put(key) for key in "abcd"]
+    long_ago, tomorrow = datetime.now(UTC) - BACKUP_AGE - timedelta(minutes=1), datetime.now(UTC) + timedelta(hours=18)
+    house.set(names[0], created=long_ago, due=long_ago)
+    house.set(names[1], created=long_ago, due=tomorrow)
+    house.set(names[2], created=long_ago, due=tomorrow, state=State.HELD.value, held_by="account")
     queue = house.queue()
-    held = queue.hold_old()
-    house.set_account(paused=True, paused_until=old)
+    beside_others = hold_old(house.database)
+    house.set_account(served=long_ago)
+    attend(house.database)
+    after_a_restart = hold_old(house.database)
+    house.set_account(served=long_ago, paused=True, paused_until=long_ago)
+    held = hold_old(house.database)
     queue.tend_accounts()
 
-    assert held == 2
-    assert house.states() == [State.HELD, State.HELD, State.QUEUED]
-    assert [claimed.id for claimed in house.claim(queue)] == [names[2]]
+    assert (beside_others, after_a_restart, held, hold_old(house.database)) == (0, 0, 3, 0)
+    assert house.states() == [State.HELD, State.HELD, State.HELD, State.QUEUED]
+    assert {house.get(name).held_by for name in names[:3]} == {"person"}
+    assert [claimed.id for claimed in house.claim(queue)] == [names[3]]
 
 
 def test_what_a_clock_has_noted_before_it_was_set_back_makes_nobody_wait(house: _House) -> None:
@@ -574,7 +584,7 @@ def test_what_waits_for_its_pace_is_not_taken_for_what_was_left_behind(house: _H
     late = house.put("c")
     queue.tend_accounts()
     queue.cap_waits()
-    held = queue.hold_old()
+    held = hold_old(house.database)
 
     assert held == 0
     assert house.states() == [State.SENT, State.HELD, State.HELD]

@@ -396,6 +396,26 @@ def test_an_account_that_rests_says_why_and_goes_on_with_a_click(desk: Desk) -> 
     assert desk.workbench.outbox.get(desk.ana, name).state is State.QUEUED
 
 
+def test_what_was_left_behind_goes_together_after_a_question(desk: Desk) -> None:
+    """It may have left before the copy was made; a batch that was stopped stays."""
+    left, stopped = desk.hand_in("7", State.HELD), desk.hand_in("8", State.HELD)
+    with desk.workbench.database.session() as session:
+        for name, who in ((left, "person"), (stopped, "batch")):
+            mine = update(OutboundMessageRow).where(col(OutboundMessageRow.id) == name)
+            session.exec(mine.values(held_by=who, reason={"key": "backup"}))
+    page = sent_tab(desk.open())
+    told = said(page)
+    asked = said(press(page, "left"))
+    before = [each.state for each in desk.messages()]
+    press(page, "left", "left_confirm")
+
+    assert "Mira si ya salieron antes de reanudar el envío." in told
+    assert "tu cliente lo recibe dos veces" in asked
+    assert before == [State.HELD, State.HELD]
+    assert {each.id: each.state for each in desk.messages()} == {left: State.QUEUED, stopped: State.HELD}
+    assert "send_document_left" not in keys(sent_tab(desk.open()))
+
+
 def test_what_a_customer_is_called_is_text_in_the_preview(desk: Desk) -> None:
     """Number, customer, name and subject, in the line of the inbox and in what is wrong with them."""
     page = fill(desk.open(), number="**x** [a](http://b) $x$", customer=HOSTILE, to="eva@example.com", cc=HOSTILE[:90])

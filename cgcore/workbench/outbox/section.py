@@ -29,6 +29,7 @@ from cgcore.storage.acting import list_acting
 from cgcore.storage.bounces import list_notices
 from cgcore.storage.outbox import OutboxStore
 from cgcore.storage.outbox_bytes import OutboxBytes, hold
+from cgcore.storage.outbox_left import count_left
 from cgcore.workbench.mail_probes import MailRequests, require_complete
 from cgcore.workbench.outbox.compose import (
     Composed,
@@ -71,10 +72,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class OutboxOverview:
-    """How many messages of a user stand where, and how their account stands as a sender."""
+    """How many messages of a user stand where, how many of them were left behind, and how their account stands."""
 
     counts: Mapping[State, int]
     account: AccountState
+    left: int = 0
 
 
 class OutboxSection:
@@ -292,7 +294,8 @@ class OutboxSection:
         """Return what waits, is held and is unsure."""
         with self._context.read_as(actor) as (session, actor):
             counts = self._store.count_states(session, actor.user_id)
-            return OutboxOverview(counts, self._store.find_account(session, actor.user_id))
+            left = count_left(session, actor.user_id) if counts.get(State.HELD) else 0
+            return OutboxOverview(counts, self._store.find_account(session, actor.user_id), left)
 
     def list_people(self, username: str = "") -> list[Actor]:
         """Return everybody, or the one of that name, as who acts: for the command line, which stands above users."""

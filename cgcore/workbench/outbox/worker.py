@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from cgcore.errors import CloudGestionError
 from cgcore.process import has_ended, new_owner
 from cgcore.storage.outbox import OutboxStore
+from cgcore.storage.outbox_left import ATTEND_EVERY, attend, hold_old
 from cgcore.storage.outbox_queue import OutboxQueue
 from cgcore.storage.outbox_retention import OutboxRetention
 from cgcore.workbench.outbox.bounces import BounceClerk
@@ -65,6 +66,7 @@ class OutboxWorker:
         self._threads: list[threading.Thread] = []
         self._serving: dict[int, threading.Thread] = {}
         self._told_until = 0.0
+        self._attended = time.monotonic()
         self._hour_ahead = self._find_hour()
 
     def start(self) -> None:
@@ -112,6 +114,7 @@ class OutboxWorker:
         """Do what is due now, in this thread: for tests, and for whoever has no thread to spare."""
         self._sender.settle_left()
         self._follow_clock()
+        self._attend()
         self._queue.expire(has_ended=lambda owner: has_ended(owner, here=False))
         self._queue.tend_accounts()
         while not self._stopping and (user_id := self._queue.claim_account()) is not None:
@@ -136,12 +139,13 @@ class OutboxWorker:
     def _begin(self) -> None:
         self._queue.expire(has_ended=lambda owner: has_ended(owner, here=self._context.database.is_sqlite))
         self._queue.cap_waits()
-        self._queue.hold_old()
+        hold_old(self._context.database)
         OutboxStore(self._context.database).sweep()
 
     def _look(self) -> None:
         self._sender.settle_left()
         self._follow_clock()
+        self._attend()
         if not self._queue.has_work():
             return
         self._queue.expire(has_ended=lambda owner: has_ended(owner, here=self._context.database.is_sqlite))
@@ -159,6 +163,11 @@ class OutboxWorker:
         before, self._hour_ahead = self._hour_ahead, self._find_hour()
         if self._hour_ahead < before - _STEP_S:
             self._queue.cap_waits()
+
+    def _attend(self) -> None:
+        if time.monotonic() >= self._attended + ATTEND_EVERY / timedelta(seconds=1):
+            attend(self._context.database)
+            self._attended = time.monotonic()
 
     def _find_hour(self) -> float:
         return self._context.clock().timestamp() - time.monotonic()

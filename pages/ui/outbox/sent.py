@@ -15,12 +15,14 @@ from cgcore.outbox.states import State
 from cgcore.text_rules import MAX_SEARCH, text_problem
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.describe import SHOWN_STATES, filters_for, reason_texts, shown_state, state_text
+from pages.ui.identity import dialog, while_logged_in
 from pages.ui.markdown import escape
 from pages.ui.moments import upcoming, when
 from pages.ui.outbox.draft import PAGE
 from pages.ui.outbox.message import draw_message, message_title
 from pages.ui.paging import Pager
 from pages.ui.problems import draw_search_problem
+from pages.ui.texts import common
 from pages.ui.texts import send_document as texts
 from pages.ui.toasts import announce
 
@@ -31,7 +33,10 @@ _ROWS = 10  # a phone shows the message that is picked under them
 
 def draw_sent(workbench: Workbench, actor: Actor) -> None:
     """Draw the list, and beside it the message that is picked."""
-    draw_pause(workbench, actor, workbench.outbox.overview_of(actor).account, PAGE)
+    overview = workbench.outbox.overview_of(actor)
+    draw_pause(workbench, actor, overview.account, PAGE)
+    if overview.left and not overview.account.paused:
+        _draw_left(workbench, actor, overview.left)
     filters = _draw_filters()
     pager = Pager(f"{PAGE}_sent", filters)
     page = workbench.outbox.list(actor, filters, cursor=pager.cursor or "", limit=_ROWS)
@@ -84,8 +89,31 @@ def draw_pause(workbench: Workbench, actor: Actor, account: AccountState, key: s
     ends = texts.RESUMES_AT.format(time=upcoming(until)) if until else texts.RESUMES_BY_HAND
     st.warning(f"{escape(fix)} {ends}", title=escape(title), icon=":material/pause_circle:")
     if st.button(texts.RESUME, icon=":material/play_arrow:", key=f"{key}_resume"):
-        announce(texts.RESUMED.format(count=workbench.outbox.resume(actor)))
-        st.rerun()
+        _resume(workbench, actor)
+
+
+def _draw_left(workbench: Workbench, actor: Actor, count: int) -> None:
+    """Say that some were left behind; they go together, after a question."""
+    st.warning(texts.LEFT_BEHIND_WHY, title=texts.LEFT_BEHIND.format(count=count), icon=":material/front_hand:")
+    if st.button(texts.RESUME, icon=":material/play_arrow:", key=f"{PAGE}_left"):
+        _ask_to_resume(workbench, actor, count)
+
+
+@dialog(lambda: texts.RESUME)
+@while_logged_in
+def _ask_to_resume(workbench: Workbench, actor: Actor, count: int) -> None:
+    """Say that some may have left already, then let them go."""
+    st.markdown(texts.LEFT_BEHIND_RISK.format(count=count))
+    with st.container(horizontal=True):
+        if st.button(texts.RESUME, type="primary", icon=":material/send:", key=f"{PAGE}_left_confirm"):
+            _resume(workbench, actor)
+        if st.button(common.CANCEL, key=f"{PAGE}_left_cancel"):
+            st.rerun()
+
+
+def _resume(workbench: Workbench, actor: Actor) -> None:
+    announce(texts.RESUMED.format(count=workbench.outbox.resume(actor)))
+    st.rerun()
 
 
 def _pick(messages: Sequence[Message]) -> str:
