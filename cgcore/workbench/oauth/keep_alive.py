@@ -50,13 +50,16 @@ class KeepAlive:
             self._thread.join(_CLOSE_S)
 
     def work_once(self) -> None:
-        """Renew each connection that has not been renewed for a week."""
+        """Renew each connection that has not been renewed for a week, and may still be.
+
+        One that waits for an administrator is tried too: nobody else notices there that a registration was mended.
+        """
         now = self._context.clock()
         with self._context.database.read() as session:
             idle = [
                 row.user_id
                 for row in store.list_grants(session)
-                if row.state == GrantState.CONNECTED
+                if row.state != GrantState.NEEDS_LOGIN
                 and not (has_happened(row.refreshed, now) and now - row.refreshed < _IDLE_FOR)
             ]
         for user_id in idle:

@@ -48,6 +48,7 @@ _TESTING_DAYS, _TESTING = 7, timedelta(days=8)
 _STATES = {
     "oauth_expired": GrantState.NEEDS_LOGIN,
     "oauth_interaction": GrantState.NEEDS_LOGIN,
+    "oauth_other_account": GrantState.NEEDS_LOGIN,
     "oauth_needs_admin": GrantState.NEEDS_ADMIN,
     "oauth_client_wrong": GrantState.NEEDS_ADMIN,
 }
@@ -96,6 +97,11 @@ class AccessTokens:
         """Let go of what this process holds of a user's connection."""
         self._kept.pop(user_id, None)
         self._unkept.pop(user_id, None)
+
+    def held(self, user_id: int) -> AccessToken | None:
+        """Return what this process holds for a user, good or not."""
+        kept = self._kept.get(user_id)
+        return kept.token if kept is not None else None
 
     def drop(self, user_id: int) -> None:
         """Let go of a user's access token alone."""
@@ -267,9 +273,10 @@ class AccessTokens:
         if state is not None and (row.state, row.key) != (state.value, failure.key):
             with self._context.database.session() as session:
                 values = {"state": state.value, "key": failure.key, "facts": facts}
-                store.renew_grant(session, row.user_id, self._owner, values)
-                actor = find_acting(session, row.user_id)
-                self._context.activity.record(actor, Action.OAUTH_LOST, row.address, failure.key, session=session)
+                # One that was connected anew while the provider was asked is another one, and has not died.
+                if store.renew_grant(session, row.user_id, self._owner, values):
+                    actor = find_acting(session, row.user_id)
+                    self._context.activity.record(actor, Action.OAUTH_LOST, row.address, failure.key, session=session)
         return TokenRefused(failure.key, facts)
 
 
@@ -284,10 +291,16 @@ class _Source:
 
     def take(self) -> AccessToken:
         self.tokens.check(self.user_id, self.draft, self.leg)
-        return self.tokens.take(self.user_id)
+        return self._judged(self.tokens.held(self.user_id), self.tokens.take(self.user_id))
 
     def renew(self, refused: AccessToken) -> AccessToken:
-        return self.tokens.take(self.user_id, refused=refused)
+        return self._judged(refused, self.tokens.take(self.user_id, refused=refused))
+
+    def _judged(self, before: AccessToken | None, token: AccessToken) -> AccessToken:
+        """Return a token; one that is new may allow less than the one before (RFC 6749, 5.1)."""
+        if token != before:
+            self.tokens.check(self.user_id, self.draft, self.leg)
+        return token
 
     def drop(self) -> None:
         self.tokens.drop(self.user_id)
