@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from cgcore.mail.account import Security
+from cgcore.mail.diagnosis.texts import build_verdict, verdict_texts
 from cgcore.mail.probe import follow_up, probe_imap
 from cgcore.mail.steps import Stage
 from cgcore.runs import Status, Step
@@ -293,13 +294,24 @@ class TestSignIn:
         assert "S3cr3t" not in shown_text(steps)
         assert not {"AUTHENTICATE", "LOGIN"} & set(commands(server))
 
-    def test_blanks_in_a_refused_password_are_pointed_out(self, certificates: Certificates) -> None:
-        """As the provider shows it, in groups of four."""
+    @pytest.mark.parametrize(
+        ("password", "code", "hint"),
+        [
+            ("abcd efgh ijkl mnop", "password_groups", "grupos de cuatro"),
+            ("contraseña€", "password_letters", "letras como ñ"),
+            ("lisa", "", ""),
+        ],
+    )
+    def test_blanks_and_letters_in_a_refused_password_are_pointed_out(
+        self, certificates: Certificates, password: str, code: str, hint: str
+    ) -> None:
+        """As the provider shows it, in groups of four; letters that servers read in different ways, as at SMTP."""
         with imap_server(FRIENDLY, certificates.trusted) as server:
-            steps = probe(server, certificates, password="abcd efgh ijkl mnop")
+            steps = probe(server, certificates, password=password)
 
         assert deciding(steps) == ("auth", "bad_credentials")
-        assert step_of(steps, Stage.AUTH).details["hint"] == "password_groups"
+        assert step_of(steps, Stage.AUTH).details.get("hint", "") == code
+        assert hint in verdict_texts(build_verdict(steps, total_ms=0))[1]
 
     def test_a_second_challenge_does_not_get_the_password_again(self, certificates: Certificates) -> None:
         """A server that keeps asking gets «*»."""

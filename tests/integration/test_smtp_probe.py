@@ -361,11 +361,12 @@ def test_a_password_that_is_no_text_is_explained(certificates: Certificates) -> 
         ("abcd efgh ijkl mnop", "password_groups", "grupos de cuatro"),
         (" delante", "password_outer_spaces", "espacio"),
         ("con\u00a0blanco", "password_invisible", "invisibles"),
+        ("contraseña€", "password_letters", "letras como ñ"),
         ("con espacio normal", "", ""),
         ("lisa", "", ""),
     ],
 )
-def test_blanks_in_a_refused_password_are_pointed_out(
+def test_blanks_and_letters_in_a_refused_password_are_pointed_out(
     certificates: Certificates, password: str, code: str, hint: str
 ) -> None:
     """They are sent as typed, once; only the refusal makes them worth a word, which holds nothing of the password."""

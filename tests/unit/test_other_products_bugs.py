@@ -50,7 +50,7 @@ SHOWN: dict[int, tuple[str, ...]] = {
     9: (
         "integration/test_smtp_probe.py: test_odd_passwords_arrive_as_they_are",
         "integration/test_imap_probe.py: test_odd_passwords_sign_in",
-        "integration/test_imap_probe.py: test_blanks_in_a_refused_password_are_pointed_out",
+        "integration/test_imap_probe.py: test_blanks_and_letters_in_a_refused_password_are_pointed_out",
         "unit/test_transcript.py: test_no_form_of_the_secret_survives",
     ),
     10: (

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import quopri
+from collections.abc import Callable
 from html import escape
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cgcore.mail.steps import Leg, Stage
@@ -63,6 +64,42 @@ def test_any_secret_is_found_inside_any_base64(secret: str, before: bytes) -> No
     token = _b64(before + secret.encode())
 
     assert Scrubber([Secret(secret)]).text(token) != token
+
+
+# How a secret travels, or comes back in a reply, a log or a page.
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "clear": str,
+    "sasl_plain": lambda secret: _b64(f"\0ana@ejemplo.es\0{secret}".encode()),
+    "sasl_login": lambda secret: _b64(secret.encode()),
+    "xoauth2": lambda secret: _b64(f"user=ana@ejemplo.es\x01auth=Bearer {secret}\x01\x01".encode()),
+    "url_base64": lambda secret: base64.urlsafe_b64encode(f"x{secret}".encode()).decode(),
+    "hex": lambda secret: secret.encode().hex(),
+    "url": quote,
+    "url_whole": lambda secret: quote(secret, safe=""),
+    "form": quote_plus,
+    "json": json.dumps,
+    "html": escape,
+    "imap_quoted": lambda secret: secret.replace("\\", "\\\\").replace('"', '\\"'),
+    "quoted_printable": lambda secret: quopri.encodestring(secret.encode()).decode().replace("=\n", ""),
+    "misread": lambda secret: secret.encode().decode("latin-1"),
+    "utf16_base64": lambda secret: _b64(secret.encode("utf-16-le")),
+}
+_SIGNS = st.characters(exclude_categories=("C", "Z")) | st.sampled_from("abzAZ09 &+/=%\\\"'<>ñ€")
+
+
+@pytest.mark.parametrize("encoding", sorted(ENCODINGS))
+@settings(max_examples=60)
+@given(secret=st.text(_SIGNS, min_size=4, max_size=40).filter(lambda text: text == text.strip()))
+def test_a_random_secret_is_in_no_transcript_in_any_encoding(encoding: str, secret: str) -> None:
+    """A server that gives it back, and whatever of it lands among the details: only «[…]» is left."""
+    travelling = ENCODINGS[encoding](secret)
+    trace = Trace(Leg.SMTP, secrets=[Secret(secret)])
+    step = trace.begin(Stage.AUTH).fail("bad_credentials", f"535 5.7.8 #{travelling}# no", said=f"#{travelling}#")
+    shown = format_transcript([step])
+
+    assert "[…]" in shown
+    assert travelling not in shown
+    assert f"#{secret}#" not in shown
 
 
 def test_a_secret_of_two_letters_does_not_punch_holes_into_words() -> None:
