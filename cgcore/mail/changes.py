@@ -11,9 +11,9 @@ from typing import Any
 
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.steps import Leg, Stage
-from cgcore.runs import Run, Status
+from cgcore.runs import Run, Status, Step
 
-__all__ = ["Difference", "kept_settings", "proved_more", "what_changed"]
+__all__ = ["Difference", "changed_findings", "changed_setup", "kept_settings", "proved_more", "what_changed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,30 @@ def what_changed(before: Run, now: Run) -> list[Difference]:
         found += _of_step(code, _detail(before, stage, name), _detail(now, stage, name))
     found += _of_step("certificate", _fingerprint(before), _fingerprint(now))
     return found
+
+
+def changed_setup(before: Run, now: Run) -> list[Difference]:
+    """Return what two runs of «Configurar mi correo» have not found alike: user, servers, folder for copies."""
+    old, new = before.result or {}, now.result or {}
+    values = [("user", str(old.get("user") or ""), str(new.get("user") or ""))]
+    values += [(f"found_{leg}", _place(old.get(leg.value)), _place(new.get(leg.value))) for leg in Leg]
+    values.append(("folder", str(old.get("folder") or ""), str(new.get("folder") or "")))
+    return [Difference(code, was, is_now) for code, was, is_now in values if was != is_now]
+
+
+def _place(server: Mapping[str, Any] | None) -> str:
+    return f"{server['host']}:{server['port']}" if server else ""
+
+
+def changed_findings(before: Run, now: Run) -> list[tuple[Step, Step]]:
+    """Return what two looks at a domain have not found alike: the step of each, subject by subject."""
+    old = {step.stage: step for step in before.steps}
+    pairs = [(old[step.stage], step) for step in now.steps if step.stage in old]
+    return [(was, is_now) for was, is_now in pairs if _finding(was) != _finding(is_now)]
+
+
+def _finding(step: Step) -> tuple[object, object]:
+    return step.details.get("code"), step.details.get("values")
 
 
 def proved_more(run: Run, server: ServerDraft) -> bool:

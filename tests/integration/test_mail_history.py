@@ -90,6 +90,31 @@ def test_another_password_and_another_address_are_told_without_their_secret(hist
     assert all(each.code not in ("password", "port") for each in what_changed(old, failed))
 
 
+def test_what_two_set_ups_have_not_found_alike_is_told(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """The server that was found before and is not any more, with the moment and the verdict of both runs."""
+    server = {"host": "mail.tosma.example", "port": 465, "security": "ssl", "source": "srv"}
+    found = {"user": "ana@tosma.example", "smtp": server, "imap": None, "folder": "", "questions": []}
+    for result, key in ((found, "ok"), ({**found, "smtp": None}, "nothing_proven")):
+        status = Status.OK if key == "ok" else Status.ERROR
+        job = Job(
+            lambda status=status: iter((Step("smtp", "auth", status),)),
+            lambda _steps, ms, key=key: Verdict(key, "auth", ms),
+            lambda _steps, _verdict, _session, result=result: result,
+        )
+        list(workbench.runs.follow(ana, workbench.runs.start(ana, Cell.SETUP, "mark", job)))
+    app = open_page(monkeypatch, workbench, ana, "mail_account.py")
+    app.session_state["mail_account_setup_history"] = True
+    app.run()
+
+    assert not app.exception
+    shown = [each.value.replace("\\", "") for each in app.markdown]
+    assert [value for value in shown if "encontrado" in value] == [
+        "- Servidor saliente encontrado: mail.tosma.example:465 → —"
+    ]
+
+
 @pytest.mark.parametrize("language", SUPPORT_LANGUAGES)
 def test_the_message_for_the_provider_holds_all_but_the_secret(history: list[Run], language: str) -> None:
     """What was tried, when, the server's own words, the record; each language whole, no brace left."""

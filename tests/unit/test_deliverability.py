@@ -183,6 +183,29 @@ def test_the_card_shows_the_record_to_copy_and_keeps_it(monkeypatch: pytest.Monk
     assert run.fingerprint != domain_fingerprint(replace(draft(), user="otra@empresa.example"))
 
 
+def test_what_the_domain_said_before_is_told_beside_what_it_says_now(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench
+) -> None:
+    """Two looks, the second without DMARC: both with their moment, and the one line that is another."""
+    ana = sign_in(workbench, "ana")
+    workbench.mail_account.save(ana, draft(), version=0)
+    env = workbench.mail_runs.environment()
+    for records in (dict(GOOD), {key: value for key, value in GOOD.items() if key != DMARC}):
+        with dns_server(records) as (server, _):
+            found = replace(env, records=Records(server))
+            monkeypatch.setattr(workbench.mail_runs, "environment", lambda found=found: found)
+            list(workbench.runs.follow(ana, workbench.deliverability.start(ana, draft())))
+    app = open_page(monkeypatch, workbench, ana, "mail_account.py")
+    app.session_state["mail_account_deliverability_history"] = True
+    app.run()
+
+    assert not app.exception
+    shown = [each.value.replace("\\", "") for each in app.markdown]
+    (line,) = [value for value in shown if "Antes:" in value]
+    assert "Ahora: DMARC sin publicar" in line
+    assert "SPF" not in line
+
+
 def test_without_an_address_nothing_is_asked(workbench: Workbench) -> None:
     """What is missing is told beside the field."""
     ana = sign_in(workbench, "ana")

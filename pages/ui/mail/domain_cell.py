@@ -5,11 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from cgcore.mail.deliverability import finding_text
+from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Run, Status, Step
 from cgcore.workbench.deliverability import domain_fingerprint
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellHead, CellState, state_of
 from pages.ui.identity import while_logged_in
+from pages.ui.mail.history import draw_history
 from pages.ui.mail.view import MailPage
 from pages.ui.markdown import escape
 from pages.ui.moments import duration, when
@@ -54,6 +56,8 @@ def _draw_panel(page: MailPage, run: Run | None) -> None:
         if run is not None:
             head.show(_state_of(page, run))
             _draw_run(run, _state_of(page, run))
+            if not run.is_running:
+                draw_history(page, Leg.SMTP, Cell.DELIVERABILITY, run)
 
 
 def _state_of(page: MailPage, run: Run | None) -> CellState:

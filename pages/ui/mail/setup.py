@@ -15,6 +15,7 @@ from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.admin import mail_servers
 from pages.ui.cells import CellHead, CellState, state_of
 from pages.ui.mail.form import AccountForm
+from pages.ui.mail.history import draw_history
 from pages.ui.mail.view import MailPage
 from pages.ui.markdown import escape
 from pages.ui.runs import draw_run, follow_run
@@ -58,10 +59,12 @@ def draw(page: MailPage, head: CellHead) -> None:
             return
         if clicked or st.session_state.pop(_AGAIN, False):
             _run(page, head)
-        if _SHOWN in st.session_state:
-            run = page.workbench.mail_setup.find_last(page.actor)
-            if run is not None and run.id == st.session_state[_SHOWN] and not run.is_running:
-                _draw_outcome(page, run, head)
+        run = page.workbench.mail_setup.find_last(page.actor)
+        if run is None or run.is_running:
+            return
+        if run.id == st.session_state.get(_SHOWN):
+            _draw_outcome(page, run, head)
+        draw_history(page, Leg.SMTP, Cell.SETUP, run)
 
 
 def _run(page: MailPage, head: CellHead) -> None:
