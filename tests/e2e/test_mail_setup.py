@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import Security, ServerDraft
 from cgcore.mail.preset import MailPreset
-from cgcore.storage.mail_presets import list_presets, put_preset
+from cgcore.storage.mail_presets import delete_preset, list_presets, put_preset
 from cgcore.vault.secret import Secret
 from cgcore.workbench.identity import NewUser
 from tests.servers.browser import log_in, settled, shoot, shoot_phone
@@ -55,44 +55,65 @@ def _type(page: Page, label: str, value: str) -> None:
     settled(page)
 
 
-def test_address_and_password_are_enough_in_three_clicks(page: Page, discovering_product: Product) -> None:
+def _newcomer(product: Product, name: str, role: Role) -> None:
+    """Add somebody without an account, where the company knows no servers."""
+    with open_beside(product) as workbench:
+        root = Actor(0, "", role=Role.ADMIN)
+        workbench.identity.accounts.add_user(root, NewUser(name, Secret(PASSWORD), name.title(), "", role=role))
+        with workbench.database.session() as session:
+            delete_preset(session, _DOMAIN)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "name", "role"),
+    [(390, 844, "luis", Role.USER), (1280, 800, "nora", Role.ADMIN)],
+    ids=["phone", "desk"],
+)
+def test_address_and_password_are_enough_in_three_clicks(
+    page: Page, discovering_product: Product, width: int, height: int, name: str, role: Role
+) -> None:
     """A foreign server is asked about before the password goes there; what was found is in the form, and is saved."""
-    log_in(page, discovering_product)
+    _newcomer(discovering_product, name, role)
+    page.set_viewport_size({"width": width, "height": height})
+    log_in(page, discovering_product, user=name)
     page.goto(f"{discovering_product.url}/cuenta-mail")
     settled(page)
     clicks: list[str] = []
 
-    def click(name: str) -> None:
-        clicks.append(name)
-        page.get_by_role("button", name=name, exact=True).click()
+    def click(button: str) -> None:
+        clicks.append(button)
+        page.get_by_role("button", name=button, exact=True).click()
         settled(page)
 
+    server = page.get_by_label("Servidor Saliente (SMTP)", exact=True)
+    expect(page.get_by_role("button", name=_BUTTON, exact=True)).to_be_in_viewport()
+    expect(server).to_be_hidden()
     _type(page, "Usuario Correo", _ADDRESS)
     _type(page, "Contraseña Correo", _SECRET)
     click(_BUTTON)
     cell = page.locator(".st-key-cell_account")
     expect(cell.get_by_text("es de otra empresa")).to_be_visible(timeout=20_000)
-    expect(page.get_by_label("Servidor Saliente (SMTP)", exact=True)).to_have_value("")
+    expect(server).to_have_value("")
+    shoot(page, f"cuenta-mail-pregunta-{width}")
     click("Usar mail.test")
     expect(cell.get_by_text("Listo: envía por mail.test, entra en mail.test")).to_be_visible(timeout=30_000)
-    expect(page.get_by_label("Servidor Saliente (SMTP)", exact=True)).to_have_value("mail.test")
+    expect(server).to_be_visible()
+    expect(server).to_have_value("mail.test")
     expect(page.get_by_label("Servidor Entrante (IMAP)", exact=True)).to_have_value("mail.test")
-    shoot(page, "cuenta-mail-configurada")
-    page.set_viewport_size({"width": 390, "height": 844})
-    settled(page)
-    shoot(page, "cuenta-mail-configurada-390")
+    shoot(page, f"cuenta-mail-configurada-{width}")
     click("Guardar lo encontrado")
     expect(page.get_by_text("Todo guardado")).to_be_visible()
 
     assert len(clicks) == 3
-    page.set_viewport_size({"width": 1280, "height": 900})
-    settled(page)
-    shoot(page, "cuenta-mail-para-la-empresa")
-    cell.get_by_role("button", name="Usar para toda la empresa").click()
-    expect(page.get_by_text(f"Servidores de {_DOMAIN} guardados para toda la empresa")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    if role is Role.ADMIN:
+        shoot(page, "cuenta-mail-para-la-empresa")
+        cell.get_by_role("button", name="Usar para toda la empresa").click()
+        expect(page.get_by_text(f"Servidores de {_DOMAIN} guardados para toda la empresa")).to_be_visible()
     page.reload()
     settled(page)
-    expect(page.get_by_label("Servidor Saliente (SMTP)", exact=True)).to_have_value("mail.test")
+    expect(server).to_be_visible()
+    expect(server).to_have_value("mail.test")
     expect(page.get_by_text("No has elegido carpeta")).to_have_count(0)
 
 
