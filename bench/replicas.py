@@ -7,14 +7,17 @@ are worth where there are four, and there alone the ratio of the API has a limit
 
 from __future__ import annotations
 
-import asyncio
 import os
+import selectors
+import socket
 import ssl
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -28,7 +31,7 @@ from tests.servers.certificates import make_certificates
 from tests.servers.cluster import Cluster, log_in, run_cluster
 from tests.servers.daemon import make_folder, remove
 from tests.servers.nginx import DeployedNginx, nginx_installed
-from tests.servers.postgres import run_postgres
+from tests.servers.postgres import PostgresServer, children_of, run_postgres
 from tests.servers.product import ADMIN, PASSWORD
 
 __all__ = ["run"]
@@ -55,20 +58,29 @@ def run() -> list[Figure]:
         certificate = make_certificates(folder).trusted
         proxies = [stack.enter_context(DeployedNginx(certificate, ports)).port for ports in ((one, one), (one, two))]
         for port in proxies:
-            asyncio.run(_call(port, keys))
-        rates = [[asyncio.run(_call(port, keys)) for port in proxies] for _ in range(_ROUNDS)]
+            _call(port, keys)
+        find = _find_processes(cluster, server)
+        calls = [[_measure(port, keys, find) for port in proxies] for _ in range(_ROUNDS)]
         tabs = [[_run_tabs(urls) for urls in _spreads(cluster)] for _ in range(_ROUNDS)]
     is_wide = len(os.sched_getaffinity(0)) >= _CORES
+    rates = [[each.rate for each in both] for both in calls]
     return [
-        _compare("API behind nginx, two processes / one", rates, _WANTED if is_wide else None, "calls/s"),
+        _compare("API behind nginx, two processes / one", rates, _WANTED if is_wide else None, "calls/s", _tell(calls)),
         _compare(f"{_TABS} tabs, runs of a page, two processes / one", tabs, None, "runs/s"),
     ]
 
 
-def _compare(name: str, rounds: Sequence[Sequence[float]], limit: float | None, unit: str) -> Figure:
+def _compare(name: str, rounds: Sequence[Sequence[float]], limit: float | None, unit: str, more: str = "") -> Figure:
     one, two = (statistics.median(column) for column in zip(*rounds, strict=True))
-    note = f"{two:.0f} / {one:.0f} {unit}, {len(os.sched_getaffinity(0))} cores"
+    note = f"{two:.0f} / {one:.0f} {unit}, {len(os.sched_getaffinity(0))} cores{more}"
     return Figure(name, two / one, limit, at_least=True, note=note)
+
+
+def _tell(calls: Sequence[Sequence[_Measured]]) -> str:
+    """Return what a call costs whom, with two processes; what is not the product limits what a second one adds."""
+    names = calls[0][1].spent
+    parts = (f"{name} {statistics.median(both[1].spent[name] for both in calls):.2f}" for name in names)
+    return "; CPU ms a call: " + ", ".join(parts)
 
 
 def _issue_keys(cluster: Cluster) -> list[str]:
@@ -78,29 +90,99 @@ def _issue_keys(cluster: Cluster) -> list[str]:
         return [issue_key(workbench, person, f"bench {number}").key.reveal() for number in range(_CONNECTIONS)]
 
 
-async def _call(port: int, keys: Sequence[str]) -> float:
-    """Return how many calls a second are answered, all connections together."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    lines = [await asyncio.open_connection("127.0.0.1", port, ssl=context) for _ in keys]
-    end = time.perf_counter() + _SECONDS
-    begin = f"GET /api/v1/me HTTP/1.1\r\nHost: localhost:{port}\r\nAuthorization: Bearer "
-    requests = [f"{begin}{key}\r\n\r\n".encode() for key in keys]
-    counts = await asyncio.gather(*(_call_until(end, *line, each) for line, each in zip(lines, requests, strict=True)))
-    return sum(counts) / _SECONDS
+class _Line:
+    """One connection that is kept, with the one question that is asked over it again and again."""
 
+    def __init__(self, port: int, key: str, context: ssl.SSLContext) -> None:
+        self._request = (
+            f"GET /api/v1/me HTTP/1.1\r\nHost: localhost:{port}\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
+        )
+        plain = socket.create_connection(("127.0.0.1", port))
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = context.wrap_socket(plain)
+        self.socket.setblocking(False)
+        self._answer = b""
 
-async def _call_until(end: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> int:
-    count = 0
-    while time.perf_counter() < end:
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
+    def ask(self) -> None:
+        """Send the question; the answer is read by :meth:`is_answered`."""
+        self._answer = b""
+        self.socket.send(self._request)
+
+    def is_answered(self) -> bool:
+        """Read what has come, and return whether it is the whole answer."""
+        try:
+            while piece := self.socket.recv(65536):
+                self._answer += piece
+                if not self.socket.pending():
+                    break
+        except ssl.SSLWantReadError:
+            return False
+        head, end, body = self._answer.partition(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 200"):
             raise RuntimeError(head.decode("latin-1"))
-        count += 1
-    writer.close()
+        return bool(end) and len(body) >= int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+
+
+def _call(port: int, keys: Sequence[str]) -> int:
+    """Return how many calls are answered in the time of a round, all connections together."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    count = 0
+    with ExitStack() as stack, selectors.DefaultSelector() as selector:
+        lines = [_Line(port, key, context) for key in keys]
+        end = time.perf_counter() + _SECONDS
+        for line in lines:
+            stack.enter_context(line.socket)
+            selector.register(line.socket, selectors.EVENT_READ, line)
+            line.ask()
+        while time.perf_counter() < end:
+            for key, _ in selector.select(1.0):
+                if key.data.is_answered():
+                    count += 1
+                    key.data.ask()
     return count
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Calls a second, and the milliseconds of CPU that each cost, by who spent them."""
+
+    rate: float
+    spent: Mapping[str, float]
+
+
+def _measure(port: int, keys: Sequence[str], find_processes: Callable[[], Mapping[str, Sequence[int]]]) -> _Measured:
+    found = find_processes()
+    before, own = {name: _cpu_of(pids) for name, pids in found.items()}, time.process_time()
+    began = time.perf_counter()
+    count = _call(port, keys)
+    rate = count / (time.perf_counter() - began)
+    spent = {name: _cpu_of(pids) - before[name] for name, pids in found.items()}
+    spent["load"] = time.process_time() - own
+    return _Measured(rate, {name: 1000 * seconds / count for name, seconds in spent.items()})
+
+
+def _cpu_of(pids: Sequence[int]) -> float:
+    """Return the seconds that these processes have had; one that is gone had none."""
+    spent = 0.0
+    for pid in pids:
+        with suppress(OSError):
+            user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+            spent += (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return spent
+
+
+def _find_processes(cluster: Cluster, server: PostgresServer) -> Callable[[], Mapping[str, Sequence[int]]]:
+    """Return who takes part, by name: both processes of the product, all of nginx, the whole of PostgreSQL."""
+    products = [product.process.pid for product in cluster.products]
+
+    def find() -> Mapping[str, Sequence[int]]:
+        guards = [pid for pid in children_of(os.getpid()) if pid not in products]
+        masters = [pid for guard in guards for pid in children_of(guard)]
+        workers = [pid for master in masters for pid in children_of(master)]
+        return {"product": products, "nginx": [*masters, *workers], "PostgreSQL": server.list_processes()}
+
+    return find
 
 
 def _spreads(cluster: Cluster) -> Iterator[list[str]]:

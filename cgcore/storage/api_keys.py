@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, insert, or_, update
+from sqlalchemy import String, and_, any_, bindparam, delete, insert, literal_column, or_, update
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,12 +21,14 @@ from cgcore.api_keys.record import KEPT_CALLS, LAST_USED_EVERY, KeyRecord, Store
 from cgcore.clock import CLOCK_SKEW
 from cgcore.errors import StorageBusy, StorageError
 from cgcore.identity.actor import Actor, Role
+from cgcore.storage.changes import SNAPSHOT
 from cgcore.storage.database import Database
 from cgcore.storage.engine import set_patience
 from cgcore.storage.tables import ApiCallDayRow, ApiCallRow, ApiKeyRow, UserRow
 
 __all__ = [
     "ApiKeyReader",
+    "FoundKeys",
     "add_key",
     "count_by_day",
     "find_key",
@@ -197,8 +200,16 @@ _ANSWER_S = 4.0
 _TURN_S = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class FoundKeys:
+    """Keys by their ids, as one moment saw them; ``stamp`` is its stamp, None where it was not read along."""
+
+    keys: Mapping[str, StoredKey]
+    stamp: Hashable | None = None
+
+
 class ApiKeyReader:
-    """Reads a key with its owner, always as last committed: nothing is cached and no transaction stays open.
+    """Reads keys with their owners, always as last committed: nothing is cached and no transaction stays open.
 
     The connection is opened at the first read and again after a failure; any thread may read.
     """
@@ -207,7 +218,7 @@ class ApiKeyReader:
         self._database = database
         self._lock = threading.Lock()
         self._connection: Any = None
-        self._statement = str(_build_statement().compile(dialect=database.engine.dialect))
+        self._statement = str(_build_statement(database.is_sqlite).compile(dialect=database.engine.dialect))
 
     @property
     def is_local(self) -> bool:
@@ -215,39 +226,47 @@ class ApiKeyReader:
         return self._database.is_sqlite
 
     def find(self, key_id: str) -> StoredKey | None:
-        """Return the key ``key_id`` with its owner. Raises :class:`StorageError` when the database does not answer."""
+        """Return the key ``key_id`` with its owner. Raises as :meth:`find_all`."""
+        return self.find_all((key_id,)).keys.get(key_id)
+
+    def find_all(self, key_ids: Collection[str]) -> FoundKeys:
+        """Return those keys that are there; with PostgreSQL they are one statement's, which reads its stamp along.
+
+        Raises :class:`StorageError` when the database does not answer.
+        """
         driver = self._database.engine.dialect.loaded_dbapi
-        parameters = (key_id,) if self._database.is_sqlite else {"id": key_id}
         if not self._lock.acquire(timeout=_TURN_S):
             raise StorageBusy("others wait for the check of a key")
         try:
-            for attempt in (1, 2):
-                try:
-                    row = self._fetch(parameters)
-                except (driver.Error, SQLAlchemyError) as error:
-                    self._drop()
-                    if attempt == 2:
-                        raise StorageError(f"cannot read a key ({type(error).__name__})", code="storage_away") from None
-                else:
-                    return _stored_key(row) if row else None
+            try:
+                return self._fetch(key_ids)
+            except (driver.Error, SQLAlchemyError):
+                self._drop()
+            try:
+                return self._fetch(key_ids)
+            except (driver.Error, SQLAlchemyError) as error:
+                self._drop()
+                raise StorageError(f"cannot read a key ({type(error).__name__})", code="storage_away") from None
         finally:
             self._lock.release()
-        return None
 
     def close(self) -> None:
         """Close the connection; the next read opens another."""
         with self._lock:
             self._drop()
 
-    def _fetch(self, parameters: Any) -> Sequence[Any] | None:
+    def _fetch(self, key_ids: Collection[str]) -> FoundKeys:
         if self._connection is None:
             self._connection = self._open()
-        cursor = self._connection.cursor()
-        try:
-            cursor.execute(self._statement, parameters)
-            return cursor.fetchone()
-        finally:
-            cursor.close()
+        if self._database.is_sqlite:
+            rows = [
+                row for key_id in key_ids if (row := self._connection.execute(self._statement, (key_id,)).fetchone())
+            ]
+            return FoundKeys({row[0]: _stored_key(row) for row in rows})
+        opened = self._database.stamps.opened
+        rows = self._connection.execute(self._statement, {"ids": list(key_ids)}).fetchall()
+        stamp = (opened, rows[0][-1]) if rows else None
+        return FoundKeys({row[0]: _stored_key(row[:-1]) for row in rows}, stamp)
 
     def _open(self) -> Any:
         # The driver's own connection, not SQLAlchemy's: that one would open a transaction, and read the past.
@@ -258,6 +277,7 @@ class ApiKeyReader:
             connection.autocommit = True
             set_patience(connection, _ANSWER_S)
             connection.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
+            self._database.stamps.note_opening()
         return connection
 
     def _drop(self) -> None:
@@ -266,12 +286,17 @@ class ApiKeyReader:
             connection.close()
 
 
-def _build_statement() -> Any:
+def _build_statement(is_sqlite: bool) -> Any:
     key, user = ApiKeyRow, UserRow
     of_key = (key.id, key.digest, key.scopes, key.expires, key.retires, key.revoked, key.last_used)
     of_owner = (user.id, user.username, user.full_name, user.mail, user.role, user.active, user.locale)
-    statement = select_columns(*(col(column) for column in (*of_key, *of_owner)))
-    return statement.join(user, col(user.id) == col(key.user_id)).where(col(key.id) == bindparam("id"))
+    columns: list[Any] = [col(column) for column in (*of_key, *of_owner)]
+    if is_sqlite:
+        asked = col(key.id) == bindparam("id")
+    else:
+        asked = col(key.id) == any_(bindparam("ids", type_=postgresql.ARRAY(String)))
+        columns.append(literal_column(SNAPSHOT))
+    return select_columns(*columns).join(user, col(user.id) == col(key.user_id)).where(asked)
 
 
 def _stored_key(row: Sequence[Any]) -> StoredKey:

@@ -5,12 +5,14 @@ It stands alone because it needs a connection of its own, kept open beside the e
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
-from contextlib import suppress
+from collections.abc import Generator, Hashable
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,33 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cgcore.storage.engine import set_patience
 
-__all__ = ["ChangeStamps", "build_stamps"]
+__all__ = ["SNAPSHOT", "ChangeStamps", "build_stamps", "carry_stamp"]
+
+SNAPSHOT = "pg_current_snapshot()::text"
+"""What PostgreSQL's stamps are made of: a column for statements that read a stamp along, see :meth:`stamp_of`."""
 
 # Who asks waits for another asker no longer than a read of its own would take; then it simply reads.
 _TURN_S = 0.5
 _ANSWER_S = 2.0
 # After a failure nobody tries for so long: reading without a stamp costs less than connecting in vain.
 _REST_S = 1.0
+
+
+_carried: ContextVar[list[tuple[ChangeStamps, Hashable]] | None] = ContextVar("carried stamp", default=None)
+
+
+@contextmanager
+def carry_stamp() -> Generator[None]:
+    """Let a stamp that is handed over in the block be the first that is taken there, in its threads too.
+
+    For what only reads, and is short: it sees one moment of its own time. After a write of the block's own that moment
+    is the past.
+    """
+    token = _carried.set([])
+    try:
+        yield
+    finally:
+        _carried.reset(token)
 
 
 class ChangeStamps(ABC):
@@ -39,11 +61,25 @@ class ChangeStamps(ABC):
         self._failures = failures
         self._lock = threading.Lock()
         self._connection: Any = None
-        self._opened = 0
+        self._openings = itertools.count(1)
+        self.opened = 0
         self._closed_until = float("-inf")
+
+    def note_opening(self) -> None:
+        """A connection was opened, here or beside this: each may count from where it likes."""
+        self.opened = next(self._openings)
+
+    def hand_over(self, stamp: Hashable) -> None:
+        """Let ``stamp``, which another statement has read, be taken once; outside of :func:`carry_stamp` nothing."""
+        if (carried := _carried.get()) is not None:
+            carried.append((self, stamp))
 
     def take(self) -> Hashable:
         """Return the stamp of this moment. What is read *after* it is at least as new."""
+        if carried := _carried.get():
+            owner, stamp = carried.pop()
+            if owner is self:
+                return stamp
         if not self._lock.acquire(timeout=_TURN_S):
             return object()
         try:
@@ -63,9 +99,9 @@ class ChangeStamps(ABC):
         try:
             if self._connection is None:
                 self._connection = self._open()
-                # Each connection may count from where it likes.
-                self._opened += 1
-            return self._opened, self._ask(self._connection)
+                self.note_opening()
+            opened = self.opened
+            return opened, self._ask(self._connection)
         except self._failures:
             self._closed_until = time.monotonic() + _REST_S
             self._drop()
@@ -124,7 +160,7 @@ class _PostgresStamps(ChangeStamps):
         return driver
 
     def _ask(self, connection: Any) -> Hashable:
-        return connection.execute("SELECT pg_current_snapshot()::text").fetchone()[0]
+        return connection.execute(f"SELECT {SNAPSHOT}").fetchone()[0]
 
 
 def build_stamps(engine: Engine, path: Path | None) -> ChangeStamps:

@@ -11,7 +11,8 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,8 @@ from cgcore.once import once
 from cgcore.runs import Step, Verdict
 from cgcore.storage import api_keys as call_store
 from cgcore.storage import api_keys as store
-from cgcore.storage.api_keys import ApiKeyReader
+from cgcore.storage.api_keys import ApiKeyReader, FoundKeys
+from cgcore.storage.changes import carry_stamp
 from cgcore.workbench.runs import Job
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class KeyAccess:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._reader = ApiKeyReader(context.database)
+        self._lookups = _Lookups(lambda ids: self._reader.find_all(ids))
         self._buffer = CallBuffer()
         self._flushing = threading.Lock()
         self._wake = threading.Event()
@@ -63,16 +66,29 @@ class KeyAccess:
         return self._context.vault.derive_key("api-key-pepper")
 
     async def find_actor(self, key: str, *, ip: str = "") -> Actor | None:
-        """Return who acts with ``key``, or ``None``; never holds the event loop for a server's answer."""
+        """Return who acts with ``key``, or ``None``; never holds the event loop for a server's answer.
+
+        Inside :meth:`reading` the first look of the call that follows sees the moment in which its key was read.
+        """
         if (parts := find_parts(key)) is None:
             return None
         pepper = self.pepper if "pepper" in vars(self) else await asyncio.to_thread(lambda: self.pepper)
-        find = self._reader.find
-        stored = find(parts.id) if self._reader.is_local else await asyncio.to_thread(find, parts.id)
+        found = self._reader.find_all((parts.id,)) if self._reader.is_local else await self._lookups.find(parts.id)
+        stored = found.keys.get(parts.id)
         actor = admit(parts, stored, pepper=pepper, now=self._context.clock(), ip=ip)
-        if actor is not None and stored is not None and stored.last_used is None:
+        if actor is None or stored is None:
+            return None
+        if stored.last_used is None:
             await asyncio.to_thread(self._note_first_use, actor, stored)
+        elif found.stamp is not None:
+            self._context.database.stamps.hand_over(found.stamp)
         return actor
+
+    @contextmanager
+    def reading(self) -> Generator[None]:
+        """Around a call that only reads: nothing in it writes what it looks at afterwards."""
+        with carry_stamp():
+            yield
 
     def record_call(self, key_id: str, call: CallRecord) -> None:
         """Keep one answered call; stored within about a second."""
@@ -124,6 +140,37 @@ class KeyAccess:
             except Exception:
                 # Statistics: the next ones are tried again, and no call fails for them.
                 _log.exception("calls of API keys were not stored")
+
+
+class _Lookups:
+    """Joins the keys that calls wait for into one question; used by the event loop only.
+
+    While one is under way the next one gathers, so that no caller is answered with what was read before it asked. Who
+    gathered behind a question that failed is told the same: nobody waits for the same silence twice.
+    """
+
+    def __init__(self, find_all: Callable[[Collection[str]], FoundKeys]) -> None:
+        self._find_all = find_all
+        self._wanted: set[str] = set()
+        self._asking: asyncio.Task[FoundKeys] | None = None
+        self._next: asyncio.Task[FoundKeys] | None = None
+
+    async def find(self, key_id: str) -> FoundKeys:
+        """Return what the next question finds, with ``key_id`` among what it asks for."""
+        self._wanted.add(key_id)
+        if self._next is None or self._next.done():
+            self._next = asyncio.ensure_future(self._ask(self._asking))
+        # One caller who goes away ends nobody else's question.
+        return await asyncio.shield(self._next)
+
+    async def _ask(self, before: asyncio.Task[FoundKeys] | None) -> FoundKeys:
+        try:
+            if before is not None and not before.done():
+                await before
+        finally:
+            wanted, self._wanted = self._wanted, set()
+            self._asking, self._next = self._next, None
+        return await asyncio.to_thread(self._find_all, wanted)
 
 
 CHECKED_PATH = "/api/v1/me"

@@ -368,8 +368,8 @@ def test_a_mistyped_key_costs_no_question_to_the_database(
     """The checksum tells it; a revoked key has to be looked up."""
     issued = issue_key(bench, ana)
     bench.keys.revoke(ana.actor, issued.id)
-    key, asked, find = issued.key.reveal(), list[str](), bench.keys.access._reader.find
-    monkeypatch.setattr(bench.keys.access._reader, "find", lambda key_id: (asked.append(key_id), find(key_id))[1])
+    key, asked, find = issued.key.reveal(), list[str](), bench.keys.access._reader.find_all
+    monkeypatch.setattr(bench.keys.access._reader, "find_all", lambda ids: (asked.extend(ids), find(ids))[1])
     mistyped = acts(bench, Secret(key[:20] + ("x" if key[20] != "x" else "y") + key[21:]))
     without = list(asked)
 

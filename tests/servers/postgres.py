@@ -17,7 +17,7 @@ import pytest
 from cgcore.storage.database import open_database
 from tests.servers.leftout import leave_out
 
-__all__ = ["PostgresServer", "postgres_server", "run_postgres"]
+__all__ = ["PostgresServer", "children_of", "postgres_server", "run_postgres"]
 
 _USER = "cgtest"
 
@@ -40,14 +40,19 @@ class PostgresServer:
         """Stop the cluster."""
         self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "-w", "stop")
 
+    def list_processes(self) -> list[int]:
+        """Return the ids of the cluster's processes, the one that makes the others first."""
+        postmaster = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        return [postmaster, *children_of(postmaster)]
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Stop every process of the cluster where it stands, until the block ends: connections stay, answers do not."""
-        postmaster = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        postmaster = self.list_processes()[0]
         stopped: list[int] = []
         # The first one makes the others: once it stands still, there are no more to come.
         try:
-            for find in (lambda: [postmaster], lambda: _children(postmaster)):
+            for find in (lambda: [postmaster], lambda: children_of(postmaster)):
                 for pid in find():
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGSTOP)
@@ -102,7 +107,8 @@ class PostgresServer:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=self._folder)
 
 
-def _children(parent: int) -> list[int]:
+def children_of(parent: int) -> list[int]:
+    """Return the ids of the processes that ``parent`` has made."""
     found: list[int] = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):

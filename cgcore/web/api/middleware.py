@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import nullcontext
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
@@ -66,7 +67,11 @@ class ApiAuthentication:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        with speaking(read_headers(scope).get("accept-language", "")):
+        is_reading = scope["method"] in ("GET", "HEAD")
+        with (
+            speaking(read_headers(scope).get("accept-language", "")),
+            self._access.reading() if is_reading else nullcontext(),
+        ):
             await self._answer_request(scope, receive, send)
 
     async def _answer_request(self, scope: Scope, receive: Receive, send: Send) -> None:
