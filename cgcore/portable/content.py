@@ -109,6 +109,7 @@ class UserContent:
     active: bool | None
     mail_account: Mapping[str, Any] | None
     mail_watch: bool | None
+    bounce_search: bool | None
     templates: Mapping[str, Any] | None
     signature: Mapping[str, Any] | None
     series_defaults: _Defaults | None
@@ -201,7 +202,7 @@ def _series(value: Any, place: str) -> SeriesDraft:
 
 
 def _user(value: Any, place: str) -> UserContent:
-    parts = ("mail_account", "mail_watch", "templates", "signature", "series_defaults")
+    parts = ("mail_account", "mail_watch", "bounce_search", "templates", "signature", "series_defaults")
     fields = Fields(value, place, ("name", "full_name", "mail", "role", "active", *parts))
     return UserContent(
         place=place,
@@ -211,13 +212,17 @@ def _user(value: Any, place: str) -> UserContent:
         role=fields.choice("role", ("user", "admin"), "user") if fields.has("role") else None,
         active=fields.boolean("active", True) if fields.has("role") else None,
         mail_account=fields.mapping("mail_account") if fields.has("mail_account") else None,
-        mail_watch=fields.boolean("mail_watch", True)
-        if fields.has("mail_account") or fields.has("mail_watch")
-        else None,
+        mail_watch=_switch(fields, "mail_watch", True),
+        bounce_search=_switch(fields, "bounce_search", False),
         templates=fields.mapping("templates") if fields.has("templates") else None,
         signature=fields.mapping("signature") if fields.has("signature") else None,
         series_defaults=_defaults(fields, "series_defaults") if fields.has("series_defaults") else None,
     )
+
+
+def _switch(fields: Fields, name: str, by_itself: bool) -> bool | None:
+    """Return a switch of the account: without a word of it what it is by itself, where the file brings an account."""
+    return fields.boolean(name, by_itself) if fields.has("mail_account") or fields.has(name) else None
 
 
 def _defaults(fields: Fields, name: str) -> dict[DocumentType, str]:

@@ -14,6 +14,7 @@ from cgcore.documents import DocumentType
 from cgcore.mail.account import MailAccountDraft, StoredAccount
 from cgcore.mail.preset import MailPreset
 from cgcore.series.series import Counter, Series
+from cgcore.storage.bounce_tables import BounceSearchRow
 from cgcore.storage.company import load_company
 from cgcore.storage.mail_accounts import to_account
 from cgcore.storage.mail_presets import list_presets
@@ -58,6 +59,7 @@ class UserState:
     account: StoredAccount | None = None
     connection: Connection | None = None
     watched: bool = True
+    searched: bool = False
     templates: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     signature: str | None = None
     defaults: dict[DocumentType, str] = field(default_factory=dict[DocumentType, str])
@@ -108,6 +110,11 @@ def load_users(session: Session, username_keys: Iterable[str] | None) -> dict[st
         off = select(MailWatchRow.user_id).where(col(MailWatchRow.user_id).in_(ids), ~col(MailWatchRow.enabled))
         for user_id in session.exec(off):
             users[user_id].watched = False
+        on = select(BounceSearchRow.user_id).where(
+            col(BounceSearchRow.user_id).in_(ids), col(BounceSearchRow.active).is_(True)
+        )
+        for user_id in session.exec(on):
+            users[user_id].searched = True
         for text in session.exec(select(MailTemplateRow).where(col(MailTemplateRow.user_id).in_(ids))):
             users[text.user_id].templates[text.document_type] = (text.subject, text.body)
         for signature in session.exec(select(SignatureRow).where(col(SignatureRow.user_id).in_(ids))):
@@ -138,6 +145,7 @@ def load_stamp(session: Session, username_keys: Sequence[str], user_ids: Sequenc
                 (MailAccountRow, (col(MailAccountRow.version),)),
                 (OauthGrantRow, (col(OauthGrantRow.obtained),)),
                 (MailWatchRow, (col(MailWatchRow.enabled),)),
+                (BounceSearchRow, (col(BounceSearchRow.active),)),
                 (MailTemplateRow, (col(MailTemplateRow.document_type), col(MailTemplateRow.version))),
                 (SignatureRow, (col(SignatureRow.version),)),
                 (SeriesDefaultRow, (col(SeriesDefaultRow.document_type), col(SeriesDefaultRow.series_code))),

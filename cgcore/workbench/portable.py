@@ -20,7 +20,8 @@ from cgcore.portable.reading import FORMAT, VERSION, refuse
 from cgcore.storage.snapshot import Snapshot, UserState, load_snapshot, load_stamp, load_users
 from cgcore.storage.tables import UserRow
 from cgcore.workbench.portable_export import export_company, export_series, export_user
-from cgcore.workbench.portable_import import Decision, Writing, decide, decide_for
+from cgcore.workbench.portable_import import Decision, decide, decide_for
+from cgcore.workbench.portable_writes import Writing
 
 if TYPE_CHECKING:
     from cgcore.workbench.context import Context

@@ -61,6 +61,7 @@ def export_user(state: UserState, *, only_templates: bool = False) -> dict[str, 
         "mail_account": export_account(state.account.draft) if state.account else None,
         # On it is by itself.
         **({} if state.watched else {"mail_watch": False}),
+        **({"bounce_search": True} if state.searched else {}),
         **texts,
         "series_defaults": export_defaults(state.defaults),
     }

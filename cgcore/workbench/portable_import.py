@@ -13,9 +13,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session
-
-from cgcore.activity import Action
 from cgcore.company.company import CompanyDraft, Logo, check_company
 from cgcore.documents import DocumentType, types_with_template
 from cgcore.errors import FieldProblem, InvalidInput
@@ -29,13 +26,14 @@ from cgcore.series.series import Counter, Series, SeriesDraft, check_draft, code
 from cgcore.storage import company as company_store
 from cgcore.storage import series as series_store
 from cgcore.storage import templates as template_store
-from cgcore.storage.mail_accounts import put_account
+from cgcore.storage.bounces import switch_search
 from cgcore.storage.mail_presets import replace_presets
 from cgcore.storage.mail_watch import switch_watch
 from cgcore.storage.snapshot import Snapshot, UserState
 from cgcore.storage.tables import UserRow
 from cgcore.templates.stored import detach
 from cgcore.texts import Text
+from cgcore.workbench import portable_writes as writes
 from cgcore.workbench.company import prepare_logo
 from cgcore.workbench.identity import NewUser
 from cgcore.workbench.portable_export import (
@@ -46,28 +44,15 @@ from cgcore.workbench.portable_export import (
     export_series,
     export_user,
 )
+from cgcore.workbench.portable_writes import Writing
 from cgcore.workbench.templates import clean_subject, clean_text
 
-__all__ = ["Decision", "Writing", "decide", "decide_for"]
+__all__ = ["Decision", "decide", "decide_for"]
 
 # A default outlives a series that is switched off, loses the type or is deleted: flagged, and never replaced. So it
 # outlives an export too. Any other guard that refuses is refused here as well.
 _ORPHANED = 1
 _TYPES = {entry.code.value: entry.code for entry in types_with_template()}
-
-
-@dataclass(slots=True)
-class Writing:
-    """What the writes of a decision work with, and what has to be done once their transaction stands."""
-
-    session: Session
-    now: datetime
-    record: Callable[[Action, str], None]
-    switch: Callable[[UserRow, bool], None]
-    disconnect: Callable[[int], None]
-    """Ends the connection of a user's mailbox."""
-    dropped: list[int] = field(default_factory=list[int])
-    """Users whose stored mail password has to go."""
 
 
 @dataclass(slots=True)
@@ -134,7 +119,7 @@ class _Making:
         if stored is None:
             self._add(changes, lambda writing: series_store.add_series(writing.session, draft))
         elif changes:
-            self._add(changes, lambda writing: _save_series(writing.session, draft, stored.version))
+            self._add(changes, lambda writing: writes.save_series(writing.session, draft, stored.version))
         self.series[draft.code] = after
         self.codes[code_key(draft.code)] = draft.code
 
@@ -185,9 +170,9 @@ class _Making:
         particulars = {"full_name": full_name, "mail": mail, "role": role}
         if stored is None:
             self.decision.notes.append(portable_text("password_needed", nombre=row.username))
-            self._add([], lambda writing: _add_user(writing, row, particulars))
+            self._add([], lambda writing: writes.add_user(writing, row, particulars))
         elif particulars != {name: getattr(row, name) for name in particulars}:
-            self._add([], lambda writing: _change_user(writing.session, row, particulars))
+            self._add([], lambda writing: writes.change_user(writing.session, row, particulars))
         if active != row.active:
             self._add([], lambda writing: writing.switch(row, active))
         (self.admins.add if role == "admin" and active else self.admins.discard)(key)
@@ -217,6 +202,11 @@ class _Making:
             after["mail_watch"] = None if watched else False  # on is what it is by itself
             if watched != state.watched:
                 self._add([], lambda writing: switch_watch(writing.session, state.row.id or 0, watched, writing.now))
+        if (searched := content.bounce_search) is not None:
+            after["bounce_search"] = searched or None
+            if searched != state.searched:
+                switch = switch_search
+                self._add([], lambda writing: switch(writing.session, state.row.id or 0, active=searched))
         if content.templates is not None:
             after["templates"] = self._bring_templates(state, content)
         if content.signature is not None:
@@ -257,7 +247,7 @@ class _Making:
             password_mark="" if drops else stored.password_mark,
             version=stored.version + 1,
         )
-        self._add([], lambda writing: _put_account(writing, state.row, account, drops=drops, ends=ends))
+        self._add([], lambda writing: writes.put_account(writing, state.row, account, drops=drops, ends=ends))
         return wanted
 
     def _bring_templates(self, state: UserState, content: UserContent) -> dict[str, Any]:
@@ -266,7 +256,7 @@ class _Making:
         for name, kind in _TYPES.items():
             if name not in parts:
                 if name in state.templates:
-                    self._add([], lambda writing, kind=kind: _drop_template(writing.session, state.row, kind))
+                    self._add([], lambda writing, kind=kind: writes.drop_template(writing.session, state.row, kind))
             elif state.templates.get(name) != parts[name]:
                 subject, text = parts[name][0], detach(parts[name][1])
                 self._add(
@@ -357,44 +347,3 @@ def _read_logo(uri: str) -> Logo | None:
 def _refuse_problems(place: str, user: NewUser) -> None:
     if problems := user.list_problems():
         raise refuse_with(f"{place}.{problems[0].field}", problems[0].text)
-
-
-# ---- The writes
-
-
-def _save_series(session: Session, draft: SeriesDraft, version: int) -> None:
-    series_store.save_series(session, draft, version)
-    session.expire_all()
-
-
-def _add_user(writing: Writing, row: UserRow, particulars: Mapping[str, str]) -> None:
-    for name, value in particulars.items():
-        setattr(row, name, value)
-    row.created = writing.now
-    writing.session.add(row)
-    writing.session.flush()
-    writing.record(Action.USER_ADDED, row.username)
-
-
-def _change_user(session: Session, row: UserRow, particulars: Mapping[str, str]) -> None:
-    stored = session.get_one(UserRow, row.id)
-    for name, value in particulars.items():
-        setattr(stored, name, value)
-    stored.version += 1
-    session.add(stored)
-    session.flush()
-
-
-def _put_account(writing: Writing, row: UserRow, account: StoredAccount, *, drops: bool, ends: bool) -> None:
-    put_account(writing.session, row.id or 0, account, writing.now)
-    writing.session.flush()
-    if drops:
-        writing.dropped.append(row.id or 0)
-    if ends:
-        writing.disconnect(row.id or 0)
-
-
-def _drop_template(session: Session, row: UserRow, kind: DocumentType) -> None:
-    if (stored := template_store.find_template(session, row.id or 0, kind)) is not None:
-        session.delete(stored)
-        session.flush()

@@ -65,6 +65,63 @@ def test_a_document_is_seen_undone_and_sent(page: Page) -> None:
     assert b"Factura_F-21043.pdf" in original.value.path().read_bytes()
 
 
+def test_on_a_phone_a_document_is_put_aside_gone_on_with_sent_and_another_noted(page: Page) -> None:
+    """Put aside with its file, it outlives a reload and leaves from there; what went another way makes no mail."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    with demonstration() as (product, user, password):
+        log_in(page, product, "/enviar-documento", user=user, password=password)
+        for label, value in {"Número": "7", "Cliente": "Talleres Ruiz", "Para": "luis@talleres.example"}.items():
+            _write(page, label, value)
+        page.get_by_label("Adjuntos", exact=True).locator("input[type=file]").set_input_files(
+            files=[{"name": "F-7.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.7" * 400}]
+        )
+        expect(page.get_by_text("en el envío")).to_be_visible()
+        page.get_by_role("button", name="Guardar como borrador").click()
+        expect(page.get_by_text("Guardado en «Borradores»")).to_be_visible()
+        page.reload()
+        settled(page)
+        _open_tab(page, "Borradores")
+        expect(page.get_by_text("Factura F 7 · Talleres Ruiz")).to_be_visible()
+        page.get_by_role("button", name="Abrir").click()
+        expect(page.get_by_text("Adjuntos del borrador")).to_be_visible()
+        settled(page)
+        expect(page.get_by_label("Para", exact=True)).to_have_value("luis@talleres.example")
+        page.get_by_role("button", name="Vista previa").click()
+        page.get_by_role("button", name="Enviar", exact=True).click()
+        page.get_by_role("button", name="Enviar ya").click()
+        expect(page.get_by_text("Aceptado por").first).to_be_visible()
+        settled(page)
+        page.get_by_role("button", name="Otro documento").click()
+        settled(page)
+        _write(page, "Número", "8")
+        page.get_by_role("button", name="Marcar como enviado").click()
+        page.get_by_role("dialog").get_by_role("button", name="Marcar como enviado").click()
+        expect(page.get_by_text("No salió por correo desde aquí.")).to_be_visible()
+        settled(page)
+        _open_tab(page, "Borradores")
+        expect(page.get_by_text("No hay borradores.")).to_be_visible()
+        _open_tab(page, "Enviados")
+        rows = page.get_by_role("radiogroup", name="Documentos enviados").get_by_role("radio")
+        expect(rows).to_have_count(2)
+        page.get_by_test_id("stRadio").get_by_text("Factura F 7 · Talleres Ruiz").click()
+        expect(page.get_by_text("En cola hasta: ")).to_be_visible()
+        with page.expect_download() as original:
+            page.get_by_role("button", name="Ver mensaje (.eml)").click()
+        page.goto(product.url + "/bandeja-de-pruebas")
+        settled(page)
+        arrived = page.get_by_text("Adjunto Factura F").all_inner_texts()
+
+    raw = original.value.path().read_bytes()
+    assert b'filename="F-7.pdf"' in raw or b"filename=F-7.pdf" in raw
+    assert any("F 7" in text for text in arrived)
+    assert not any("F 8" in text for text in arrived)
+
+
+def _open_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+    settled(page)
+
+
 def test_many_documents_are_understood_sent_and_told(page: Page) -> None:
     """A sheet of Excel and files: three lists, the yes, each row with its state, the result; and on a phone."""
     rows = [f"F;{number};Cliente {number};c{number}@ejemplo.example;{number},5 €" for number in range(1, 7)]

@@ -161,13 +161,14 @@ def test_every_route_declares_its_scope_or_is_public(workbench: Workbench) -> No
         ("PUT", "/mail-account"),
         ("PATCH", "/mail-account"),
         ("PUT", "/mail-account/watch"),
+        ("PUT", "/mail-account/bounces"),
         ("PUT", "/templates/{type}"),
         ("PUT", "/signature"),
         ("PUT", "/series-defaults"),
         ("POST", "/api-key/roll"),
         ("DELETE", "/api-key"),
     }
-    assert len(declared) == 31
+    assert len(declared) == 33
 
 
 def test_no_route_answers_without_a_key(api: ApiServer, bench: Workbench) -> None:
@@ -180,7 +181,7 @@ def test_no_route_answers_without_a_key(api: ApiServer, bench: Workbench) -> Non
             for method, path in calls
         }
 
-    assert len(answers) == 31
+    assert len(answers) == 33
     assert answers.pop(("POST", "/pairing")) == 422
     assert set(answers.values()) == {401}
 

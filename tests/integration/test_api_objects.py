@@ -44,6 +44,7 @@ GUARDED: list[tuple[str, str, Any]] = [
 WRITES: list[tuple[str, str, Any]] = [
     *GUARDED,
     ("PUT", "/mail-account/watch", {"enabled": False}),
+    ("PUT", "/mail-account/bounces", {"enabled": True}),
     (
         "POST",
         "/mail-account/probe",
@@ -56,6 +57,7 @@ READS = [
     "/me",
     "/mail-account",
     "/mail-account/watch",
+    "/mail-account/bounces",
     "/templates/quote",
     "/signature",
     "/series-defaults",

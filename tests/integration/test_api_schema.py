@@ -59,7 +59,7 @@ def test_schemathesis_finds_nothing(api: tuple[ApiServer, str], tmp_path: Path) 
     )
 
     assert done.returncode == 0, done.stdout[-6000:]
-    assert "Tested: 30" in done.stdout
+    assert "Tested: 32" in done.stdout
     with server.client(key) as client:
         assert client.get("/me").status_code == 200
 
@@ -112,6 +112,8 @@ def test_a_client_made_from_the_description_walks_every_route(api: tuple[ApiServ
         assert step("get_mail_account").json() == patched.json()
         assert step("put_mail_watch", {"enabled": False}).json()["enabled"] is False
         assert step("get_mail_watch").json() == {"enabled": False, "looked": None, "troubles": []}
+        assert step("put_bounce_search", {"enabled": True}).json()["enabled"] is True
+        assert step("get_bounce_search").json() == {"enabled": True, "looked": None, "key": "", "unassigned": []}
         types = [entry["code"] for entry in step("list_document_types").json() if entry["template"]]
         for code in types:
             template = step("get_template", type=code)

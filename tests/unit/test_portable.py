@@ -184,6 +184,25 @@ def test_the_switch_of_the_daily_watch_goes_along(workbench_on_each: Workbench, 
     assert not empty.portable.apply(root, on).changes
 
 
+def test_the_search_for_bounces_goes_along(workbench_on_each: Workbench, admin: Actor, empty: Workbench) -> None:
+    """Told where it is on; a file that brings an account without a word of it ends it."""
+    luis, root = Actor(workbench_on_each.users.get(admin, "luis").id, "luis"), Actor(0, "", role=Role.ADMIN)
+    off = workbench_on_each.portable.export_all(admin).encode()
+    workbench_on_each.bounces.switch(luis, active=True)
+    on = workbench_on_each.portable.export_all(admin).encode()
+    assert [user.get("bounce_search") for user in json.loads(on)["users"]] == [None, True, None]
+
+    empty.portable.apply(root, on)
+    there = Actor(empty.users.get(root, "luis").id, "luis")
+    assert empty.bounces.get(there).active
+    assert empty.portable.export_all(root).encode() == on
+    assert [(one.field, one.before, one.after) for one in empty.portable.apply(root, off).changes] == [
+        ("bounce_search", "true", "")
+    ]
+    assert not empty.bounces.get(there).active
+    assert not empty.portable.apply(root, off).changes
+
+
 def test_a_preview_lists_each_change_and_makes_none(workbench_on_each: Workbench, admin: Actor) -> None:
     """Before and after of each value; the database, the activity log included, is as it was."""
     value = exported(workbench_on_each, admin)

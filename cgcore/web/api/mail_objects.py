@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
@@ -15,9 +16,12 @@ from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.mail.account import MailAccountDraft, account_from_json
 from cgcore.mail.steps import Leg
 from cgcore.vault.secret import Secret
+from cgcore.web.api.message_objects import NoticeObject
 from cgcore.web.api.objects import ApiObject
 
 __all__ = [
+    "BounceSearch",
+    "BounceSearchInput",
     "MailAccount",
     "MailAccountChange",
     "MailAccountInput",
@@ -133,6 +137,23 @@ class MailWatch(BaseModel):
 
 class MailWatchInput(ApiObject):
     """The switch of the daily watch."""
+
+    enabled: bool
+
+
+class BounceSearch(BaseModel):
+    """Whether the inbox is searched for what came back, the moment of the last look, and why it was not answered since
+    (``key``); and what was found that names no message.
+    """
+
+    enabled: bool
+    looked: datetime | None
+    key: str
+    unassigned: list[NoticeObject]
+
+
+class BounceSearchInput(ApiObject):
+    """The switch of the search."""
 
     enabled: bool
 

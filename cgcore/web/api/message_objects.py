@@ -30,6 +30,7 @@ __all__ = [
     "MessageList",
     "MessageObject",
     "MessageSummary",
+    "NoticeObject",
     "Resolution",
     "read_message",
 ]

@@ -19,6 +19,7 @@ __all__ = [
     "SHOWN_STATES",
     "filters_for",
     "message_json",
+    "notice_json",
     "notice_texts",
     "reason_texts",
     "refusal_text",
@@ -70,7 +71,7 @@ def message_json(message: Message, *, attempts: bool = True) -> dict[str, Any]:
             }
             for each in message.attempts
         ]
-        told["notices"] = [_notice(each) for each in message.notices]
+        told["notices"] = [notice_json(each) for each in message.notices]
     return told
 
 
@@ -124,7 +125,8 @@ def _reason(reason: Mapping[str, Any] | None) -> dict[str, str] | None:
     return {"key": str(reason.get("key", "")), "title": title, "fix": fix}
 
 
-def _notice(each: Notice) -> dict[str, Any]:
+def notice_json(each: Notice) -> dict[str, Any]:
+    """Return what came back as the API tells it."""
     title, fix = notice_texts(each)
     return {
         "at": _moment(each.at),

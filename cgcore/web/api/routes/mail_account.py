@@ -16,6 +16,8 @@ from cgcore.mail.steps import Leg
 from cgcore.mail.watch import trouble_text
 from cgcore.runs import Cell, Run
 from cgcore.web.api.mail_objects import (
+    BounceSearch,
+    BounceSearchInput,
     MailAccount,
     MailAccountChange,
     MailAccountInput,
@@ -31,6 +33,7 @@ from cgcore.web.api.requests import IfMatch, expected_version, version_tag
 from cgcore.web.api.routes.base import TAGGED, Bench, build_router, problems
 from cgcore.web.api.scopes import Reader, Sender, Writer
 from cgcore.workbench import Workbench
+from cgcore.workbench.outbox.describe import notice_json
 from cgcore.workbench.verdicts import verdict_texts
 
 __all__ = ["router"]
@@ -94,6 +97,26 @@ def probe_mail_account(workbench: Bench, actor: Sender, probe: Probe) -> Streami
     except InvalidInput as error:
         raise in_api_words(error) from None
     return StreamingResponse(_lines(workbench, actor, run), media_type=NDJSON)
+
+
+@router.get("/mail-account/bounces")
+def get_bounce_search(workbench: Bench, actor: Reader) -> BounceSearch:
+    """Whether the inbox is searched for what came back, and what names no message."""
+    return _search(workbench, actor)
+
+
+@router.put("/mail-account/bounces", responses=problems(413, 415))
+def put_bounce_search(workbench: Bench, actor: Writer, wanted: BounceSearchInput) -> BounceSearch:
+    """Begin to search the inbox, or end it."""
+    workbench.bounces.switch(actor, active=wanted.enabled)
+    return _search(workbench, actor)
+
+
+def _search(workbench: Workbench, actor: Actor) -> BounceSearch:
+    search = workbench.bounces.get(actor)
+    unassigned = [notice_json(each) for each in workbench.bounces.list_unassigned(actor)]
+    told = {"enabled": search.active, "looked": search.looked, "key": search.key, "unassigned": unassigned}
+    return BounceSearch.model_validate(told)
 
 
 def _watch(workbench: Workbench, actor: Actor) -> MailWatch:
