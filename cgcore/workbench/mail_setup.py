@@ -62,11 +62,12 @@ class MailSetup:
         Raises :class:`InvalidInput` for an address or a password that is missing, and for too many tries.
         """
         address, password = draft.user.strip(), draft.password
+        missing = [] if password else [account_problem("password", "empty")]
         if not is_address(address):
             code = "address_syntax" if address else "empty"
-            raise InvalidInput(account_problem("user", code, address=address))
-        if not password:
-            raise InvalidInput(account_problem("password", "empty"))
+            missing.insert(0, account_problem("user", code, address=address))
+        if not password or missing:
+            raise InvalidInput(*missing)
         try:
             find = self._discovery.prepare(actor, address)
         except Throttled:

@@ -183,17 +183,22 @@ def test_why_nothing_was_found_is_the_verdict(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("user", "password", "field", "code"),
-    [("", "x", "user", "empty"), ("ana", "x", "user", "address_syntax"), (USER, "", "password", "empty")],
+    ("user", "password", "missing"),
+    [
+        ("", "x", [("user", "empty")]),
+        ("ana", "x", [("user", "address_syntax")]),
+        (USER, "", [("password", "empty")]),
+        ("", "", [("user", "empty"), ("password", "empty")]),
+    ],
 )
 def test_what_is_missing_is_told_before_anything_starts(
-    bench: Bench, user: str, password: str, field: str, code: str
+    bench: Bench, user: str, password: str, missing: list[tuple[str, str]]
 ) -> None:
-    """Beside its field."""
+    """Beside its field, all of it at once."""
     with pytest.raises(InvalidInput) as refused:
         bench.setup.start(bench.actor, MailAccountDraft(user, Secret(password)))
 
-    assert [(found.field, found.code) for found in refused.value.problems] == [(field, code)]
+    assert [(found.field, found.code) for found in refused.value.problems] == missing
 
 
 def test_a_person_searches_a_few_times_a_minute(bench: Bench) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft, ServerDraft
+from cgcore.runs import Cell, Status, Step, Verdict
 from cgcore.workbench import Workbench
+from cgcore.workbench.runs import Job
 from tests.servers.pages import open_page, sign_in
 
 SCRIPT = "mail_account.py"
@@ -77,6 +81,38 @@ def test_what_the_set_up_has_found_is_shown(monkeypatch: pytest.MonkeyPatch, wor
     app.run()
     assert app.text_input(key=_HOST).value == "mail.tosma.example"
     assert _is_open(app) is True
+
+
+@pytest.mark.parametrize(("key", "is_open"), [("nothing_proven", True), ("no_such_domain", False)])
+def test_a_set_up_whose_cure_is_to_fill_them_in_opens_them(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor, key: str, is_open: bool
+) -> None:
+    """«Escribe abajo los servidores» is said of cells that are in sight; a slip in the address wants none of them."""
+    nothing = {"user": "", "smtp": None, "imap": None, "folder": "", "folder_from": "", "questions": []}
+    job = Job(
+        lambda: iter((Step("smtp", "discover", Status.ERROR, key=key),)),
+        lambda _steps, ms: Verdict(key, "discover", ms, {"domain": "tosma.example"}),
+        lambda _steps, _verdict, _session: nothing,
+    )
+    start = partial(workbench.runs.start, ana, Cell.SETUP, "mark", job)
+    monkeypatch.setattr(workbench.mail_setup, "start", lambda *_given, **_named: start())
+    app = _open(monkeypatch, workbench, ana)
+    app.button(key="mail_account_setup").click().run()
+
+    assert _is_open(app) is is_open
+
+
+def test_a_slip_in_the_domain_is_asked_about_by_a_button(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """Its label is the question, and a click is the yes."""
+    app = _open(monkeypatch, workbench, ana)
+    app.text_input(key="mail_account_user").set_value("ana@gmial.com").run()
+    asked = app.button(key="mail_account_setup_suggestion")
+    asked.click().run()
+
+    assert asked.label.replace("\\", "").replace("\u2060", "") == "¿Querías decir ana@gmail.com?"
+    assert app.text_input(key="mail_account_user").value == "ana@gmail.com"
 
 
 def test_what_is_wrong_in_it_opens_it(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor) -> None:

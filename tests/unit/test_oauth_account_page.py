@@ -42,6 +42,36 @@ def ana(workbench: Workbench) -> Actor:
     return ana
 
 
+def test_a_provider_without_passwords_is_connected_by_one_button_where_that_is_set_up(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench
+) -> None:
+    """Before that it is said who sets it up. A connection of another provider is not offered for the mailbox."""
+    jefa, luis = sign_in(workbench, "jefa", Role.ADMIN), sign_in(workbench, "luis")
+
+    def open_for(actor: Actor) -> AppTest:
+        page = open_account(monkeypatch, workbench, actor)
+        page.text_input(key="mail_account_user").set_value("luis@outlook.com").run()
+        assert not page.exception
+        return page
+
+    assert "quien administra el programa lo prepara" in words(open_for(luis))
+    assert "prepáralo antes en «Administración»" in words(open_for(jefa))
+    google = ClientDraft(OAuthProvider.GOOGLE, "panel", Secret("s"))
+    microsoft = ClientDraft(OAuthProvider.MICROSOFT, "panel", Secret("s"), tenant="common")
+    workbench.oauth.clients.save(jefa, google, version=0)
+    assert "quien administra el programa lo prepara" in words(open_for(luis))
+
+    workbench.oauth.clients.save(jefa, microsoft, version=0)
+    page = open_for(luis)
+    page.button(key="mail_account_instead_microsoft").click().run()
+
+    assert not page.exception
+    assert page.session_state["mail_account_auth"] is AuthKind.MICROSOFT
+    assert page.text_input(key="mail_account_smtp_host").value == "smtp.office365.com"
+    assert ("Conectar con Microsoft", "") not in links(page)
+    assert [label for label, _ in links(page)] == ["Conectar con Microsoft"]
+
+
 def open_account(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, actor: Actor) -> AppTest:
     """Open «Cuenta mail»."""
     page = open_page(monkeypatch, workbench, actor, "mail_account.py")

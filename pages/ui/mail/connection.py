@@ -35,7 +35,7 @@ from pages.ui.texts import common
 from pages.ui.texts import oauth as texts
 from pages.ui.toasts import announce
 
-__all__ = ["draw", "draw_choice", "end_for_password", "must_ask"]
+__all__ = ["draw", "draw_choice", "end_for_password", "must_ask", "offer_instead"]
 
 _LINK = "mail_account_oauth_link"  # the attempt behind the link in sight, and what it is for
 _LEFT = "mail_account_oauth_left"  # the id of the attempt whose link was clicked
@@ -44,6 +44,11 @@ _ASKED = "mail_account_oauth_asked"  # whether the question before a password is
 _EVERY_S = 2
 _BY_ADMINISTRATORS = frozenset({"oauth_client_wrong", "oauth_redirect"})
 _SERVERS = {AuthKind.GOOGLE: "gmail", AuthKind.MICROSOFT: "microsoft365"}
+# Whose mailboxes each signs in to, by the ids of the provider table; a custom one says itself for whom it is.
+_MAILBOXES = {
+    OAuthProvider.GOOGLE: ("gmail", "google_workspace"),
+    OAuthProvider.MICROSOFT: ("outlook_com", "microsoft365", "godaddy_m365"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,27 @@ def draw_choice(page: MailPage) -> AuthKind:
             args=(page.form,),
         )
     return chosen
+
+
+def offer_instead(page: MailPage, provider_id: str) -> None:
+    """For a provider that takes no passwords: offer the connection that is set up for it, else say who sets it up."""
+    fitting = [offer for offer in _offers(page) if provider_id in _MAILBOXES.get(offer.provider, (provider_id,))]
+    for offer in fitting:
+        st.button(
+            texts.CONNECT.format(provider=escape(offer.label)),
+            key=f"mail_account_instead_{offer.provider}",
+            icon=":material/link:",
+            type="primary",
+            on_click=_choose,
+            args=(page.form, AuthKind(offer.provider.value)),
+        )
+    if not fitting:
+        st.caption(texts.SET_UP_BY_YOU if page.actor.is_admin else texts.SET_UP_BY_ADMIN)
+
+
+def _choose(form: AccountForm, kind: AuthKind) -> None:
+    form.put("auth", kind)
+    _fill_servers(form)
 
 
 def draw(page: MailPage) -> None:

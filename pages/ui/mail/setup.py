@@ -14,6 +14,7 @@ from cgcore.texts import lookup
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.admin import mail_servers
 from pages.ui.cells import CellHead, CellState, state_of
+from pages.ui.mail import by_hand, connection
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.history import draw_history
 from pages.ui.mail.view import MailPage
@@ -27,6 +28,7 @@ _SHOWN = "mail_account_setup_shown"  # the run of this session whose outcome sta
 _FILL = "mail_account_setup_fill"  # what it has found, until the next run of the page fills it in
 _CONFIRMED = "mail_account_setup_confirmed"  # foreign hosts that the person has said yes to
 _AGAIN = "mail_account_setup_again"
+_ASKS_BY_HAND = ("nothing_proven", "no_mail_service")  # whose cure is to write the servers into the cells below
 
 
 def take_over(form: AccountForm) -> None:
@@ -77,6 +79,8 @@ def _run(page: MailPage, head: CellHead) -> None:
     st.session_state[_SHOWN] = run.id
     if run.result is not None and (run.result["smtp"] or run.result["imap"]) and not run.result["questions"]:
         st.session_state[_FILL] = dict(run.result)
+    elif run.verdict is not None and run.verdict.key in _ASKS_BY_HAND:
+        by_hand.unfold()
     st.rerun()
 
 
@@ -92,6 +96,8 @@ def _draw_hints(page: MailPage) -> None:
         lines.append(f":material/info: {escape(hint['text'])}{link}")
     if lines:
         st.markdown("  \n".join(lines))
+    if provider is not None and "oauth_only" in codes:
+        connection.offer_instead(page, provider.id)
     if meant := suggest_address(address):
         label = texts.SETUP_USE_ADDRESS.format(address=escape(meant))
         st.button(label, key="mail_account_setup_suggestion", on_click=_use_address, args=(page.form, meant))
