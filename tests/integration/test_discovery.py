@@ -27,6 +27,7 @@ from tests.unit.test_mail_resolver import dns_server
 
 ADDRESS = "ana@empresa.test"
 AUTOCONFIG = "autoconfig.empresa.test/mail/config-v1.1.xml"
+DATABASE = "autoconfig.thunderbird.net/v1.1/empresa.test"
 SECRETS = (b"AUTH", b"LOGIN", b"AUTHENTICATE")
 
 
@@ -74,7 +75,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder, authority = tmp_path_factory.mktemp("discovery"), trustme.CA()
     ca_file = folder / "ca.pem"
     ca_file.write_bytes(authority.cert_pem.bytes())
-    own = _written(folder, "own", authority, "empresa.test", "*.empresa.test")
+    own = _written(folder, "own", authority, "empresa.test", "*.empresa.test", DATABASE.partition("/")[0])
     other = _written(folder, "other", authority, "server7.hoster.test")
     records: dict[tuple[str, str], str | None] = {}
     with ExitStack() as stack:
@@ -287,16 +288,45 @@ def test_nothing_waits_for_a_dead_source(house: House) -> None:
     assert _source(found, Source.AUTOCONFIG).status == "timeout"
 
 
+def test_the_public_database_is_asked_only_where_that_is_switched_on(house: House) -> None:
+    """It would learn every domain that somebody has mail at; of the address it is told no more than that."""
+    house.records[(DATABASE.partition("/")[0], "A")] = "127.0.0.1"
+    house.web.pages[DATABASE] = Page(house.document())
+    off = discover(ADDRESS, house.env)
+    assert _source(off, Source.ISPDB).status == "off"
+    assert not any(DATABASE in asked for asked in house.web.asked)
+    assert not any("thunderbird" in asked for asked in house.asked)
+
+    on = discover(ADDRESS, replace(house.env, ispdb=True))
+    assert _source(on, Source.ISPDB).status == "found"
+    assert [asked for asked in house.web.asked if "thunderbird" in asked] == [DATABASE]
+
+
+def test_a_proxy_of_the_environment_is_not_gone_through(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would see where a person has mail, and connect where the policy forbids."""
+    _publish(house, Page(house.document()))
+    with rude_server("silence") as proxy:
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+            monkeypatch.setenv(name.lower(), f"http://127.0.0.1:{proxy.port}")
+        found = discover(ADDRESS, house.env)
+
+        assert _source(found, Source.AUTOCONFIG).status == "found"
+        assert proxy.connections == 0
+
+
 def test_what_the_policy_forbids_is_not_connected_to(house: House) -> None:
     """Names of the domain that lead inside."""
-    before = len(house.heard()), house.smtps.connections
     _publish(house, Page(house.document()))
-    found = discover(ADDRESS, replace(house.env, allowed_networks=()))
+    # A server of its own: the others may still be hearing what an earlier search has left.
+    with rude_server("silence") as inside:
+        ways = {leg: (Choice(inside.port, Security.SSL),) for leg in Leg}
+        found = discover(ADDRESS, replace(house.env, allowed_networks=(), neighbours=ways))
 
     assert (found.verdict, found.reason) == (Verdict.NONE, Reason.NOTHING_PROVEN)
     assert "forbidden" in {each.status for each in found.candidates}
     assert _source(found, Source.AUTOCONFIG).detail == "forbidden_target"
-    assert (len(house.heard()), house.smtps.connections) == before
+    assert inside.connections == 0
     assert house.web.asked == []
 
 
