@@ -14,11 +14,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from cgcore.settings import Settings
 from tests.servers.daemon import Daemon, free_ports, make_folder, remove
@@ -141,7 +143,8 @@ def _image() -> Image:
 class Builder:
     """Takes the steps of the Containerfile in a folder that stands for the root of the image.
 
-    Two are left to what this machine has: the libraries are those that the tests run with, and no package is installed.
+    Two are left to what this machine has: no package is installed, and pip's step takes the libraries of the lock, and
+    no other, from where the tests run. The same command put them there, out of the lock for development.
     """
 
     def __init__(self, root: Path) -> None:
@@ -186,12 +189,26 @@ class Builder:
             assert "--require-hashes -r requirements.txt" in command
             assert (self.place / "requirements.txt").is_file()
             (site,) = (self.root / "opt").rglob("site-packages")
-            (site / "present.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+            _take_libraries(self.place / "requirements.txt", site)
             return
         command = self.translate(command).replace("python -m venv", f"{sys.executable} -m venv --without-pip")
         if os.geteuid() != 0:
             command = re.sub(r"-[og] 10001 ?", "", command)
         subprocess.run(shlex.split(command), cwd=self.place, check=True)
+
+
+def _take_libraries(lock: Path, site: Path) -> None:
+    """Let ``site`` hold what ``lock`` names for this machine, by version, and nothing that only the tests use."""
+    pins = [Requirement(line.rstrip(" \\")) for line in lock.read_text().splitlines() if re.match(r"\w", line)]
+    for pin in pins:
+        if pin.marker is not None and not pin.marker.evaluate():
+            continue
+        library = distribution(pin.name)
+        assert pin.specifier.contains(library.version), (str(pin), library.version)
+        for top in {file.parts[0] for file in library.files or ()} - {"..", "__pycache__"}:
+            # A name that several share (google) is there already.
+            if not (site / top).exists():
+                (site / top).symlink_to(str(library.locate_file(top)))
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +262,29 @@ def test_the_image_serves_as_nobody_and_writes_only_to_its_volumes(built: tuple[
     assert "Traceback" not in said
     assert _list_files(builder.root, image) == before
     assert any(builder.inside(image.volumes[0]).iterdir())
+
+
+_IMPORTS_ALL = """
+from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import walk_packages
+import cgcore, pages.ui
+for package in (cgcore, pages.ui):
+    for module in walk_packages(package.__path__, package.__name__ + "."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
+print([name for name in ("streamlit", "psycopg", "pytest", "ruff") if find_spec(name)])
+"""
+
+
+def test_the_product_needs_nothing_but_the_libraries_of_the_lock(built: tuple[Builder, Image]) -> None:
+    """Every module of it can be imported, where what only the tests use is not to be had."""
+    builder, image = built
+    python = str(builder.inside("/opt/cloud-gestion/bin/python"))
+    given = ["env", "-i", "-C", str(builder.place), f"PATH={image.environment['PATH']}", "PYTHONDONTWRITEBYTECODE=1"]
+    found = _run(*given, python, "-c", _IMPORTS_ALL)
+
+    assert (found.returncode, found.stdout.strip()) == (0, "['streamlit', 'psycopg']"), found.stderr
 
 
 def _list_files(root: Path, image: Image) -> set[str]:
