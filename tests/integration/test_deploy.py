@@ -13,11 +13,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -25,6 +27,7 @@ from packaging.requirements import Requirement
 from cgcore.settings import Settings
 from tests.servers.daemon import Daemon, free_ports, make_folder, remove
 from tests.servers.leftout import leave_out
+from tests.servers.postgres import PostgresServer
 from tests.servers.product import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -99,6 +102,101 @@ def test_the_pods_of_kubernetes_are_closed_and_ask_for_the_health() -> None:
     assert pod["securityContext"]["runAsUser"] == int(_image().user.split(":")[0])
     assert container["securityContext"]["readOnlyRootFilesystem"]
     assert {mount["mountPath"] for mount in container["volumeMounts"]} == {*_image().volumes, "/tmp"}  # noqa: S108
+
+
+@dataclass(frozen=True)
+class Site:
+    """What whoever deploys sets: the secrets, the names, and where the database is on this machine."""
+
+    key: Path
+    password: str
+    database: str
+    name: str = "config.example.es"
+
+    def fill_compose(self, environment: dict[str, str]) -> dict[str, str]:
+        """Return a service's environment as compose would, and the address of its database as its network would."""
+        given = {"POSTGRES_PASSWORD": self.password, "CG_SITE": self.name}
+        filled = {
+            name: re.sub(r"\$\{(\w+):\?[^}]*\}", lambda found: given[found[1]], value)
+            for name, value in environment.items()
+        }
+        filled["CG_DATABASE_URL"] = filled["CG_DATABASE_URL"].replace("@db/", f"@{self.database}/")
+        return {**filled, "CG_MASTER_KEY_FILE": str(self.key)}
+
+    def fill_pod(self, secret: dict[str, str], entries: list[dict[str, Any]]) -> dict[str, str]:
+        """Return a container's environment as Kubernetes would, with what stands in «…» replaced."""
+        given = {
+            "master-key": self.key.read_text().strip(),
+            "database-url": secret["database-url"]
+            .replace("«password»", self.password)
+            .replace("«host»", self.database),
+        }
+        assert given.keys() == secret.keys()
+        filled: dict[str, str] = {}
+        for entry in entries:
+            source = entry.get("valueFrom", {})
+            if "secretKeyRef" in source:
+                filled[entry["name"]] = given[source["secretKeyRef"]["key"]]
+            else:
+                filled[entry["name"]] = entry.get("value", "cloud-gestion-7d9f-x2x")
+        return {name: re.sub("«(.*)»", r"\1", value) for name, value in filled.items()}
+
+
+def _command(folder: Path, environment: dict[str, str], port: int) -> list[str]:
+    """Return the image's command with ``environment`` and folders of its own."""
+    own = {"CG_DATA_DIR": str(folder / "data"), "CG_CONFIG_DIR": str(folder / "config"), "PYTHONDONTWRITEBYTECODE": "1"}
+    bound = {"STREAMLIT_SERVER_ADDRESS": "127.0.0.1", "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
+    given = [f"{name}={value}" for name, value in {**environment, **own, **bound}.items()]
+    folder.mkdir()
+    return ["env", "-i", "-C", str(ROOT), *given, sys.executable, *_image().command[1:-1], str(port)]
+
+
+@contextmanager
+def _serving(folder: Path, environment: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """Run it, and yield what ``/salud`` answers a check that knows no name of ours."""
+    (port,) = free_ports(1)
+    server = Daemon(_command(folder, environment, port), folder / "log")
+    try:
+        server.wait_for([port])
+        answer = httpx.get(f"http://127.0.0.1:{port}/salud", timeout=30)
+        yield {**answer.json(), "code": answer.status_code}
+    except httpx.HTTPError:
+        pytest.fail((folder / "log").read_text()[-2000:], pytrace=False)
+    finally:
+        server.stop()
+
+
+def test_what_compose_and_kubernetes_set_makes_two_processes_of_one_installation(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    """In production, each with its own form of the same key: both are healthy over one database, which asks a password.
+
+    A third one with another key does not start.
+    """
+    told = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    secret, _, deployment = yaml.safe_load_all((DEPLOY / "kubernetes/cloud-gestion.yaml").read_text())
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    made = [_run(sys.executable, "-m", "cgcore", "vault", "key", "make", str(tmp_path / name)) for name in ("a", "b")]
+    assert [each.returncode for each in made] == [0, 0], made[0].stderr
+    postgres_server.guard(postgres_server.create_database("cloud"), "frase-de-la-base")
+    site = Site(tmp_path / "a", "frase-de-la-base", f"127.0.0.1:{postgres_server.port}")
+    compose = site.fill_compose(told["app1"]["environment"])
+    pod = site.fill_pod(secret["stringData"], container["env"])
+    pod["CG_METRICS"] = f"127.0.0.1:{free_ports(1)[0]}"
+    with _serving(tmp_path / "one", compose) as one, _serving(tmp_path / "two", pod) as two:
+        metrics = httpx.get(f"http://{pod['CG_METRICS']}/metrics").status_code
+        other = compose | {"CG_MASTER_KEY_FILE": str(tmp_path / "b")}
+        third = _run(*_command(tmp_path / "three", other, *free_ports(1)))
+    lines = (tmp_path / "one" / "log").read_text().splitlines()
+
+    assert [(each["code"], each["instance"]) for each in (one, two)] == [
+        (200, "app1"),
+        (200, "cloud-gestion-7d9f-x2x"),
+    ]
+    assert metrics == 200
+    assert third.returncode != 0
+    assert "clave maestra" in third.stdout + third.stderr
+    assert "frase-de-la-base" not in third.stdout + third.stderr + "".join(lines)
 
 
 @dataclass
