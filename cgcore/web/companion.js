@@ -139,7 +139,7 @@
   const copy = (words) => navigator.clipboard?.writeText(words) ?? Promise.reject(new Error("no clipboard"));
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.('[class*="st-key-copy_"] button');
-    const around = button?.closest('[role="dialog"],[data-testid="stMain"]');
+    const around = button?.closest('[class*="st-key-copyable_"],[role="dialog"],[data-testid="stMain"]');
     const code = around?.querySelector('[data-testid="stCodeUnhighlighted"],[data-testid="stCode"] code');
     const label = button?.querySelector("p");
     if (!code || !label) return;

@@ -23,7 +23,17 @@ from cgcore.web.drain import Drain
 from cgcore.web.files import refuse_file
 from cgcore.web.login_pages import read_cookie
 from cgcore.web.origins import AllowedOrigins, read_headers
-from cgcore.web.paths import AFTER_CONNECTING, ENTER, FILES, OAUTH, build_enter_link, is_api, is_document, is_public
+from cgcore.web.paths import (
+    AFTER_CONNECTING,
+    AFTER_CONSENT,
+    ENTER,
+    FILES,
+    OAUTH,
+    build_enter_link,
+    is_api,
+    is_document,
+    is_public,
+)
 from cgcore.web.tabs import TABS_PER_USER, Requester, with_requester
 
 if TYPE_CHECKING:
@@ -314,7 +324,7 @@ def _enter_link(scope: Any) -> str:
         return ENTER
     if scope["path"].startswith(OAUTH):
         # A code is in the address: it goes nowhere else, and the way begins anew after the log-in.
-        return AFTER_CONNECTING
+        return AFTER_CONSENT if b"admin_consent=" in scope["query_string"] else AFTER_CONNECTING
     return build_enter_link(scope["path"], scope["query_string"].decode("latin-1"))
 
 

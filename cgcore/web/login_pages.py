@@ -18,7 +18,7 @@ from cgcore.texts import sentence
 from cgcore.vault.secret import Secret
 from cgcore.web.html import Field, Page, render_page
 from cgcore.web.origins import AllowedOrigins, read_headers
-from cgcore.web.paths import AFTER_END, ENTER, FIRST_USE, LEAVE, NEW_PASSWORD, safe_next
+from cgcore.web.paths import AFTER_END, ENTER, FIRST_USE, LEAVE, LOGIN_NOTICES, NEW_PASSWORD, safe_next
 from cgcore.web.tabs import TABS_PER_USER
 
 if TYPE_CHECKING:
@@ -156,10 +156,6 @@ def _whole_seconds(refused: Throttled) -> int:
     return max(1, math.ceil(refused.retry_after))
 
 
-# What ``/entrar?aviso=…`` may say; anything else says nothing.
-_NOTICES = {"clave": "enter_password_saved", "fin": "enter_session_ended", "conexion": "enter_connect_again"}
-
-
 class LoginPages(FormPages):
     """The two pages through which one comes and goes."""
 
@@ -173,7 +169,7 @@ class LoginPages(FormPages):
             return RedirectResponse(target, 303)
         if await self._call(self._identity.accounts.first_use_needed):
             return RedirectResponse(FIRST_USE, 303)
-        notice = _NOTICES.get(request.query_params.get("aviso", ""), "")
+        notice = LOGIN_NOTICES.get(request.query_params.get("aviso", ""), "")
         return show(_enter_page(target, notice=sentence(_HERE, notice) if notice else ""))
 
     async def enter(self, request: Request) -> Response:

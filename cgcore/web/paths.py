@@ -7,6 +7,7 @@ from urllib.parse import quote, urlsplit
 
 __all__ = [
     "AFTER_CONNECTING",
+    "AFTER_CONSENT",
     "AFTER_END",
     "CROWDED",
     "ENTER",
@@ -14,6 +15,7 @@ __all__ = [
     "FIRST_USE",
     "HEALTH",
     "LEAVE",
+    "LOGIN_NOTICES",
     "METRICS",
     "NEW_PASSWORD",
     "STREAMLIT_HEALTH",
@@ -32,6 +34,17 @@ CROWDED = "/demasiadas-pestanas"
 
 AFTER_CONNECTING = "/entrar?aviso=conexion"
 """Where a browser goes that comes back from a provider without a log-in: it says so, and nothing is used up."""
+
+AFTER_CONSENT = "/entrar?aviso=permiso"
+"""Where an administrator at the provider ends who has agreed for everybody, and who need not be known here."""
+
+LOGIN_NOTICES = {
+    "clave": "enter_password_saved",
+    "fin": "enter_session_ended",
+    "conexion": "enter_connect_again",
+    "permiso": "enter_consented",
+}
+"""What ``/entrar?aviso=…`` may say: the sentence of each; anything else says nothing."""
 
 MAIL_ACCOUNT = "/cuenta-mail"
 """The page that an attempt to connect begins on."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -292,3 +293,49 @@ def test_a_connection_that_died_of_testing_mode_says_so(known: BrowserContext, t
     expect(cell.get_by_text("El registro está en modo de prueba: sus conexiones duran 7 días")).to_be_visible()
     expect(cell.get_by_role("link", name="Conectar de nuevo con Google")).to_be_visible()
     _look(page, "oauth-testing-mode")
+
+
+@pytest.mark.parametrize("name", ["Google", "Microsoft"])
+def test_what_to_register_is_copied_letter_by_letter(browser: Browser, trusting_product: Product, name: str) -> None:
+    """By a button in sight, with a pointer and with a finger."""
+    for width, touch in ((1280, False), (390, True)):
+        profile = watch(browser.new_context(locale="es-ES", viewport={"width": width, "height": 844}, has_touch=touch))
+        profile.set_default_timeout(15_000)
+        profile.grant_permissions(["clipboard-read", "clipboard-write"])
+        page = profile.new_page()
+        log_in(page, trusting_product, "/administracion")
+        page.get_by_role("radio", name="Inicio de sesión con proveedores").click()
+        settled(page)
+        page.get_by_role("radio", name=name, exact=True).click()
+        settled(page)
+        button = page.locator(".st-key-copyable_oauth_redirect .st-key-copy_oauth_redirect button")
+        (button.tap if touch else button.click)()
+        expect(button).to_have_text(re.compile("Copiado"))
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied == f"{trusting_product.url}/oauth/vuelta/{name.lower()}"
+        shoot(page, f"oauth-register-{name}-{width}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        profile.close()
+
+
+def test_a_wrong_secret_and_one_that_ends_are_told_to_the_administrator(
+    known: BrowserContext, trusting_product: Product, openid: OpenIdProvider
+) -> None:
+    """«Probar» says whose fault it is, Resumen thirty days before what will stop, with the way to the panel."""
+    ends = datetime.now(UTC).date() + timedelta(days=12)
+    _put(trusting_product, replace(_own(openid), secret=Secret("otro"), secret_ends=ends))
+    page = known.new_page()
+    page.goto(f"{trusting_product.url}/administracion")
+    settled(page)
+    page.get_by_role("radio", name="Inicio de sesión con proveedores").click()
+    settled(page)
+    page.get_by_role("radio", name="Otro (OpenID)").click()
+    settled(page)
+    page.get_by_role("button", name="Probar", exact=True).click()
+    expect(page.get_by_text("Empresa no acepta el registro de esta instalación")).to_be_visible()
+    settled(page)
+    shoot(page, "oauth-wrong-secret")
+    page.goto(trusting_product.url)
+    settled(page)
+    expect(page.get_by_text("El secreto de Empresa caduca el")).to_be_visible()
+    _look(page, "oauth-secret-ends")

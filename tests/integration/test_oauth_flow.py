@@ -338,6 +338,25 @@ def test_an_id_token_that_seems_old_to_a_clock_ahead_is_told_as_the_clocks_fault
         assert house.oauth.grants.connection(ana.actor) is None
 
 
+def test_whoever_agrees_for_everybody_is_thanked_and_connects_nothing(
+    house: Workbench, ana: Person, openid: OpenIdProvider
+) -> None:
+    """An administrator at Microsoft comes back without a log-in here, or with one; neither is told of an attempt."""
+    query = "/oauth/vuelta/microsoft?admin_consent=True&tenant=11112222-aaaa-bbbb-cccc-333344445555"
+    with open_product(house) as nobody:
+        away = nobody.get(query)
+        told = nobody.get(away.headers["location"])
+    known = ana.browser.get(query)
+    page = ana.browser.get(known.headers["location"])
+
+    assert (away.headers["location"], known.headers["location"]) == ("/entrar?aviso=permiso", "/oauth/fin/consent")
+    for text in (told.text, page.text):
+        assert "Tu organización ha dado su permiso" in text
+        assert "11112222" not in text
+    assert openid.asked("/token") == []
+    assert house.oauth.grants.connection(ana.actor) is None
+
+
 def test_a_private_issuer_is_reached_only_where_the_setting_allows_it(
     tmp_path: Path, certificates: Certificates, migrated_file: Path, openid: OpenIdProvider
 ) -> None:

@@ -281,6 +281,26 @@ def test_who_cannot_be_told_names_the_place_where_it_is_done_by_hand(house: Hous
     assert house.provider.given_up == []
 
 
+@_GOOGLE
+def test_a_connection_that_is_made_anew_while_the_old_one_dies_is_not_lost(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal is the old one's: the new one keeps its state, and nobody is told that it has died."""
+    door, grants = house.workbench.oauth._door, house.workbench.oauth.grants
+    ask = door.refresh
+
+    def meanwhile(client: Client, secret: Secret, token: Secret) -> Any:
+        grants.connect(house.ana, client, NewGrant(Secret("nuevo"), "1", _ANA, _ANA, (), client.mail_scopes))
+        return ask(client, secret, token)
+
+    monkeypatch.setattr(door, "refresh", meanwhile)
+    house.provider.answers = [_google(400, "invalid_grant")]
+    house.refused()
+
+    assert house.state() is GrantState.CONNECTED
+    assert Action.OAUTH_LOST not in [each.action for each in house.workbench.activity.list(house.ana)["items"]]
+
+
 @_MICROSOFT
 def test_a_mended_registration_is_noticed_by_the_keep_alive(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A week with a lapsed secret, then a new one: an idle connection lives on, without anybody's click."""

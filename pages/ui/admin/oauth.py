@@ -26,6 +26,7 @@ from cgcore.vault.secret import Secret
 from cgcore.vault.texts import problem_text
 from cgcore.workbench import Workbench
 from pages.ui.cells import cell
+from pages.ui.copyable import draw_copyable
 from pages.ui.editing import Form, store
 from pages.ui.identity import dialog, while_logged_in
 from pages.ui.light import at_each_key
@@ -179,7 +180,7 @@ class OAuthPanel:
         uri = redirect_uri(public or find_base_address(), self.provider)
         left, right = st.columns(2, gap="medium")
         with left:
-            _draw_value(texts.REDIRECT_URI, uri)
+            _draw_value("redirect", texts.REDIRECT_URI, uri)
             if problem := find_redirect_problem(self.provider, uri):
                 said = texts["REDIRECT_PROBLEMS"][problem].format(provider=_label(self.provider))
                 st.warning(said, icon=":material/warning:")
@@ -192,17 +193,17 @@ class OAuthPanel:
 
     def _draw_scopes(self, uri: str) -> None:
         if self.provider is OAuthProvider.MICROSOFT:
-            _draw_value(texts.PERMISSIONS, "\n".join(_GRAPH))
+            _draw_value("permissions", texts.PERMISSIONS, "\n".join(_GRAPH))
             st.markdown(f":small[{texts.CONSENT}]")
             client = self.form.client()
             if client.client_id and client.tenant:
-                st.code(consent_link(client, uri), language=None, wrap_lines=True)
+                draw_copyable("oauth_consent", consent_link(client, uri))
                 st.caption(texts.CONSENT_EXPLANATION)
             else:
                 st.caption(f"{texts.CONSENT_EXPLANATION} {texts.CONSENT_WAITING}")
             return
         scopes = Client(self.provider, "", scope=self.form.value("scope")).scopes
-        _draw_value(texts.SCOPES, "\n".join(scopes))
+        _draw_value("scopes", texts.SCOPES, "\n".join(scopes))
 
     def _draw_fields(self) -> None:
         left, right = st.columns(2, gap="medium")
@@ -277,10 +278,10 @@ class OAuthPanel:
         st.error(fix or title, title=title if fix else None, icon=":material/error:")
 
 
-def _draw_value(label: str, value: str) -> None:
+def _draw_value(name: str, label: str, value: str) -> None:
     """Draw what is copied to the provider's console, in letters of its own and with a button to copy it."""
     st.markdown(f":small[{label}]")
-    st.code(value, language=None, wrap_lines=True)
+    draw_copyable(f"oauth_{name}", value)
 
 
 def _label(provider: OAuthProvider) -> str:

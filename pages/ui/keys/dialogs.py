@@ -204,8 +204,8 @@ def show_key(page: KeysPage) -> None:
     with st.container(gap="small"):
         st.code(issued.key.reveal(), language=None, wrap_lines=True)
         # The browser does it (cgcore/web/companion.js).
-        if st.button(texts.COPY, key="copy_api_key", icon=":material/content_copy:"):
-            st.caption(texts.COPY_BY_HAND)
+        if st.button(common.COPY, key="copy_api_key", icon=":material/content_copy:"):
+            st.caption(common.COPY_BY_HAND)
     st.markdown(f":orange[:material/warning: {texts.SHOWN_ONCE}]")
     if issued.old_expires is not None:
         st.caption(texts.SHOWN_OLD.format(moment=moment_ahead(issued.old_expires)))

@@ -24,6 +24,7 @@ from cgcore.workbench import Workbench
 from cgcore.workbench.oauth.attempts import ATTEMPT_LIFETIME, Attempt, AttemptState
 from cgcore.workbench.oauth.clients import Offer
 from cgcore.workbench.oauth.grants import Connected, Disconnected, GrantState, hosts_of
+from pages.ui.copyable import draw_copyable
 from pages.ui.heads import ask_for_save
 from pages.ui.identity import dialog, while_logged_in
 from pages.ui.mail.form import AccountForm
@@ -342,7 +343,7 @@ def _draw_consent(page: MailPage, label: str) -> None:
     if request := page.workbench.oauth.clients.consent_request(page.actor, provider, base):
         st.markdown(f"**{texts.CONSENT}**")
         st.caption(texts["ASK_ADMIN"][provider].format(provider=escape(label)))
-        st.code(request, language=None, wrap_lines=True)
+        draw_copyable("oauth_request", request)
 
 
 @dialog(lambda: texts.DISCONNECT, icon=":material/link_off:")
