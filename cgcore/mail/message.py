@@ -40,7 +40,7 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 def with_crlf(raw: bytes) -> bytes:
     """Return bytes with every line end as CRLF (RFC 5321 §2.3.8, RFC 9051 §4.3)."""
-    if b"\r" not in raw.replace(b"\r\n", b"") and b"\n" not in raw.replace(b"\r\n", b""):
+    if raw.count(b"\r\n") == raw.count(b"\n") == raw.count(b"\r"):
         return raw
     return _LINE_END.sub(b"\r\n", raw)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import false
+from sqlalchemy import Insert, false, insert
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -46,29 +48,53 @@ class ActivityLog:
         ``result`` is ``ok``, a diagnosis key or a problem code. With ``session`` the line is part of the caller's
         transaction: it stands if, and only if, the change does. Nothing given here may hold a secret.
         """
-        row = ActivityRow(
-            at=self._clock(),
-            actor_id=actor.user_id if actor else None,
-            actor_name=actor.username if actor else "",
-            action=neutral_line(action, _MAX_OBJECT),
-            object=neutral_line(object, _MAX_OBJECT),
-            result=neutral_line(result, _MAX_OBJECT),
-            detail=neutral_line(detail, _MAX_DETAIL),
-            changes=write_changes(changes, _MAX_CHANGES),
-            ip=neutral_line(ip or (actor.ip if actor else ""), _MAX_OBJECT),
-            key_id=actor.key_id if actor else "",
-        )
+        row = ActivityRow(**self._line(actor, action, object, result, detail, ip, changes))
         if session is not None:
             session.add(row)
             return
         with self._database.session() as own_session:
             own_session.add(row)
 
+    def write(
+        self, session: Session, actor: Actor, action: str, object: str = "", result: str = "ok", detail: str = ""
+    ) -> None:
+        """Append one line at once, by a statement: inside a savepoint, or where a row of the session costs too much."""
+        line = self._line(actor, action, object, result, detail, "", ())
+        session.connection().execute(_insertion(), line)
+
+    def _line(
+        self,
+        actor: Actor | None,
+        action: str,
+        object: str,
+        result: str,
+        detail: str,
+        ip: str,
+        changes: Sequence[Change],
+    ) -> dict[str, Any]:
+        return {
+            "at": self._clock(),
+            "actor_id": actor.user_id if actor else None,
+            "actor_name": actor.username if actor else "",
+            "action": neutral_line(action, _MAX_OBJECT),
+            "object": neutral_line(object, _MAX_OBJECT),
+            "result": neutral_line(result, _MAX_OBJECT),
+            "detail": neutral_line(detail, _MAX_DETAIL),
+            "changes": write_changes(changes, _MAX_CHANGES),
+            "ip": neutral_line(ip or (actor.ip if actor else ""), _MAX_OBJECT),
+            "key_id": actor.key_id if actor else "",
+        }
+
     def note(self, actor: Actor, action: str, object: str = "") -> None:
         """Append the line of a reading. It is done, and stays done, where the line cannot be stored."""
         self._database.note(
             f"line {action} of the activity log", lambda session: self.record(actor, action, object, session=session)
         )
+
+
+@cache
+def _insertion() -> Insert:
+    return insert(ActivityRow).inline()
 
 
 def list_entries(

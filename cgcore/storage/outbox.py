@@ -22,6 +22,7 @@ from cgcore.outbox.states import CANCELLABLE, RESENDABLE, CopyState, Kind, Recip
 from cgcore.process import has_ended
 from cgcore.storage.bounce_tables import BounceNoticeRow
 from cgcore.storage.database import Database
+from cgcore.storage.outbox_statements import move_one
 from cgcore.storage.outbox_tables import (
     OutboundAttemptRow,
     OutboundMessageRow,
@@ -55,14 +56,25 @@ def database_now(session: Session) -> datetime:
     return datetime.now(UTC)
 
 
-def move(session: Session, name: str, before: State, after: State, fence: int, **values: Any) -> bool:
-    """Take one message from one state to the next, if it still stands there and the claim is still the last one."""
-    where = (col(OutboundMessageRow.id) == name, col(OutboundMessageRow.fence) == fence)
-    return move_all(session, before, after, where, **values) == 1
+def move(
+    session: Session, name: str, before: State, after: State, fence: int, *, tried: bool = False, **values: Any
+) -> bool:
+    """Take one message from one state to the next, if it still stands there and the claim is still the last one.
+
+    ``tried``: a try has ended with it, which is counted.
+    """
+    return move_one(session, name, before, after, fence, tried=tried, values=_edge(session, before, after, values))
 
 
 def move_all(session: Session, before: State, after: State, where: Iterable[Any], **values: Any) -> int:
     """Take every message of ``before`` that ``where`` names to ``after``; return how many there were."""
+    values = _edge(session, before, after, values)
+    moved = update(OutboundMessageRow).where(col(OutboundMessageRow.state) == before.value, *where)
+    return session.exec(moved.values(state=after.value, **values)).rowcount
+
+
+def _edge(session: Session, before: State, after: State, values: dict[str, Any]) -> dict[str, Any]:
+    """Return all that is set along an edge; ``ValueError`` where none leads."""
     if not is_edge(before, after):
         raise ValueError(f"no edge leads from {before} to {after}")
     if "changed" not in values:
@@ -71,8 +83,7 @@ def move_all(session: Session, before: State, after: State, where: Iterable[Any]
         values = {"owner": "", "lease_until": None, **values}
     if after is not State.HELD:
         values = {"held_by": "", **values}
-    moved = update(OutboundMessageRow).where(col(OutboundMessageRow.state) == before.value, *where)
-    return session.exec(moved.values(state=after.value, **values)).rowcount
+    return values
 
 
 def ensure_account(session: Session, user_id: int, *, is_sqlite: bool) -> None:

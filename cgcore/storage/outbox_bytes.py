@@ -10,6 +10,7 @@ from sqlmodel import Session, col, func, select, update
 
 from cgcore.storage.database import Database
 from cgcore.storage.outbox import database_now
+from cgcore.storage.outbox_statements import read_pieces
 from cgcore.storage.outbox_tables import OutboundBlobRow, OutboundChunkRow
 
 __all__ = ["CHUNK_BYTES", "OutboxBytes", "hold"]
@@ -43,7 +44,7 @@ class OutboxBytes:
         """Yield the bytes of ``parts``, one after the other, in pieces of at most :data:`CHUNK_BYTES`."""
         counts = self._count_all(list(dict.fromkeys(parts)))
         if sum(counts.values()) <= _AT_ONCE:
-            yield from self._read_all(parts, counts)
+            yield from self.read_at_once(parts)
             return
         for blob in parts:
             for place in range(counts.get(blob, 0)):
@@ -54,14 +55,11 @@ class OutboxBytes:
                     data = session.exec(wanted).one()
                 yield data
 
-    def _read_all(self, parts: Sequence[str], counts: Mapping[str, int]) -> Iterator[bytes]:
-        chunk = OutboundChunkRow
+    def read_at_once(self, parts: Sequence[str]) -> Sequence[bytes]:
+        """Return the bytes of a message that is known to be small; a hole in them is found out by the digest."""
         with self._database.read() as session:
-            wanted = select(chunk.blob, chunk.place, chunk.data).where(col(chunk.blob).in_(set(parts)))
-            found = {(blob, place): data for blob, place, data in session.exec(wanted)}
-        for blob in parts:
-            for place in range(counts.get(blob, 0)):
-                yield found.get((blob, place), b"")  # a hole is found out by the digest
+            found = read_pieces(session, dict.fromkeys(parts))
+        return [piece for blob in parts for piece in found.get(blob, ())]
 
     def _count_all(self, blobs: Sequence[str]) -> dict[str, int]:
         with self._database.read() as session:

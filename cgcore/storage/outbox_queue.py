@@ -31,7 +31,8 @@ from cgcore.storage.outbox_rests import (
     rest,
     send_ahead,
 )
-from cgcore.storage.outbox_results import attempt_row, keep_recipients, try_noting
+from cgcore.storage.outbox_results import attempt_row, try_noting
+from cgcore.storage.outbox_statements import add_attempt, keep_recipients
 from cgcore.storage.outbox_tables import (
     OutboundMessageRow,
     OutboundRecipientRow,
@@ -144,7 +145,7 @@ class OutboxQueue:
             return self._mark(session, claimed, database_now(session))
 
     def _mark(self, session: Session, claimed: Claimed, now: datetime) -> bool:
-        values = {"lease_until": now + LEASE, "changed": now}
+        values: dict[str, Any] = {"lease_until": now + LEASE, "changed": now}
         return move(session, claimed.id, State.CLAIMED, State.IN_FLIGHT, claimed.fence, **values)
 
     def confirm_mark(self, claimed: Claimed) -> bool:
@@ -189,11 +190,9 @@ class OutboxQueue:
         """
         claimed, outcome, reason = result.claimed, result.outcome, result.reason
         values: dict[str, Any] = {
-            "attempts": OutboundMessageRow.attempts + 1,
             "reason": dict(reason) if reason is not None else None,
             "changed": now,
             "host": result.host,
-            "first_tried": func.coalesce(OutboundMessageRow.first_tried, now),
         }
         if outcome.state is State.SENT:
             copy_due = now + timedelta(seconds=result.copy_after_s)
@@ -206,7 +205,7 @@ class OutboxQueue:
         elif outcome.state is State.HELD:
             values["held_by"] = BY_ACCOUNT
         done = self._settle(session, claimed, outcome.state, values)
-        session.add(attempt_row(result, now, self._owner))
+        add_attempt(session, attempt_row(result, now, self._owner))
         if done:
             keep_recipients(session, claimed, result.recipients)
             if outcome.hold is not None:
@@ -242,7 +241,7 @@ class OutboxQueue:
         for before in (State.IN_FLIGHT, State.CLAIMED, State.UNKNOWN):
             if (before, after) in _IMPOSSIBLE:
                 continue
-            if move(session, claimed.id, before, after, claimed.fence, **values):
+            if move(session, claimed.id, before, after, claimed.fence, tried=True, **values):
                 return True
         return False
 

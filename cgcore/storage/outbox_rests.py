@@ -17,6 +17,7 @@ from cgcore.outbox.judgement import Hold
 from cgcore.outbox.pace import DAY, HOUR, MINUTE, Pace, find_room
 from cgcore.outbox.states import State
 from cgcore.storage.outbox import move_all
+from cgcore.storage.outbox_statements import has_to_follow
 from cgcore.storage.outbox_tables import OutboundAttemptRow, OutboundMessageRow, OutboundRecipientRow, OutboxAccountRow
 from cgcore.storage.tables import MailAccountRow
 
@@ -180,8 +181,8 @@ def look_again(session: Session, user_ids: Sequence[int]) -> None:
 
 def let_follow(session: Session, user_id: int, now: datetime) -> None:
     """The one that went ahead has passed: the others follow."""
-    account = session.get(OutboxAccountRow, user_id)
-    if account is None or account.paused or not (account.feeler or account.rests):
+    account = session.get(OutboxAccountRow, user_id) if has_to_follow(session, user_id) else None
+    if account is None:
         return
     account.feeler, account.rests, account.reason = False, 0, None
     session.add(account)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, union_all, update
+from sqlalchemy import ColumnElement, Integer, Select, Update, bindparam, delete, exists, func, or_, union_all, update
 from sqlalchemy import select as select_columns
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
@@ -158,12 +159,20 @@ def delete_series(session: Session, code: str, version: int) -> bool:
 
 def raise_last_used(session: Session, code: str, document_type: DocumentType, number: int, year: int) -> None:
     """Remember that a sent document bore ``number``; a lower one of the same year changes nothing."""
+    told = {"of_series": code, "of_type": document_type.value, "number": number, "year": year}
+    session.connection().execute(_raising(), told)
+
+
+@cache
+def _raising() -> Update:
+    # Made once: it runs for each document that leaves, between two messages.
     row = col(SeriesNumberRow.last_used), col(SeriesNumberRow.last_used_year)
-    session.connection().execute(
+    number, year = bindparam("number", type_=Integer()), bindparam("year", type_=Integer())
+    return (
         update(SeriesNumberRow)
         .where(
-            col(SeriesNumberRow.series_code) == code,
-            col(SeriesNumberRow.document_type) == document_type.value,
+            col(SeriesNumberRow.series_code) == bindparam("of_series"),
+            col(SeriesNumberRow.document_type) == bindparam("of_type"),
             or_(row[1] < year, (row[1] == year) & (row[0] < number)),
         )
         .values(last_used=number, last_used_year=year)

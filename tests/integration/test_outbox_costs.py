@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, text
@@ -17,6 +18,7 @@ from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.message import Attachment
 from cgcore.outbox.states import State
+from cgcore.storage.activity import ActivityLog
 from cgcore.storage.database import Database
 from cgcore.storage.outbox_queue import OutboxQueue
 from cgcore.vault.secret import Secret
@@ -59,22 +61,61 @@ def _commits(database: Database) -> Iterator[list[Connection]]:
     event.remove(database.engine, "commit", note)
 
 
+@contextmanager
+def _statements(database: Database) -> Iterator[list[str]]:
+    found: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        found.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    yield found
+    event.remove(database.engine, "before_cursor_execute", note)
+
+
 def test_a_message_costs_one_commit(workbench_on_each: Workbench) -> None:
-    """The result of one, the mark of the next and what is taken besides are one transaction; nothing is left out."""
+    """The result of one, the mark of the next and what is taken besides are one transaction; nothing is left out.
+
+    Its bytes are read by one question.
+    """
     workbench, count = workbench_on_each, 100
     with smtp_server(SmtpScript()) as server:
         ana = _furnish(workbench, server.port)
         for number in range(count):
             workbench.outbox.send(ana, replace(_REQUEST, number=str(number)), str(number))
-        with _commits(workbench.database) as commits:
+        with _commits(workbench.database) as commits, _statements(workbench.database) as statements:
             workbench.outbox.worker.work_once()
     overview = workbench.outbox.overview_of(ana)
 
     assert dict(overview.counts) == {State.SENT: count}
     assert len(server.messages) == len(set(server.messages)) == count
     assert count <= len(commits) <= 1.1 * count
+    assert len(statements) <= 15 * count
+    read = sum("FROM outbound_chunk" in statement for statement in statements)
+    assert count <= read <= count + count // 50, "what was read ahead of a new connection is read once more"
     told = workbench.activity.list(ana, limit=200)["items"]
     assert sum(entry.action == "document_sent" for entry in told) == count
+
+
+def test_a_line_that_cannot_be_written_keeps_no_result_from_being_stored(
+    workbench_on_each: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written beside it is gone too: a savepoint holds both."""
+    workbench, write = workbench_on_each, ActivityLog.write
+
+    def fail(log: ActivityLog, *given: Any) -> None:
+        write(log, *given)
+        given[0].connection().execute(text("SELECT * FROM nothing_of_that_name"))
+
+    with smtp_server(SmtpScript()) as server:
+        ana = _furnish(workbench, server.port)
+        for number in range(2):
+            workbench.outbox.send(ana, replace(_REQUEST, number=str(number)), str(number))
+        monkeypatch.setattr(ActivityLog, "write", fail)
+        workbench.outbox.worker.work_once()
+
+    assert dict(workbench.outbox.overview_of(ana).counts) == {State.SENT: 2}
+    assert "document_sent" not in {entry.action for entry in workbench.activity.list(ana)["items"]}
 
 
 def _written(database: Database) -> int:

@@ -246,7 +246,7 @@ def wire_body(pieces: Iterable[bytes]) -> Iterator[bytes]:
         lines = with_crlf(data.removesuffix(b"\r") if held else data)
         if not lines:
             continue
-        stuffed = lines.replace(b"\n.", b"\n..")
+        stuffed = lines.replace(b"\n.", b"\n..") if b"\n." in lines else lines
         yield b"." + stuffed if begins and lines.startswith(b".") else stuffed
         begins = lines.endswith(b"\n")
     if held or not begins:

@@ -135,6 +135,10 @@ class _Parcel:
         return replace(result, fate=Fate.UNKNOWN if fate is Fate.UNKNOWN else Fate.PENDING)
 
 
+def _nothing() -> None:
+    pass
+
+
 class SmtpSession:
     """One SMTP conversation on one connection: :meth:`connect`, :meth:`sign_in`, :meth:`deliver` …, :meth:`close`.
 
@@ -181,18 +185,24 @@ class SmtpSession:
             yield from self._pass([(Stage.RCPT_TO, lambda stage: self._rcpt_to(stage, envelope, recipient))])
 
     def deliver(
-        self, envelope: Envelope, body: Iterable[bytes], *, before_dot: Callable[[], bool] | None = None
+        self,
+        envelope: Envelope,
+        body: Iterable[bytes],
+        *,
+        before_dot: Callable[[], bool] | None = None,
+        meanwhile: Callable[[], None] = _nothing,
     ) -> Generator[Step, None, Delivery]:
         """Hand one message over; yield its steps and return what became of it. The session must be :attr:`usable`.
 
         ``body`` are the bytes of the message in pieces of any length; line ends become CRLF. ``before_dot`` is asked
         when all but the final dot has been written: ``False`` takes the message back, by closing the connection.
+        ``meanwhile`` is called while the server thinks about the dot; it is short, and raises nothing.
         A connection that was cut while it lay idle ends with the first step: then nothing has been handed over, and
         another connection may take the message at once.
         """
         parcel = _Parcel(envelope)
         step = None
-        for stage, address, act in self._plan(parcel, body, before_dot):
+        for stage, address, act in self._plan(parcel, body, before_dot, meanwhile):
             self._client.forget_code()
             step = self._perform(stage, act, parcel)
             code = self._client.last_code
@@ -205,14 +215,18 @@ class SmtpSession:
         return parcel.delivery(step, self._client.last_code, reusable=self.usable)
 
     def _plan(
-        self, parcel: _Parcel, body: Iterable[bytes], before_dot: Callable[[], bool] | None
+        self,
+        parcel: _Parcel,
+        body: Iterable[bytes],
+        before_dot: Callable[[], bool] | None,
+        meanwhile: Callable[[], None],
     ) -> Iterator[tuple[Stage, str, _Act]]:
         envelope = parcel.envelope
         yield Stage.MAIL_FROM, "", lambda stage: self._mail_from(stage, envelope)
         for address in envelope.everybody:
             yield Stage.RCPT_TO, address, lambda stage, address=address: self._rcpt_to(stage, envelope, address)
         yield Stage.DATA, "", lambda stage: self._data(stage, body)
-        yield Stage.FINAL, "", lambda stage: self._final(stage, parcel, before_dot)
+        yield Stage.FINAL, "", lambda stage: self._final(stage, parcel, before_dot, meanwhile)
 
     def close(self) -> Iterator[Step]:
         """Say goodbye. A step tells of it where all went well; else QUIT goes out and nobody waits."""
@@ -356,7 +370,13 @@ class SmtpSession:
             sent += len(piece)
         return stage.ok(reply.text, bytes=sent)
 
-    def _final(self, stage: OpenStage, parcel: _Parcel, before_dot: Callable[[], bool] | None) -> Step:
+    def _final(
+        self,
+        stage: OpenStage,
+        parcel: _Parcel,
+        before_dot: Callable[[], bool] | None,
+        meanwhile: Callable[[], None],
+    ) -> Step:
         if before_dot is not None and not before_dot():
             parcel.cut, self.usable = True, False
             return stage.skipped()
@@ -367,6 +387,7 @@ class SmtpSession:
         self._client.send_dot()
         parcel.dot_sent = True
         self._connection.allow_final()
+        meanwhile()
         reply = self._client.read_reply()
         self._stale = False
         self.usable = self.usable and self._client.in_step

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
 __all__ = [
+    "SMALL",
+    "Bodies",
     "Body",
     "Ended",
     "Permit",
@@ -39,6 +41,10 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+
+SMALL = 512 * 1024
+"""Up to this a message is read at once, and marked while it is on its way: of a larger one the mark would stand long
+before the dot."""
 
 _FROZEN_S = 5.0  # from the mark to the dot: longer, and the machine has slept in between
 _STATES = {Fate.ACCEPTED: RecipientState.ACCEPTED, Fate.REFUSED: RecipientState.REFUSED}
@@ -112,16 +118,49 @@ class Body:
 
     def __init__(self, store: OutboxBytes, claimed: Claimed) -> None:
         self._store, self._claimed = store, claimed
+        self._ahead: bytes | None = None
         self.is_whole = False
 
+    def is_of(self, claimed: Claimed) -> bool:
+        """Return whether these are the bytes of a message."""
+        return self._claimed is claimed
+
+    def fetch(self) -> None:
+        """Read a small message before it is its turn; where that fails it is read when it is."""
+        if self._claimed.size <= SMALL and self._ahead is None:
+            try:
+                self._ahead = b"".join(self._store.read_at_once(self._claimed.parts))
+            except Exception as failure:
+                _log.debug("read later (%s)", type(failure).__name__)
+
     def pieces(self) -> Iterator[bytes]:
-        """Yield them."""
+        """Yield them; a small message in one piece."""
+        self.fetch()
         digest, size = hashlib.sha256(), 0
-        for piece in self._store.read(self._claimed.parts):
+        for piece in self._store.read(self._claimed.parts) if self._ahead is None else [self._ahead]:
             digest.update(piece)
             size += len(piece)
             yield piece
         self.is_whole = digest.hexdigest() == self._claimed.sha256 and size == self._claimed.size
+
+
+class Bodies:
+    """The bodies of the messages of one connection; the next one is read while the server thinks about the last."""
+
+    def __init__(self, store: OutboxBytes) -> None:
+        self._store = store
+        self._next: Body | None = None
+
+    def take(self, claimed: Claimed) -> Body:
+        """Return the body of a message whose turn it is."""
+        body, self._next = self._next, None
+        return body if body is not None and body.is_of(claimed) else Body(self._store, claimed)
+
+    def fetch_first(self, waiting: Sequence[Claimed]) -> None:
+        """Read the first of those that wait, if it is a small one."""
+        if waiting:
+            self._next = Body(self._store, waiting[0])
+            self._next.fetch()
 
 
 def run_through(steps: Generator[Step, None, Delivery]) -> Delivery:

@@ -37,6 +37,8 @@ from cgcore.storage.outbox_queue import OutboxQueue
 from cgcore.storage.series import raise_last_used
 from cgcore.workbench.mail_probes import sentence_values
 from cgcore.workbench.outbox.handover import (
+    SMALL,
+    Bodies,
     Body,
     Ended,
     Permit,
@@ -64,7 +66,6 @@ _log = logging.getLogger(__name__)
 _PER_CONNECTION = 50
 _CONNECTION_S = 300.0
 _NO_PACE = Pace()
-_MARKED_AHEAD = 512 * 1024  # a larger one is long on its way, and the mark would stand all that time
 _VAULT_RESTS_S = 300.0
 _OWN_FAULT_S = 60.0
 _UNKNOWN_PROVIDER_S = 20.0  # until a copy that the provider files by itself would be there
@@ -220,6 +221,7 @@ class Sender:
         """
         began, count = time.monotonic(), 0
         accepted: Ended | None = None
+        bodies = Bodies(self._bytes)
         try:
             while session.usable and count < _PER_CONNECTION and time.monotonic() - began < _CONNECTION_S:
                 # What has just been accepted does not wait for another question to be stored.
@@ -228,7 +230,8 @@ class Sender:
                 claimed = waiting.popleft()
                 permit = self._begin(accepted, claimed, waiting, hand)
                 accepted = None
-                delivery, allowed, since = self._deliver(session, claimed, permit)
+                body, fetch = bodies.take(claimed), partial(bodies.fetch_first, waiting)
+                delivery, allowed, since = self._deliver(session, claimed, permit, body, fetch)
                 if count and was_idle(delivery):
                     # Cut while it lay idle: another connection takes the same message, and no try is counted.
                     self._give_back(claimed, waiting, permit)
@@ -258,7 +261,7 @@ class Sender:
         permit = Permit(self._queue, claimed, self._awake)
         if accepted is None:
             return permit
-        marks, more, pace = claimed.size <= _MARKED_AHEAD, not waiting, self._paces.get(claimed.user_id, _NO_PACE)
+        marks, more, pace = claimed.size <= SMALL, not waiting, self._paces.get(claimed.user_id, _NO_PACE)
 
         turn = partial(
             self._queue.turn, accepted.result, claimed, marks=marks, more=more, pace=pace, note=accepted.note
@@ -298,7 +301,7 @@ class Sender:
             self._working.pop(claimed.id, None)
 
     def _deliver(
-        self, session: SmtpSession, claimed: Claimed, permit: Permit
+        self, session: SmtpSession, claimed: Claimed, permit: Permit, body: Body, meanwhile: Callable[[], None]
     ) -> tuple[Delivery | Exception, bool, Attempt]:
         began = Attempt(self._context.clock())
         allowed = False
@@ -308,11 +311,11 @@ class Sender:
             allowed = body.is_whole and permit.ask()
             return allowed
 
-        body = Body(self._bytes, claimed)
         try:
             to, copies = split_addresses(claimed)
             envelope = Envelope(claimed.sender, to, copies=copies, size=claimed.size, notice_id=claimed.id)
-            return run_through(session.deliver(envelope, body.pieces(), before_dot=before_dot)), allowed, began
+            steps = session.deliver(envelope, body.pieces(), before_dot=before_dot, meanwhile=meanwhile)
+            return run_through(steps), allowed, began
         except Exception as failure:
             # A fault of ours, or the database is away: whether the dot was allowed decides what may be done with it.
             session.usable = False
@@ -392,9 +395,7 @@ class Sender:
             return
         result = "ok" if outcome.state is State.SENT else step.key
         told = f"{claimed.series} {claimed.number}"
-        self._context.activity.record(
-            line.actor, Action.DOCUMENT_SENT, told, result, detail=claimed.id, session=session
-        )
+        self._context.activity.write(session, line.actor, Action.DOCUMENT_SENT, told, result, claimed.id)
         if outcome.state is State.SENT and _SHORT_NUMBER.fullmatch(claimed.number):
             kind, year = DocumentType(claimed.document_type), self._context.clock().year
             raise_last_used(session, claimed.series, kind, int(claimed.number), year)
