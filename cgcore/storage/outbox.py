@@ -1,16 +1,15 @@
 """The messages of the outbox as people see and change them; the worker's side is :mod:`cgcore.storage.outbox_queue`.
 
-Each change of a state is one conditional UPDATE, in :func:`move`: it names the state that it leads from, and whoever
-finds another one there has come too late.
+Each change of a state is one conditional UPDATE (:mod:`cgcore.storage.outbox_edges`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import exists, func, text
+from sqlalchemy import exists, func
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
@@ -18,11 +17,11 @@ from sqlmodel.sql.expression import SelectOfScalar
 from cgcore.errors import StorageBusy
 from cgcore.outbox.message import AccountState, Attempt, Message, MessageFilters, NewMessage, Recipient
 from cgcore.outbox.notices import NoticeKind
-from cgcore.outbox.states import CANCELLABLE, RESENDABLE, CopyState, Kind, RecipientState, State, is_edge
+from cgcore.outbox.states import CANCELLABLE, RESENDABLE, CopyState, Kind, RecipientState, State
 from cgcore.process import has_ended
 from cgcore.storage.bounce_tables import BounceNoticeRow
 from cgcore.storage.database import Database
-from cgcore.storage.outbox_statements import move_one
+from cgcore.storage.outbox_edges import database_now, move, move_all
 from cgcore.storage.outbox_tables import (
     OutboundAttemptRow,
     OutboundMessageRow,
@@ -47,43 +46,6 @@ BY_BATCH = "batch"
 """Who holds a message that was stopped together with others."""
 
 _STORING_ENDS = timedelta(hours=1)
-
-
-def database_now(session: Session) -> datetime:
-    """Return the time by which leases and due times count: the database's own, which all processes share."""
-    if session.get_bind().dialect.name == "postgresql":
-        return session.connection().execute(text("SELECT clock_timestamp()")).scalar_one().astimezone(UTC)
-    return datetime.now(UTC)
-
-
-def move(
-    session: Session, name: str, before: State, after: State, fence: int, *, tried: bool = False, **values: Any
-) -> bool:
-    """Take one message from one state to the next, if it still stands there and the claim is still the last one.
-
-    ``tried``: a try has ended with it, which is counted.
-    """
-    return move_one(session, name, before, after, fence, tried=tried, values=_edge(session, before, after, values))
-
-
-def move_all(session: Session, before: State, after: State, where: Iterable[Any], **values: Any) -> int:
-    """Take every message of ``before`` that ``where`` names to ``after``; return how many there were."""
-    values = _edge(session, before, after, values)
-    moved = update(OutboundMessageRow).where(col(OutboundMessageRow.state) == before.value, *where)
-    return session.exec(moved.values(state=after.value, **values)).rowcount
-
-
-def _edge(session: Session, before: State, after: State, values: dict[str, Any]) -> dict[str, Any]:
-    """Return all that is set along an edge; ``ValueError`` where none leads."""
-    if not is_edge(before, after):
-        raise ValueError(f"no edge leads from {before} to {after}")
-    if "changed" not in values:
-        values["changed"] = database_now(session)
-    if after is not State.CLAIMED and after is not State.IN_FLIGHT:
-        values = {"owner": "", "lease_until": None, **values}
-    if after is not State.HELD:
-        values = {"held_by": "", **values}
-    return values
 
 
 def ensure_account(session: Session, user_id: int, *, is_sqlite: bool) -> None:

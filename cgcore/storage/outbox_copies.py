@@ -113,5 +113,9 @@ class OutboxCopies:
             now = database_now(session)
             session.exec(update(_Row).where(col(_Row.id) == task.id).values(looked=now))
             if found:
-                kept = {"accepted": now, "copy_state": CopyState.SKIPPED.value, "copy_folder": task.folder}
+                kept: dict[str, Any] = {
+                    "accepted": now,
+                    "copy_state": CopyState.SKIPPED.value,
+                    "copy_folder": task.folder,
+                }
                 move(session, task.id, State.UNKNOWN, State.SENT, task.fence, **kept)

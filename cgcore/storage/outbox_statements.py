@@ -10,33 +10,19 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Table, bindparam, func, insert, select, update
+from sqlalchemy import Table, bindparam, insert, select, update
 from sqlmodel import Session
 
 from cgcore.outbox.message import Claimed, Recipient
-from cgcore.outbox.states import State
 from cgcore.storage.outbox_tables import (
     OutboundAttemptRow,
     OutboundChunkRow,
-    OutboundMessageRow,
     OutboundRecipientRow,
     OutboxAccountRow,
     metadata,
 )
 
-__all__ = ["add_attempt", "has_to_follow", "keep_recipients", "move_one", "read_pieces"]
-
-
-def move_one(
-    session: Session, name: str, before: State, after: State, fence: int, *, tried: bool, values: dict[str, Any]
-) -> bool:
-    """Take one message from one state to the next, if it stands there and the claim is the last one.
-
-    ``tried``: a try has ended with it, which is counted.
-    """
-    statement = _moving(before.value, after.value, tuple(sorted(values)), tried)
-    placed = {f"new_{column}": value for column, value in values.items()}
-    return session.connection().execute(statement, {"at_name": name, "known_fence": fence, **placed}).rowcount == 1
+__all__ = ["add_attempt", "has_to_follow", "keep_recipients", "read_pieces"]
 
 
 def add_attempt(session: Session, values: Mapping[str, Any]) -> None:
@@ -76,17 +62,6 @@ def read_pieces(session: Session, parts: Collection[str]) -> dict[str, list[byte
 
 def _table(row: type[Any]) -> Table:
     return metadata.tables[str(row.__tablename__)]
-
-
-@cache
-def _moving(before: str, after: str, columns: tuple[str, ...], tried: bool) -> Any:
-    table = _table(OutboundMessageRow)
-    values: dict[str, Any] = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in columns}
-    if tried:
-        first = bindparam("new_changed", type_=table.c.changed.type)
-        values |= {"attempts": table.c.attempts + 1, "first_tried": func.coalesce(table.c.first_tried, first)}
-    stands = (table.c.id == bindparam("at_name"), table.c.fence == bindparam("known_fence"), table.c.state == before)
-    return update(table).where(*stands).values(state=after, **values)
 
 
 @cache

@@ -67,7 +67,7 @@ ASKS_THE_HOUR = {
     "cgcore/sandbox/authority.py": "the dates of a certificate",
     "cgcore/sandbox/imap.py": "the date of a message",
     "cgcore/sandbox/smtp.py": "the date of a message",
-    "cgcore/storage/outbox.py": "when a message is due, over restarts; PostgreSQL is asked itself",
+    "cgcore/storage/outbox_edges.py": "when a message is due, over restarts; PostgreSQL is asked itself",
     "cgcore/workbench/backup.py": "when a backup was made",
     "cgcore/workbench/start.py": "the name of a folder",
     "pages/activity.py": "which day is today, where it is seen",

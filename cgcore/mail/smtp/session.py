@@ -90,11 +90,10 @@ class Delivery:
 class _Parcel:
     """One message on its way: what has been said about it so far."""
 
-    def __init__(self, envelope: Envelope) -> None:
-        self.envelope = envelope
+    def __init__(self, envelope: Envelope, before_dot: Callable[[], bool], meanwhile: Callable[[], None]) -> None:
+        self.envelope, self.before_dot, self.meanwhile = envelope, before_dot, meanwhile
         self.results = {address: RecipientResult(address) for address in envelope.everybody}
-        self.fate = Fate.REFUSED
-        self.dot_sent = False
+        self.fate, self.dot_sent = Fate.REFUSED, False
         self.cut = False  # whether the connection ended, or was ended, before the dot
         self.queue_id = ""
 
@@ -133,10 +132,6 @@ class _Parcel:
         if fate is Fate.REFUSED and step.stage in (Stage.DATA, Stage.FINAL):
             return replace(result, fate=fate, code=code, key=step.key, reply=step.reply)
         return replace(result, fate=Fate.UNKNOWN if fate is Fate.UNKNOWN else Fate.PENDING)
-
-
-def _nothing() -> None:
-    pass
 
 
 class SmtpSession:
@@ -189,8 +184,8 @@ class SmtpSession:
         envelope: Envelope,
         body: Iterable[bytes],
         *,
-        before_dot: Callable[[], bool] | None = None,
-        meanwhile: Callable[[], None] = _nothing,
+        before_dot: Callable[[], bool] = lambda: True,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> Generator[Step, None, Delivery]:
         """Hand one message over; yield its steps and return what became of it. The session must be :attr:`usable`.
 
@@ -200,9 +195,9 @@ class SmtpSession:
         A connection that was cut while it lay idle ends with the first step: then nothing has been handed over, and
         another connection may take the message at once.
         """
-        parcel = _Parcel(envelope)
+        parcel = _Parcel(envelope, before_dot, meanwhile)
         step = None
-        for stage, address, act in self._plan(parcel, body, before_dot, meanwhile):
+        for stage, address, act in self._plan(parcel, body):
             self._client.forget_code()
             step = self._perform(stage, act, parcel)
             code = self._client.last_code
@@ -214,19 +209,13 @@ class SmtpSession:
             raise ValueError("a message needs an envelope")
         return parcel.delivery(step, self._client.last_code, reusable=self.usable)
 
-    def _plan(
-        self,
-        parcel: _Parcel,
-        body: Iterable[bytes],
-        before_dot: Callable[[], bool] | None,
-        meanwhile: Callable[[], None],
-    ) -> Iterator[tuple[Stage, str, _Act]]:
+    def _plan(self, parcel: _Parcel, body: Iterable[bytes]) -> Iterator[tuple[Stage, str, _Act]]:
         envelope = parcel.envelope
         yield Stage.MAIL_FROM, "", lambda stage: self._mail_from(stage, envelope)
         for address in envelope.everybody:
             yield Stage.RCPT_TO, address, lambda stage, address=address: self._rcpt_to(stage, envelope, address)
         yield Stage.DATA, "", lambda stage: self._data(stage, body)
-        yield Stage.FINAL, "", lambda stage: self._final(stage, parcel, before_dot, meanwhile)
+        yield Stage.FINAL, "", lambda stage: self._final(stage, parcel)
 
     def close(self) -> Iterator[Step]:
         """Say goodbye. A step tells of it where all went well; else QUIT goes out and nobody waits."""
@@ -370,14 +359,8 @@ class SmtpSession:
             sent += len(piece)
         return stage.ok(reply.text, bytes=sent)
 
-    def _final(
-        self,
-        stage: OpenStage,
-        parcel: _Parcel,
-        before_dot: Callable[[], bool] | None,
-        meanwhile: Callable[[], None],
-    ) -> Step:
-        if before_dot is not None and not before_dot():
+    def _final(self, stage: OpenStage, parcel: _Parcel) -> Step:
+        if not parcel.before_dot():
             parcel.cut, self.usable = True, False
             return stage.skipped()
         if not self._client.in_step:
@@ -387,7 +370,7 @@ class SmtpSession:
         self._client.send_dot()
         parcel.dot_sent = True
         self._connection.allow_final()
-        meanwhile()
+        parcel.meanwhile()
         reply = self._client.read_reply()
         self._stale = False
         self.usable = self.usable and self._client.in_step

@@ -117,19 +117,15 @@ class Body:
     """The stored bytes of a message on their way; ``is_whole`` once all have passed and are what was stored."""
 
     def __init__(self, store: OutboxBytes, claimed: Claimed) -> None:
-        self._store, self._claimed = store, claimed
+        self._store, self.claimed = store, claimed
         self._ahead: bytes | None = None
         self.is_whole = False
 
-    def is_of(self, claimed: Claimed) -> bool:
-        """Return whether these are the bytes of a message."""
-        return self._claimed is claimed
-
     def fetch(self) -> None:
         """Read a small message before it is its turn; where that fails it is read when it is."""
-        if self._claimed.size <= SMALL and self._ahead is None:
+        if self.claimed.size <= SMALL and self._ahead is None:
             try:
-                self._ahead = b"".join(self._store.read_at_once(self._claimed.parts))
+                self._ahead = b"".join(self._store.read_at_once(self.claimed.parts))
             except Exception as failure:
                 _log.debug("read later (%s)", type(failure).__name__)
 
@@ -137,11 +133,11 @@ class Body:
         """Yield them; a small message in one piece."""
         self.fetch()
         digest, size = hashlib.sha256(), 0
-        for piece in self._store.read(self._claimed.parts) if self._ahead is None else [self._ahead]:
+        for piece in self._store.read(self.claimed.parts) if self._ahead is None else [self._ahead]:
             digest.update(piece)
             size += len(piece)
             yield piece
-        self.is_whole = digest.hexdigest() == self._claimed.sha256 and size == self._claimed.size
+        self.is_whole = digest.hexdigest() == self.claimed.sha256 and size == self.claimed.size
 
 
 class Bodies:
@@ -154,7 +150,7 @@ class Bodies:
     def take(self, claimed: Claimed) -> Body:
         """Return the body of a message whose turn it is."""
         body, self._next = self._next, None
-        return body if body is not None and body.is_of(claimed) else Body(self._store, claimed)
+        return body if body is not None and body.claimed is claimed else Body(self._store, claimed)
 
     def fetch_first(self, waiting: Sequence[Claimed]) -> None:
         """Read the first of those that wait, if it is a small one."""

@@ -230,8 +230,8 @@ class Sender:
                 claimed = waiting.popleft()
                 permit = self._begin(accepted, claimed, waiting, hand)
                 accepted = None
-                body, fetch = bodies.take(claimed), partial(bodies.fetch_first, waiting)
-                delivery, allowed, since = self._deliver(session, claimed, permit, body, fetch)
+                ahead = partial(bodies.fetch_first, waiting)
+                delivery, allowed, since = self._deliver(session, bodies.take(claimed), permit, ahead)
                 if count and was_idle(delivery):
                     # Cut while it lay idle: another connection takes the same message, and no try is counted.
                     self._give_back(claimed, waiting, permit)
@@ -301,10 +301,9 @@ class Sender:
             self._working.pop(claimed.id, None)
 
     def _deliver(
-        self, session: SmtpSession, claimed: Claimed, permit: Permit, body: Body, meanwhile: Callable[[], None]
+        self, session: SmtpSession, body: Body, permit: Permit, meanwhile: Callable[[], None]
     ) -> tuple[Delivery | Exception, bool, Attempt]:
-        began = Attempt(self._context.clock())
-        allowed = False
+        claimed, began, allowed = body.claimed, Attempt(self._context.clock()), False
 
         def before_dot() -> bool:
             nonlocal allowed
