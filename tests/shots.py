@@ -78,8 +78,14 @@ def demonstration(
     ``prepare`` is given its environment before it starts.
     """
     folder = make_folder("cg-shots-")
+    # What was furnished stays as it is while the pictures are taken: nothing of it is sent, nor runs out.
     environment = product_environment(
-        folder, CG_ADMIN_USER="", CG_ADMIN_PASSWORD="", CG_MAIL_ALLOW_PRIVATE="", CG_SANDBOX="on"
+        folder,
+        CG_ADMIN_USER="",
+        CG_ADMIN_PASSWORD="",
+        CG_MAIL_ALLOW_PRIVATE="",
+        CG_SANDBOX="on",
+        CG_OUTBOX="on" if prepare is None else "off",
     )
     seed = [sys.executable, "-m", "cgcore", "demo", "--prepare-only"]
     told = subprocess.run(seed, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
@@ -178,7 +184,10 @@ def _shoot_outbox(page: Page, suffix: str) -> None:
     _shoot(page, "borradores" + suffix)
     page.get_by_role("tab", name="Enviados").click()
     settled(page)
-    for name in STATES:
+    for name in reversed(list(STATES)):
+        if not page.get_by_test_id("stRadio").get_by_text(f"({name})").count():
+            page.get_by_role("button", name="Siguiente").click()
+            settled(page)
         page.get_by_test_id("stRadio").get_by_text(f"({name})").click()
         page.wait_for_timeout(300)
         settled(page)

@@ -367,7 +367,7 @@ def test_a_message_that_came_back_is_shown_as_returned_everywhere(desk: _Desk, m
         told_of[state] = words(app)
 
     assert found == {"bounced": ["Factura F 7"], "sent": ["Factura F 6"], "": ["Factura F 7", "Factura F 6"]}
-    assert ["Devuelto el" in told_of[state] for state in ("bounced", "sent")] == [True, False]
+    assert ["Devuelto: " in told_of[state] for state in ("bounced", "sent")] == [True, False]
     assert "El destinatario eva@cliente.example no existe" in told_of["bounced"].replace("\\", "").replace("\u2060", "")
     assert (told["bounced"], message_json(desk.get(other))["bounced"]) == (True, False)
     assert [each["state"] for each in told["recipients"]] == ["bounced", "accepted"]

@@ -17,7 +17,13 @@ from cgcore.outbox.saved import SavedFields
 from cgcore.outbox.states import CopyState, RecipientState, State
 from cgcore.process import new_owner
 from cgcore.settings import load_settings
-from cgcore.storage.outbox_tables import OutboundAttemptRow, OutboundMessageRow, OutboundRecipientRow
+from cgcore.storage.bounce_tables import BounceNoticeRow
+from cgcore.storage.outbox_tables import (
+    OutboundAttemptRow,
+    OutboundMessageRow,
+    OutboundRecipientRow,
+    OutboxAccountRow,
+)
 from cgcore.workbench import Workbench
 from cgcore.workbench.core import open_workbench
 from cgcore.workbench.outbox.compose import DocumentRequest
@@ -25,17 +31,21 @@ from cgcore.workbench.outbox.compose import DocumentRequest
 __all__ = ["STATES", "furnish_outbox"]
 
 _PDF = Attachment("Factura.pdf", "application/pdf", b"%PDF-1.7 " + bytes(range(256)) * 800)
-_HOST, _ID = "smtp.tuproveedor.example", "4F1A2B3C4D"
+_HOST, _ID, _TO = "smtp.tuproveedor.example", "4F1A2B3C4D", "eva@losolivos.example"
 
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """How one message stands: its columns, what was said of its recipients, and the reply of its last try."""
+    """How one message stands: its columns, what was said of its recipients (``last``: of the copy alone), the reply of
+    its last try, and what came back.
+    """
 
     values: Mapping[str, Any]
     recipient: Mapping[str, Any] = field(default_factory=dict[str, Any])
     reply: str = ""
     key: str = ""
+    last: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    bounce: str = ""
 
 
 def _reason(key: str, **values: str) -> dict[str, Any]:
@@ -50,8 +60,14 @@ STATES: Mapping[str, _Shown] = {
     "esperando": _Shown({"state": State.IN_FLIGHT.value}),
     "enviado": _Shown({**_SENT, "copy_state": CopyState.STORED.value, "copy_folder": "Enviados"}, _TAKEN, "250 ok"),
     "copia-fallida": _Shown({**_SENT, "copy_state": CopyState.FAILED.value, "copy_key": "mailbox_full"}, _TAKEN),
-    "copia-rechazada": _Shown(_SENT, {"state": RecipientState.REFUSED.value, "key": "recipient_unknown"}, "250 ok"),
-    "devuelto": _Shown(_SENT, {"state": RecipientState.BOUNCED.value, "key": "recipient_unknown"}, "250 ok"),
+    "copia-rechazada": _Shown(
+        _SENT, _TAKEN, "250 ok",
+        last={"state": RecipientState.REFUSED.value, "key": "recipient_unknown", "reply": "550 5.1.1 No such user"},
+    ),
+    "devuelto": _Shown(
+        _SENT, {"state": RecipientState.BOUNCED.value, "key": "recipient_unknown"}, "250 ok", last=_TAKEN,
+        bounce=f"550 5.1.1 <{_TO}>: Recipient address rejected: User unknown",
+    ),
     "a-mano": _Shown({"state": State.SENT.value, "accepted": utc_now, "size": 0, "parts": []}),
     "sin-bytes": _Shown({**_SENT, "bytes_removed": utc_now, "parts": []}, _TAKEN, "250 ok"),
     "otra-vez": _Shown({"tries": 2}, {}, "451 4.3.0 Try later", "server_busy"),
@@ -60,12 +76,13 @@ STATES: Mapping[str, _Shown] = {
         "550 5.4.5 Daily user sending limit exceeded", "sending_quota",
     ),
     "sin-confirmar": _Shown(
-        {"state": State.UNKNOWN.value, "reason": _reason("delivery_unknown"), "looked": utc_now}, key="delivery_unknown"
+        {"state": State.UNKNOWN.value, "reason": _reason("delivery_unknown"), "host": _HOST, "looked": utc_now},
+        key="delivery_unknown",
     ),
     "rechazado": _Shown(
-        {"state": State.FAILED.value, "reason": _reason("recipient_unknown", recipient="eva@losolivos.example")},
+        {"state": State.FAILED.value, "reason": _reason("recipient_unknown", recipient=_TO)},
         {"state": RecipientState.REFUSED.value, "key": "recipient_unknown", "reply": "550 5.1.1 No such user"},
-        "550 5.1.1 No such user", "recipient_unknown",
+        "550 5.1.1 No such user", "recipient_unknown", last={"state": RecipientState.PENDING.value},
     ),
     "cancelado": _Shown({"state": State.CANCELLED.value}),
 }  # fmt: skip
@@ -94,12 +111,15 @@ def _furnish(workbench: Workbench) -> None:
     code = str(series.effective)
     for number, (name, shown) in enumerate(STATES.items(), 21042):
         request = DocumentRequest(
-            DocumentType.SALES_INVOICE, code, str(number), ["Eva Ruiz <eva@losolivos.example>"],
+            DocumentType.SALES_INVOICE, code, str(number), [f"Eva Ruiz <{_TO}>"],
             customer=f"Comunidad Los Olivos ({name})", cc=["gestoria@ejemplo.example"], attachments=(_PDF,),
             variables={"contacto": "Eva", "importe": "1.234,56 €", "fecha": "24/11/2026", "vencimiento": "24/12/2026"},
         )  # fmt: skip
         message, _ = workbench.outbox.send(who, request, name)
         _show(workbench, message.id, shown)
+    with workbench.database.session() as session:
+        until = utc_now() + timedelta(hours=3)
+        session.exec(update(OutboxAccountRow).values(paused=True, paused_until=until, reason=_reason("sending_quota")))
     for number in (21090, 21091):
         typed = {"number": str(number), "customer": "Talleres Ruiz", "to": "luis@talleres.example"}
         workbench.saved.save(who, SavedFields("sales_invoice", code, typed), [_PDF])
@@ -112,11 +132,24 @@ def _show(workbench: Workbench, name: str, shown: _Shown) -> None:
     attempts = int(values.pop("tries", 1 if shown.reply or shown.key else 0))
     with workbench.database.session() as session:
         row, other = OutboundMessageRow, OutboundRecipientRow
-        # Far ahead, and of this process, which is alive: while the pictures are taken nobody goes on with any of them.
+        # Far ahead: nobody goes on with any of them, as long as the process of the pictures sends nothing.
         held = {"due": late, "lease_until": late, "owner": new_owner(), "attempts": attempts, "copy_due": late}
         session.exec(update(row).where(col(row.id) == name).values(**held, **values))
         if shown.recipient:
             session.exec(update(other).where(col(other.message_id) == name).values(**shown.recipient))
+        if shown.last:
+            copy = update(other).where(col(other.message_id) == name, col(other.place) == 1)
+            session.exec(copy.values(**{"key": "", "reply": "", **shown.last}))
+        if shown.bounce:
+            told = {
+                "message_id": name,
+                "report": name,
+                "place": 0,
+                "kind": "failed",
+                "address": "eva@losolivos.example",
+            }
+            why: dict[str, Any] = {"status": "5.1.1", "key": "recipient_unknown", "reply": shown.bounce}
+            session.add(BounceNoticeRow(user_id=workbench.outbox.list_people()[0].user_id, at=now, **told, **why))
         if values.get("size") == 0:
             session.exec(delete(other).where(col(other.message_id) == name))
         for _ in range(attempts):
