@@ -642,6 +642,33 @@ def test_the_dialog_says_what_the_test_mail_proves_and_what_not(
         assert unproven in said
 
 
+def test_a_set_up_that_went_well_offers_the_test_mail_to_oneself(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
+) -> None:
+    """One click from its outcome to what that mail proves, whatever recipient the cell of the test mail names."""
+    draft = workbench.sandbox.use_for(ana)
+    server = {"host": draft.smtp.host, "port": draft.smtp.port, "security": "none", "source": "guess"}
+    found = {"user": draft.user, "smtp": server, "imap": server, "folder": "", "folder_from": "", "questions": []}
+    job = Job(
+        lambda: iter((Step("smtp", "auth", Status.OK),)),
+        lambda _steps, ms: Verdict("ok", "auth", ms),
+        lambda _steps, _verdict, _session: found,
+    )
+    *_, run = workbench.runs.follow(ana, workbench.runs.start(ana, Cell.SETUP, "mark", job))
+    app = open_with(monkeypatch, workbench, ana, draft)
+    assert "mail_account_setup_test" not in {str(button.key) for button in app.button}
+    app.session_state["mail_account_setup_shown"] = run.id
+    app.text_input(key="mail_account_recipient").set_value("otra@cliente.example").run()
+    click(app, "setup_test")
+
+    sent = workbench.runs.find_last(ana, Cell.TEST_MAIL)
+    assert sent is not None
+    assert sent.number == 1
+    assert f"Tu servidor ha aceptado el mensaje para {draft.user}" in dialog_words(app)
+    click(app)
+    assert workbench.runs.find_last(ana, Cell.TEST_MAIL) == sent
+
+
 def test_what_is_proven_and_not_saved_is_said_with_the_button(
     monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor
 ) -> None:

@@ -14,7 +14,7 @@ from cgcore.texts import lookup
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.admin import mail_servers
 from pages.ui.cells import CellHead, CellState, state_of
-from pages.ui.mail import by_hand, connection
+from pages.ui.mail import by_hand, connection, test_cell
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.history import draw_history
 from pages.ui.mail.view import MailPage
@@ -122,8 +122,11 @@ def _draw_outcome(page: MailPage, run: Run, head: CellHead) -> None:
         st.markdown(f":green[:material/check_circle: {_done(result)}]")
         if page.form.count_changed():
             st.caption(texts.SETUP_FILLED)
-            page.bar.ask(texts.SETUP_SAVE, "mail_account_setup_save")
-        elif page.actor.is_admin:
+        with st.container(horizontal=True):
+            if page.form.count_changed():
+                page.bar.ask(texts.SETUP_SAVE, "mail_account_setup_save")
+            st.button(texts.SETUP_TEST, key="mail_account_setup_test", icon=":material/send:", on_click=test_cell.ask)
+        if not page.form.count_changed() and page.actor.is_admin:
             _offer_to_company(page)
     else:
         draw_run(run, state, key="mail_account_setup")

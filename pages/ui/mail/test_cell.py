@@ -26,10 +26,16 @@ from pages.ui.runs import (
 )
 from pages.ui.texts import mail_account as texts
 
-__all__ = ["draw"]
+__all__ = ["ask", "draw"]
 
 _SHOW, _BUTTON = "mail_account_test_show", "mail_account_test_run"
+_ASKED = "mail_account_test_asked"  # whether another cell has asked for the test mail
 _WIDTH = 420  # pixels: about that of the column that it has beside a result
+
+
+def ask() -> None:
+    """Ask from another cell for the test mail to oneself (a callback)."""
+    st.session_state[_ASKED] = True
 
 
 @st.fragment
@@ -38,7 +44,8 @@ def draw(page: MailPage) -> None:
     """Draw «3 · Envío de Prueba»."""
     run = page.runs.find_last(page.actor, Cell.TEST_MAIL)
     with cell("test_mail", texts.CELL_TEST, CellState.IDLE) as head:
-        if run is None and not page.is_refused(Cell.TEST_MAIL) and not st.session_state.get(_BUTTON):
+        wanted = st.session_state.get(_BUTTON) or st.session_state.get(_ASKED)
+        if run is None and not page.is_refused(Cell.TEST_MAIL) and not wanted:
             # Nothing to stand beside it: a click makes the place.
             _draw_inputs(page)
             return
@@ -103,9 +110,11 @@ def _draw_inputs(page: MailPage) -> Run | None:
         width=_WIDTH,
     )
     page.list_problems("recipient")
-    if not st.button(texts.SEND_TEST, key=_BUTTON, icon=":material/send:"):
+    clicked = st.button(texts.SEND_TEST, key=_BUTTON, icon=":material/send:")
+    asked = st.session_state.pop(_ASKED, False)
+    if not asked and not clicked:
         return None
-    recipient = st.session_state[key].strip() or own
+    recipient = own if asked else st.session_state[key].strip() or own
     return page.start(Cell.TEST_MAIL, lambda: page.runs.start_test_mail(page.actor, page.form.draft(), recipient))
 
 
