@@ -5,7 +5,7 @@ The link leads to another tab, so that nothing typed here is lost; this one foll
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -43,6 +43,7 @@ _LEFT = "mail_account_oauth_left"  # the id of the attempt whose link was clicke
 _TOLD = "mail_account_oauth_told"  # the id of the one whose end is told
 _ASKED = "mail_account_oauth_asked"  # whether the question before a password is being answered
 _EVERY_S = 2
+_WALL = "oauth_needs_admin"
 _BY_ADMINISTRATORS = frozenset({"oauth_client_wrong", "oauth_redirect"})
 _SERVERS = {AuthKind.GOOGLE: "gmail", AuthKind.MICROSOFT: "microsoft365"}
 # Whose mailboxes each signs in to, by the ids of the provider table; a custom one says itself for whom it is.
@@ -216,7 +217,7 @@ def _prove_once(page: MailPage) -> None:
 def _draw_missing(page: MailPage, provider: OAuthProvider, label: str, connected: Connected | None) -> None:
     if connected is not None and connected.state is not GrantState.CONNECTED:
         st.markdown(f":red-badge[:material/link_off: {texts.DEAD}]")
-        _draw_refusal(page, connected.key, {"provider": label, "user": connected.mailbox, **connected.facts})
+        _draw_refusal(connected.key, {"provider": label, "user": connected.mailbox, **connected.facts})
     else:
         st.markdown(f":gray-badge[:material/link_off: {texts.NOT_CONNECTED}]")
         if connected is not None and not connected.is_for(page.draft):
@@ -226,6 +227,8 @@ def _draw_missing(page: MailPage, provider: OAuthProvider, label: str, connected
     told = _find_told(page)
     if told is not None:
         _draw_end(page, told, label)
+    keys = {each.key for each in (connected, told) if each is not None}
+    _draw_cure(page, keys, label)
     if link is None:
         st.caption(texts.CONNECT_INCOMPLETE)
         return
@@ -243,8 +246,9 @@ def _draw_missing(page: MailPage, provider: OAuthProvider, label: str, connected
     if st.session_state.get(_LEFT) == link.id:
         _follow(page, link.id, label)
         # Who meets that wall stays there, and never comes back with a refusal.
-        with st.expander(texts.WALL.format(provider=escape(label)), type="compact", key="mail_account_oauth_wall"):
-            _draw_consent(page, label)
+        if _WALL not in keys:
+            with st.expander(texts.WALL.format(provider=escape(label)), type="compact", key="mail_account_oauth_wall"):
+                _draw_consent(page, label)
     else:
         st.caption(texts.CONNECT_EXPLANATION.format(user=escape(page.draft.user)))
 
@@ -308,7 +312,7 @@ def _draw_end(page: MailPage, attempt: Attempt, label: str) -> None:
         if st.button(texts.CONFIRM_SHARED.format(**values), key="mail_account_oauth_confirm"):
             _confirm(page, attempt)
     elif attempt.state is AttemptState.REFUSED:
-        _draw_refusal(page, attempt.key, {"provider": label, "user": attempt.mailbox, **attempt.facts})
+        _draw_refusal(attempt.key, {"provider": label, "user": attempt.mailbox, **attempt.facts})
 
 
 def _confirm(page: MailPage, attempt: Attempt) -> None:
@@ -324,16 +328,19 @@ def _confirm(page: MailPage, attempt: Attempt) -> None:
     st.rerun()
 
 
-def _draw_refusal(page: MailPage, key: str, values: dict[str, object]) -> None:
-    """Say what a connection has come to; what others have to do for it stands below, ready to be sent or opened."""
+def _draw_refusal(key: str, values: dict[str, object]) -> None:
     try:
         title, fix = (escape(text) for text in sentences(key, Leg.SMTP, values))
     except KeyError:
         title, fix = "", str(problem_text("vault")) if key == "vault" else str(texts.BROKEN)
     st.error(fix or title, title=title if fix and title else None, icon=":material/error:")
-    if key == "oauth_needs_admin":
-        _draw_consent(page, str(values["provider"]))
-    elif key in _BY_ADMINISTRATORS and page.actor.is_admin:
+
+
+def _draw_cure(page: MailPage, keys: Set[str], label: str) -> None:
+    """Draw what others have to do about refusals, ready to be sent or opened; once, whatever was refused twice."""
+    if _WALL in keys:
+        _draw_consent(page, label)
+    elif keys & _BY_ADMINISTRATORS and page.actor.is_admin:
         st.page_link("administration.py", label=texts.GO_TO_ADMINISTRATION, icon=":material/arrow_forward:")
 
 
