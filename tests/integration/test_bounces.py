@@ -296,6 +296,7 @@ def test_without_the_switch_nobody_signs_in(house: tuple[Workbench, Actor]) -> N
         desk.look()
         once = imap.connections
         workbench.bounces.switch(ana, active=False)
+        desk.set(due=datetime.now(UTC) - timedelta(hours=1))
         desk.look()
     told = {row.action for row in workbench.activity.list(ana)["items"]}
 
