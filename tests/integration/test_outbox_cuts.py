@@ -31,7 +31,8 @@ from tests.servers.house import add_series, add_user
 from tests.servers.many_messages import multiply
 from tests.servers.postfix import Postfix
 from tests.servers.probing import ANA
-from tests.servers.scripted import SmtpScript, smtp_server
+from tests.servers.scripted import ScriptedServer, SmtpScript, smtp_server
+from tests.servers.sent_folder import SentFolder
 
 _CUTS, _PER_ACCOUNT = 250, 50
 _REQUEST = DocumentRequest(
@@ -134,3 +135,43 @@ def test_cut_anywhere_a_message_is_there_once_or_nobody_says_that_it_is(
     assert max(relay.dots.values()) == 1
     assert max(stored.values()) == 1
     assert sent <= set(stored) <= sent | unknown
+
+
+def _around(whole: tuple[int, int]) -> list[Cut]:
+    """Return cuts over a conversation of that length, most of them where the copy ends and is answered."""
+    of_client, of_server = whole
+    places = [(at, True) for at in (*range(1, of_client, 60), *range(of_client - 90, of_client + 1, 4))]
+    places += [(at, False) for at in (*range(1, of_server, 45), *range(of_server - 130, of_server + 1, 4))]
+    return [Cut(at, by_client, resets=bool(number % 2)) for number, (at, by_client) in enumerate(places) if at > 0]
+
+
+def test_cut_anywhere_a_copy_is_filed_once_and_nothing_is_sent_again(workbench: Workbench) -> None:
+    """Of both sides, before the folder is searched and until the OK was read."""
+    folder, cuts, row = SentFolder(), list[Cut](), OutboundMessageRow
+    again = update(row).values(copy_state="pending", copy_due=row.created, copy_lease=None)
+
+    def file(tries: int | None = None) -> None:
+        with workbench.database.session() as session:
+            session.exec(again if tries is None else again.values(copy_tries=tries))
+        workbench.outbox.worker.work_once()
+
+    with smtp_server(SmtpScript(users={})) as sending, ScriptedServer(folder) as filing:
+        with CuttingRelay(filing.port, iter(lambda: cuts.pop() if cuts else None, Ellipsis)) as relay:
+            (person, *_) = _furnish(workbench, sending.port)
+            stored = workbench.mail_account.get(person)
+            imap = ServerDraft("127.0.0.1", relay.port, Security.NONE)
+            draft = replace(stored.draft, imap=imap, sent_folder="Sent", password=Secret(USERS[ANA]))
+            workbench.mail_account.save(person, draft, version=stored.version)
+            message, _ = workbench.outbox.send(person, _REQUEST, "k")
+            workbench.outbox.worker.work_once()
+            tried = _around(relay.whole)
+            for cut in tried:
+                folder.filed.clear()
+                cuts[:] = [cut]
+                file(0)
+                file()
+                told = workbench.outbox.get(person, message.id)
+                assert (told.copy_state, folder.filed) == ("stored", {message.message_id: 1}), cut
+        assert relay.made >= 0.8 * len(tried) > 70
+    assert len(sending.messages) == 1
+    assert workbench.outbox.get(person, message.id).state is State.SENT

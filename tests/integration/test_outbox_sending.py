@@ -19,6 +19,7 @@ from cgcore.documents import DocumentType, types_with_template
 from cgcore.errors import InvalidInput
 from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
+from cgcore.mail.connection import Timeouts
 from cgcore.mail.message import Attachment
 from cgcore.mail.sender import SenderDraft
 from cgcore.outbox.message import Message, MessageFilters
@@ -268,6 +269,33 @@ def test_half_a_reply_to_the_dot_says_nothing(desk: _Desk, begun: bytes) -> None
         desk.work()
 
     assert (desk.get(message).state, len(server.messages)) == (State.UNKNOWN, 1)
+
+
+@pytest.mark.parametrize(("final", "state"), [(30.0, State.SENT), (0.2, State.UNKNOWN)])
+def test_silence_after_the_dot_is_waited_for_longer_than_any_other(desk: _Desk, final: float, state: State) -> None:
+    """A minute and more: whoever gives up sooner gets a second copy delivered. Then nobody knows."""
+    usual, timeouts = Timeouts(), Timeouts(stage=0.5, block=0.5, final=final)
+
+    def think(wire: Any) -> None:
+        say = wire.send
+
+        def send(data: bytes) -> None:
+            if b"queued as" in data:
+                wire.pause(1.0)
+            say(data)
+
+        wire.send = send
+        SmtpScript()(wire)
+
+    with ScriptedServer(think) as server:
+        _account(desk, server)
+        message = desk.put()
+        desk.workbench.outbox.worker._sender._timeouts = timeouts
+        desk.work()
+        desk.work()
+
+    assert (usual.final, usual.stage, usual.block) == (600, 30, 60)
+    assert (desk.get(message).state, len(server.messages)) == (state, 1)
 
 
 _LIMITS = [

@@ -28,19 +28,21 @@ class Cut:
 
 
 class CuttingRelay:
-    """Forwards to ``port``, cutting by the next of ``cuts``; once there are no more it forwards everything.
+    """Forwards to ``port``, cutting by the next of ``cuts``, ``None``: this one not; behind the last it cuts nothing.
 
+    ``whole`` are the bytes of both sides, the client's first, of the last connection that was not cut.
     ``dots`` counts for each Message-ID how often its final dot has come in whole from a client; ``made`` is how many
     connections were cut.
     """
 
-    def __init__(self, port: int, cuts: Iterator[Cut]) -> None:
+    def __init__(self, port: int, cuts: Iterator[Cut | None]) -> None:
         self._target, self._cuts = port, cuts
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.dots: Counter[bytes] = Counter()
         self.made = 0
+        self.whole = (0, 0)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -64,12 +66,13 @@ class CuttingRelay:
 
     def _play(self, client: socket.socket, server: socket.socket, cut: Cut | None) -> None:
         # One thread for both ways: nobody else is inside a call of a socket that is closed, so a reset is one at once.
-        heard, passed = b"", 0
+        heard, passed, told = b"", 0, {True: 0, False: 0}
         with suppress(OSError):
             while True:
                 for source in select.select([client, server], [], [])[0]:
                     of_client, sink = source is client, server if source is client else client
                     data = source.recv(65536)
+                    told[of_client] += len(data)
                     heard = self._count(heard + data) if of_client else heard
                     if cut is not None and cut.of_client is of_client:
                         if passed + len(data) >= cut.at:
@@ -80,6 +83,7 @@ class CuttingRelay:
                     if not data:
                         raise ConnectionResetError
                     sink.sendall(data)
+        self.whole = (told[True], told[False])
         client.close()
         server.close()
 
