@@ -208,7 +208,9 @@ def _look(page: Page, name: str) -> None:
     """Take the pictures of a state at both widths, and close the tab."""
     settled(page)
     shoot(page, name)
-    shoot_phone(page, name)
+    page.set_viewport_size({"width": 390, "height": 844})
+    shoot(page, f"{name}-390")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.close()
 
 
@@ -295,8 +297,16 @@ def test_a_connection_that_died_of_testing_mode_says_so(known: BrowserContext, t
     _look(page, "oauth-testing-mode")
 
 
-@pytest.mark.parametrize("name", ["Google", "Microsoft"])
-def test_what_to_register_is_copied_letter_by_letter(browser: Browser, trusting_product: Product, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "block", "permissions"),
+    [
+        ("Google", "scopes", ["openid", "email", "https://mail.google.com/"]),
+        ("Microsoft", "permissions", ["SMTP.Send", "IMAP.AccessAsUser.All", "offline_access", "openid", "email"]),
+    ],
+)
+def test_what_to_register_is_copied_letter_by_letter(
+    browser: Browser, trusting_product: Product, name: str, block: str, permissions: list[str]
+) -> None:
     """By a button in sight, with a pointer and with a finger."""
     for width, touch in ((1280, False), (390, True)):
         profile = watch(browser.new_context(locale="es-ES", viewport={"width": width, "height": 844}, has_touch=touch))
@@ -308,11 +318,13 @@ def test_what_to_register_is_copied_letter_by_letter(browser: Browser, trusting_
         settled(page)
         page.get_by_role("radio", name=name, exact=True).click()
         settled(page)
-        button = page.locator(".st-key-copyable_oauth_redirect .st-key-copy_oauth_redirect button")
-        (button.tap if touch else button.click)()
-        expect(button).to_have_text(re.compile("Copiado"))
-        copied = page.evaluate("navigator.clipboard.readText()")
-        assert copied == f"{trusting_product.url}/oauth/vuelta/{name.lower()}"
+        copied: list[str] = []
+        for each in ("redirect", block):
+            button = page.locator(f".st-key-copy_oauth_{each} button")
+            (button.tap if touch else button.click)()
+            expect(button).to_have_text(re.compile("Copiado"))
+            copied.append(page.evaluate("navigator.clipboard.readText()"))
+        assert copied == [f"{trusting_product.url}/oauth/vuelta/{name.lower()}", "\n".join(permissions)]
         shoot(page, f"oauth-register-{name}-{width}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         profile.close()
