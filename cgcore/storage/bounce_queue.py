@@ -249,7 +249,8 @@ def _take_over(
 ) -> None:
     """Change what a report changes: the recipient's state; and that a message of unknown fate has left."""
     if message.state == State.UNKNOWN:
-        copy = {"copy_state": CopyState.PENDING.value, "copy_due": now} if message.copy_folder else {}
+        pending: dict[str, Any] = {"copy_state": CopyState.PENDING.value, "copy_due": now}
+        copy = pending if message.copy_folder else {}
         move(session, message.id, State.UNKNOWN, State.SENT, message.fence, accepted=now, reason=None, **copy)
     session.exec(update(_Message).where(col(_Message.id) == message.id).values(changed=now))
     if recipient is not None and notice.kind is NoticeKind.FAILED:
