@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import String, and_, any_, bindparam, delete, insert, literal_column, or_, update
+from sqlalchemy import String, and_, any_, bindparam, delete, func, insert, literal_column, or_, update
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
@@ -141,15 +141,21 @@ def _record(row: ApiKeyRow) -> KeyRecord:
 
 def store_calls(session: Session, pending: Mapping[str, PendingCalls]) -> None:
     """Store collected calls: keep the last of each key, add up the days, and note «last used» when it is old."""
-    known = set(session.exec(select(ApiKeyRow.id).where(col(ApiKeyRow.id).in_(pending))).all())
-    for key_id in sorted(known):  # always in one order, so that two processes never wait for each other
-        calls = pending[key_id]
-        _note_use(session, key_id, calls.last[-1])
-        # A busy key has a hundred of them every second: as plain rows, not as objects.
-        session.connection().execute(insert(ApiCallRow), [_row(key_id, call) for call in calls.last])
-        _forget_old(session, key_id)
-        for day, count in sorted(calls.days.items()):
-            _add_up(session, key_id, day, count)
+    used = dict(session.exec(select(ApiKeyRow.id, ApiKeyRow.last_used).where(col(ApiKeyRow.id).in_(pending))).all())
+    # Always in one order, so that two processes never wait for each other; few statements, however many keys are busy.
+    kept = {key_id: pending[key_id] for key_id in sorted(used)}
+    if not kept:
+        return
+    for key_id, calls in kept.items():
+        if _is_old(used[key_id], calls.last[-1].at):
+            _note_use(session, key_id, calls.last[-1])
+    # As plain rows, not as objects: a busy key has a hundred of them every second.
+    session.connection().execute(
+        insert(ApiCallRow), [_row(key_id, call) for key_id, calls in kept.items() for call in calls.last]
+    )
+    _forget_old(session, kept)
+    days = [(key_id, day, count) for key_id, calls in kept.items() for day, count in sorted(calls.days.items())]
+    _add_up(session, [{"key_id": key_id, "day": day, "calls": count} for key_id, day, count in days])
 
 
 def list_calls(session: Session, key_id: str) -> list[CallRecord]:
@@ -172,26 +178,34 @@ def _row(key_id: str, call: CallRecord) -> dict[str, Any]:
     return {"key_id": key_id, "at": call.at, **said}
 
 
+def _is_old(last: datetime | None, at: datetime) -> bool:
+    # One that lies ahead was noted before the clock was set back, and would stand until then.
+    return last is None or last <= at - LAST_USED_EVERY or last > at + CLOCK_SKEW
+
+
 def _note_use(session: Session, key_id: str, call: CallRecord) -> None:
     last = col(ApiKeyRow.last_used)
-    # One that lies ahead was noted before the clock was set back, and would stand until then.
+    # Asked again of the row: another process may have noted it meanwhile.
     old = or_(last.is_(None), last <= call.at - LAST_USED_EVERY, last > call.at + CLOCK_SKEW)
     statement = update(ApiKeyRow).where(col(ApiKeyRow.id) == key_id, old)
     session.exec(statement.values(last_used=call.at, last_ip=neutral_line(call.ip, _MAX_TEXT)))
 
 
-def _forget_old(session: Session, key_id: str) -> None:
-    newest = select(ApiCallRow.id).where(ApiCallRow.key_id == key_id).order_by(col(ApiCallRow.id).desc())
-    kept = newest.limit(KEPT_CALLS)
-    session.exec(delete(ApiCallRow).where(col(ApiCallRow.key_id) == key_id, col(ApiCallRow.id).not_in(kept)))
+def _forget_old(session: Session, key_ids: Collection[str]) -> None:
+    place = func.row_number().over(partition_by=col(ApiCallRow.key_id), order_by=col(ApiCallRow.id).desc())
+    calls = (
+        select_columns(col(ApiCallRow.id), place.label("place")).where(col(ApiCallRow.key_id).in_(key_ids)).subquery()
+    )
+    old = select_columns(calls.c.id).where(calls.c.place > KEPT_CALLS)
+    session.exec(delete(ApiCallRow).where(col(ApiCallRow.id).in_(old)))
 
 
-def _add_up(session: Session, key_id: str, day: date, count: int) -> None:
-    # In one statement: another process may count the first call of the same day.
+def _add_up(session: Session, days: Sequence[Mapping[str, Any]]) -> None:
+    # Added by the database: another process may count the first call of the same day.
     upsert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    first = upsert(ApiCallDayRow).values(key_id=key_id, day=day, calls=count)
-    more = {"calls": ApiCallDayRow.calls + count}
-    session.connection().execute(first.on_conflict_do_update(index_elements=["key_id", "day"], set_=more))
+    first = upsert(ApiCallDayRow)
+    more = {"calls": ApiCallDayRow.calls + first.excluded.calls}
+    session.connection().execute(first.on_conflict_do_update(index_elements=["key_id", "day"], set_=more), days)
 
 
 # A server that does not answer must not hold a caller, nor the others behind it.

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 from sqlmodel import select
 
 from cgcore.activity import Action, ActivityFilters
@@ -347,6 +348,36 @@ def test_calls_are_kept_counted_and_shown_to_the_owner_only(bench: Workbench, an
     assert (len(calls.days), calls.days[-1].calls, calls.days[0].calls) == (14, 27, 0)
     with pytest.raises(NotFound):
         bench.keys.calls(ben.actor, issued.id)
+
+
+def test_the_calls_of_several_keys_are_stored_together_and_kept_apart(
+    bench: Workbench, ana: Person, clock: Clock
+) -> None:
+    """As many statements for three keys as for one; each keeps its own last twenty, and its own days."""
+    keys, access, statements = [issue_key(bench, ana, name).id for name in "abc"], bench.keys.access, list[str]()
+
+    def call_and_store(names: list[str]) -> int:
+        statements.clear()
+        for key_id in names:
+            for number in range(15):
+                access.record_call(key_id, CallRecord(clock.now, "GET", f"/{key_id}/{number}", 200, 3))
+        access.flush()
+        return len(statements)
+
+    def note(_connection: object, _cursor: object, statement: str, *_given: object) -> None:
+        statements.append(statement)
+
+    for _ in range(2):
+        call_and_store(keys)
+    event.listen(bench.database.engine, "before_cursor_execute", note)
+    costs = call_and_store(keys[:1]), call_and_store(keys)
+    event.remove(bench.database.engine, "before_cursor_execute", note)
+    shown = [bench.keys.calls(ana.actor, key_id) for key_id in keys]
+
+    assert costs[0] == costs[1]
+    assert [len(calls.last) for calls in shown] == [KEPT_CALLS] * 3
+    assert [{call.path.split("/")[1] for call in calls.last} for calls in shown] == [{key_id} for key_id in keys]
+    assert [calls.days[-1].calls for calls in shown] == [60, 45, 45]
 
 
 def test_calls_of_earlier_days_stay_counted(bench: Workbench, ana: Person, clock: Clock) -> None:
