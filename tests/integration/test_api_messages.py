@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +22,8 @@ from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.storage.bounce_tables import BounceNoticeRow
 from cgcore.storage.database import open_database
 from cgcore.vault.secret import Secret
+from cgcore.web.api.problems import ApiProblem
+from cgcore.web.api.requests import limit_body
 from cgcore.workbench import Workbench
 from tests.conftest import make_settings
 from tests.servers.api_server import serve_api
@@ -230,3 +234,60 @@ def test_a_body_that_is_no_message_is_refused(office: _Office, body: bytes, stat
     refused = office.client.post("/messages", content=body, headers=headers)
 
     assert (refused.status_code, refused.json()["code"]) == (status, code)
+
+
+def test_a_large_file_that_is_handed_in_is_in_memory_once(office: _Office) -> None:
+    """25 MB in a form that comes in piece by piece: read, built and stored with less than half of it besides."""
+    size, piece, mark = 25_000_000, bytes(range(250)) * 400, b"la-frontera"
+    document = json.dumps({**_DOCUMENT, "number": "9025"}).encode()
+
+    def form() -> Iterator[bytes]:
+        yield b'--%s\r\nContent-Disposition: form-data; name="message"\r\n\r\n%s\r\n' % (mark, document)
+        yield b'--%s\r\nContent-Disposition: form-data; name="file"; filename="plano.pdf"\r\n' % mark
+        yield b"Content-Type: application/pdf\r\n\r\n"
+        for _ in range(size // len(piece)):
+            yield piece
+        yield b"\r\n--%s--\r\n" % mark
+
+    kind = f"multipart/form-data; boundary={mark.decode()}"
+    tracemalloc.start()
+    headers = {"Idempotency-Key": "large", "Content-Type": kind}
+    posted = office.client.post("/messages", content=form(), headers=headers, timeout=90)
+    peak = tracemalloc.get_traced_memory()[1] / size
+    tracemalloc.stop()
+
+    assert posted.status_code == 202, posted.text
+    assert posted.json()["size"] > 34_000_000
+    assert peak < 1.5, peak
+
+
+def test_a_key_in_a_form_is_told_of(office: _Office) -> None:
+    """It is looked for while the form passes; nothing is stored."""
+    key, mark = office.client.headers["Authorization"].partition(" ")[2].encode(), b"la-frontera"
+    form = b'--%s\r\nContent-Disposition: form-data; name="message"\r\n\r\n{"customer": "%s"}\r\n--%s--\r\n'
+    headers = {"Idempotency-Key": "key-in-form", "Content-Type": f"multipart/form-data; boundary={mark.decode()}"}
+    posted = office.client.post("/messages", content=form % (mark, key, mark), headers=headers)
+
+    assert (posted.status_code, posted.json()["code"]) == (400, "key_in_wrong_place")
+
+
+def test_what_is_looked_for_in_a_body_is_found_on_the_border_of_two_pieces() -> None:
+    """However short they are; what is more than the limit is refused as it comes."""
+    shown: list[bytes] = []
+
+    async def read(limit: int) -> None:
+        pieces = iter([b"ab", b"cd", b"ef"])
+
+        async def receive() -> MutableMapping[str, Any]:
+            piece = next(pieces)
+            return {"type": "http.request", "body": piece, "more_body": piece != b"ef"}
+
+        limited = limit_body(receive, declared="", limit=limit, inspect=shown.append)
+        while (await limited())["more_body"]:
+            pass
+
+    asyncio.run(read(6))
+    with pytest.raises(ApiProblem):
+        asyncio.run(read(5))
+
+    assert shown == [b"ab", b"abcd", b"abcdef", b"ab", b"abcd"]

@@ -190,6 +190,8 @@ async def read_message(request: Request) -> DocumentRequest:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "multipart/form-data":
         try:
             form = await request.form(max_files=_FILES_AT_MOST, max_fields=10, max_part_size=20_000_000)
+        except ApiProblem:
+            raise
         except Exception:
             raise ApiProblem(ProblemCode.BAD_REQUEST) from None
         written = form.get("message")

@@ -25,6 +25,7 @@ from cgcore.web.api.requests import (
     check_depth,
     find_presented_key,
     holds_key,
+    limit_body,
     max_body,
     path_below,
     read_body,
@@ -145,14 +146,15 @@ class _Answer:
 async def _checked_body(headers: dict[str, str], receive: Receive, *, limit: int, forms: bool) -> Receive:
     if "content-length" not in headers and "transfer-encoding" not in headers:
         return receive
-    body = await read_body(receive, declared=headers.get("content-length", ""), limit=limit)
-    if not body:
-        return replay(body, receive)
-    if holds_key(body):
-        raise ApiProblem(ProblemCode.KEY_IN_WRONG_PLACE)
+    declared = headers.get("content-length", "")
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if forms and media_type == "multipart/form-data":
+        # Files are large: they are read where they are wanted, and looked at as they pass.
+        return limit_body(receive, declared=declared, limit=limit, inspect=_refuse_key)
+    body = await read_body(receive, declared=declared, limit=limit)
+    if not body:
         return replay(body, receive)
+    _refuse_key(body)
     if media_type != "application/json" and not (
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
@@ -160,6 +162,11 @@ async def _checked_body(headers: dict[str, str], receive: Receive, *, limit: int
     if not forms:  # a message is read by its own route, outside the event loop, and has no depth of its own
         check_depth(body)
     return replay(body, receive)
+
+
+def _refuse_key(body: bytes) -> None:
+    if holds_key(body):
+        raise ApiProblem(ProblemCode.KEY_IN_WRONG_PLACE)
 
 
 def _refuse_misplaced(scope: Scope, headers: dict[str, str]) -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "expected_version",
     "find_presented_key",
     "holds_key",
+    "limit_body",
     "matches",
     "max_body",
     "path_below",
@@ -33,6 +34,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 MAX_DEPTH = 32
 
 _KIB = 1024
+_BORDER = 256  # longer than any key
 _MAX_BODY = 64 * _KIB
 # Templates and signatures carry their images inside.
 _MAX_HTML_BODY = 8192 * _KIB
@@ -54,21 +56,47 @@ def max_body(path: str) -> int:
 
 async def read_body(receive: Receive, *, declared: str, limit: int) -> bytes:
     """Return the whole body. Raises :class:`ApiProblem` as soon as it is, or declares to be, over ``limit``."""
+    limited = limit_body(receive, declared=declared, limit=limit)
+    chunks: list[bytes] = []
+    more = True
+    while more:
+        message = await limited()
+        chunks.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(chunks)
+
+
+def limit_body(
+    receive: Receive, *, declared: str, limit: int, inspect: Callable[[bytes], None] | None = None
+) -> Receive:
+    """Return a channel that raises :class:`ApiProblem` as soon as the body is, or declares to be, over ``limit``.
+
+    ``inspect`` is shown the body piece by piece, each with the end of the one before: what it looks for may lie on the
+    border. A connection that ends before the body is a bad request.
+    """
     too_large = ApiProblem(ProblemCode.BODY_TOO_LARGE, limit=limit // _KIB)
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
         raise too_large
-    chunks: list[bytes] = []
-    size, more = 0, True
-    while more:
+    size, ended, tail = 0, False, b""
+
+    async def receive_limited() -> MutableMapping[str, Any]:
+        nonlocal size, ended, tail
         message = await receive()
+        if ended:
+            return message
         if message["type"] == "http.disconnect":
             raise ApiProblem(ProblemCode.BAD_REQUEST)
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        more = message.get("more_body", False)
+        piece = message.get("body", b"")
+        size += len(piece)
+        ended = not message.get("more_body", False)
         if size > limit:
             raise too_large
-    return b"".join(chunks)
+        if inspect is not None:
+            inspect(tail + piece)
+            tail = (tail + piece)[-_BORDER:]
+        return message
+
+    return receive_limited
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
