@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 import streamlit as st
 
@@ -24,7 +24,7 @@ _WHOSE, _USER, _SEARCH = "series_defaults_target", "series_defaults_user", "seri
 _USERS = 200
 
 
-class Whose(Enum):
+class Whose(StrEnum):
     """Whose defaults are in sight."""
 
     ME = "me"
@@ -74,7 +74,7 @@ class Target:
 def read_target(actor: Actor) -> Target:
     """Return the target that the session holds, without drawing anything."""
     whose = st.session_state.get(_WHOSE) or Whose.ME
-    if isinstance(whose, str):
+    if not isinstance(whose, Whose):
         # A draft keeps the name.
         whose = st.session_state[_WHOSE] = Whose.__members__.get(whose, Whose.ME)
     if not actor.is_admin or whose is Whose.ME:
