@@ -153,9 +153,10 @@ def store_calls(session: Session, pending: Mapping[str, PendingCalls]) -> None:
     session.connection().execute(
         insert(ApiCallRow), [_row(key_id, call) for key_id, calls in kept.items() for call in calls.last]
     )
-    _forget_old(session, kept)
     days = [(key_id, day, count) for key_id, calls in kept.items() for day, count in sorted(calls.days.items())]
     _add_up(session, [{"key_id": key_id, "day": day, "calls": count} for key_id, day, count in days])
+    # Last: whoever stores calls of the same key has waited at its day, and the two delete no row in another order.
+    _forget_old(session, kept)
 
 
 def list_calls(session: Session, key_id: str) -> list[CallRecord]:
