@@ -240,12 +240,8 @@ class ApiKeyReader:
         """Whether a read takes microseconds and may run on the event loop: in SQLite's WAL mode no reader waits."""
         return self._database.is_sqlite
 
-    def find(self, key_id: str) -> StoredKey | None:
-        """Return the key ``key_id`` with its owner. Raises as :meth:`find_all`."""
-        return self.find_all((key_id,)).keys.get(key_id)
-
     def find_all(self, key_ids: Collection[str]) -> FoundKeys:
-        """Return those keys that are there; with PostgreSQL they are one statement's, which reads its stamp along.
+        """Return those keys that are there, with their owners; with PostgreSQL one statement reads its stamp along.
 
         Raises :class:`StorageError` when the database does not answer.
         """

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from cgcore.activity import Action
 from cgcore.api_keys.calls import CallBuffer, CallRecord
@@ -53,7 +54,7 @@ class KeyAccess:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._reader = ApiKeyReader(context.database)
-        self._lookups = _Lookups(lambda ids: self._reader.find_all(ids))
+        self._lookups = WeakKeyDictionary[asyncio.AbstractEventLoop, _Lookups]()
         self._buffer = CallBuffer()
         self._flushing = threading.Lock()
         self._wake = threading.Event()
@@ -73,7 +74,7 @@ class KeyAccess:
         if (parts := find_parts(key)) is None:
             return None
         pepper = self.pepper if "pepper" in vars(self) else await asyncio.to_thread(lambda: self.pepper)
-        found = self._reader.find_all((parts.id,)) if self._reader.is_local else await self._lookups.find(parts.id)
+        found = await self._find(parts.id)
         stored = found.keys.get(parts.id)
         actor = admit(parts, stored, pepper=pepper, now=self._context.clock(), ip=ip)
         if actor is None or stored is None:
@@ -113,6 +114,15 @@ class KeyAccess:
         self.flush()
         self._reader.close()
 
+    async def _find(self, key_id: str) -> FoundKeys:
+        if self._reader.is_local:
+            return self._reader.find_all((key_id,))
+        # A question belongs to the loop that has begun it: two servers over one workbench have a loop each.
+        loop = asyncio.get_running_loop()
+        if loop not in self._lookups:
+            self._lookups[loop] = _Lookups(lambda ids: self._reader.find_all(ids))
+        return await self._lookups[loop].find(key_id)
+
     def _note_first_use(self, actor: Actor, stored: StoredKey) -> None:
         """The first use of a new key ends the one it replaces, before this call is answered.
 
@@ -143,7 +153,7 @@ class KeyAccess:
 
 
 class _Lookups:
-    """Joins the keys that calls wait for into one question; used by the event loop only.
+    """Joins the keys that calls wait for into one question; used by one event loop only.
 
     While one is under way the next one gathers, so that no caller is answered with what was read before it asked. Who
     gathered behind a question that failed is told the same: nobody waits for the same silence twice.

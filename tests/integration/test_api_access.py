@@ -393,7 +393,7 @@ def test_a_store_that_fails_is_a_problem_like_any_other(
         raise error
 
     monkeypatch.setattr(
-        *((bench.keys.access._reader, "find") if place == "front door" else (bench.company, "get")), fail
+        *((bench.keys.access._reader, "find_all") if place == "front door" else (bench.company, "get")), fail
     )
     with api.client(key) as client:
         answer = client.get("/me")

@@ -183,7 +183,13 @@ def test_a_mechanism_that_is_not_taken_gives_way_to_the_other_one(certificates: 
             "smtp_auth_disabled",
         ),
         (Leg.SMTP, b"454 4.7.0 Temporary authentication failure", "temporary_failure"),
+        (
+            Leg.SMTP,
+            b"535-5.7.8 Username and Password not accepted. For more information, go to\r\n535 5.7.8 gsmtp",
+            "token_rejected",
+        ),
         (Leg.IMAP, b"NO AUTHENTICATE failed.", "token_rejected"),
+        (Leg.IMAP, b"NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)", "token_rejected"),
         (Leg.IMAP, b"BAD User is authenticated but not connected.", "mailbox_not_connected"),
         (Leg.IMAP, b"NO [UNAVAILABLE] Temporary authentication failure.", "temporary_failure"),
     ],
@@ -191,7 +197,7 @@ def test_a_mechanism_that_is_not_taken_gives_way_to_the_other_one(certificates: 
 def test_what_providers_say_to_a_token_is_told_apart(
     certificates: Certificates, leg: Leg, said: bytes, key: str
 ) -> None:
-    """Exchange refuses without a challenge; what is not about the token keeps its own key."""
+    """Exchange refuses without a challenge, Gmail in its words for passwords; all else keeps its own key."""
     stage = "auth" if leg is Leg.SMTP else "AUTHENTICATE"
     script = _script(leg, "XOAUTH2", tokens={USER: TOKEN}, replies={stage: said})
     with _server(leg, script, certificates) as server:

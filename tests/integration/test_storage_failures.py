@@ -117,10 +117,10 @@ def test_no_engine_tells_its_parameters(database: Database) -> None:
 def test_a_frozen_server_is_given_up_and_comes_back(on_postgres: Database, postgres_server: PostgresServer) -> None:
     """Reading, writing, health and the check of a key end by themselves; when it goes on, so does everything."""
     reader = ApiKeyReader(on_postgres)
-    assert reader.find("k") is None
+    assert reader.find_all(("k",)).keys == {}
     codes: list[str] = []
     with postgres_server.frozen():
-        for use in (lambda: read(on_postgres), lambda: write(on_postgres), lambda: reader.find("k")):
+        for use in (lambda: read(on_postgres), lambda: write(on_postgres), lambda: reader.find_all(("k",))):
             with pytest.raises(StorageError) as caught:
                 use()
             codes.append(caught.value.code)
@@ -129,7 +129,7 @@ def test_a_frozen_server_is_given_up_and_comes_back(on_postgres: Database, postg
     assert codes == ["storage_away"] * 3
     until(on_postgres.is_reachable)
     write(on_postgres)
-    assert reader.find("k") is None
+    assert reader.find_all(("k",)).keys == {}
     assert read(on_postgres) == 1
     reader.close()
 
