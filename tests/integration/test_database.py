@@ -51,10 +51,10 @@ def test_a_database_that_is_not_there_is_told_without_its_address(database: Data
     """Health sees it, and the check of a key fails in words of ours instead of looking like an unknown key."""
     away = Database(database.url.set(database=str(tmp_path / "missing" / "away")).render_as_string(hide_password=False))
     with pytest.raises(StorageError) as caught:
-        ApiKeyReader(away).find("k")
+        ApiKeyReader(away).find_all(("k",))
 
     assert (database.is_reachable(), away.is_reachable()) == (True, False)
-    assert ApiKeyReader(database).find("k") is None
+    assert ApiKeyReader(database).find_all(("k",)).keys == {}
     assert "away" not in str(caught.value)
     away.close()
 
