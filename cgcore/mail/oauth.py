@@ -241,7 +241,8 @@ class OAuthDoor:
         env = self._environment()
         try:
             answer = exchange(method, url, env, env.deadline(_SECONDS), headers=headers, body=body)
-            self._note_clock(client, answer.headers.get("date", ""))
+            if "age" not in answer.headers:  # a cache's answer has the date of its beginning
+                self._note_clock(client, answer.headers.get("date", ""))
             return answer
         except RefusedRequest as refused:
             raise OAuthFailure("oauth_unreachable", {"reason": str(refused)}) from None

@@ -21,10 +21,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cgcore.storage.engine import set_patience
 
-__all__ = ["SNAPSHOT", "ChangeStamps", "build_stamps", "carry_stamp"]
+__all__ = ["SNAPSHOT", "ChangeStamps", "build_stamps", "carry_stamp", "drop_carried_stamp"]
 
 SNAPSHOT = "pg_current_snapshot()::text"
-"""What PostgreSQL's stamps are made of: a column for statements that read a stamp along, see :meth:`stamp_of`."""
+"""What stamps of PostgreSQL are made of: a column, for statements that read it along and hand it over."""
 
 # Who asks waits for another asker no longer than a read of its own would take; then it simply reads.
 _TURN_S = 0.5
@@ -40,14 +40,19 @@ _carried: ContextVar[list[tuple[ChangeStamps, Hashable]] | None] = ContextVar("c
 def carry_stamp() -> Generator[None]:
     """Let a stamp that is handed over in the block be the first that is taken there, in its threads too.
 
-    For what only reads, and is short: it sees one moment of its own time. After a write of the block's own that moment
-    is the past.
+    For what only reads, and is short: it sees one moment of its own time. A write of the block's own drops the stamp.
     """
     token = _carried.set([])
     try:
         yield
     finally:
         _carried.reset(token)
+
+
+def drop_carried_stamp() -> None:
+    """Forget what :func:`carry_stamp` carries: a write begins, and what is looked at after it was before it."""
+    if carried := _carried.get():
+        carried.clear()
 
 
 class ChangeStamps(ABC):

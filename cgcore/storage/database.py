@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlmodel import Session
 
 from cgcore.errors import StorageBusy, StorageError
-from cgcore.storage.changes import build_stamps
+from cgcore.storage.changes import build_stamps, drop_carried_stamp
 from cgcore.storage.engine import WRITE_PATIENCE_S, build_engine
 from cgcore.storage.failures import find_failure, translated
 from cgcore.storage.obstacles import find_obstacle
@@ -56,6 +56,7 @@ class Database:
         fail at once, without waiting, when another one has written in between. Writers of this process take turns.
         Raises :class:`cgcore.errors.StorageBusy` after ``patience_s``, :class:`StorageError` where the database fails.
         """
+        drop_carried_stamp()
         opened = Session(self.engine, expire_on_commit=False)
         with translated(), self._turn(patience_s) as left_s, opened as session, session.begin():
             session.connection(execution_options={"cg_writes": left_s})

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from cgcore.errors import StorageBusy, StorageError
@@ -28,6 +28,9 @@ def translated() -> Generator[None]:
         yield
     except PoolTimeout:
         raise StorageBusy("no connection became free") from None
+    except PendingRollbackError as error:
+        # Somebody has passed over an error that ended the transaction, or its connection: nothing of it is stored.
+        raise StorageError(f"a transaction had ended ({type(error).__name__})", code="storage_away") from None
     except DBAPIError as error:
         failure = find_failure(error)
         if failure is None:

@@ -32,7 +32,7 @@ def move(
 ) -> bool:
     """Take one message from one state to the next, if it still stands there and the claim is still the last one.
 
-    ``tried``: a try has ended with it, which is counted.
+    ``tried``: a try has ended with it, which is counted. Rows that the session has loaded are not refreshed.
     """
     values = _edge(session, before, after, values)
     statement = _moving(before.value, after.value, tuple(sorted(values)), tried)

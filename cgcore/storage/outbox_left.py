@@ -1,7 +1,8 @@
 """What was left behind: in a copy of the database that was put back, or by a machine that was off. Nothing of it leaves
 by itself, for it may have left since the copy was made.
 
-Apart from :mod:`cgcore.storage.outbox_queue`: the start of a worker and ``restore`` ask this, no sending does.
+Apart from :mod:`cgcore.storage.outbox_queue`: the start of a worker and ``restore`` ask this. What is said here of a
+lost try is said of every one.
 """
 
 from __future__ import annotations

@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
+from cgcore.errors import StorageBusy
 from cgcore.outbox.message import Result
 from cgcore.outbox.states import RecipientState, State
+from cgcore.storage.failures import find_failure
 
 __all__ = ["attempt_row", "try_noting"]
 
@@ -23,11 +26,18 @@ _log = logging.getLogger(__name__)
 def try_noting(session: Session, note: Callable[[Session], object]) -> None:
     """Write what belongs to a result and must not stop it; what fails leaves nothing behind.
 
-    ``note`` writes by statements: a row that is only added to the session would be written after it.
+    ``note`` writes by statements: a row that is only added to the session would be written after it. Raises
+    :class:`StorageError` where the database itself has failed: then the result beside it is lost too, and has to be
+    written once more as a whole.
     """
     try:
         with session.connection().begin_nested():
             note(session)
+    except DBAPIError as error:
+        failure = find_failure(error)
+        if failure is not None and not isinstance(failure, StorageBusy):
+            raise failure from None
+        _log.exception("a sending could not be noted")
     except Exception:
         _log.exception("a sending could not be noted")
 

@@ -1,7 +1,7 @@
 """The statements between two messages, each made once: making one anew costs more than the database takes for it.
 
 While a worker stores a result the next message is on its way in another thread, and both share one interpreter: so the
-statements of :mod:`cgcore.storage.outbox_queue` that every message needs stand here, with places for their values.
+statements that every message needs stand here, with places for their values.
 """
 
 from __future__ import annotations

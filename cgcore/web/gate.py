@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from anyio import to_thread
 
@@ -26,10 +27,12 @@ from cgcore.web.origins import AllowedOrigins, read_headers
 from cgcore.web.paths import (
     AFTER_CONNECTING,
     AFTER_CONSENT,
+    AFTER_NO_CONSENT,
     ENTER,
     FILES,
     OAUTH,
     build_enter_link,
+    find_consent,
     is_api,
     is_document,
     is_public,
@@ -324,7 +327,8 @@ def _enter_link(scope: Any) -> str:
         return ENTER
     if scope["path"].startswith(OAUTH):
         # A code is in the address: it goes nowhere else, and the way begins anew after the log-in.
-        return AFTER_CONSENT if b"admin_consent=" in scope["query_string"] else AFTER_CONNECTING
+        has_agreed = find_consent(dict(parse_qsl(scope["query_string"].decode("latin-1"))))
+        return AFTER_CONNECTING if has_agreed is None else AFTER_CONSENT if has_agreed else AFTER_NO_CONSENT
     return build_enter_link(scope["path"], scope["query_string"].decode("latin-1"))
 
 

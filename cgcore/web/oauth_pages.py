@@ -19,7 +19,7 @@ from cgcore.texts import sentence
 from cgcore.web.html import Page
 from cgcore.web.login_pages import show
 from cgcore.web.origins import AllowedOrigins
-from cgcore.web.paths import AFTER_CONNECTING, MAIL_ACCOUNT, OAUTH_END
+from cgcore.web.paths import AFTER_CONNECTING, MAIL_ACCOUNT, OAUTH_END, find_consent
 from cgcore.web.tabs import find_requester
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["OAuthPages", "own_address"]
 
 _HERE = "cgcore.web"
-_NOTHING, _CONSENTED = "-", "consent"
+_NOTHING, _CONSENTED, _REFUSED = "-", "consent", "no-consent"
 _MAX_PART = 8192
 
 
@@ -73,9 +73,9 @@ class OAuthPages:
         actor = await self._find_actor(request)
         if actor is None:
             return RedirectResponse(AFTER_CONNECTING, 303)
-        if "admin_consent" in request.query_params and "code" not in request.query_params:
-            # Whoever administers the tenant at Microsoft has agreed for everybody: nobody is connected by it.
-            return _end(_CONSENTED)
+        if (has_agreed := find_consent(request.query_params)) is not None:
+            # Whoever administers the tenant at Microsoft was asked for everybody: nobody is connected by it.
+            return _end(_CONSENTED if has_agreed else _REFUSED)
         attempts = self._get_workbench().oauth.attempts
         answer = {name: value[:_MAX_PART] for name, value in request.query_params.items()}
         try:
@@ -92,6 +92,8 @@ class OAuthPages:
             return RedirectResponse(AFTER_CONNECTING, 303)
         if request.path_params["attempt"] == _CONSENTED:
             return show(Page(sentence(_HERE, "oauth_title"), notice=sentence(_HERE, "oauth_consented")), 200)
+        if request.path_params["attempt"] == _REFUSED:
+            return show(Page(sentence(_HERE, "oauth_title"), alert=sentence(_HERE, "oauth_not_consented")), 200)
         attempts = self._get_workbench().oauth.attempts
         attempt = await to_thread.run_sync(partial(attempts.find, actor, request.path_params["attempt"]))
         return show(_describe(attempt), 404 if attempt is None else 200)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
 __all__ = [
     "AFTER_CONNECTING",
     "AFTER_CONSENT",
     "AFTER_END",
+    "AFTER_NO_CONSENT",
     "CROWDED",
     "ENTER",
     "FILES",
@@ -20,6 +22,7 @@ __all__ = [
     "NEW_PASSWORD",
     "STREAMLIT_HEALTH",
     "build_enter_link",
+    "find_consent",
     "is_api",
     "is_document",
     "is_public",
@@ -35,14 +38,15 @@ CROWDED = "/demasiadas-pestanas"
 AFTER_CONNECTING = "/entrar?aviso=conexion"
 """Where a browser goes that comes back from a provider without a log-in: it says so, and nothing is used up."""
 
-AFTER_CONSENT = "/entrar?aviso=permiso"
-"""Where an administrator at the provider ends who has agreed for everybody, and who need not be known here."""
+AFTER_CONSENT, AFTER_NO_CONSENT = "/entrar?aviso=permiso", "/entrar?aviso=sin-permiso"
+"""Where an administrator at the provider ends who was asked to agree for everybody, and who need not be known here."""
 
 LOGIN_NOTICES = {
     "clave": "enter_password_saved",
     "fin": "enter_session_ended",
     "conexion": "enter_connect_again",
     "permiso": "enter_consented",
+    "sin-permiso": "enter_not_consented",
 }
 """What ``/entrar?aviso=…`` may say: the sentence of each; anything else says nothing."""
 
@@ -93,6 +97,16 @@ _MAX_NEXT = 1500
 def is_document(path: str) -> bool:
     """Return whether ``path`` is one that a browser goes to by itself: nothing that an open page asks for."""
     return not path.startswith(("/_stcore/", "/static/", FILES, "/component/", "/api/")) and path not in (LEAVE, HEALTH)
+
+
+def find_consent(query: Mapping[str, str]) -> bool | None:
+    """Return whether who administers a tenant at Microsoft has agreed for everybody; None where nobody was asked.
+
+    A refusal says ``admin_consent=True`` too, beside its ``error`` (Microsoft identity platform, admin consent).
+    """
+    if "admin_consent" not in query or "code" in query:
+        return None
+    return "error" not in query and query["admin_consent"].casefold() == "true"
 
 
 def is_public(path: str) -> bool:

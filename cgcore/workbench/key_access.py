@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 from cgcore.activity import Action
 from cgcore.api_keys.calls import CallBuffer, CallRecord
@@ -54,7 +53,7 @@ class KeyAccess:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._reader = ApiKeyReader(context.database)
-        self._lookups = WeakKeyDictionary[asyncio.AbstractEventLoop, _Lookups]()
+        self._lookups = dict[asyncio.AbstractEventLoop, _Lookups]()
         self._buffer = CallBuffer()
         self._flushing = threading.Lock()
         self._wake = threading.Event()

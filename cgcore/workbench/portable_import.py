@@ -26,9 +26,7 @@ from cgcore.series.series import Counter, Series, SeriesDraft, check_draft, code
 from cgcore.storage import company as company_store
 from cgcore.storage import series as series_store
 from cgcore.storage import templates as template_store
-from cgcore.storage.bounces import switch_search
 from cgcore.storage.mail_presets import replace_presets
-from cgcore.storage.mail_watch import switch_watch
 from cgcore.storage.snapshot import Snapshot, UserState
 from cgcore.storage.tables import UserRow
 from cgcore.templates.stored import detach
@@ -201,12 +199,11 @@ class _Making:
         if (watched := content.mail_watch) is not None:
             after["mail_watch"] = None if watched else False  # on is what it is by itself
             if watched != state.watched:
-                self._add([], lambda writing: switch_watch(writing.session, state.row.id or 0, watched, writing.now))
+                self._add([], lambda writing: writes.put_watch(writing, state.row, enabled=watched))
         if (searched := content.bounce_search) is not None:
             after["bounce_search"] = searched or None
             if searched != state.searched:
-                switch = switch_search
-                self._add([], lambda writing: switch(writing.session, state.row.id or 0, active=searched))
+                self._add([], lambda writing: writes.put_search(writing, state.row, active=searched))
         if content.templates is not None:
             after["templates"] = self._bring_templates(state, content)
         if content.signature is not None:

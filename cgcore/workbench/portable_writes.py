@@ -18,9 +18,20 @@ from cgcore.series.series import SeriesDraft
 from cgcore.storage import mail_accounts
 from cgcore.storage import series as series_store
 from cgcore.storage import templates as template_store
+from cgcore.storage.bounces import switch_search
+from cgcore.storage.mail_watch import switch_watch
 from cgcore.storage.tables import UserRow
 
-__all__ = ["Writing", "add_user", "change_user", "drop_template", "put_account", "save_series"]
+__all__ = [
+    "Writing",
+    "add_user",
+    "change_user",
+    "drop_template",
+    "put_account",
+    "put_search",
+    "put_watch",
+    "save_series",
+]
 
 
 @dataclass(slots=True)
@@ -71,6 +82,18 @@ def put_account(writing: Writing, row: UserRow, account: StoredAccount, *, drops
         writing.dropped.append(row.id or 0)
     if ends:
         writing.disconnect(row.id or 0)
+
+
+def put_watch(writing: Writing, row: UserRow, *, enabled: bool) -> None:
+    """Switch the daily watch of a user's account; what it looks at is that person's, so it is told by name."""
+    switch_watch(writing.session, row.id or 0, enabled, writing.now)
+    writing.record(Action.ACCOUNT_SAVED, row.username)
+
+
+def put_search(writing: Writing, row: UserRow, *, active: bool) -> None:
+    """Switch the search of a user's inbox, which is told by name too."""
+    if switch_search(writing.session, row.id or 0, active=active):
+        writing.record(Action.BOUNCE_SEARCH_BEGUN if active else Action.BOUNCE_SEARCH_ENDED, row.username)
 
 
 def drop_template(session: Session, row: UserRow, kind: DocumentType) -> None:

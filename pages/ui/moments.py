@@ -53,14 +53,14 @@ def when(moment: datetime | None, *, now: datetime | None = None, zone: tzinfo |
 
 
 def upcoming(moment: datetime, *, now: datetime | None = None) -> str:
-    """Return «las 17:24», «mañana a las 9:14» or «el 03/11/2026 a las 9:14», where the viewer is."""
+    """Return «a las 17:24», «mañana a la 1:14» or «el 03/11/2026 a las 9:14», where the viewer is."""
     local = moment.astimezone(viewer_zone())
-    today, time = (now or datetime.now(UTC)).astimezone(viewer_zone()).date(), write(local, "time")
+    today, known = (now or datetime.now(UTC)).astimezone(viewer_zone()).date(), {"time": write(local, "time")}
     if local.date() == today:
-        return texts.AT.format(time=time)
+        return texts.AT.format(count=local.hour, **known)
     if local.date() == today + timedelta(days=1):
-        return texts.TOMORROW_AT.format(time=time)
-    return texts.ON_AT.format(date=write(local.date()), time=time)
+        return texts.TOMORROW_AT.format(count=local.hour, **known)
+    return texts.ON_AT.format(count=local.hour, date=write(local.date()), **known)
 
 
 def in_seconds(seconds: float) -> str:

@@ -219,6 +219,17 @@ def test_what_came_back_and_what_goes_once_more_is_told(office: _Office) -> None
     assert office.client.get("/messages", params={"state": "storing"}).status_code == 422
 
 
+def test_a_key_that_only_reads_sees_no_address_of_a_customer(office: _Office) -> None:
+    """What came back and names no message is for keys that see messages."""
+    (who,) = office.workbench.outbox.list_people("ana")
+    told = {"report": "r9", "place": 0, "kind": "failed", "at": datetime.now(UTC), "address": "eva@cliente.example"}
+    with office.workbench.database.session() as session:
+        session.add(BounceNoticeRow(user_id=who.user_id, **told))
+    seen = [client.get("/mail-account/bounces").text for client in (office.client, office.reader)]
+
+    assert ["eva@cliente.example" in text for text in seen] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
@@ -269,6 +280,19 @@ def test_a_key_in_a_form_is_told_of(office: _Office) -> None:
     posted = office.client.post("/messages", content=form % (mark, key, mark), headers=headers)
 
     assert (posted.status_code, posted.json()["code"]) == (400, "key_in_wrong_place")
+
+
+@pytest.mark.parametrize("missing", [0, 4, 40])
+def test_a_form_that_was_cut_inside_a_file_sends_nothing(office: _Office, missing: int) -> None:
+    """However whole it looks to the line that brought it: the mail would leave without that file."""
+    mark, document = b"la-frontera", json.dumps({**_DOCUMENT, "number": "77"}).encode()
+    form = b'--%s\r\nContent-Disposition: form-data; name="message"\r\n\r\n%s\r\n' % (mark, document)
+    form += b'--%s\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n' % mark
+    form += b"Content-Type: application/pdf\r\n\r\n%s\r\n--%s--\r\n" % (b"%PDF" * 30, mark)
+    headers = {"Idempotency-Key": f"cut-{missing}", "Content-Type": f'multipart/form-data; boundary="{mark.decode()}"'}
+    posted = office.client.post("/messages", content=form[: len(form) - missing], headers=headers)
+
+    assert posted.status_code == (400 if missing else 202), posted.text
 
 
 def test_what_is_looked_for_in_a_body_is_found_on_the_border_of_two_pieces() -> None:

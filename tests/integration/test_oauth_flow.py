@@ -357,6 +357,19 @@ def test_whoever_agrees_for_everybody_is_thanked_and_connects_nothing(
     assert house.oauth.grants.connection(ana.actor) is None
 
 
+@pytest.mark.parametrize("answer", ["admin_consent=True&error=consent_required", "admin_consent=False"])
+def test_whoever_did_not_agree_for_everybody_is_not_thanked(house: Workbench, ana: Person, answer: str) -> None:
+    """A refusal comes back by the same way, and in the same words but for its error."""
+    query = f"/oauth/vuelta/microsoft?{answer}&error_description=AADSTS65004"
+    with open_product(house) as nobody:
+        told = nobody.get(nobody.get(query).headers["location"])
+    page = ana.browser.get(ana.browser.get(query).headers["location"])
+
+    for text in (told.text, page.text):
+        assert "No se ha dado el permiso de tu organización" in text
+        assert "AADSTS" not in text
+
+
 def test_a_private_issuer_is_reached_only_where_the_setting_allows_it(
     tmp_path: Path, certificates: Certificates, migrated_file: Path, openid: OpenIdProvider
 ) -> None:

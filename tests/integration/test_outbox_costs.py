@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import OperationalError
 
 from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
@@ -116,6 +118,36 @@ def test_a_line_that_cannot_be_written_keeps_no_result_from_being_stored(
 
     assert dict(workbench.outbox.overview_of(ana).counts) == {State.SENT: 2}
     assert "document_sent" not in {entry.action for entry in workbench.activity.list(ana)["items"]}
+
+
+def test_a_database_that_fails_beside_a_result_loses_no_result(
+    workbench_on_each: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection ends, or the disk, while the line is written: what was accepted is stored as a whole later."""
+    workbench, write, failed = workbench_on_each, ActivityLog.write, list[str]()
+
+    def fail_once(log: ActivityLog, *given: Any) -> None:
+        if not failed:
+            failed.append("once")
+            if workbench.database.is_sqlite:
+                cause = sqlite3.OperationalError("disk I/O error")
+                cause.sqlite_errorname = "SQLITE_IOERR"
+                raise OperationalError("", {}, cause)
+            given[0].connection().execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        write(log, *given)
+
+    with smtp_server(SmtpScript()) as server:
+        ana = _furnish(workbench, server.port)
+        for number in range(2):
+            workbench.outbox.send(ana, replace(_REQUEST, number=str(number)), str(number))
+        monkeypatch.setattr(ActivityLog, "write", fail_once)
+        for _ in range(2):
+            workbench.outbox.worker.work_once()
+
+    assert failed
+    # The other one rests for a moment: nothing was said of it yet.
+    assert dict(workbench.outbox.overview_of(ana).counts) == {State.SENT: 1, State.QUEUED: 1}
+    assert len(server.messages) == 1
 
 
 def _written(database: Database) -> int:

@@ -195,6 +195,8 @@ def test_the_search_for_bounces_goes_along(workbench_on_each: Workbench, admin: 
     empty.portable.apply(root, on)
     there = Actor(empty.users.get(root, "luis").id, "luis")
     assert empty.bounces.get(there).active
+    noted = [entry for entry in empty.activity.list(root)["items"] if entry.action == "bounce_search_begun"]
+    assert [entry.object for entry in noted] == ["luis"]
     assert empty.portable.export_all(root).encode() == on
     assert [(one.field, one.before, one.after) for one in empty.portable.apply(root, off).changes] == [
         ("bounce_search", "true", "")

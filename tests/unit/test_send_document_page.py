@@ -306,18 +306,34 @@ def test_what_became_of_a_message_is_told_from_the_queue_on(desk: Desk) -> None:
         for state, reply in ((State.SENT, "250 2.0.0 Ok"), (State.UNKNOWN, "")):
             tried = {"message_id": names[state], "began": began, "ended": began + timedelta(minutes=5)}
             session.add(OutboundAttemptRow(**tried, stage="final", reply=reply))
+            which = col(OutboundMessageRow.id) == names[state]
+            session.exec(update(OutboundMessageRow).where(which).values(attempts=1))
     page = sent_tab(desk.open())
     told = {name: said(put(page, page.radio("send_document_picked"), name)) for name in (*names.values(), waiting)}
     sent, unknown, cancelled = (told[name] for name in names.values())
 
     assert "En cola hasta: 24/11/2026 9:00" in sent
     assert "Aceptado por smtp.example.com: 24/11/2026 9:00 · 250 · 4F1A" in sent
-    assert "Entregado a smtp.example.com: 24/11/2026 9:05" in unknown
+    assert "Pudo salir hacia smtp.example.com: 24/11/2026 9:05" in unknown
     assert "No llegó su respuesta." in unknown
     assert "Buscado en «Enviados»: 24/11/2026 9:00. No está." in unknown
     assert "Cancelado: " in cancelled
-    assert "En cola, sale hacia " in told[waiting]
+    assert "En cola. Sale " in told[waiting]
     assert [words.count("Aceptado por") for words in (unknown, cancelled, told[waiting])] == [0, 0, 0]
+
+
+def test_what_was_broken_off_or_is_held_tells_nothing_that_was_not(desk: Desk) -> None:
+    """A try that left no line has no time, not that of another one; what is held is in no queue."""
+    began = datetime(2026, 11, 24, 9, tzinfo=UTC)
+    lost, held = desk.hand_in("7", State.UNKNOWN), desk.hand_in("8", State.HELD)
+    with desk.workbench.database.session() as session:
+        session.exec(update(OutboundMessageRow).values(host="smtp.example.com", attempts=2))
+        session.add(OutboundAttemptRow(message_id=lost, began=began, ended=began, stage="rcpt", reply="450 4.2.1 Busy"))
+    page = sent_tab(desk.open())
+    told = {name: said(put(page, page.radio("send_document_picked"), name)) for name in (lost, held)}
+
+    assert "Pudo salir hacia smtp.example.com · " in told[lost]
+    assert "- En cola" not in told[held]
 
 
 def test_an_unsure_message_goes_again_only_after_a_question(desk: Desk) -> None:
@@ -392,7 +408,7 @@ def test_an_account_that_rests_says_why_and_goes_on_with_a_click(desk: Desk) -> 
     press(page, "resume")
 
     assert "guarda y reanuda el envío. No se reanuda solo." in told
-    assert "Se reanuda solo hacia el 02/01/2031 a las 8:30." in timed
+    assert "Se reanuda solo el 02/01/2031 a las 8:30." in timed
     assert desk.workbench.outbox.get(desk.ana, name).state is State.QUEUED
 
 

@@ -143,7 +143,7 @@ class MailWatchInput(ApiObject):
 
 class BounceSearch(BaseModel):
     """Whether the inbox is searched for what came back, the moment of the last look, and why it was not answered since
-    (``key``); and what was found that names no message.
+    (``key``); and what was found that names no message, for keys that may send: only they see messages and addresses.
     """
 
     enabled: bool

@@ -24,6 +24,7 @@ from cgcore.web.api.requests import (
     MESSAGES_PATH,
     check_depth,
     find_presented_key,
+    form_ending,
     holds_key,
     limit_body,
     max_body,
@@ -150,7 +151,8 @@ async def _checked_body(headers: dict[str, str], receive: Receive, *, limit: int
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if forms and media_type == "multipart/form-data":
         # Files are large: they are read where they are wanted, and looked at as they pass.
-        return limit_body(receive, declared=declared, limit=limit, inspect=_refuse_key)
+        ending = form_ending(headers["content-type"])
+        return limit_body(receive, declared=declared, limit=limit, inspect=_refuse_key, ending=ending)
     body = await read_body(receive, declared=declared, limit=limit)
     if not body:
         return replay(body, receive)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from urllib.parse import unquote_plus
 
 from fastapi import Depends, Header
+from python_multipart.multipart import parse_options_header
 
 from cgcore.api_keys.form import KEY_PATTERN
 from cgcore.web.api.problems import ApiProblem, ProblemCode
@@ -19,6 +20,7 @@ __all__ = [
     "check_depth",
     "expected_version",
     "find_presented_key",
+    "form_ending",
     "holds_key",
     "limit_body",
     "matches",
@@ -67,12 +69,18 @@ async def read_body(receive: Receive, *, declared: str, limit: int) -> bytes:
 
 
 def limit_body(
-    receive: Receive, *, declared: str, limit: int, inspect: Callable[[bytes], None] | None = None
+    receive: Receive,
+    *,
+    declared: str,
+    limit: int,
+    inspect: Callable[[bytes], None] | None = None,
+    ending: bytes = b"",
 ) -> Receive:
     """Return a channel that raises :class:`ApiProblem` as soon as the body is, or declares to be, over ``limit``.
 
     ``inspect`` is shown the body piece by piece, each with the end of the one before: what it looks for may lie on the
-    border. A connection that ends before the body is a bad request.
+    border. A connection that ends before the body is a bad request, and so is a body without ``ending`` at its end: a
+    form that was cut inside a file would lose that file without a word (RFC 2046, 5.1.1).
     """
     too_large = ApiProblem(ProblemCode.BODY_TOO_LARGE, limit=limit // _KIB)
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit:
@@ -93,10 +101,19 @@ def limit_body(
             raise too_large
         if inspect is not None:
             inspect(tail + piece)
-            tail = (tail + piece)[-_BORDER:]
+        tail = (tail + piece)[-_BORDER:]
+        if ended and ending not in tail:
+            raise ApiProblem(ProblemCode.BAD_REQUEST)
         return message
 
     return receive_limited
+
+
+def form_ending(content_type: str) -> bytes:
+    """Return what a form of this type ends with, ``b""`` for any other body."""
+    kind, options = parse_options_header(content_type)
+    border = options.get(b"boundary", b"")
+    return b"--%s--" % border if kind == b"multipart/form-data" and border else b""
 
 
 def replay(body: bytes, receive: Receive) -> Receive:

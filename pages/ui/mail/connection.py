@@ -90,7 +90,7 @@ def offer_instead(page: MailPage, provider_id: str) -> None:
     fitting = [offer for offer in _offers(page) if provider_id in _MAILBOXES.get(offer.provider, (provider_id,))]
     for offer in fitting:
         st.button(
-            texts.CONNECT.format(provider=escape(offer.label)),
+            texts.CONNECT_INSTEAD.format(provider=escape(offer.label)),
             key=f"mail_account_instead_{offer.provider}",
             icon=":material/link:",
             type="primary",

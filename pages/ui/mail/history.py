@@ -37,7 +37,7 @@ def draw_history(page: MailPage, leg: Leg, cell: Cell, run: Run) -> None:
     runs = [each for each in page.runs.list_last(page.actor, cell, _SHOWN) if not each.is_running]
     with panel:
         st.markdown("  \n".join(_line(each) for each in runs))
-        passed = next((each for each in runs if _is_good(each) and each.id != run.id), None)
+        passed = next((each for each in runs if _is_good(each) and each.id != run.id and _are_alike(each, run)), None)
         if not _is_good(run) and not run.proves_nothing and passed is not None:
             told = [escape(line) for line in _changes(leg, passed, run)] or [texts.CHANGED_NOTHING]
             st.markdown(f"**{texts.CHANGED.format(moment=when(passed.started))}**")
@@ -55,6 +55,11 @@ def _is_good(run: Run) -> bool:
     # Of a domain a record that is missing is no error, and still what somebody wants to know.
     is_whole = run.cell != Cell.DELIVERABILITY or (run.verdict is not None and run.verdict.key == "ok")
     return is_whole and not run.failed
+
+
+def _are_alike(before: Run, now: Run) -> bool:
+    # What another domain's records were says nothing of this one's.
+    return now.cell != Cell.DELIVERABILITY or before.fingerprint == now.fingerprint
 
 
 def _changes(leg: Leg, before: Run, now: Run) -> list[str]:

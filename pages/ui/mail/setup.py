@@ -48,11 +48,12 @@ def take_over(form: AccountForm) -> None:
 
 def draw(page: MailPage, head: CellHead) -> None:
     """Draw the button, what the provider wants, and what the run of this session has come to."""
+    takes_passwords = "oauth_only" not in known_hints(str(page.form.value("user") or ""))[1]
     clicked = st.button(
         texts.SETUP_RUN,
         key="mail_account_setup",
         icon=":material/auto_fix_high:",
-        type="secondary" if page.form.stored.draft.smtp.host else "primary",
+        type="primary" if takes_passwords and not page.form.stored.draft.smtp.host else "secondary",
     )
     # One container that is always there: what comes and goes moves no field below.
     with st.container(gap="small"):

@@ -11,6 +11,7 @@ from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Run
 from pages.ui.cells import CellState, cell, state_of
 from pages.ui.identity import dialog, while_logged_in
+from pages.ui.mail import by_hand
 from pages.ui.mail.history import draw_history
 from pages.ui.mail.view import MailPage
 from pages.ui.markdown import escape
@@ -36,6 +37,7 @@ _WIDTH = 420  # pixels: about that of the column that it has beside a result
 def ask() -> None:
     """Ask from another cell for the test mail to oneself (a callback)."""
     st.session_state[_ASKED] = True
+    by_hand.unfold()
 
 
 @st.fragment

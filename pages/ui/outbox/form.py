@@ -102,7 +102,8 @@ class DocumentForm:
 
     def _line(self, label: str, field: str, *, help: str | None = None, placeholder: str | None = None) -> str:
         key = self._fields.key(field)
-        text = st.text_input(label, key=key, help=help, placeholder=placeholder, persist_state="session")
+        value = str(self._fields.value(field) or "")
+        text = st.text_input(label, value, key=key, help=help, placeholder=placeholder, persist_state="session")
         self._places[field] = st.container(gap="xxsmall")
         return text or ""
 
@@ -146,7 +147,7 @@ class DocumentForm:
             kind = st.selectbox(
                 texts.TYPE,
                 kinds,
-                index=kinds.index(DocumentType.SALES_INVOICE),
+                index=kinds.index(st.session_state.get(f"{PAGE}_type", DocumentType.SALES_INVOICE)),
                 format_func=lambda code: info(code).noun,
                 key=f"{PAGE}_type",
                 persist_state="session",
@@ -166,10 +167,11 @@ class DocumentForm:
         if not row.more and st.session_state.get(key) not in (None, *codes):
             # Chosen in a draft of before, and not offered any more.
             del st.session_state[key]
+        chosen = st.session_state.get(key, row.effective)
         series = st.selectbox(
             texts.SERIES,
             codes,
-            index=0 if row.effective else None,
+            index=codes.index(chosen) if chosen in codes else None,
             # Not all are offered where there are many.
             accept_new_options=row.more,
             placeholder="",

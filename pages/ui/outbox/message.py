@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -82,7 +82,7 @@ def _story(message: Message) -> Iterator[str]:
     if message.resent_of:
         yield texts.RESENT
     if message.size:
-        yield _queue_line(message)
+        yield from _queue_line(message)
     if message.state is State.SENT:
         yield _sent_line(message)
     elif message.state is State.CANCELLED:
@@ -99,13 +99,16 @@ def _story(message: Message) -> Iterator[str]:
     yield from map(notice_line, message.notices)
 
 
-def _queue_line(message: Message) -> str:
-    """Return until when it waited for its first try, or until when it waits now."""
+def _queue_line(message: Message) -> Iterator[str]:
+    """Yield until when it waited for its first try, or until when it waits now."""
     waits = message.state is State.QUEUED and bool(seconds_until(message.due))
     if waits:
         told = texts.NEXT_TRY if message.tries else texts.QUEUED_UNTIL
-        return told.format(time=upcoming(message.due))
-    return texts.LEFT_QUEUE.format(moment=when(message.attempts[0].began)) if message.attempts else texts.QUEUED
+        yield told.format(time=upcoming(message.due))
+    elif message.attempts:
+        yield texts.LEFT_QUEUE.format(moment=when(message.attempts[0].began))
+    elif message.state in (State.QUEUED, State.CLAIMED):
+        yield texts.QUEUED
 
 
 def _sent_line(message: Message) -> str:
@@ -120,9 +123,13 @@ def _sent_line(message: Message) -> str:
 
 def _unknown_lines(message: Message) -> Iterator[str]:
     """Yield what a person decides by: when it left, for where and how much, and where it was looked for."""
-    left = message.attempts[-1].ended if message.attempts else None
-    known = {"moment": when(left or message.changed), "size": message.size}
-    yield texts.HANDED_OVER.format(**known, **({"host": escape(message.host)} if message.host else {}))
+    known: dict[str, Any] = {"size": message.size}
+    if message.host:
+        known["host"] = escape(message.host)
+    # A try that was broken off with its process has left no line: those that there are tell of others.
+    if message.attempts and len(message.attempts) == message.tries:
+        known["moment"] = when(message.attempts[-1].ended)
+    yield texts.HANDED_OVER.format(**known)
     if message.looked and message.copy_folder:
         yield texts.LOOKED_FOR.format(folder=escape(message.copy_folder), moment=when(message.looked))
 

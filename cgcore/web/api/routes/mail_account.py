@@ -10,7 +10,7 @@ from fastapi import Response
 from starlette.responses import StreamingResponse
 
 from cgcore.errors import InvalidInput
-from cgcore.identity.actor import Actor
+from cgcore.identity.actor import Actor, Scope
 from cgcore.mail.account import AuthKind, MailAccountDraft, account_to_json, check_account
 from cgcore.mail.steps import Leg
 from cgcore.mail.watch import trouble_text
@@ -114,7 +114,8 @@ def put_bounce_search(workbench: Bench, actor: Writer, wanted: BounceSearchInput
 
 def _search(workbench: Workbench, actor: Actor) -> BounceSearch:
     search = workbench.bounces.get(actor)
-    unassigned = [notice_json(each) for each in workbench.bounces.list_unassigned(actor)]
+    may_see = Scope.SEND in actor.scopes
+    unassigned = [notice_json(each) for each in workbench.bounces.list_unassigned(actor)] if may_see else []
     told = {"enabled": search.active, "looked": search.looked, "key": search.key, "unassigned": unassigned}
     return BounceSearch.model_validate(told)
 
