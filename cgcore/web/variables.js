@@ -233,9 +233,18 @@
         if (kind.endsWith("down") && !event.key) event.preventDefault();
         if (kind !== "click") return;
         event.preventDefault();
-        page.querySelector(`.st-key-${palette}_box button[aria-expanded="true"]`)?.click();
-        // The popover gives the focus back to its button first.
-        setTimeout(answer, 0);
+        const opener = page.querySelector(`.st-key-${palette}_box button[aria-expanded="true"]`);
+        opener?.click();
+        // At once, so that what is typed next is not before it.
+        answer();
+        const owner = page.activeElement;
+        // The popover gives the focus back to its button, a moment later: it belongs to the text.
+        const soon = AbortSignal.any([AbortSignal.timeout(500), gone.signal]);
+        page.addEventListener("focusin", ({ target }) => {
+          if (target !== opener) return;
+          owner.focus();
+          if (owner === window.frameElement) quill.focus();
+        }, { signal: soon });
       });
     }
   });
