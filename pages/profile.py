@@ -42,23 +42,10 @@ page_title(texts.TITLE, texts.SUBTITLE.format(name=escape(actor.username)))
 with cell("particulars", texts.CELL_PARTICULARS):
     name, mail = st.columns(2, gap="medium")
     with name:
-        st.text_input(
-            texts.FULL_NAME,
-            live=True,
-            key=form.key("full_name"),
-            value=form.value("full_name"),
-            persist_state="session",
-        )
+        st.text_input(texts.FULL_NAME, live=True, **form.widget("full_name"))
         form.problems_under("full_name")
     with mail:
-        st.text_input(
-            texts.MAIL,
-            live=True,
-            key=form.key("mail"),
-            value=form.value("mail"),
-            help=texts.MAIL_HELP,
-            persist_state="session",
-        )
+        st.text_input(texts.MAIL, live=True, help=texts.MAIL_HELP, **form.widget("mail"))
         form.problems_under("mail")
 draw_password(workbench, actor)
 draw_sessions(workbench, actor)

@@ -96,7 +96,7 @@ class Form:
 
     ``stored`` maps each field to its value and ``version`` is what those were read at; both are seen at the first run,
     after :meth:`reset` and after :func:`forget_forms`. ``labels`` names the fields on screen, for the choice after a
-    stale save. Each widget is drawn with :meth:`value` as its default too: the browser may see only a later run.
+    stale save. A widget is drawn with what :meth:`widget` or :meth:`choice` gives it.
     """
 
     def __init__(
@@ -147,6 +147,17 @@ class Form:
             self._edit.seeds[name] = value
         else:
             self.put(name, value)
+
+    def widget(self, name: str) -> dict[str, Any]:
+        """Return how the widget of a field is drawn: kept for the session, and with its value as the default too.
+
+        The session's entry, which counts, reaches the browser with one run alone, and the next may overtake that one.
+        """
+        return {"key": self.key(name), "value": self.value(name), "persist_state": "session"}
+
+    def choice(self, name: str) -> dict[str, Any]:
+        """Return the same for one whose default is an option, not an index (``st.segmented_control``)."""
+        return {"key": self.key(name), "default": self.value(name), "persist_state": "session"}
 
     def index_in(self, name: str, options: Sequence[Any]) -> int | None:
         """Return where in ``options`` stands what a field holds now, None for nothing of them."""

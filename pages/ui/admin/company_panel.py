@@ -80,26 +80,11 @@ class CompanyPanel:
         draw_groups(self._workbench, self._actor, self._target, self._series_form, shown, quiet=empty)
 
     def _draw_fields(self) -> None:
-        st.text_input(
-            texts.NAME, live=True, key=self.form.key("name"), value=self.form.value("name"), persist_state="session"
-        )
+        st.text_input(texts.NAME, live=True, **self.form.widget("name"))
         self.form.problems_under("name")
-        st.text_input(
-            texts.TAX_ID,
-            live=True,
-            key=self.form.key("tax_id"),
-            value=self.form.value("tax_id"),
-            persist_state="session",
-            placeholder="B12345674",
-        )
+        st.text_input(texts.TAX_ID, live=True, placeholder="B12345674", **self.form.widget("tax_id"))
         self.form.problems_under("tax_id")
-        st.text_area(
-            texts.ADDRESS,
-            key=self.form.key("address"),
-            value=self.form.value("address"),
-            persist_state="session",
-            height=110,
-        )
+        st.text_area(texts.ADDRESS, height=110, **self.form.widget("address"))
         self.form.problems_under("address")
 
     def _draw_logo(self) -> None:

@@ -221,16 +221,7 @@ class OAuthPanel:
             self._draw_text("domains", texts.DOMAINS, texts.DOMAINS_HELP, texts.DOMAINS_FORM)
 
     def _draw_text(self, name: str, label: str, tip: str | None = None, placeholder: str | None = None) -> None:
-        st.text_input(
-            label,
-            live=True,
-            key=self.form.key(name),
-            value=self.form.value(name),
-            persist_state="session",
-            help=tip,
-            placeholder=placeholder,
-            autocomplete="off",
-        )
+        st.text_input(label, live=True, help=tip, placeholder=placeholder, autocomplete="off", **self.form.widget(name))
         self.form.problems_under(name)
 
     def _draw_secret(self) -> None:

@@ -179,53 +179,35 @@ def _draw_head(form: SeriesForm) -> None:
     code, name = st.columns([1, 3], gap="medium")
     with code:
         st.text_input(
-            texts.CODE,
-            live=True,
-            key=form.key("code"),
-            value=form.value("code"),
-            help=texts.CODE_HELP,
-            disabled=form.stored is not None,
-            persist_state="session",
+            texts.CODE, live=True, help=texts.CODE_HELP, disabled=form.stored is not None, **form.widget("code")
         )
         form.problems_under("code")
     with name:
-        st.text_input(
-            texts.SERIES_NAME, live=True, key=form.key("name"), value=form.value("name"), persist_state="session"
-        )
+        st.text_input(texts.SERIES_NAME, live=True, **form.widget("name"))
         form.problems_under("name")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.segmented_control(
             texts.KIND,
             list(SeriesKind),
             format_func=wordings("cgcore.series", "kinds").__getitem__,
-            key=form.key("kind"),
-            default=form.value("kind"),
             help=texts.KIND_HELP,
             required=True,
-            persist_state="session",
+            **form.choice("kind"),
         )
-        st.toggle(texts.ACTIVE_FIELD, key=form.key("active"), value=form.value("active"), persist_state="session")
+        st.toggle(texts.ACTIVE_FIELD, **form.widget("active"))
 
 
 def _draw_type(form: SeriesForm, entry: DocumentTypeInfo) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        served = st.checkbox(
-            entry.series_label,
-            key=form.key(f"serves_{entry.code}"),
-            value=form.value(f"serves_{entry.code}"),
-            persist_state="session",
-            width=190,
-        )
+        served = st.checkbox(entry.series_label, width=190, **form.widget(f"serves_{entry.code}"))
         if not served:
             return
         st.number_input(
             texts.NEXT_NUMBER.format(kind=type_label(entry.code)),
-            key=form.key(f"number_{entry.code}"),
-            value=form.value(f"number_{entry.code}"),
             label_visibility="collapsed",
             step=1,
-            persist_state="session",
             width=170,
+            **form.widget(f"number_{entry.code}"),
         )
         if form.value("code"):
             first = int(form.value(f"number_{entry.code}") or 0)

@@ -150,32 +150,22 @@ def _draw_fields(form: UserForm) -> None:
         st.text_input(
             texts.USERNAME,
             live=True,
-            persist_state="session",
-            key=form.key("username"),
-            value=form.value("username"),
             help=texts.USERNAME_HELP,
             disabled=form.stored is not None,
+            **form.widget("username"),
         )
         form.problems_under("username")
-        st.text_input(
-            texts.FULL_NAME,
-            live=True,
-            key=form.key("full_name"),
-            value=form.value("full_name"),
-            persist_state="session",
-        )
+        st.text_input(texts.FULL_NAME, live=True, **form.widget("full_name"))
         form.problems_under("full_name")
     with right:
-        st.text_input(texts.MAIL, live=True, key=form.key("mail"), value=form.value("mail"), persist_state="session")
+        st.text_input(texts.MAIL, live=True, **form.widget("mail"))
         form.problems_under("mail")
         st.segmented_control(
             texts.ROLE,
             list(Role),
             format_func=wordings("cgcore.identity", "roles").__getitem__,
-            key=form.key("role"),
-            default=form.value("role"),
             required=True,
-            persist_state="session",
+            **form.choice("role"),
         )
         form.problems_under("role")
 

@@ -32,11 +32,9 @@ def draw(page: MailPage) -> None:
             st.text_input(
                 texts.USER,
                 live=True,
-                key=page.form.key("user"),
-                value=page.form.value("user"),
-                persist_state="session",
                 placeholder=texts.USER_PLACEHOLDER,
                 autocomplete="off",
+                **page.form.widget("user"),
             )
             page.list_problems("user")
         with password:
@@ -116,30 +114,20 @@ def _draw_sender(page: MailPage) -> None:
         st.text_input(
             texts.SENDER_NAME,
             live=True,
-            key=page.form.key("sender_name"),
-            value=page.form.value("sender_name"),
-            persist_state="session",
             placeholder=name,
             autocomplete="off",
             help=texts.SENDER_NAME_HELP,
+            **page.form.widget("sender_name"),
         )
         st.text_input(
             texts.SENDER_REPLY_TO,
             live=True,
-            key=page.form.key("sender_reply_to"),
-            value=page.form.value("sender_reply_to"),
-            persist_state="session",
             placeholder=page.draft.user,
             autocomplete="off",
             help=texts.SENDER_REPLY_TO_HELP,
+            **page.form.widget("sender_reply_to"),
         )
-        st.toggle(
-            texts.SENDER_COPY,
-            key=page.form.key("sender_copy"),
-            value=page.form.value("sender_copy"),
-            persist_state="session",
-            help=texts.SENDER_COPY_HELP,
-        )
+        st.toggle(texts.SENDER_COPY, help=texts.SENDER_COPY_HELP, **page.form.widget("sender_copy"))
 
 
 def _popover(label: str, icon: str, key: str):

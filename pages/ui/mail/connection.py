@@ -75,12 +75,10 @@ def draw_choice(page: MailPage) -> AuthKind:
             texts.HOW,
             ways,
             format_func=lambda way: labels.get(way) or str(way).title(),
-            key=page.form.key("auth"),
-            default=page.form.value("auth"),
-            persist_state="session",
             required=True,
             on_change=_fill_servers,
             args=(page.form,),
+            **page.form.choice("auth"),
         )
     return chosen
 
@@ -192,12 +190,10 @@ def _draw_logins(page: MailPage) -> None:
                 st.text_input(
                     label,
                     live=True,
-                    key=page.form.key(f"logins_{leg}"),
-                    value=page.form.value(f"logins_{leg}"),
-                    persist_state="session",
                     placeholder=page.draft.user,
                     autocomplete="off",
                     help=told,
+                    **page.form.widget(f"logins_{leg}"),
                 )
     page.list_problems("logins_smtp", "logins_imap")
 

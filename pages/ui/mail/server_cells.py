@@ -51,13 +51,11 @@ def draw_outgoing(page: MailPage) -> None:
                     texts.SMTP_SECURITY,
                     _SMTP_CHOICES,
                     format_func=lambda mode: security_label(Leg.SMTP, mode),
-                    key=page.form.key("smtp_security"),
-                    default=page.form.value("smtp_security"),
-                    persist_state="session",
                     required=True,
                     help=texts.SMTP_SECURITY_HELP,
                     on_change=page.form.follow_security,
                     args=(Leg.SMTP,),
+                    **page.form.choice("smtp_security"),
                 )
             with st.container(gap="xxsmall"):
                 page.list_problems("smtp_port", "smtp_security")
@@ -66,11 +64,9 @@ def draw_outgoing(page: MailPage) -> None:
                 texts.READ_RECEIPT,
                 (True, False),
                 format_func=lambda asked: common.YES if asked else common.NO,
-                key=page.form.key("read_receipt"),
-                default=page.form.value("read_receipt"),
-                persist_state="session",
                 required=True,
                 help=texts.READ_RECEIPT_HELP,
+                **page.form.choice("read_receipt"),
             )
             _draw_button(Leg.SMTP, texts.RUN_SMTP)
         with output:
@@ -137,15 +133,7 @@ def _draw_button(leg: Leg, label: str) -> None:
 
 
 def _draw_host(page: MailPage, leg: Leg, label: str, placeholder: str) -> None:
-    st.text_input(
-        label,
-        live=True,
-        key=page.form.key(f"{leg}_host"),
-        value=page.form.value(f"{leg}_host"),
-        persist_state="session",
-        placeholder=placeholder,
-        autocomplete="off",
-    )
+    st.text_input(label, live=True, placeholder=placeholder, autocomplete="off", **page.form.widget(f"{leg}_host"))
     page.problems_under(f"{leg}_host")
     _offer_meant(page, leg)
 
@@ -183,14 +171,12 @@ def _draw_port(page: MailPage, leg: Leg, label: str) -> None:
     st.text_input(
         label,
         live=True,
-        key=page.form.key(f"{leg}_port"),
-        value=page.form.value(f"{leg}_port"),
-        persist_state="session",
         label_visibility="visible" if leg is Leg.SMTP else "collapsed",
         autocomplete="off",
         width=_PORT_WIDTH if leg is Leg.SMTP else "stretch",
         on_change=page.form.mark_typed,
         args=(leg,),
+        **page.form.widget(f"{leg}_port"),
     )
 
 
