@@ -10,7 +10,7 @@ from html import escape
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cgcore.mail.steps import Leg, Stage
@@ -87,18 +87,28 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
 _SIGNS = st.characters(exclude_categories=("C", "Z")) | st.sampled_from("abzAZ09 &+/=%\\\"'<>ñ€")
 
 
+def _transcript(secret: str, given_back: str) -> str:
+    trace = Trace(Leg.SMTP, secrets=[Secret(secret)])
+    step = trace.begin(Stage.AUTH).fail("bad_credentials", f"535 5.7.8 #{given_back}# no", said=f"#{given_back}#")
+    return format_transcript([step])
+
+
 @pytest.mark.parametrize("encoding", sorted(ENCODINGS))
 @settings(max_examples=60)
+@example(secret="auth")
+@example(secret="5.7.8")
 @given(secret=st.text(_SIGNS, min_size=4, max_size=40).filter(lambda text: text == text.strip()))
 def test_a_random_secret_is_in_no_transcript_in_any_encoding(encoding: str, secret: str) -> None:
-    """A server that gives it back, and whatever of it lands among the details: only «[…]» is left."""
+    """A server that gives it back, and whatever of it lands among the details: only «[…]» is left.
+
+    A secret may be a word that the transcript has of its own («auth»): that one stays, the server's does not.
+    """
     travelling = ENCODINGS[encoding](secret)
-    trace = Trace(Leg.SMTP, secrets=[Secret(secret)])
-    step = trace.begin(Stage.AUTH).fail("bad_credentials", f"535 5.7.8 #{travelling}# no", said=f"#{travelling}#")
-    shown = format_transcript([step])
+    shown = _transcript(secret, travelling)
+    ours = _transcript(secret, "")
 
     assert "[…]" in shown
-    assert travelling not in shown
+    assert shown.count(travelling) == ours.count(travelling)
     assert f"#{secret}#" not in shown
 
 
