@@ -5,6 +5,7 @@ Stands alone because it joins discovery with the probes and stores nothing but i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -80,11 +81,19 @@ class MailSetup:
             self._context.activity.record(actor, Action.PROBE_RUN, told, verdict.key, session=session)
             return setup.result()
 
-        return self._runs.start(actor, Cell.SETUP, "", Job(setup.steps, setup.judge, conclude))
+        return self._runs.start(actor, Cell.SETUP, self.mark(address), Job(setup.steps, setup.judge, conclude))
 
     def find_last(self, actor: Actor) -> Run | None:
         """Return the last run."""
         return self._runs.find_last(actor, Cell.SETUP)
+
+    def mark(self, address: str) -> str:
+        """Return the fingerprint of a run for ``address``: whoever joins one of another address is told so by it."""
+        return hashlib.sha256(address.strip().casefold().encode()).hexdigest()
+
+    def is_about(self, run: Run, user: str) -> bool:
+        """Return whether ``run`` set up the account whose address or login name is ``user``."""
+        return run.fingerprint == self.mark(user) or (run.result or {}).get("user") == user.strip()
 
 
 @dataclass

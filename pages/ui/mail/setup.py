@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import streamlit as st
 
@@ -63,8 +63,11 @@ def draw(page: MailPage, head: CellHead) -> None:
         if clicked or st.session_state.pop(_AGAIN, False):
             _run(page, head)
         run = page.workbench.mail_setup.find_last(page.actor)
-        if run is None or run.is_running:
+        if run is None:
             return
+        if run.is_running:
+            # Of another tab, or of this one before it was loaded again; nothing is filled into fields at rest.
+            _follow(page, run, head, fill=bool(page.form.count_changed()))
         if run.id == st.session_state.get(_SHOWN):
             _draw_outcome(page, run, head)
         draw_history(page, Leg.SMTP, Cell.SETUP, run)
@@ -75,14 +78,29 @@ def _run(page: MailPage, head: CellHead) -> None:
     run = page.start(
         Cell.SETUP, lambda: page.workbench.mail_setup.start(page.actor, page.form.draft(), confirmed=confirmed)
     )
+    _follow(page, run, head, fill=True)
+
+
+def _follow(page: MailPage, run: Run, head: CellHead, *, fill: bool) -> NoReturn:
     head.show(CellState.RUNNING)
     run = follow_run(page.workbench, page.actor, run)
-    st.session_state[_SHOWN] = run.id
-    if run.result is not None and (run.result["smtp"] or run.result["imap"]) and not run.result["questions"]:
-        st.session_state[_FILL] = dict(run.result)
+    if not run.is_running:
+        st.session_state[_SHOWN] = run.id
+        _note_outcome(page, run, fill=fill)
+    st.rerun()
+
+
+def _note_outcome(page: MailPage, run: Run, *, fill: bool) -> None:
+    result = run.result
+    if result is not None and (result["smtp"] or result["imap"]) and not result["questions"]:
+        if fill and _is_about(page, run):
+            st.session_state[_FILL] = dict(result)
     elif run.verdict is not None and run.verdict.key in _ASKS_BY_HAND:
         by_hand.unfold()
-    st.rerun()
+
+
+def _is_about(page: MailPage, run: Run) -> bool:
+    return page.workbench.mail_setup.is_about(run, str(page.form.value("user") or ""))
 
 
 def _draw_hints(page: MailPage) -> None:
@@ -110,7 +128,11 @@ def _use_address(form: AccountForm, address: str) -> None:
 
 def _draw_outcome(page: MailPage, run: Run, head: CellHead) -> None:
     result = run.result or {}
-    state = state_of(run)
+    state = state_of(run) if _is_about(page, run) else CellState.STALE
+    if state is CellState.STALE:
+        head.show(state)
+        draw_run(run, state, key="mail_account_setup")
+        return
     for host in result.get("questions", ()):
         title, fix = (escape(text) for text in verdict_texts(run.cell, run.verdict)) if run.verdict else ("", "")
         st.warning(f"**{title}**  \n{fix}", icon=":material/help:")
