@@ -100,6 +100,7 @@ def test_a_set_up_whose_cure_is_to_fill_them_in_opens_them(
     app.button(key="mail_account_setup").click().run()
 
     assert _is_open(app) is is_open
+    assert "De dónde sale cada dato" not in {part.label for part in app.expander}
 
 
 def test_a_slip_in_the_domain_is_asked_about_by_a_button(

@@ -153,8 +153,9 @@ def _draw_outcome(page: MailPage, run: Run, head: CellHead) -> None:
             _offer_to_company(page)
     else:
         draw_run(run, state, key="mail_account_setup")
-    with st.expander(texts.SETUP_ORIGIN, type="compact", key="mail_account_setup_origin"):
-        st.markdown("\n".join(f"- {escape(line)}" for line in _origins(result)))
+    if origins := _origins(result):
+        with st.expander(texts.SETUP_ORIGIN, type="compact", key="mail_account_setup_origin"):
+            st.markdown("\n".join(f"- {escape(line)}" for line in origins))
 
 
 def _offer_to_company(page: MailPage) -> None:
