@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from cgcore.mail.oauth_client import OAuthProvider
 from cgcore.workbench import get_workbench
 from pages.ui.admin.company_panel import CompanyPanel
 from pages.ui.admin.oauth import OAuthPanel
@@ -13,17 +14,17 @@ from pages.ui.drafts import draw_draft
 from pages.ui.editing import draw_notices, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
+from pages.ui.panels import PANEL, PROVIDER, AdminPanel, take_way
 from pages.ui.portable import CopyPanel
 from pages.ui.texts import administration as texts
 
 PAGE = "administration"
-PANEL = f"{PAGE}_panel"
 PANELS = {
-    "company": CompanyPanel,
-    "series": SeriesPanel,
-    "users": UsersPanel,
-    "sign_in": OAuthPanel,
-    "copy": CopyPanel,
+    AdminPanel.COMPANY.value: CompanyPanel,
+    AdminPanel.SERIES.value: SeriesPanel,
+    AdminPanel.USERS.value: UsersPanel,
+    AdminPanel.SIGN_IN.value: OAuthPanel,
+    AdminPanel.COPY.value: CopyPanel,
 }
 
 actor = require_actor()
@@ -31,6 +32,7 @@ if not actor.is_admin:
     st.error(texts.ADMINS_ONLY, icon=":material/block:")
     st.stop()
 workbench = get_workbench()
+take_way({PANEL: PANELS, PROVIDER: {provider.value for provider in OAuthProvider}})
 if st.session_state.get(PANEL) not in PANELS:
     st.session_state.pop(PANEL, None)
 name: str = st.session_state.setdefault(PANEL, "company")

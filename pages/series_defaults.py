@@ -10,6 +10,7 @@ from pages.ui.editing import draw_notices, store, wants_save
 from pages.ui.heads import page_title, save_bar
 from pages.ui.identity import require_actor
 from pages.ui.markdown import escape
+from pages.ui.panels import AdminPanel, draw_way
 from pages.ui.series import check_cell
 from pages.ui.series import target as everybody
 from pages.ui.series.rows import DefaultsForm, draw_groups, draw_search
@@ -52,7 +53,7 @@ empty = workbench.series.count(actor) == 0
 if empty:
     st.info(texts.EMPTY_ADMIN if actor.is_admin else texts.EMPTY_USER, title=texts.EMPTY_TITLE, icon=":material/info:")
     if actor.is_admin:
-        st.page_link("administration.py", label=texts.GO_TO_ADMIN, icon=":material/apartment:")
+        draw_way(AdminPanel.SERIES, texts.GO_TO_ADMIN, icon=":material/apartment:")
 search = st.session_state.get(SEARCH, "")
 if search or any(row.more for row in stored.rows):
     draw_search(SEARCH)

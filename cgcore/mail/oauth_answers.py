@@ -25,14 +25,15 @@ _DEFAULT_LIFE_S = 600
 _KEYS = {
     "oauth_client_wrong": "invalid_client unauthorized_client invalid_scope unsupported_grant_type disabled_client"
     " deleted_client 7000215 7000216 7000222 7000218 7000112 700016 700027 50194 50012 90002 90013 90019 70011 500011"
-    " 650053 650057 900144 28002 28003",
+    " 50128 650053 650057 700025 900144 28002 28003",
     "oauth_needs_admin": "admin_policy_enforced org_internal consent_required"
     " 65001 65005 90093 90094 90095 90097 90099 50105 650052",
     "oauth_denied": "access_denied 65004",
     "oauth_redirect": "redirect_uri_mismatch 50011 500112 900971 700054",
     "oauth_interaction": "interaction_required login_required account_selection_required"
     " 50072 50074 50076 50078 50079 50097 50129 50005 50158 53000 53001 53003 530003",
-    "oauth_other_account": "50020 50034 50128 50178 51004 16000",
+    "oauth_other_account": "50020 50178 51004 16000",
+    "oauth_account_missing": "50034",
     "oauth_expired": "invalid_grant 9002313 700081 700082 700084 700005 50089 50132 50133 50173 54005 70000 70002 70008"
     " 70043",
     # Microsoft's limits and faults come with words that would end a connection.

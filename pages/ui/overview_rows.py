@@ -19,6 +19,7 @@ from pages.ui.cells import CellState, draw_badge
 from pages.ui.drafts import moment_of
 from pages.ui.markdown import escape
 from pages.ui.moments import when
+from pages.ui.panels import AdminPanel, draw_way, parameters
 from pages.ui.texts import common
 from pages.ui.texts import drafts as draft_texts
 from pages.ui.texts import oauth as oauth_texts
@@ -62,7 +63,7 @@ def draw_ending_secrets(workbench: Workbench, actor: Actor) -> None:
         sentence = told.format(provider=escape(client.label), date=client.secret_ends)
         with st.container(border=True, key=f"overview_secret_{client.provider}", gap="xxsmall"):
             (st.warning if days >= 0 else st.error)(sentence, icon=":material/event_busy:")
-            st.page_link("administration.py", label=oauth_texts.GO_TO_ADMINISTRATION, icon=":material/arrow_forward:")
+            draw_way(AdminPanel.SIGN_IN, oauth_texts.GO_TO_ADMINISTRATION, provider=client.provider.value)
 
 
 def draw_company(company: Company, *, may_edit: bool, is_next: bool) -> None:
@@ -70,7 +71,7 @@ def draw_company(company: Company, *, may_edit: bool, is_next: bool) -> None:
     with st.container(border=True, key="overview_company"):
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             if may_edit:
-                st.page_link("administration.py", label=f"**{texts.COMPANY}**", icon=_COMPANY_ICON)
+                draw_way(AdminPanel.COMPANY, f"**{texts.COMPANY}**", icon=_COMPANY_ICON)
             else:
                 st.markdown(f"{_COMPANY_ICON} **{texts.COMPANY}**")
             if company.name:
@@ -120,7 +121,9 @@ def _offer(step: str, *, is_next: bool) -> None:
         return
     label = texts["NEXT"][step]
     if st.button(label, type="primary", icon=":material/arrow_forward:", key="overview_next"):
-        st.switch_page("administration.py" if step == COMPANY else _SECTIONS[SectionName(step)][0])
+        if step == COMPANY:
+            st.switch_page("administration.py", query_params=parameters(AdminPanel.COMPANY))
+        st.switch_page(_SECTIONS[SectionName(step)][0])
 
 
 def missing_steps(actor: Actor, company: Company, lines: Sequence[OverviewLine]) -> list[str]:

@@ -80,6 +80,9 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "integration/test_oauth_sign_in.py: test_a_shared_mailbox_that_the_server_does_not_open_is_explained": (
         "oauth_other_account",
     ),
+    "integration/test_oauth_manners.py: test_what_microsoft_answers_a_renewal_is_told_apart_by_its_number": (
+        "oauth_account_missing",
+    ),
     "integration/test_oauth_sign_in.py: test_what_passes_by_itself_ends_no_connection": ("oauth_unreachable",),
     "integration/test_oauth_sign_in.py: test_no_token_is_used_whose_refresh_token_could_not_be_kept": ("vault_away",),
     "integration/test_delivery.py: test_half_a_reply_after_the_dot_is_unknown": ("delivery_unknown",),

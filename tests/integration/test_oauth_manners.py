@@ -154,6 +154,8 @@ def test_what_google_answers_a_renewal_is_told_apart(house: House, reply: Reply,
         (_microsoft(401, "invalid_client", 7000215), "oauth_client_wrong", GrantState.NEEDS_ADMIN),
         (_microsoft(401, "invalid_client", 7000222), "oauth_client_wrong", GrantState.NEEDS_ADMIN),
         (_microsoft(400, "unauthorized_client", 700016), "oauth_client_wrong", GrantState.NEEDS_ADMIN),
+        (_microsoft(400, "invalid_request", 50128), "oauth_client_wrong", GrantState.NEEDS_ADMIN),
+        (_microsoft(400, "invalid_grant", 50034), "oauth_account_missing", GrantState.NEEDS_ADMIN),
         (_microsoft(400, "invalid_request", 90002), "oauth_client_wrong", GrantState.NEEDS_ADMIN),
         (_microsoft(400, "invalid_grant", 50196), "oauth_unreachable", GrantState.CONNECTED),
         (_microsoft(503, "temporarily_unavailable", 90033), "oauth_unreachable", GrantState.CONNECTED),
@@ -311,6 +313,35 @@ def test_a_mended_registration_is_noticed_by_the_keep_alive(house: House, monkey
     lapsed = house.state()
     house.provider.answers = [_given("acceso", refresh_token="refresco-2", scope=_MAIL)]
     house.workbench.oauth.keep_alive.work_once()
+    resting = len(house.provider.asked)
+    draft = ClientDraft(OAuthProvider.MICROSOFT, "panel", Secret("secreto-nuevo"), tenant="empresa.es")
+    house.workbench.oauth.clients.save(OPERATOR, draft, version=1)
+    house.workbench.oauth.keep_alive.work_once()
 
     assert lapsed is GrantState.NEEDS_ADMIN
+    assert resting == 1
+    assert house.state() is GrantState.CONNECTED
+
+
+@_MICROSOFT
+def test_what_an_administrator_does_not_mend_is_asked_for_less_and_less(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour after the first refusal, then twice as long each time, once a day in the end; a clock set back counts."""
+    house.provider.answers = [_microsoft(400, "invalid_grant", 65001, "consent_required")]
+    start, hours = house.workbench.context.clock() + timedelta(days=8), [0]
+    monkeypatch.setitem(vars(house.workbench.context), "clock", lambda: start + timedelta(hours=hours[0]))
+    asked: list[int] = []
+    for hour in range(97):
+        hours[0], before = hour, len(house.provider.asked)
+        house.workbench.oauth.keep_alive.work_once()
+        asked += [hour] * (len(house.provider.asked) - before)
+    hours[0] = 20
+    house.workbench.oauth.keep_alive.work_once()
+    house.provider.answers = [_given("acceso", refresh_token="refresco-2", scope=_MAIL)]
+    hours[0] = 44
+    house.workbench.oauth.keep_alive.work_once()
+
+    assert asked == [0, 1, 3, 7, 15, 31, 55, 79]
+    assert len(house.provider.asked) == len(asked) + 2
     assert house.state() is GrantState.CONNECTED

@@ -236,7 +236,7 @@ def test_a_wrong_registration_leads_whoever_may_mend_it_there(
     ways = [each for each in page.get("page_link") if each.proto.label == str(texts.GO_TO_ADMINISTRATION)]
 
     assert "no acepta el registro" in words(page)
-    assert len(ways) == shown
+    assert [each.proto.query_string for each in ways] == ["panel=sign_in&provider=custom"] * shown
 
 
 def test_another_account_connects_nothing_by_itself(

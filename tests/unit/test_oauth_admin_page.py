@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from urllib.parse import parse_qsl
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -12,7 +13,7 @@ from cgcore.identity.actor import Actor, Role
 from cgcore.mail.oauth_client import ClientDraft, OAuthProvider
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
-from pages.ui.admin.oauth import PROVIDER
+from pages.ui.panels import PROVIDER
 from pages.ui.texts import oauth as texts
 from tests.servers.pages import open_page, panel, save, sign_in, words
 
@@ -178,6 +179,31 @@ def test_resumen_tells_of_a_secret_that_ends(
     told = [each.value for each in (*page.warning, *page.error) if "secreto" in each.value]
     assert [said in each for each in told] == ([True] if said else [])
     assert "secreto" not in words(other)
+
+
+def test_the_way_there_opens_the_panel_of_the_provider_once(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, admin: Actor
+) -> None:
+    """From Resumen; what is chosen afterwards holds, and what no panel is called opens the first."""
+    ends = workbench.context.clock().date()
+    workbench.oauth.clients.save(admin, replace(MICROSOFT, secret_ends=ends), version=0)
+    overview = open_page(monkeypatch, workbench, admin, "overview.py")
+    (way,) = [each.proto for each in overview.get("page_link") if each.proto.label == str(texts.GO_TO_ADMINISTRATION)]
+    page = open_page(monkeypatch, workbench, admin, "administration.py")
+    for name, value in parse_qsl(way.query_string):
+        page.query_params[name] = value
+    opened = codes(page.run())
+    left = dict(page.query_params)
+    chosen = panel(page, "users").run()
+    other = open_page(monkeypatch, workbench, admin, "administration.py")
+    other.query_params["panel"] = "no-hay"
+    other.run()
+
+    assert opened[0].endswith("/oauth/vuelta/microsoft")
+    assert left == {}
+    assert chosen.session_state["administration_panel"] == "users"
+    assert not other.exception
+    assert other.session_state["administration_panel"] == "company"
 
 
 def test_a_provider_is_removed_after_a_question(

@@ -69,6 +69,7 @@ _ROWS: tuple[tuple[str, str, str, str, str, str], ...] = (
     ("oauth_interaction", "auth", "auth", "none", "user", "no"),
     ("oauth_denied", "auth", "auth", "none", "user", "no"),
     ("oauth_other_account", "auth", "auth", "user", "user", "no"),
+    ("oauth_account_missing", "auth", "auth", "none", "admin", "no"),
     ("oauth_scope_missing", "auth", "auth", "none", "user", "no"),
     ("oauth_unreachable", "auth", "auth", "none", "provider", "later"),
     ("oauth_id_token", "auth", "auth", "none", "provider", "no"),

@@ -271,7 +271,7 @@ def _cert_names(text: str) -> list[str]:
 _PLACE: Mapping[str, Callable[[str], object]] = {"host": _host, "port": _group(_PORT)}
 _SIGN_IN_KEYS = (
     *("oauth_expired", "oauth_client_wrong", "oauth_needs_admin", "oauth_redirect", "oauth_interaction"),
-    *("oauth_denied", "oauth_other_account", "oauth_scope_missing"),
+    *("oauth_denied", "oauth_other_account", "oauth_account_missing", "oauth_scope_missing"),
 )
 _BY_KEY: Mapping[str, Mapping[str, Callable[[str], object]]] = {
     **dict.fromkeys(

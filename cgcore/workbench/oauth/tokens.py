@@ -49,6 +49,7 @@ _STATES = {
     "oauth_expired": GrantState.NEEDS_LOGIN,
     "oauth_interaction": GrantState.NEEDS_LOGIN,
     "oauth_other_account": GrantState.NEEDS_LOGIN,
+    "oauth_account_missing": GrantState.NEEDS_ADMIN,
     "oauth_needs_admin": GrantState.NEEDS_ADMIN,
     "oauth_client_wrong": GrantState.NEEDS_ADMIN,
 }

@@ -31,15 +31,15 @@ from pages.ui.editing import Form, store
 from pages.ui.identity import dialog, while_logged_in
 from pages.ui.light import at_each_key
 from pages.ui.markdown import escape
+from pages.ui.panels import PROVIDER
 from pages.ui.server import find_base_address
 from pages.ui.texts import common
 from pages.ui.texts import oauth as texts
 from pages.ui.toasts import announce
 
-__all__ = ["PROVIDER", "OAuthPanel"]
+__all__ = ["OAuthPanel"]
 
 _PAGE = "administration"
-PROVIDER = f"{_PAGE}_oauth_provider"
 _CHECKED = f"{_PAGE}_oauth_checked"  # provider, version and outcome of the last check
 _TROUBLE = f"{_PAGE}_oauth_trouble"  # why the vault did not take the secret, until the next attempt
 _CHOICES = [provider.value for provider in OAuthProvider]

@@ -31,6 +31,7 @@ from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
 from pages.ui.markdown import escape
 from pages.ui.moments import when
+from pages.ui.panels import AdminPanel, draw_way
 from pages.ui.server import find_base_address
 from pages.ui.texts import common
 from pages.ui.texts import oauth as texts
@@ -337,7 +338,7 @@ def _draw_cure(page: MailPage, keys: Set[str], label: str) -> None:
     if _WALL in keys:
         _draw_consent(page, label)
     elif keys & _BY_ADMINISTRATORS and page.actor.is_admin:
-        st.page_link("administration.py", label=texts.GO_TO_ADMINISTRATION, icon=":material/arrow_forward:")
+        draw_way(AdminPanel.SIGN_IN, texts.GO_TO_ADMINISTRATION, provider=page.draft.auth.value)
 
 
 def _draw_consent(page: MailPage, label: str) -> None:

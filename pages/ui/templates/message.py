@@ -17,6 +17,7 @@ from pages.ui.cells import CellState
 from pages.ui.editor import await_last_keys
 from pages.ui.files import draw_download
 from pages.ui.markdown import escape
+from pages.ui.panels import AdminPanel, draw_way
 from pages.ui.preview import View, draw_inbox_row, draw_message_view, parse_message
 from pages.ui.runs import announce_sent, follow_run
 from pages.ui.templates.drafts import PAGE
@@ -131,6 +132,7 @@ def _send(page: SendingPage, kind: DocumentType, sample: Sample) -> None:
 
 
 def _link_cures(page: SendingPage, fields: set[str]) -> None:
-    for field, target in (("empresa", "administration.py"), ("usuario", "profile.py")):
-        if field in fields and (field != "empresa" or page.actor.is_admin):
-            st.page_link(target, label=texts["WHERE_NAMED"][field], icon=":material/arrow_forward:")
+    if "empresa" in fields and page.actor.is_admin:
+        draw_way(AdminPanel.COMPANY, texts["WHERE_NAMED"]["empresa"])
+    if "usuario" in fields:
+        st.page_link("profile.py", label=texts["WHERE_NAMED"]["usuario"], icon=":material/arrow_forward:")

@@ -23,6 +23,7 @@ from cgcore.templates.variables import Variable, list_variables
 from pages.ui.editor import Picture, rich_text
 from pages.ui.identity import while_logged_in
 from pages.ui.markdown import escape
+from pages.ui.panels import AdminPanel, draw_way
 from pages.ui.tab import is_held
 from pages.ui.templates.drafts import Drafts, FieldDraft, readable
 from pages.ui.templates.history import ask_history
@@ -195,7 +196,7 @@ def _draw_no_logo(page: SendingPage, kind: DocumentType) -> None:
     with st.popover(texts.INSERT_LOGO, icon=":material/add_photo_alternate:", key=f"{kind}_no_logo"):
         if page.actor.is_admin:
             st.caption(texts.NO_LOGO)
-            st.page_link("administration.py", label=texts.WHERE_LOGO, icon=":material/arrow_forward:")
+            draw_way(AdminPanel.COMPANY, texts.WHERE_LOGO)
         else:
             st.caption(texts.NO_LOGO_ASK)
 
