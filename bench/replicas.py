@@ -96,10 +96,20 @@ def _compare(name: str, rounds: Sequence[Sequence[float]], limit: float | None, 
 
 
 def _tell(calls: Sequence[Sequence[_Measured]]) -> str:
-    """Return what a call costs whom, with two processes; what is not the product limits what a second one adds."""
-    names = calls[0][1].spent
-    parts = (f"{name} {statistics.median(both[1].spent[name] for both in calls):.2f}" for name in names)
-    return "; CPU ms a call: " + ", ".join(parts)
+    """Return what a call costs whom, with two processes, and what that leaves room for.
+
+    One process has one core's worth, as its interpreter does one thing at a time. With two, ``cores`` do their work and
+    that of nginx, PostgreSQL and load; were those on other machines, only what the product itself costs would count.
+    """
+    one, two = (_median_of([both[place] for both in calls]) for place in (0, 1))
+    cores, own = len(os.sched_getaffinity(0)), one["product"]
+    parts = ", ".join(f"{name} {spent:.2f}" for name, spent in two.items())
+    room, alone = min(2.0, cores * own / sum(two.values())), 2 * own / two["product"]
+    return f"; CPU ms a call: {parts} (product with one: {own:.2f}); room here {room:.2f}, with a core each {alone:.2f}"
+
+
+def _median_of(rounds: Sequence[_Measured]) -> dict[str, float]:
+    return {name: statistics.median(each.spent[name] for each in rounds) for name in rounds[0].spent}
 
 
 def _issue_keys(cluster: Cluster) -> list[str]:

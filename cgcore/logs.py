@@ -6,11 +6,14 @@ import json
 import logging
 import re
 import sys
+import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, TextIO, cast
 
 __all__ = [
@@ -23,6 +26,8 @@ __all__ = [
     "limit_repeats",
     "one_line",
 ]
+
+_log = logging.getLogger(__name__)
 
 _MAX_MESSAGE = 4000
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
@@ -46,11 +51,30 @@ def install_json_log() -> None:
     """Make every handler of this process, libraries' and later ones included, write one JSON object a record.
 
     Which form a handler was given counts no more: some libraries give each logger its own at its first use. What is
-    printed to standard output becomes a record too.
+    printed to standard output becomes a record too, and so does what Python itself would tell on several lines:
+    warnings, and an exception that nobody catches, in any thread.
     """
     install_line_log()
     sys.stdout = cast("TextIO", EventStream(sys.stdout))
     logging.Handler.format = _format  # type: ignore[method-assign]
+    warnings.showwarning = _log_warning
+    sys.excepthook = _log_uncaught
+    sys.unraisablehook = lambda lost: _log_uncaught(lost.exc_type, lost.exc_value, lost.exc_traceback)
+    threading.excepthook = _log_uncaught_in_thread
+
+
+def _log_warning(message: Warning | str, category: type[Warning], *_place: Any) -> None:
+    _log.warning("%s: %s", category.__name__, message)
+
+
+def _log_uncaught_in_thread(lost: threading.ExceptHookArgs) -> None:
+    # As Python's own: a thread may end itself so.
+    if lost.exc_type is not SystemExit:
+        _log_uncaught(lost.exc_type, lost.exc_value, lost.exc_traceback)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    _log.critical("nobody caught an exception", exc_info=(kind, error or kind(), trace))
 
 
 def _format(_handler: logging.Handler, record: logging.LogRecord) -> str:

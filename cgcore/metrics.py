@@ -80,7 +80,9 @@ def write_families(families: Iterable[Family]) -> str:
     """Return the text of ``families``."""
     lines: list[str] = []
     for family in families:
-        lines += [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.kind}"]
+        # In a help text a quotation mark stands for itself.
+        told = family.help.replace("\\", "\\\\").replace("\n", "\\n")
+        lines += [f"# HELP {family.name} {told}", f"# TYPE {family.name} {family.kind}"]
         lines += [f"{name}{_write_labels(labels)} {value:.15g}" for name, labels, value in family.samples]
     return "\n".join([*lines, ""])
 

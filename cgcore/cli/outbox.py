@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from cgcore.cli.operator import opened_workbench
+from cgcore.logs import install_json_log
 from cgcore.texts import sentence
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def worker() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stop.set())
     with _opened() as workbench:
+        if workbench.settings.log == "json":
+            install_json_log()
         workbench.outbox.worker.start()
         workbench.oauth.keep_alive.start()
         workbench.mail_watch.start()

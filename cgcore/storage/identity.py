@@ -27,6 +27,7 @@ __all__ = [
     "add_grant",
     "add_session",
     "add_user",
+    "are_live",
     "consume_code",
     "consume_grant",
     "count_active_admins",
@@ -224,15 +225,19 @@ def mark_seen(session: Session, token_hash: str, now: datetime) -> None:
 
 def list_live_sessions(session: Session, user_id: int, now: datetime) -> Sequence[LoginSessionRow]:
     """Return the user's log-ins that still open the door, the last used first."""
-    statement = select(LoginSessionRow).where(
-        LoginSessionRow.user_id == user_id,
-        col(LoginSessionRow.revoked).is_(None),
-        LoginSessionRow.expires > now,
-        LoginSessionRow.last_seen > now - SESSION_IDLE,
-        LoginSessionRow.last_seen <= now + CLOCK_SKEW,
-        LoginSessionRow.created <= now + CLOCK_SKEW,
-    )
+    statement = select(LoginSessionRow).where(LoginSessionRow.user_id == user_id, *are_live(now))
     return session.exec(statement.order_by(col(LoginSessionRow.last_seen).desc())).all()
+
+
+def are_live(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of a log-in that still opens the door."""
+    return (
+        col(LoginSessionRow.revoked).is_(None),
+        col(LoginSessionRow.expires) > now,
+        col(LoginSessionRow.last_seen) > now - SESSION_IDLE,
+        col(LoginSessionRow.last_seen) <= now + CLOCK_SKEW,
+        col(LoginSessionRow.created) <= now + CLOCK_SKEW,
+    )
 
 
 def revoke_session(session: Session, token_hash: str, now: datetime, *, user_id: int | None = None) -> bool:

@@ -6,6 +6,7 @@ Apart from :mod:`cgcore.web.assembly`, as each middleware: it is tried alone.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["MetricsPage", "RequestMetrics", "serve_metrics"]
 
 _FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"forwarded", b"via", b"x-real-ip"})
-_LOCAL = (b"localhost", b"127.0.0.1", b"[::1]")
+# With a port or without; another name may begin in the same way.
+_LOCAL = re.compile(rb"(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?", re.IGNORECASE)
 _HEAD_S = 5.0
 _MAX_HEAD = 8192
 
@@ -104,7 +106,8 @@ async def serve_metrics(page: MetricsPage, place: tuple[str, int] | None) -> Asy
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _HEAD_S)
-            asked = head.split(b" ", 2)[:2] == [b"GET", METRICS.encode()]
+            method, target = head.split(b" ", 2)[:2]
+            asked = method == b"GET" and target.partition(b"?")[0] == METRICS.encode()
             body = (await page.write()).encode() if asked else b""
             status = "200 OK" if asked else "404 Not Found"
             writer.write(
@@ -132,7 +135,7 @@ def _kind_of(path: str) -> str:
 
 def _is_local(scope: Any) -> bool:
     host = next((value for name, value in scope["headers"] if name.lower() == b"host"), b"")
-    if any(name.lower() in _FORWARDED for name, _ in scope["headers"]) or not host.startswith(_LOCAL):
+    if any(name.lower() in _FORWARDED for name, _ in scope["headers"]) or not _LOCAL.fullmatch(host):
         return False
     try:
         return bool(scope.get("client")) and ip_address(scope["client"][0]).is_loopback

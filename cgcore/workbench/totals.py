@@ -23,6 +23,7 @@ def list_totals(context: Context) -> list[Family]:
     single = {
         "cg_sessions": ("Log-ins that are open.", totals.log_ins),
         "cg_users": ("Users that may enter.", totals.users),
+        "cg_outbox_oldest_seconds": ("How long ago the oldest queued message was made.", totals.oldest_s),
         "cg_outbox_overdue_seconds": ("How long the oldest queued message has waited past its time.", totals.overdue_s),
     }
     by_state = [("cg_outbox_messages", {"state": state.value}, float(n)) for state, n in totals.messages.items()]

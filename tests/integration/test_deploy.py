@@ -320,12 +320,17 @@ def built() -> Iterator[tuple[Builder, Image]]:
 
 
 def test_the_image_serves_as_nobody_and_writes_only_to_its_volumes(built: tuple[Builder, Image]) -> None:
-    """Its own command, environment, user and health check; the health asks by the address that a proxy would."""
+    """Its own command, environment, user and health check; the health asks by the address that a proxy would.
+
+    Where this machine lets it be mounted so, everything else is read-only, as ``--read-only --tmpfs /tmp`` makes it.
+    """
     builder, image = built
     (port,) = free_ports(1)
+    closed, own = _read_only(builder, image), str(builder.inside(image.environment["HOME"]))
     before = _list_files(builder.root, image)
     environment = {name: builder.translate(value) for name, value in image.environment.items()}
     environment |= {"PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring", "STREAMLIT_SERVER_ADDRESS": "127.0.0.1"}
+    environment |= {"HOME": own, "TMPDIR": own}
     given = ["env", "-i", "-C", str(builder.place), *(f"{name}={value}" for name, value in environment.items())]
     python = str(builder.inside("/opt/cloud-gestion/bin/python"))
     user, group = image.user.split(":")
@@ -337,10 +342,13 @@ def test_the_image_serves_as_nobody_and_writes_only_to_its_volumes(built: tuple[
         "--no-new-privs",
         "--bounding-set=-all",
     ]
-    if os.geteuid() == 0 and _run(*nobody, "env", python, "-c", "").returncode == 0:
-        given = [*nobody, *given]
+    if os.geteuid() == 0 and _run(*closed, *nobody, "env", python, "-c", "").returncode == 0:
+        given = [*closed, *nobody, *given]
+        tried = _run(*closed, "touch", str(builder.inside("/app/written")))
+        assert "Read-only file system" in tried.stderr
     else:
-        # The interpreter of this machine is its owner's alone: what is written all the same is found below.
+        # The interpreter of this machine is its owner's alone, or nothing may be mounted: what is written is found
+        # below.
         builder.own(image)
     command = [python, *image.command[1:]]
     assert command[-2:] == ["--port", str(image.exposed)]
@@ -383,6 +391,22 @@ def test_the_product_needs_nothing_but_the_libraries_of_the_lock(built: tuple[Bu
     found = _run(*given, python, "-c", _IMPORTS_ALL)
 
     assert (found.returncode, found.stdout.strip()) == (0, "['streamlit', 'psycopg']"), found.stderr
+
+
+def _read_only(builder: Builder, image: Image) -> list[str]:
+    """Return the command before one that is to see every file system read-only, but for the volumes and ``/tmp``."""
+    volumes = [str(builder.inside(volume)) for volume in image.volumes]
+    own = str(builder.inside(image.environment["HOME"]))
+    Path(own).mkdir(exist_ok=True)
+    steps = [
+        "mount --make-rprivate /",
+        *(f"mount --bind {volume} {volume}" for volume in volumes),
+        f"mount -t tmpfs -o mode=1777 tmpfs {own}",
+        f"mount -o remount,ro,bind $(stat -c %m {builder.root})",
+        "mount -o remount,ro,bind /",
+        'exec "$@"',
+    ]
+    return ["unshare", "--mount", "sh", "-ec", "\n".join(steps), "sh"]
 
 
 def _list_files(root: Path, image: Image) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import socket
@@ -149,6 +150,7 @@ def _worker(settings: Settings, database: Database) -> Iterator[subprocess.Popen
         "CG_MAIL_ALLOW_PRIVATE": "127.0.0.0/8",
         "CG_SANDBOX": "off",
         "CG_MASTER_KEY": _MASTER_KEY,
+        "CG_LOG": "json",
         "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
     }
     command = [sys.executable, "-m", "cgcore", "worker"]
@@ -179,6 +181,9 @@ def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(
         message, _ = workbench.outbox.send(ana, replace(_DOCUMENT, to=("eva@example.com",)), "k")
         with _worker(settings, database) as process:
             assert script.reached.wait(60)
+            assert process.stdout is not None
+            # As the server's: every line is an event, its own first words too.
+            begun = json.loads(process.stdout.readline())
             working = workbench.outbox.get(ana, message.id).state
             process.send_signal(signal.SIGKILL)
             process.wait(20)
@@ -188,6 +193,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(
         ended = workbench.outbox.get(ana, message.id)
         workbench.close()
 
+    assert {"time", "level", "logger", "message"} <= begun.keys()
     assert working is (State.CLAIMED if first is State.QUEUED else State.IN_FLIGHT)
     assert (between, ended.state) == (first, last)
     assert len(server.messages) == accepted

@@ -20,7 +20,7 @@ def test_every_line_is_an_event_and_numbers_have_their_own_port(tmp_path: Path) 
         with log_in(product.url) as client:
             assert client.get("/cuenta-mail").status_code == 200
             client.post("/entrar", data={"username": "ana\nbob", "password": "S3cr3t"})
-        numbers = httpx.get(f"http://127.0.0.1:{port}/metrics").text.splitlines()
+        numbers = httpx.get(f"http://127.0.0.1:{port}/metrics?by=prometheus").text.splitlines()
         here = httpx.get(f"{product.url}/metrics").text
         elsewhere = httpx.get(f"http://127.0.0.1:{port}/").status_code
     events = [json.loads(line) for line in product.log.read_text().splitlines()]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
 import sys
+import threading
+import warnings
 from collections.abc import Iterator
 
 import pytest
 import uvicorn.logging
 
 from cgcore.logs import install_json_log, install_line_log, one_line
+from tests.servers.product import ROOT
 
 FORGED = "x\r\n2026-11-24 INFO: ana logged in\x1b[2J\u2028y\u202ez\x85\ud800"
 
@@ -96,6 +100,13 @@ def test_a_log_of_json_is_one_object_a_line_whoever_formats(monkeypatch: pytest.
     """A handler with a form of its own, one that comes later, a traceback: what is outside looks like no other line."""
     monkeypatch.setattr(logging.Handler, "format", logging.Handler.format)
     monkeypatch.setattr(sys, "stdout", io.StringIO())
+    for place, hook in (
+        (warnings, "showwarning"),
+        (sys, "excepthook"),
+        (sys, "unraisablehook"),
+        (threading, "excepthook"),
+    ):
+        monkeypatch.setattr(place, hook, getattr(place, hook))
     before = logging.getLogRecordFactory()
     install_json_log()
     stream = io.StringIO()
@@ -117,3 +128,40 @@ def test_a_log_of_json_is_one_object_a_line_whoever_formats(monkeypatch: pytest.
     assert first["message"] == 'hola x"\\n{"level": "error"}'
     assert (second["message"], second["trace"][-2:]) == ("it broke", ["ValueError: S3cr3t", "line"])
     assert set(first) == {"time", "level", "logger", "message"}
+
+
+_BREAKS = """
+import sys, threading, warnings
+from cgcore.logs import install_json_log
+
+class Lost:
+    def __del__(self):
+        raise ValueError("lost\\nline")
+
+def fail():
+    raise ValueError("in a thread\\nline")
+
+install_json_log()
+warnings.warn("careful\\nline")
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+Lost()
+print("told\\ntwice")
+raise ValueError("at the end\\nline")
+"""
+
+
+def test_what_nobody_catches_is_one_object_too() -> None:
+    """In a thread, where it is thrown away, at the end of the program, and a warning: Python would use many lines."""
+    ended = subprocess.run([sys.executable, "-c", _BREAKS], capture_output=True, text=True, check=False, cwd=ROOT)
+    told, printed = ([json.loads(line) for line in said.splitlines()] for said in (ended.stderr, ended.stdout))
+    warned, *broken = told
+
+    assert ended.returncode == 1
+    assert (warned["level"], "careful\\nline" in warned["message"]) == ("warning", True)
+    assert [event["level"] for event in broken] == ["critical"] * 3
+    assert [event["trace"][-2:] for event in broken] == [
+        [f"ValueError: {words}", "line"] for words in ("in a thread", "lost", "at the end")
+    ]
+    assert [event["message"] for event in printed] == ["told", "twice"]

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from cgcore.metrics import Metrics, write_families
+from cgcore.identity.throttle import SESSION_IDLE
+from cgcore.metrics import Family, Metrics, write_families
 from cgcore.outbox.states import State
 from cgcore.storage.outbox_tables import OutboundMessageRow
 from cgcore.storage.totals import count_totals
@@ -47,7 +48,7 @@ def test_each_line_is_one_of_the_format_and_tells_what_happened(client: TestClie
 
 
 def test_what_waits_past_its_time_is_told(workbench: Workbench) -> None:
-    """From the oldest one that is queued; one that is due later is not late."""
+    """From the oldest one that is queued; one that is due later is not late, but may have been made long ago."""
     user_id = add_user(workbench)
     now = workbench.clock()
     with workbench.database.session() as session:
@@ -60,13 +61,14 @@ def test_what_waits_past_its_time_is_told(workbench: Workbench) -> None:
                     request_hash="",
                     document_type="quote",
                     state=state,
+                    created=now - timedelta(seconds=1000 + number),
                     due=now - timedelta(seconds=late_s),
                 )
             )
         session.flush()
         totals = count_totals(session, now)
 
-    assert totals.overdue_s == 90
+    assert (totals.oldest_s, totals.overdue_s) == (1001, 90)
     assert (totals.messages[State.QUEUED], totals.messages[State.SENT]) == (2, 1)
 
 
@@ -84,10 +86,11 @@ def test_whoever_comes_by_a_proxy_is_told_nothing(client: TestClient, headers: d
 
 def test_another_machine_or_another_name_is_told_nothing(client: TestClient) -> None:
     """Only the address of this machine, by a name of this machine."""
-    named = client.get("/metrics", headers={"host": "config.example.es"})
+    foreign = ("config.example.es", "localhost.example.es", "127.0.0.1.example.es:8501", "localhost:80x")
+    named = [client.get("/metrics", headers={"host": name}) for name in foreign]
     client._transport.client = ("192.0.2.1", 50000)  # type: ignore[attr-defined]
 
-    assert named.status_code == 400
+    assert [(answer.status_code, "cg_" in answer.text) for answer in named] == [(400, False)] * 4
     assert client.get("/metrics").status_code == 303
 
 
@@ -107,9 +110,23 @@ def test_metrics_are_told_without_a_database(
     assert any(line.startswith("cg_info{") for line in lines)
 
 
+def test_a_log_in_that_nobody_has_used_for_long_is_not_open(workbench: Workbench) -> None:
+    """It is told as the gate judges it."""
+    add_user(workbench)
+    workbench.identity.sessions.log_in("ana", PASSWORD)
+    with workbench.database.read() as session:
+        now = workbench.clock()
+        counted = [count_totals(session, moment).log_ins for moment in (now, now + SESSION_IDLE + timedelta(minutes=1))]
+
+    assert counted == [1, 0]
+
+
 def test_a_label_with_any_text_stays_one_line() -> None:
     """Quotes, line feeds and backslashes are escaped."""
     metrics = Metrics()
     metrics.count("cg_runs_total", cell='a"b\nc\\d')
 
+    told = write_families([Family("cg_x", "gauge", 'a "b"\nc\\d')])
+
+    assert told.splitlines()[0] == '# HELP cg_x a "b"\\nc\\\\d'
     assert 'cg_runs_total{cell="a\\"b\\nc\\\\d"} 1' in write_families(metrics.list_families()).splitlines()
