@@ -108,6 +108,11 @@ class StoredKey:
     user_active: bool
     locale: str = ""
 
+    def may_act(self, moment: datetime) -> bool:
+        """Return whether a call with the key is answered at ``moment``, the rows being as they are."""
+        state = key_state(moment, revoked=self.revoked, expires=self.expires, retires=self.retires)
+        return state.is_heard and self.user_active
+
 
 def key_state(
     now: datetime, *, revoked: datetime | None, expires: datetime | None, retires: datetime | None
@@ -211,8 +216,7 @@ def admit(parts: KeyParts, stored: StoredKey | None, *, pepper: bytes, now: date
     expected = stored.digest if stored else _NO_DIGEST
     if not hmac.compare_digest(expected, digest_secret(parts.secret, pepper)) or stored is None:
         return None
-    state = key_state(now, revoked=stored.revoked, expires=stored.expires, retires=stored.retires)
-    if not state.is_heard or not stored.user_active:
+    if not stored.may_act(now):
         return None
     return Actor(
         user_id=stored.user_id,

@@ -26,7 +26,7 @@ class CompanySection:
 
     def get(self, actor: Actor) -> Company:
         """Return the company; an empty one with version 0 when nothing is stored."""
-        return self._context.recall(actor, "company", lambda session, _: store.load_company(session))
+        return self._context.recall(actor, "company", lambda session, _: store.load_company(session), whose="everybody")
 
     def save(self, actor: Actor, draft: CompanyDraft, version: int) -> Company:
         """Store ``draft``, read at ``version``; the tax number is stored in its compact form.

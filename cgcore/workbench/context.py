@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cgcore.metrics import Metrics
     from cgcore.storage.activity import ActivityLog
     from cgcore.storage.database import Database
+    from cgcore.storage.identity import Presence
     from cgcore.vault import Vault
     from cgcore.workbench.recall import Recall
 
@@ -91,14 +92,25 @@ class Context:
             yield session, self._present(session, actor, admin=admin, lock=False)
 
     def recall(
-        self, actor: Actor, name: Hashable, look: Callable[[Session, Actor], _Value], *, admin: bool = False
+        self,
+        actor: Actor,
+        name: Hashable,
+        look: Callable[[Session, Actor], _Value],
+        *,
+        whose: Hashable = None,
+        admin: bool = False,
     ) -> _Value:
         """Return what ``look`` finds in a session of :meth:`read_as`, or has found while nothing was changed since.
 
-        ``name`` stands for ``look`` and what it depends on. The value is shared: nobody changes it. What the answer
-        depends on besides the database does not belong in it. Raises as :meth:`read_as`.
+        ``name`` stands for ``look`` and what it depends on, ``whose`` for what of the actor it depends on, where that
+        is not all. The value is shared: nobody changes it. What the answer depends on besides the database does not
+        belong in it. Raises as :meth:`read_as`.
         """
-        return self._recall.read(actor, name, look, admin=admin)
+        return self._recall.read(actor, name, look, whose=whose, admin=admin)
+
+    def note_presence(self, stamp: Hashable, actor: Actor, presence: Presence) -> None:
+        """Let :meth:`recall` know who ``actor`` is, as a statement has read it together with ``stamp``."""
+        self._recall.note_presence(stamp, actor, presence)
 
     @contextmanager
     def write_as(

@@ -29,6 +29,7 @@ from cgcore.storage import api_keys as call_store
 from cgcore.storage import api_keys as store
 from cgcore.storage.api_keys import ApiKeyReader, FoundKeys
 from cgcore.storage.changes import carry_stamp
+from cgcore.storage.identity import Presence
 from cgcore.workbench.runs import Job
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class KeyAccess:
         if stored.last_used is None:
             await asyncio.to_thread(self._note_first_use, actor, stored)
         elif found.stamp is not None:
+            self._context.note_presence(found.stamp, actor, Presence(actor, stored.may_act))
             self._context.database.stamps.hand_over(found.stamp)
         return actor
 

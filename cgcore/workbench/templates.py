@@ -145,7 +145,10 @@ class TemplatesSection:
     def source(self, actor: Actor, document_type: DocumentType) -> TemplateSource:
         """Return the actor's stored subject, body and signature for a type."""
         return self._context.recall(
-            actor, ("template", document_type), lambda session, who: _source(session, who.user_id, document_type)
+            actor,
+            ("template", document_type),
+            lambda session, who: _source(session, who.user_id, document_type),
+            whose=actor.user_id,
         )
 
     def render(self, actor: Actor, document_type: DocumentType, request: RenderRequest) -> Rendered:

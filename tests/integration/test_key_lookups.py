@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Collection, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -20,6 +21,7 @@ from cgcore.workbench import Workbench
 from cgcore.workbench.key_access import _Lookups
 from tests.servers.api_server import serve_api
 from tests.servers.api_users import add_person, issue_key
+from tests.servers.costs import counting
 from tests.servers.identity import ADMIN
 from tests.servers.pages import sign_in
 
@@ -174,6 +176,36 @@ def test_a_call_that_writes_looks_at_what_it_has_written(bench: Workbench, monke
     assert [answer.json()["user"] for answer in (saved, after)] == ["ana@tosma.es"] * 2
     assert looks == 2
     assert before.headers["etag"] != saved.headers["etag"] == after.headers["etag"]
+
+
+def test_after_a_commit_elsewhere_calls_with_several_keys_read_once_what_is_everybodys(bench: Workbench) -> None:
+    """Statistics alone are a commit a second in every process. Who calls was read with the key; the company is one."""
+    ana = add_person(bench, "ana")
+    keys = [issue_key(bench, ana).key.reveal() for _ in range(4)]
+    with serve_api(bench) as server, ExitStack() as stack:
+        clients = [stack.enter_context(server.client(key)) for key in keys]
+        for client in clients:
+            client.get("/me")
+        bench.keys.access.flush()
+        with counting(bench.database) as cost:
+            names = [_name_of(client) for client in clients]
+
+    assert names == [""] * 4
+    # SQLite has no stamp with its keys: who calls is read with each.
+    assert cost.selects <= (9 if bench.database.is_sqlite else 1)
+
+
+def test_a_text_that_is_rendered_asks_as_little_as_a_read(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its method: it changes nothing."""
+    ana = add_person(bench, "ana")
+    issued, asked = issue_key(bench, ana), _count_stamps(bench, monkeypatch)
+    with serve_api(bench) as server, server.client(issued.key.reveal()) as client:
+        client.get("/me")
+        asked.clear()
+        answers = [client.post("/templates/quote/render", json={"subject": "Va {numero}"}) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert len(asked) == (3 if bench.database.is_sqlite else 0)
 
 
 def _count_stamps(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -28,6 +28,7 @@ from cgcore.web.api.requests import (
     holds_key,
     limit_body,
     max_body,
+    only_reads,
     path_below,
     read_body,
     replay,
@@ -69,10 +70,9 @@ class ApiAuthentication:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_reading = scope["method"] in ("GET", "HEAD")
         with (
             speaking(read_headers(scope).get("accept-language", "")),
-            self._access.reading() if is_reading else nullcontext(),
+            self._access.reading() if only_reads(scope) else nullcontext(),
         ):
             await self._answer_request(scope, receive, send)
 

@@ -25,6 +25,7 @@ __all__ = [
     "limit_body",
     "matches",
     "max_body",
+    "only_reads",
     "path_below",
     "read_body",
     "replay",
@@ -45,6 +46,9 @@ _HTML_PATHS = ("/templates/", "/signature")
 MESSAGES_PATH = "/messages"
 _MAX_MESSAGE_BODY = 40 * _KIB * _KIB
 
+# They bring a body, and change nothing.
+_READ_BY_POST = re.compile(r"/explain|/templates/[^/]+/render")
+
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[\]{}]")
 
@@ -54,6 +58,12 @@ def max_body(path: str) -> int:
     if path == MESSAGES_PATH:
         return _MAX_MESSAGE_BODY
     return _MAX_HTML_BODY if path.startswith(_HTML_PATHS) else _MAX_BODY
+
+
+def only_reads(scope: Mapping[str, Any]) -> bool:
+    """Return whether a request changes nothing, whatever it is answered."""
+    method = scope["method"]
+    return method in ("GET", "HEAD") or (method == "POST" and bool(_READ_BY_POST.fullmatch(path_below(scope))))
 
 
 async def read_body(receive: Receive, *, declared: str, limit: int) -> bytes:
