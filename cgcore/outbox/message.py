@@ -23,6 +23,7 @@ __all__ = [
     "NewMessage",
     "Recipient",
     "Result",
+    "Slot",
     "Turn",
     "new_message_name",
 ]
@@ -124,6 +125,15 @@ class Message:
     notices: Sequence[Notice] = ()
     resent_of: str = ""
     came_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One of the connections that an account may have at once, taken by a worker; ``fence`` proves that it still is."""
+
+    user_id: int
+    place: int
+    fence: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,9 +35,10 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """All limits of an account; none at all: nobody waits."""
+    """All limits of an account; none at all: nobody waits. ``connections`` is how many it may have at once."""
 
     limits: Sequence[Limit] = ()
+    connections: int = 1
 
     def lowered(self, halvings: int, ceiling: int) -> Pace:
         """Return the pace after so many replies that said «too much»: halved by each, never above what it was.
@@ -55,7 +56,13 @@ class Pace:
 
 
 def build_pace(
-    per_minute: int = 0, per_hour: int = 0, per_day: int = 0, *, by_recipient: bool = False, own_per_hour: int = 0
+    per_minute: int = 0,
+    per_hour: int = 0,
+    per_day: int = 0,
+    *,
+    by_recipient: bool = False,
+    own_per_hour: int = 0,
+    connections: int = 1,
 ) -> Pace:
     """Return the pace of a provider's limits and the house's own; 0 is none."""
     given = (
@@ -64,7 +71,7 @@ def build_pace(
         Limit(DAY, per_day, by_recipient=by_recipient),
         Limit(HOUR, own_per_hour, own=True),
     )
-    return Pace(tuple(limit for limit in given if limit.count))
+    return Pace(tuple(limit for limit in given if limit.count), connections)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from cgcore.process import has_ended
 from cgcore.storage.bounce_tables import BounceNoticeRow
 from cgcore.storage.database import Database
 from cgcore.storage.outbox_edges import database_now, move, move_all
+from cgcore.storage.outbox_slots import lock_account
 from cgcore.storage.outbox_tables import (
     OutboundAttemptRow,
     OutboundMessageRow,
@@ -213,6 +214,7 @@ class OutboxStore:
 
         Recipients who had been refused are asked again; the account's rest is over for this one.
         """
+        lock_account(session, user_id)
         now = database_now(session)
         values = {"due": now, "first_tried": None, "reason": None, "fence": OutboundMessageRow.fence + 1}
         there = (*_own(user_id, name), col(OutboundMessageRow.bytes_removed).is_(None))
@@ -233,6 +235,7 @@ class OutboxStore:
 
         What was stopped together stays until its person goes on with that.
         """
+        lock_account(session, user_id)
         now = database_now(session)
         end_rest(session, user_id)
         mine = (col(OutboundMessageRow.user_id) == user_id, col(OutboundMessageRow.held_by) != BY_BATCH)

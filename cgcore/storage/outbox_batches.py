@@ -25,6 +25,7 @@ from cgcore.storage.outbox import (
     move_all,
     to_recipients,
 )
+from cgcore.storage.outbox_slots import lock_account
 from cgcore.storage.outbox_tables import OutboundBatchRow, OutboundMessageRow, OutboundRecipientRow
 
 __all__ = [
@@ -180,6 +181,7 @@ def ask_where_many_are_refused(session: Session, user_id: int, name: str) -> boo
 
 def stop(session: Session, user_id: int, name: str, reason: Mapping[str, Any] = _STOPPED) -> int:
     """Hold what waits of a batch, also what waits for its account; what is on its way ends."""
+    lock_account(session, user_id)
     mine = _mine(user_id, name)
     kept = {"held_by": BY_BATCH, "reason": dict(reason)}
     count = move_all(session, State.QUEUED, State.HELD, mine, **kept)
@@ -189,6 +191,7 @@ def stop(session: Session, user_id: int, name: str, reason: Mapping[str, Any] = 
 
 def go_on(session: Session, user_id: int, name: str) -> int:
     """Let what was stopped of a batch go."""
+    lock_account(session, user_id)
     asked = update(OutboundBatchRow).where(col(OutboundBatchRow.id) == name, col(OutboundBatchRow.asked).is_(True))
     session.exec(asked.values(reason=None))
     stopped = (*_mine(user_id, name), col(_Row.held_by) == BY_BATCH)
@@ -197,12 +200,14 @@ def go_on(session: Session, user_id: int, name: str) -> int:
 
 def cancel_rest(session: Session, user_id: int, name: str) -> int:
     """Take back what waits of a batch."""
+    lock_account(session, user_id)
     mine = _mine(user_id, name)
     return sum(move_all(session, state, State.CANCELLED, mine) for state in (State.QUEUED, State.HELD))
 
 
 def retry_failed(session: Session, user_id: int, name: str) -> int:
     """Send what was refused of a batch again: the same bytes, the same Message-ID."""
+    lock_account(session, user_id)
     mine = (*_mine(user_id, name), col(_Row.state) == State.FAILED.value, col(_Row.bytes_removed).is_(None))
     names = session.exec(select(_Row.id).where(*mine).with_for_update()).all()
     for start in range(0, len(names), _AT_ONCE):

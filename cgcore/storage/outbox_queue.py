@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, func
+from sqlalchemy import func
 from sqlmodel import Session, col, or_, select, update
 
 from cgcore.outbox.judgement import LONGEST_WAIT_S, Hold
-from cgcore.outbox.message import Claimed, Recipient, Result, Turn
+from cgcore.outbox.message import Claimed, Recipient, Result, Slot, Turn
 from cgcore.outbox.pace import MINUTE, Pace
 from cgcore.outbox.states import RecipientState, State
 from cgcore.storage.database import Database
@@ -32,19 +32,24 @@ from cgcore.storage.outbox_rests import (
     send_ahead,
 )
 from cgcore.storage.outbox_results import attempt_row, try_noting
-from cgcore.storage.outbox_statements import add_attempt, keep_recipients
-from cgcore.storage.outbox_tables import (
-    OutboundMessageRow,
-    OutboundRecipientRow,
-    OutboxAccountRow,
+from cgcore.storage.outbox_slots import (
+    AT_ONCE,
+    LEASE,
+    allowed_connections,
+    find_owners,
+    free_slots,
+    holds_slot,
+    leave_slot,
+    lock_account,
+    may_send,
+    renew_slots,
+    take_slot,
 )
+from cgcore.storage.outbox_statements import add_attempt, has_to_follow, keep_recipients
+from cgcore.storage.outbox_tables import OutboundMessageRow, OutboundRecipientRow, OutboxAccountRow, OutboxSlotRow
 
 __all__ = ["LEASE", "OutboxQueue"]
 
-LEASE = timedelta(seconds=60)
-"""How long a claim counts without being renewed."""
-
-_AT_ONCE = 10  # messages of one claim
 _NO_PACE = Pace()
 _WORKED_ON = (State.CLAIMED.value, State.IN_FLIGHT.value)
 
@@ -57,49 +62,42 @@ class OutboxQueue:
 
     # ---- Claims
 
-    def claim_account(self, *, served: Collection[int] = ()) -> int | None:
-        """Take an account that has something to send and that nobody serves; ``None`` where there is none.
+    def claim_slot(self, *, served: Collection[Slot] = ()) -> Slot | None:
+        """Take a connection of an account that has something to send; ``None`` where there is none to be had.
 
-        Those that threads of this process still serve, ``served``, are left alone also when their lease is over.
+        Those that threads of this process still use, ``served``, stay theirs also when their lease was over.
         """
         with self._database.session() as session:
-            now = database_now(session)
-            row, waiting = OutboxAccountRow, OutboundMessageRow
-            due = exists().where(
-                col(waiting.user_id) == col(row.user_id),
-                col(waiting.state) == State.QUEUED.value,
-                col(waiting.due) <= now,
-            )
-            free = or_(col(row.lease_until).is_(None), col(row.lease_until) < now)
-            others = col(row.user_id).not_in(served)
-            wanted = select(row.user_id).where(col(row.paused).is_(False), free, due, others, _may_send(now))
-            wanted = wanted.order_by(col(row.served)).limit(1)
-            user_id = session.exec(wanted.with_for_update(skip_locked=True)).first()
-            if user_id is not None:
-                taken = update(row).where(col(row.user_id) == user_id)
-                session.exec(taken.values(owner=self._owner, lease_until=now + LEASE, served=now))
-            return user_id
+            return take_slot(session, self._owner, served, database_now(session))
 
-    def claim_messages(self, user_id: int, *, pace: Pace = _NO_PACE) -> Sequence[Claimed]:
-        """Take what is due of an account that this process has taken, the oldest first; none where it rests.
+    def claim_messages(self, slot: Slot, *, pace: Pace = _NO_PACE) -> Sequence[Claimed]:
+        """Take what is due of an account, for a connection that this process has taken, the oldest first.
 
-        Where as much has left as ``pace`` allows the account rests until there is room again.
+        None where the account rests, or may have fewer connections by now. Where as much has left as ``pace`` allows
+        it rests until there is room again.
         """
         with self._database.session() as session:
-            return self._claim(session, user_id, pace, database_now(session))
+            account = lock_account(session, slot.user_id)
+            return self._claim(session, account, slot, pace, database_now(session))
 
     def _claim(
-        self, session: Session, user_id: int, pace: Pace, now: datetime, *, under_way: int = 0
+        self, session: Session, account: OutboxAccountRow | None, slot: Slot, pace: Pace, now: datetime
     ) -> Sequence[Claimed]:
-        account = session.get(OutboxAccountRow, user_id)
-        if account is None or account.paused or account.owner != self._owner:
+        """Take what is due of an account that is locked: beside others that ask for the same, one after the other."""
+        if account is None or account.paused or not self._may_use(session, account, slot, pace, now):
             return ()
         row, named = OutboundMessageRow, OutboundRecipientRow
         count = select(func.count()).where(col(named.message_id) == col(row.id)).scalar_subquery()
-        due = select(row.id, count).where(row.user_id == user_id, row.state == State.QUEUED.value, row.due <= now)
-        due = due.order_by(col(row.due), col(row.id)).limit(1 if account.feeler else _AT_ONCE)
-        found = session.exec(due.with_for_update(skip_locked=True, of=row)).all()
-        room = find_room_now(session, account, pace, [recipients for _, recipients in found], now, under_way=under_way)
+        of_account = select(row.id, count).where(row.user_id == slot.user_id)
+        under_way = session.exec(of_account.where(col(row.state).in_(_WORKED_ON))).all()
+        if account.feeler and under_way:
+            return ()  # one goes ahead, over one connection
+        due = of_account.where(row.state == State.QUEUED.value, row.due <= now).order_by(col(row.due), col(row.id))
+        found = session.exec(
+            due.limit(1 if account.feeler else AT_ONCE).with_for_update(skip_locked=True, of=row)
+        ).all()
+        leaving = [recipients for _, recipients in under_way]
+        room = find_room_now(session, account, pace, [recipients for _, recipients in found], now, under_way=leaving)
         names = [name for name, _ in found[:room]]
         if not names:
             return ()
@@ -110,15 +108,21 @@ class OutboxQueue:
         recipients = to_recipients(session, [found.id for found in rows])
         return [_to_claimed(found, recipients[found.id], now) for found in rows if found.state == State.CLAIMED]
 
-    def renew(self, names: Sequence[str], users: Sequence[int]) -> None:
-        """Say that this process still works on these messages and accounts; what it has forgotten expires."""
+    def _may_use(self, session: Session, account: OutboxAccountRow, slot: Slot, pace: Pace, now: datetime) -> bool:
+        """Return whether a connection is this process's, and one of those that the account may have."""
+        allowed = allowed_connections(account, pace.connections, now)
+        if account.connections != allowed:
+            account.connections = allowed
+            session.add(account)
+        return slot.place < allowed and holds_slot(session, slot, self._owner)
+
+    def renew(self, names: Sequence[str], slots: Sequence[Slot]) -> None:
+        """Say that this process still works on these messages and connections; what it has forgotten expires."""
         with self._database.session() as session:
-            until = database_now(session) + LEASE
-            row, account = OutboundMessageRow, OutboxAccountRow
+            now, row = database_now(session), OutboundMessageRow
             mine = (col(row.owner) == self._owner, col(row.state).in_(_WORKED_ON))
-            session.exec(update(row).where(col(row.id).in_(names), *mine).values(lease_until=until))
-            served = (col(account.user_id).in_(users), col(account.owner) == self._owner)
-            session.exec(update(account).where(*served).values(lease_until=until))
+            session.exec(update(row).where(col(row.id).in_(names), *mine).values(lease_until=now + LEASE))
+            renew_slots(session, self._owner, slots, now)
 
     def release(self, claimed: Claimed) -> None:
         """Give a message back of which nothing has left: also one whose mark was made while it was on its way."""
@@ -129,13 +133,10 @@ class OutboxQueue:
         if not move(session, claimed.id, State.CLAIMED, after, claimed.fence, **values):
             move(session, claimed.id, State.IN_FLIGHT, after, claimed.fence, **values)
 
-    def leave_account(self, user_id: int) -> None:
-        """Let others serve the account."""
+    def leave(self, slot: Slot) -> None:
+        """Let others have the connection."""
         with self._database.session() as session:
-            mine = update(OutboxAccountRow).where(
-                col(OutboxAccountRow.user_id) == user_id, col(OutboxAccountRow.owner) == self._owner
-            )
-            session.exec(mine.values(owner="", lease_until=None))
+            leave_slot(session, slot)
 
     # ---- One message
 
@@ -162,27 +163,31 @@ class OutboxQueue:
         ahead: Claimed | None = None,
         *,
         marks: bool = True,
-        more: bool = False,
+        more: Slot | None = None,
         pace: Pace = _NO_PACE,
         note: Callable[[Session], object] | None = None,
     ) -> Turn:
-        """Store what became of one message, mark the next one, ``ahead``, and take ``more``: one transaction for all.
+        """Store what became of one message, mark the next one, ``ahead``, and take ``more`` for a connection: one
+        transaction for all.
 
         Without ``marks`` the next one is only known to be on its way.
         Whatever ``note`` writes stands if the result does; where it fails, the result stands without it.
         """
         with self._database.session() as session:
+            follows = has_to_follow(session, result.claimed.user_id)
+            account = None
+            if more is not None or follows or _concerns_others(result):
+                account = lock_account(session, result.claimed.user_id)
             now = database_now(session)
-            done = self._finish(session, result, pace, now)
+            done = self._finish(session, result, pace, now, follows=follows)
             if done and note is not None:
                 try_noting(session, note)
             stopped = done and _asks(session, result)
             marked = ahead is not None and marks and self._mark(session, ahead, now)
-            under_way = len(ahead.recipients) if ahead is not None else 0
-            taken = self._claim(session, result.claimed.user_id, pace, now, under_way=under_way) if more else ()
+            taken = self._claim(session, account, more, pace, now) if more is not None else ()
             return Turn(done, marked, taken, result.claimed.batch if stopped else "")
 
-    def _finish(self, session: Session, result: Result, pace: Pace, now: datetime) -> bool:
+    def _finish(self, session: Session, result: Result, pace: Pace, now: datetime, *, follows: bool) -> bool:
         """Store a result, with the account's rest that follows from it.
 
         Also the late word of a worker that was thought to be gone counts, as long as nobody has taken the message
@@ -210,13 +215,8 @@ class OutboxQueue:
             keep_recipients(session, claimed, result.recipients)
             if outcome.hold is not None:
                 rest(session, claimed.user_id, outcome.hold, reason, now, pace)
-                # What is claimed besides would try the same limit, or the same password, once more each.
-                mine = (
-                    col(OutboundMessageRow.user_id) == claimed.user_id,
-                    col(OutboundMessageRow.owner) == self._owner,
-                )
-                move_all(session, State.CLAIMED, State.HELD, mine, held_by=BY_ACCOUNT, reason=values["reason"])
-            elif outcome.state is not State.QUEUED or result.attempt.reply:
+                _hold_claimed(session, claimed.user_id, values["reason"])
+            elif follows and (outcome.state is not State.QUEUED or result.attempt.reply):
                 # A line that was cut before anything was said does not prove that the account may go on.
                 let_follow(session, claimed.user_id, now)
         return done
@@ -230,12 +230,14 @@ class OutboxQueue:
         *,
         pace: Pace = _NO_PACE,
     ) -> None:
-        """Hold messages that were never reached, and let the account rest."""
+        """Hold messages that were never reached, and let the account rest, over all its connections."""
         with self._database.session() as session:
+            lock_account(session, user_id)
             now = database_now(session)
             for each in claimed:
                 self._unclaim(session, each, State.HELD, held_by=BY_ACCOUNT, reason=dict(reason), changed=now)
             rest(session, user_id, hold, reason, now, pace)
+            _hold_claimed(session, user_id, reason)
 
     def _settle(self, session: Session, claimed: Claimed, after: State, values: Mapping[str, Any]) -> bool:
         for before in (State.IN_FLIGHT, State.CLAIMED, State.UNKNOWN):
@@ -256,14 +258,13 @@ class OutboxQueue:
         with self._database.session() as session:
             now = database_now(session)
             row = OutboundMessageRow
-            owners = session.exec(select(row.owner).where(col(row.state).in_(_WORKED_ON)).distinct()).all()
+            working = session.exec(select(row.owner).where(col(row.state).in_(_WORKED_ON)).distinct()).all()
+            owners = {*working, *find_owners(session)}
             gone = [owner for owner in owners if owner != self._owner and has_ended(owner)]
             lost = or_(col(row.lease_until) < now, col(row.owner).in_(gone))
             move_all(session, State.CLAIMED, State.QUEUED, (lost,))
             count = move_all(session, State.IN_FLIGHT, State.UNKNOWN, (lost,), **unsure_values(now))
-            left = or_(col(OutboxAccountRow.lease_until) < now, col(OutboxAccountRow.owner).in_(gone or [""]))
-            freed = update(OutboxAccountRow).where(col(OutboxAccountRow.owner) != "", left)
-            session.exec(freed.values(owner="", lease_until=None))
+            free_slots(session, gone, now)
             return count
 
     def cap_waits(self) -> None:
@@ -276,7 +277,10 @@ class OutboxQueue:
             waiting = col(row.state) == State.QUEUED.value
             _cap(session, row.due, now + timedelta(seconds=LONGEST_WAIT_S), now, waiting)
             _cap(session, account.not_before, now + timedelta(seconds=MINUTE), now)
-            for column, lease in ((row.lease_until, LEASE), (row.copy_lease, COPY_LEASE), (account.lease_until, LEASE)):
+            for column in (account.crowded, account.halved):
+                _cap(session, column, now, now)
+            slot = OutboxSlotRow.lease_until
+            for column, lease in ((row.lease_until, LEASE), (row.copy_lease, COPY_LEASE), (slot, LEASE)):
                 # Its owner may be at work: a whole lease from now on.
                 _cap(session, column, now + lease, now + lease)
 
@@ -303,7 +307,7 @@ class OutboxQueue:
             now = database_now(session)
             row, account = OutboundMessageRow, OutboxAccountRow
             due = select(row.id).where(row.state == State.QUEUED.value, row.due <= now)
-            due = due.join(account, col(account.user_id) == col(row.user_id)).where(_may_send(now))
+            due = due.join(account, col(account.user_id) == col(row.user_id)).where(may_send(now))
             worked = select(row.id).where(col(row.state).in_(_WORKED_ON))
             over = select(account.user_id).where(col(account.paused).is_(True), col(account.paused_until) <= now)
             every = (due, worked, over, changed_since())
@@ -327,9 +331,18 @@ def _asks(session: Session, result: Result) -> bool:
     return counts and ask_where_many_are_refused(session, claimed.user_id, claimed.batch)
 
 
-def _may_send(now: datetime) -> Any:
-    waits = col(OutboxAccountRow.not_before)
-    return or_(waits.is_(None), waits <= now)
+def _concerns_others(result: Result) -> bool:
+    """Return whether other messages of the account may change with a result: then the account is locked first."""
+    refused = any(each.state is RecipientState.REFUSED for each in result.recipients)
+    return result.outcome.hold is not None or bool(result.claimed.batch and (refused or result.counts))
+
+
+def _hold_claimed(session: Session, user_id: int, reason: Mapping[str, Any] | None) -> None:
+    """Hold what workers have claimed of an account, over whichever connection: each would try the same limit, or the
+    same password, once more. What is marked already ends."""
+    claimed = (col(OutboundMessageRow.user_id) == user_id,)
+    told = dict(reason) if reason is not None else None
+    move_all(session, State.CLAIMED, State.HELD, claimed, held_by=BY_ACCOUNT, reason=told)
 
 
 def _cap(session: Session, column: Any, latest: datetime, value: datetime, *which: Any) -> None:

@@ -17,7 +17,7 @@ from cgcore.outbox.judgement import Hold
 from cgcore.outbox.pace import DAY, HOUR, MINUTE, Pace, find_room
 from cgcore.outbox.states import State
 from cgcore.storage.outbox import move_all
-from cgcore.storage.outbox_statements import has_to_follow
+from cgcore.storage.outbox_slots import note_crowd
 from cgcore.storage.outbox_tables import OutboundAttemptRow, OutboundMessageRow, OutboundRecipientRow, OutboxAccountRow
 from cgcore.storage.tables import MailAccountRow
 
@@ -82,16 +82,16 @@ def find_room_now(
     messages: Sequence[int],
     now: datetime,
     *,
-    under_way: int = 0,
+    under_way: Sequence[int] = (),
 ) -> int:
     """Return how many of ``messages`` may leave by the account's pace; where none may, let it wait or rest.
 
-    ``under_way`` are the recipients of one that is just leaving.
+    ``under_way`` are the recipients of each that is just leaving, over any of its connections.
     """
     limits = current_pace(account, pace, now).limits
     if not limits or not messages:
         return len(messages)
-    sent = find_sent(session, account.user_id, now) + ([(0.0, under_way)] if under_way else [])
+    sent = find_sent(session, account.user_id, now) + [(0.0, recipients) for recipients in under_way]
     room = find_room(limits, sent, messages)
     if room.count or room.limit is None:
         return room.count
@@ -117,9 +117,14 @@ def rest(
     """Let an account rest, with all that is due of it, for the reason given.
 
     A provider's «too much» halves the pace from now on; unless it says for how long, the rest lasts until there is
-    room again by that.
+    room again by that. Its «too many connections» halves those.
     """
     seconds = hold.seconds
+    account = session.get(OutboxAccountRow, user_id)
+    if hold.key == "too_many_connections" and account is not None:
+        note_crowd(account, (pace or Pace()).connections, now)
+        session.add(account)
+        session.flush()
     if hold.key == "sending_quota":
         room_in = _slow_down(session, user_id, pace or Pace(), now)
         seconds = seconds if hold.asked else room_in
@@ -180,9 +185,9 @@ def look_again(session: Session, user_ids: Sequence[int]) -> None:
 
 
 def let_follow(session: Session, user_id: int, now: datetime) -> None:
-    """The one that went ahead has passed: the others follow."""
-    account = session.get(OutboxAccountRow, user_id) if has_to_follow(session, user_id) else None
-    if account is None:
+    """The one that went ahead has passed: the others follow, unless the account rests again."""
+    account = session.get(OutboxAccountRow, user_id)
+    if account is None or account.paused:
         return
     account.feeler, account.rests, account.reason = False, 0, None
     session.add(account)

@@ -24,6 +24,7 @@ __all__ = [
     "OutboundRecipientRow",
     "OutboxAccountRow",
     "OutboxPreferenceRow",
+    "OutboxSlotRow",
     "SavedDocumentRow",
     "metadata",
 ]
@@ -216,18 +217,17 @@ class SavedDocumentRow(Row, table=True):
 
 
 class OutboxAccountRow(Row, table=True):
-    """How a user's mail account stands as a sender: who sends by it, and whether it rests.
+    """How a user's mail account stands as a sender: whether it rests, and how fast it may send.
 
     ``paused`` with ``paused_until``: by itself until then; without: until a person lets it go. After a rest one
     message goes ahead (``feeler``), the others follow once it has passed. ``halvings`` is how often its provider has
     said «too much», ``halved`` when last, ``ceiling`` how many had left within the hour before the first time; before
-    ``not_before`` nothing leaves, for its pace. ``served`` is when a worker has attended to it last, also without
-    anything to send.
+    ``not_before`` nothing leaves, for its pace. ``connections`` is how many it may have at once, as whoever served it
+    last has found; ``crowdings`` is how often its provider has said that they were too many, ``crowded`` when last.
+    ``served`` is when a worker has attended to it last, also without anything to send.
     """
 
     user_id: int = Field(primary_key=True, foreign_key="user.id")
-    owner: str = ""
-    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     served: datetime = Field(sa_type=UtcDateTime)
     paused: bool = False
     paused_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -239,6 +239,22 @@ class OutboxAccountRow(Row, table=True):
     halved: datetime | None = Field(default=None, sa_type=UtcDateTime)
     ceiling: int = 0
     not_before: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    connections: int = 1
+    crowdings: int = 0
+    crowded: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class OutboxSlotRow(Row, table=True):
+    """One connection of an account, and the process that has it; ``fence`` grows whenever it changes hands.
+
+    An account has as many as were ever open at once; it is free where ``owner`` is empty or the lease is over.
+    """
+
+    user_id: int = Field(primary_key=True, foreign_key="user.id")
+    place: int = Field(primary_key=True)
+    owner: str = ""
+    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    fence: int = 0
 
 
 class OutboxPreferenceRow(Row, table=True):

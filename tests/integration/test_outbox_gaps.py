@@ -27,7 +27,7 @@ from cgcore.outbox.sheet import Sheet, read_sheet
 from cgcore.outbox.states import CopyState, State
 from cgcore.settings import Settings
 from cgcore.storage.database import Database
-from cgcore.storage.outbox_tables import OutboundMessageRow, OutboxAccountRow
+from cgcore.storage.outbox_tables import OutboundMessageRow, OutboxSlotRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest
@@ -77,7 +77,7 @@ def _expire(database: Database) -> None:
         session.exec(update(row).where(col(row.lease_until).is_not(None)).values(lease_until=_PAST))
         session.exec(update(row).values(copy_lease=None, copy_due=_PAST))
         session.exec(update(row).where(col(row.look_due).is_not(None)).values(look_due=_PAST))
-        session.exec(update(OutboxAccountRow).values(lease_until=_PAST))
+        session.exec(update(OutboxSlotRow).values(lease_until=_PAST))
 
 
 def _list(workbench: Workbench, ana: Actor) -> list[Message]:

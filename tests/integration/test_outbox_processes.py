@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,15 @@ from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
+from cgcore.mail.pace import ProviderPace
 from cgcore.outbox.message import MessageFilters
 from cgcore.outbox.states import State
 from cgcore.settings import Settings
 from cgcore.storage.database import Database, open_database
-from cgcore.storage.outbox_tables import OutboundMessageRow, OutboxAccountRow
+from cgcore.storage.outbox_tables import OutboundMessageRow, OutboxSlotRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
+from cgcore.workbench.outbox import pace
 from cgcore.workbench.outbox.compose import DocumentRequest
 from tests.conftest import make_settings
 from tests.servers.house import add_series, add_user
@@ -82,8 +85,20 @@ def _furnish(workbench: Workbench, port: int, people: int = 1) -> list[Actor]:
     return found
 
 
+# Of the servers on loopback nobody knows how many connections they allow.
+_ALLOWING = """
+import sys
+from cgcore.cli import main
+from cgcore.mail.pace import ProviderPace
+from cgcore.workbench.outbox import pace
+
+pace.find_pace = lambda host, address: ProviderPace("known", connections={}, confidence="A")
+sys.exit(main(["worker"]))
+"""
+
+
 @contextmanager
-def _worker(settings: Settings, database: Database) -> Iterator[subprocess.Popen[bytes]]:
+def _worker(settings: Settings, database: Database, *, connections: int = 0) -> Iterator[subprocess.Popen[bytes]]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CG_")}
     environment |= {
         "CG_DATA_DIR": str(settings.data_dir),
@@ -94,7 +109,8 @@ def _worker(settings: Settings, database: Database) -> Iterator[subprocess.Popen
         "CG_MASTER_KEY": _MASTER_KEY,
         "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
     }
-    process = subprocess.Popen([sys.executable, "-m", "cgcore", "worker"], cwd=ROOT, env=environment)
+    program = ["-c", _ALLOWING.format(connections)] if connections else ["-m", "cgcore", "worker"]
+    process = subprocess.Popen([sys.executable, *program], cwd=ROOT, env=environment)
     try:
         yield process
     finally:
@@ -120,7 +136,7 @@ def _expire(workbench: Workbench) -> None:
     with workbench.database.session() as session:
         working = update(OutboundMessageRow).where(col(OutboundMessageRow.lease_until).is_not(None))
         session.exec(working.values(lease_until=past))
-        session.exec(update(OutboxAccountRow).values(lease_until=past))
+        session.exec(update(OutboxSlotRow).values(lease_until=past))
     workbench.outbox.worker._queue.expire(has_ended=lambda _owner: False)
 
 
@@ -199,7 +215,8 @@ def test_a_worker_that_was_frozen_past_its_lease_sends_no_dot_when_it_wakes(
 class _Counting:
     """A server that counts connections of each account, and whom each message was for."""
 
-    def __init__(self, wanted: int) -> None:
+    def __init__(self, wanted: int, *, together: int = 0) -> None:
+        self._together, self.met = together, threading.Event()
         self._lock, self._played, self._wanted = threading.Lock(), SmtpScript(users={}), wanted
         self.open: Counter[bytes] = Counter()
         self.most = 0
@@ -216,6 +233,8 @@ class _Counting:
                 with self._lock:
                     self.open[named[b"who"]] += 1
                     self.most = max(self.most, self.open[named[b"who"]])
+                    if self.most >= self._together:
+                        self.met.set()
             elif line.upper().startswith(b"RCPT TO"):
                 named[b"to"] = line.split(b"<")[1].split(b">")[0]
             return line
@@ -225,6 +244,8 @@ class _Counting:
                 self.taken[named[b"who"] + b" " + named[b"to"]] += 1
                 count = sum(self.taken.values())
             keep(message)
+            # Who came first is answered once the others are there.
+            assert self.met.wait(60)
             if count >= self._wanted // 4:
                 self.some.set()
 
@@ -249,19 +270,23 @@ def _wait_until_settled(database: Database) -> None:
     raise AssertionError("something is still on its way")
 
 
-@pytest.mark.parametrize("people", [1, 50])
+@pytest.mark.parametrize(("people", "connections"), [(1, 3), (50, 0)])
 def test_two_processes_share_the_work_and_one_of_them_is_killed(
-    tmp_path: Path, postgres_server: PostgresServer, people: int
+    tmp_path: Path, postgres_server: PostgresServer, people: int, connections: int
 ) -> None:
-    """500 messages of one account, and of fifty: each is taken once, and an account has one connection at a time."""
+    """500 messages of one account, and of fifty: each is taken once, over as many connections as a provider allows.
+
+    One account has three over both processes, none of fifty has more than the one of an unknown provider.
+    """
     database = open_database(postgres_server.create_migrated_database(f"two_{secrets.token_hex(6)}"))
     workbench = Workbench(make_settings(tmp_path, sandbox="off", master_key=_MASTER_KEY), database)
-    counting = _Counting(500)
+    counting = _Counting(500, together=connections)
     with ScriptedServer(counting) as server:
         for person in _furnish(workbench, server.port, people):
             message, _ = workbench.outbox.send(person, _REQUEST, "k")
             multiply(database, message.id, 500 // people)
-        with _worker(workbench.settings, database) as first, _worker(workbench.settings, database):
+        start = partial(_worker, workbench.settings, database, connections=connections)
+        with start() as first, start():
             assert counting.some.wait(60)
             first.kill()
             first.wait(20)
@@ -277,4 +302,22 @@ def test_two_processes_share_the_work_and_one_of_them_is_killed(
     assert sum(states.values()) == 500
     assert max(counting.taken.values()) == 1
     assert states["sent"] <= len(counting.taken) <= 500
-    assert counting.most == 1
+    assert counting.most == (connections or 1)
+
+
+def test_one_process_sends_over_several_connections(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as the provider allows, also on SQLite: one waits for its answer while the others send."""
+    known = ProviderPace("known", connections=3, confidence="A")
+    monkeypatch.setattr(pace, "find_pace", lambda _host, _address: known)
+    counting = _Counting(40, together=3)
+    with ScriptedServer(counting) as server:
+        (ana,) = _furnish(bench, server.port)
+        message, _ = bench.outbox.send(ana, _REQUEST, "k")
+        multiply(bench.database, message.id, 40)
+        bench.outbox.worker.start()
+        _wait_until_settled(bench.database)
+        bench.outbox.worker.close()
+
+    assert set(_states(bench, ana)) == {State.SENT}
+    assert len(server.messages) == len(set(server.messages)) == 40
+    assert (counting.most, max(counting.taken.values())) == (3, 1)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlmodel import col, select, update
+from sqlmodel import select
 
 from cgcore.outbox.judgement import Hold, Outcome
 from cgcore.outbox.message import (
@@ -19,103 +18,28 @@ from cgcore.outbox.message import (
     Claimed,
     Message,
     MessageFilters,
-    NewMessage,
-    Recipient,
-    Result,
     new_message_name,
 )
 from cgcore.outbox.pace import build_pace
-from cgcore.outbox.states import EDGES, CopyState, Kind, RecipientState, State
+from cgcore.outbox.states import EDGES, CopyState, RecipientState, State
 from cgcore.process import new_owner
 from cgcore.storage.database import Database
-from cgcore.storage.outbox import OutboxStore, database_now, move
+from cgcore.storage.outbox import database_now, move
 from cgcore.storage.outbox_bytes import CHUNK_BYTES, OutboxBytes
 from cgcore.storage.outbox_left import BACKUP_AGE, attend, hold_old
 from cgcore.storage.outbox_queue import LEASE, OutboxQueue
 from cgcore.storage.outbox_rests import current_pace
-from cgcore.storage.outbox_tables import OutboundAttemptRow, OutboundChunkRow, OutboundMessageRow, OutboxAccountRow
-from cgcore.storage.tables import UserRow
-
-_EVA = Recipient("eva@example.com", Kind.TO)
-_LEO = Recipient("leo@example.com", Kind.BCC)
-_REASON: Mapping[str, Any] = {"key": "sending_quota", "stage": "final", "ms": 1, "values": {"leg": "smtp"}}
-_BEGAN = datetime(2026, 11, 30, 12, tzinfo=UTC)
-
-
-class _House:
-    """A user with messages, and the two sides of the outbox."""
-
-    def __init__(self, database: Database) -> None:
-        self.database, self.store = database, OutboxStore(database)
-        with database.session() as session:
-            row = UserRow(username="ana", username_key="ana")
-            session.add(row)
-            session.flush()
-            self.user = row.id or 0
-
-    def put(self, key: str = "k", *, delay_s: float = 0.0) -> str:
-        name = new_message_name(datetime.now(UTC))
-        assert self.store.reserve(self.user, key, "hash", name, "me") is None
-        message = NewMessage(
-            name, key, "hash", "sales_invoice", "F", "7", "Talleres Ruiz", "Adjunto Factura F 7", "ana@example.com",
-            f"<{name}@example.com>", 3, "sha", ("blob",), (_EVA, _LEO), delay_s, "Sent",
-        )  # fmt: skip
-        with self.database.session() as session:
-            assert self.store.enqueue(session, message, self.user)
-        return name
-
-    def queue(self, owner: str = "") -> OutboxQueue:
-        return OutboxQueue(self.database, owner or new_owner())
-
-    def claim(self, queue: OutboxQueue) -> list[Claimed]:
-        user = queue.claim_account()
-        return list(queue.claim_messages(user)) if user is not None else []
-
-    def get(self, name: str) -> Message:
-        with self.database.read() as session:
-            found = self.store.find(session, self.user, name)
-        assert found is not None
-        return found
-
-    def set(self, name: str, **values: Any) -> None:
-        with self.database.session() as session:
-            session.exec(update(OutboundMessageRow).where(col(OutboundMessageRow.id) == name).values(**values))
-
-    def set_account(self, **values: Any) -> None:
-        with self.database.session() as session:
-            session.exec(update(OutboxAccountRow).values(**values))
-
-    def age(self, name: str, by: timedelta) -> None:
-        """Let the tries of a message be longer ago."""
-        row = OutboundAttemptRow
-        with self.database.session() as session:
-            session.exec(update(row).where(col(row.message_id) == name).values(ended=datetime.now(UTC) - by))
-
-    def account(self) -> OutboxAccountRow:
-        with self.database.read() as session:
-            return session.get_one(OutboxAccountRow, self.user)
-
-    def states(self) -> list[State]:
-        with self.database.read() as session:
-            return [message.state for message in self.store.list(session, self.user, MessageFilters())][::-1]
+from cgcore.storage.outbox_tables import OutboundChunkRow, OutboundMessageRow, OutboxAccountRow, OutboxSlotRow
+from tests.servers.outbox_house import BEGAN, REASON, House, build_result, finish
 
 
 @pytest.fixture
-def house(database: Database) -> _House:
+def house(database: Database) -> House:
     """A house on each kind of database."""
-    return _House(database)
+    return House(database)
 
 
-def _result(claimed: Claimed, outcome: Outcome, **more: Any) -> Result:
-    told = [Recipient(r.address, r.kind, "", RecipientState.ACCEPTED, 250, "", "250 ok") for r in claimed.recipients]
-    return Result(claimed, outcome, Attempt(_BEGAN, stage="final", reply="250 ok"), told, **more)
-
-
-def _finish(queue: OutboxQueue, claimed: Claimed, outcome: Outcome, **more: Any) -> bool:
-    return queue.turn(_result(claimed, outcome, **more)).done
-
-
-def test_every_pair_of_states_is_an_edge_or_refused(house: _House) -> None:
+def test_every_pair_of_states_is_an_edge_or_refused(house: House) -> None:
     """All pairs: one UPDATE that hits its row where there is an edge, an error where there is none."""
     name = house.put()
     went: set[tuple[State, State]] = set()
@@ -136,7 +60,7 @@ def test_every_pair_of_states_is_an_edge_or_refused(house: _House) -> None:
     assert went == {(before, after) for before in EDGES for after in EDGES[before]}
 
 
-def test_a_key_is_taken_once_however_many_ask(house: _House) -> None:
+def test_a_key_is_taken_once_however_many_ask(house: House) -> None:
     """Of ten at once one gets it; the others are shown what has it, and another user is another matter."""
     taken: list[Message | None] = []
 
@@ -154,7 +78,7 @@ def test_a_key_is_taken_once_however_many_ask(house: _House) -> None:
     assert {found.state for found in taken if found} == {State.STORING}
 
 
-def test_a_key_whose_storing_was_killed_is_free_again(house: _House) -> None:
+def test_a_key_whose_storing_was_killed_is_free_again(house: House) -> None:
     """Nothing was promised yet, so the next request with it begins anew."""
     boot, namespace, *_ = new_owner().split(":")
     gone = f"{boot}:{namespace}:4194304:1:abc"
@@ -166,14 +90,14 @@ def test_a_key_whose_storing_was_killed_is_free_again(house: _House) -> None:
     assert (found.id, found.request_hash) == ("b" * 32, "other")
 
 
-def test_a_message_goes_from_the_queue_to_sent(house: _House) -> None:
+def test_a_message_goes_from_the_queue_to_sent(house: House) -> None:
     """Claimed, marked, finished: the try and each recipient's own result are kept, Bcc among them."""
     name, queue = house.put(), house.queue()
     (claimed,) = house.claim(queue)
     assert (house.get(name).state, claimed.parts, claimed.sender) == (State.CLAIMED, ("blob",), "ana@example.com")
     assert queue.mark_in_flight(claimed)
     assert house.get(name).state is State.IN_FLIGHT
-    assert _finish(queue, claimed, Outcome(State.SENT), host="mail.test", queue_id="Q1", copy_state=CopyState.PENDING)
+    assert finish(queue, claimed, Outcome(State.SENT), host="mail.test", queue_id="Q1", copy_state=CopyState.PENDING)
     sent = house.get(name)
 
     assert (sent.state, sent.host, sent.queue_id, sent.copy_state) == (State.SENT, "mail.test", "Q1", "pending")
@@ -183,22 +107,24 @@ def test_a_message_goes_from_the_queue_to_sent(house: _House) -> None:
         ("leo@example.com", "bcc", "accepted", 250),
     ]
     assert [(a.stage, a.key, a.reply) for a in sent.attempts] == [("final", "", "250 ok")]
-    assert not _finish(queue, claimed, Outcome(State.QUEUED)), "what is sent never comes back"
+    assert not finish(queue, claimed, Outcome(State.QUEUED)), "what is sent never comes back"
 
 
-def test_nobody_else_serves_an_account_that_is_served(house: _House) -> None:
+def test_nobody_else_serves_an_account_that_is_served(house: House) -> None:
     """One sender an account, over all processes, until it is left or its lease is over."""
     house.put("a")
     first, second = house.queue(), house.queue()
 
-    assert first.claim_account() == house.user
-    assert second.claim_account() is None
-    assert second.claim_messages(house.user) == ()
-    first.leave_account(house.user)
-    assert second.claim_account() == house.user
+    slot = first.claim_slot()
+    assert slot is not None
+    assert second.claim_slot() is None
+    assert second.claim_messages(slot) == ()
+    first.leave(slot)
+    assert first.claim_messages(slot) == ()
+    assert second.claim_slot() is not None
 
 
-def test_what_the_gone_have_left_goes_back_only_before_the_mark(house: _House) -> None:
+def test_what_the_gone_have_left_goes_back_only_before_the_mark(house: House) -> None:
     """An expired claim is queued again; expired in flight it is unknown, and never queued by itself."""
     kept, lost = house.put("a"), house.put("b")
     dead, alive = house.queue(), house.queue()
@@ -213,19 +139,19 @@ def test_what_the_gone_have_left_goes_back_only_before_the_mark(house: _House) -
     assert not dead.mark_in_flight(first), "the frozen one wakes up, and sends no dot"
     (again,) = house.claim(alive)
     assert again.id == kept
-    assert not _finish(dead, first, Outcome(State.FAILED)), "its late word about the other claim counts for nothing"
+    assert not finish(dead, first, Outcome(State.FAILED)), "its late word about the other claim counts for nothing"
     assert house.get(kept).state is State.CLAIMED
-    assert _finish(dead, second, Outcome(State.SENT)), "its late word about the unknown one does"
+    assert finish(dead, second, Outcome(State.SENT)), "its late word about the unknown one does"
     assert house.get(lost).state is State.SENT
 
 
-def test_a_lease_that_is_renewed_is_left_alone(house: _House) -> None:
+def test_a_lease_that_is_renewed_is_left_alone(house: House) -> None:
     """And one that is not counts for a minute of the database's clock."""
     name, queue, other = house.put(), house.queue(), house.queue()
     (claimed,) = house.claim(queue)
     assert queue.mark_in_flight(claimed)
     house.set(name, lease_until=datetime.now(UTC) - timedelta(seconds=1))
-    other.renew([name], [house.user])
+    other.renew([name], [])
     queue.renew([name], [])
     other.expire(has_ended=lambda _owner: False)
     before = house.get(name).state
@@ -235,7 +161,7 @@ def test_a_lease_that_is_renewed_is_left_alone(house: _House) -> None:
     assert (before, house.get(name).state) == (State.IN_FLIGHT, State.UNKNOWN)
 
 
-def test_a_person_who_sends_an_unknown_one_again_ends_the_old_claim(house: _House) -> None:
+def test_a_person_who_sends_an_unknown_one_again_ends_the_old_claim(house: House) -> None:
     """The late word of the old try would speak of another one."""
     name, queue = house.put(), house.queue()
     (claimed,) = house.claim(queue)
@@ -243,14 +169,14 @@ def test_a_person_who_sends_an_unknown_one_again_ends_the_old_claim(house: _Hous
     house.queue().expire(has_ended=lambda _owner: True)
     with house.database.session() as session:
         assert house.store.resend(session, house.user, name)
-    late = _finish(queue, claimed, Outcome(State.SENT))
+    late = finish(queue, claimed, Outcome(State.SENT))
     again = house.get(name)
 
     assert (late, again.state, again.message_id) == (False, State.QUEUED, f"<{name}@example.com>")
     assert {r.state for r in again.recipients} == {RecipientState.PENDING}
 
 
-def test_an_account_rests_with_all_that_waits_and_one_goes_ahead(house: _House) -> None:
+def test_an_account_rests_with_all_that_waits_and_one_goes_ahead(house: House) -> None:
     """A limit fails nothing: all are held with the reason; after the rest one is tried, and the others follow it."""
     names, queue = [house.put(key) for key in "abc"], house.queue()
     first, *others = house.claim(queue)
@@ -258,12 +184,12 @@ def test_an_account_rests_with_all_that_waits_and_one_goes_ahead(house: _House) 
         queue.release(each)
     queue.mark_in_flight(first)
     outcome = Outcome(State.HELD, hold=Hold("sending_quota", 3600))
-    assert _finish(queue, first, outcome, reason=_REASON)
+    assert finish(queue, first, outcome, reason=REASON)
     assert house.states() == [State.HELD] * 3
     late = house.put("d")
     queue.tend_accounts()
-    queue.leave_account(house.user)
-    assert (house.get(late).state, house.get(late).reason) == (State.HELD, _REASON)
+    house.leave(queue)
+    assert (house.get(late).state, house.get(late).reason) == (State.HELD, REASON)
     assert house.claim(queue) == []
 
     house.set_account(paused_until=datetime.now(UTC) - timedelta(seconds=1))
@@ -271,30 +197,30 @@ def test_an_account_rests_with_all_that_waits_and_one_goes_ahead(house: _House) 
     (ahead,) = house.claim(queue)
     assert (ahead.id, queue.count_rests(house.user)) == (names[0], 1)
     queue.mark_in_flight(ahead)
-    assert _finish(queue, ahead, Outcome(State.SENT))
+    assert finish(queue, ahead, Outcome(State.SENT))
     assert house.states() == [State.SENT] + [State.QUEUED] * 3
     assert queue.count_rests(house.user) == 0
 
 
-def test_a_rest_without_end_waits_for_a_person(house: _House) -> None:
+def test_a_rest_without_end_waits_for_a_person(house: House) -> None:
     """A refused password is not tried again by itself; resuming lets all go."""
     house.put("a")
     queue = house.queue()
     claimed = house.claim(queue)
-    queue.hold_back(claimed, house.user, Hold("bad_credentials", None), _REASON)
-    queue.leave_account(house.user)
+    queue.hold_back(claimed, house.user, Hold("bad_credentials", None), REASON)
+    house.leave(queue)
     queue.tend_accounts()
     assert house.claim(queue) == []
     with house.database.session() as session:
         account = house.store.find_account(session, house.user)
         resumed = house.store.resume(session, house.user)
 
-    assert (account.paused, account.paused_until, account.reason) == (True, None, _REASON)
+    assert (account.paused, account.paused_until, account.reason) == (True, None, REASON)
     assert resumed == 1
     assert len(house.claim(queue)) == 1
 
 
-def test_a_restored_copy_sends_nothing_by_itself(house: _House) -> None:
+def test_a_restored_copy_sends_nothing_by_itself(house: House) -> None:
     """Whatever it waits for, a try, a rest or the pace of its provider, however far ahead; a person lets it go.
 
     What was handed in since goes, and a worker that starts where one has been all the time holds nothing.
@@ -319,29 +245,31 @@ def test_a_restored_copy_sends_nothing_by_itself(house: _House) -> None:
     assert [claimed.id for claimed in house.claim(queue)] == [names[3]]
 
 
-def test_what_a_clock_has_noted_before_it_was_set_back_makes_nobody_wait(house: _House) -> None:
+def test_what_a_clock_has_noted_before_it_was_set_back_makes_nobody_wait(house: House) -> None:
     """Neither a message nor an account; what waits for its hour by a clock that is right goes on waiting."""
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     first, later = house.put("a"), house.put("b", delay_s=3600)
     house.set(first, due=tomorrow)
-    house.set_account(paused=True, paused_until=tomorrow, lease_until=tomorrow)
+    house.set_account(paused=True, paused_until=tomorrow)
+    with house.database.session() as session:
+        session.add(OutboxSlotRow(user_id=house.user, place=0, owner="x", lease_until=tomorrow))
     queue = house.queue()
-    before = (queue.has_work(), queue.claim_account())
+    before = (queue.has_work(), house.enter(queue))
     queue.cap_waits()
     queue.tend_accounts()
     with house.database.read() as session:
         account = session.get_one(OutboxAccountRow, house.user)
-        left = (account.lease_until or tomorrow).astimezone(UTC) - datetime.now(UTC)
+        left = session.exec(select(OutboxSlotRow)).one().lease_until or tomorrow
 
-    assert before == (False, None)
+    assert before == (False, False)
     assert not account.paused
-    assert left <= LEASE, "whoever holds it may be at work, for a lease and no longer"
-    house.set_account(lease_until=None)
+    assert left - datetime.now(UTC) <= LEASE, "whoever holds it may be at work, for a lease and no longer"
+    house.set_slots(lease_until=None)
     assert [claimed.id for claimed in house.claim(queue)] == [first]
     assert house.get(later).state is State.QUEUED
 
 
-def test_a_message_that_waits_can_be_taken_back_or_hurried(house: _House) -> None:
+def test_a_message_that_waits_can_be_taken_back_or_hurried(house: House) -> None:
     """Cancelled or claimed, never both; and nobody touches another one's."""
     name, queue = house.put(delay_s=60), house.queue()
     assert house.claim(queue) == []
@@ -361,7 +289,7 @@ def test_a_message_that_waits_can_be_taken_back_or_hurried(house: _House) -> Non
     assert not queue.mark_in_flight(claimed)
 
 
-def test_an_undo_and_a_claim_race_for_one_row(house: _House) -> None:
+def test_an_undo_and_a_claim_race_for_one_row(house: House) -> None:
     """Whichever comes first, the other finds the state changed."""
     queue, ends = house.queue(), set[tuple[bool, bool]]()
     for key in range(8):
@@ -379,13 +307,13 @@ def test_an_undo_and_a_claim_race_for_one_row(house: _House) -> None:
         claimed = house.claim(queue)
         thread.join()
         marked = any(queue.mark_in_flight(each) for each in claimed)
-        queue.leave_account(house.user)
+        house.leave(queue)
         ends.add((cancelled[0], marked))
 
     assert ends <= {(True, False), (False, True)}
 
 
-def test_messages_are_found_by_state_type_and_text(house: _House) -> None:
+def test_messages_are_found_by_state_type_and_text(house: House) -> None:
     """The newest first; the text is looked for in number, customer, subject and recipients."""
     names = [house.put(key) for key in "ab"]
     house.set(names[0], state=State.SENT.value, customer="Ñandú, S.L.")
@@ -404,7 +332,7 @@ def test_messages_are_found_by_state_type_and_text(house: _House) -> None:
     assert found(MessageFilters(query="100%")) == []
 
 
-def test_bytes_are_kept_once_and_come_back_as_they_were(house: _House) -> None:
+def test_bytes_are_kept_once_and_come_back_as_they_were(house: House) -> None:
     """Pieces of 256 KB under the digest of the whole; the same file again adds none."""
     data = bytes(range(256)) * 2500
     store, pieces = OutboxBytes(house.database), [data[:10], data[10:600_000], data[600_000:]]
@@ -419,7 +347,7 @@ def test_bytes_are_kept_once_and_come_back_as_they_were(house: _House) -> None:
     assert b"".join(store.read([small[0], blob, small[0]])) == b"x" + data + b"x"
 
 
-def test_a_part_that_was_half_written_is_completed(house: _House) -> None:
+def test_a_part_that_was_half_written_is_completed(house: House) -> None:
     """A process that ended in the middle leaves pieces; the next one writes what is missing."""
     data = b"z" * (CHUNK_BYTES + 5)
     store = OutboxBytes(house.database)
@@ -431,29 +359,28 @@ def test_a_part_that_was_half_written_is_completed(house: _House) -> None:
     assert b"".join(store.read([blob])) == data
 
 
-def test_our_own_limit_of_an_hour_holds_what_is_more_and_fails_nothing(house: _House) -> None:
+def test_our_own_limit_of_an_hour_holds_what_is_more_and_fails_nothing(house: House) -> None:
     """Two an hour: the third waits with the reason, until the first is an hour old."""
     for key in "abc":
         house.put(key)
     queue, pace = house.queue(), build_pace(own_per_hour=2)
-    user = queue.claim_account()
-    assert user is not None
-    taken = queue.claim_messages(user, pace=pace)
+    assert house.enter(queue)
+    taken = house.take(queue, pace=pace)
     for each in taken:
         queue.mark_in_flight(each)
-        assert _finish(queue, each, Outcome(State.SENT))
-    more = queue.claim_messages(user, pace=pace)
+        assert finish(queue, each, Outcome(State.SENT))
+    more = house.take(queue, pace=pace)
     held = house.states()
     house.age(taken[0].id, timedelta(minutes=61))
     house.set_account(paused_until=datetime.now(UTC) - timedelta(seconds=1))
     queue.tend_accounts()
-    later = queue.claim_messages(user, pace=pace)
+    later = house.take(queue, pace=pace)
 
-    assert (len(taken), more, held) == (2, (), [State.SENT, State.SENT, State.HELD])
+    assert (len(taken), more, held) == (2, [], [State.SENT, State.SENT, State.HELD])
     assert len(later) == 1
 
 
-def test_what_is_undone_while_it_is_claimed_is_one_of_both(house: _House) -> None:
+def test_what_is_undone_while_it_is_claimed_is_one_of_both(house: House) -> None:
     """Whoever comes second is told so: what was taken back is never sent, and what leaves is not undone."""
     ends: list[tuple[bool, bool]] = []
     for key in map(str, range(8)):
@@ -473,43 +400,45 @@ def test_what_is_undone_while_it_is_claimed_is_one_of_both(house: _House) -> Non
         marked = any(queue.mark_in_flight(each) for each in claimed)
         ends.append((undone, marked))
         assert house.get(name).state is (State.CANCELLED if undone else State.IN_FLIGHT)
-        queue.leave_account(house.user)
+        house.leave(queue)
 
     assert all(undone is not marked for undone, marked in ends)
 
 
-def test_a_reply_that_says_too_much_halves_the_pace_until_a_day_has_passed(house: _House) -> None:
+def test_a_reply_that_says_too_much_halves_the_pace_until_a_day_has_passed(house: House) -> None:
     """Counted from our own tries; the rest lasts until there is room again, and one goes ahead."""
     names = [house.put(str(number)) for number in range(30)]
     queue, pace = house.queue(), build_pace(per_hour=40)
+    house.enter(queue)
     for _ in range(2):
-        for each in queue.claim_messages(queue.claim_account() or house.user, pace=pace):
+        for each in house.take(queue, pace=pace):
             queue.mark_in_flight(each)
-            assert queue.turn(_result(each, Outcome(State.SENT)), pace=pace).done
-    (refused, *others) = queue.claim_messages(house.user, pace=pace)
+            assert queue.turn(build_result(each, Outcome(State.SENT)), pace=pace).done
+    (refused, *others) = house.take(queue, pace=pace)
     for each in others:
         queue.release(each)
     queue.mark_in_flight(refused)
     hold = Outcome(State.HELD, hold=Hold("sending_quota", 3600))
-    queue.turn(_result(refused, hold, reason=_REASON), pace=pace)
-    queue.leave_account(house.user)
+    queue.turn(build_result(refused, hold, reason=REASON), pace=pace)
+    house.leave(queue)
     account = house.account()
-    rest = (account.paused_until or _BEGAN) - datetime.now(UTC)
+    rest = (account.paused_until or BEGAN) - datetime.now(UTC)
 
     assert (account.halvings, account.ceiling) == (1, 20)
     assert timedelta(minutes=55) < rest <= timedelta(hours=1), "twenty of forty have left: no room until the hour ends"
     house.set_account(paused_until=datetime.now(UTC) - timedelta(seconds=1))
     queue.tend_accounts()
-    assert queue.claim_messages(queue.claim_account() or 0, pace=pace) == (), "our own count holds it back"
+    assert house.enter(queue)
+    assert house.take(queue, pace=pace) == [], "our own count holds it back"
     assert house.account().reason == {"key": "pace_hour", "stage": "", "ms": 0, "values": {"limit": 20}}
     for name in names[:15]:
         house.age(name, timedelta(minutes=61))
     house.set_account(paused_until=datetime.now(UTC) - timedelta(seconds=1))
     queue.tend_accounts()
-    (ahead,) = queue.claim_messages(house.user, pace=pace)
+    (ahead,) = house.take(queue, pace=pace)
     queue.mark_in_flight(ahead)
-    queue.turn(_result(ahead, Outcome(State.SENT)), pace=pace)
-    assert len(queue.claim_messages(house.user, pace=pace)) == 9
+    queue.turn(build_result(ahead, Outcome(State.SENT)), pace=pace)
+    assert len(house.take(queue, pace=pace)) == 9
     house.set_account(halved=datetime.now(UTC) - timedelta(hours=25))
     for name in names:
         house.age(name, timedelta(minutes=61))
@@ -517,70 +446,74 @@ def test_a_reply_that_says_too_much_halves_the_pace_until_a_day_has_passed(house
         assert current_pace(house.account(), pace, database_now(session)) == pace
 
 
-def test_a_pace_of_a_minute_makes_wait_and_holds_nothing(house: _House) -> None:
+def test_a_pace_of_a_minute_makes_wait_and_holds_nothing(house: House) -> None:
     """Nobody is told of a rest for that, and nobody looks before the minute has passed."""
     for key in "abcd":
         house.put(key)
     queue, pace = house.queue(), build_pace(per_minute=3)
-    taken = queue.claim_messages(queue.claim_account() or 0, pace=pace)
+    assert house.enter(queue)
+    taken = house.take(queue, pace=pace)
     for each in taken:
         queue.mark_in_flight(each)
-        queue.turn(_result(each, Outcome(State.SENT)), pace=pace)
-    more = queue.claim_messages(house.user, pace=pace)
-    queue.leave_account(house.user)
-    before = (queue.has_work(), queue.claim_account())
+        queue.turn(build_result(each, Outcome(State.SENT)), pace=pace)
+    more = house.take(queue, pace=pace)
+    house.leave(queue)
+    before = (queue.has_work(), house.enter(queue))
     house.set_account(not_before=datetime.now(UTC) - timedelta(seconds=1))
     for each in taken:
         house.age(each.id, timedelta(seconds=61))
 
-    assert (len(taken), more, before) == (3, (), (False, None))
+    assert (len(taken), more, before) == (3, [], (False, False))
     assert house.states()[-1] is State.QUEUED
     assert not house.account().paused
     assert queue.has_work()
-    assert len(queue.claim_messages(queue.claim_account() or 0, pace=pace)) == 1
+    assert house.enter(queue)
+    assert len(house.take(queue, pace=pace)) == 1
 
 
-def test_only_one_goes_ahead_whatever_else_has_come_due(house: _House) -> None:
+def test_only_one_goes_ahead_whatever_else_has_come_due(house: House) -> None:
     """What was handed in during the rest, or a moment ago, waits for what becomes of that one."""
     names = [house.put(key) for key in "ab"]
     queue = house.queue()
     claimed = house.claim(queue)
-    queue.hold_back(claimed, house.user, Hold("temporary_failure", 60), _REASON)
+    queue.hold_back(claimed, house.user, Hold("temporary_failure", 60), REASON)
     house.set_account(paused_until=datetime.now(UTC) - timedelta(seconds=1))
     queue.tend_accounts()
     house.put("c")
-    (ahead,) = queue.claim_messages(house.user)
+    (ahead,) = house.take(queue)
     assert ahead.id == names[0]
     queue.mark_in_flight(ahead)
     outcome = Outcome(State.HELD, hold=Hold("temporary_failure", 300))
-    queue.turn(_result(ahead, outcome, reason=_REASON))
+    queue.turn(build_result(ahead, outcome, reason=REASON))
 
     assert house.states() == [State.HELD] * 3
 
 
-def test_a_result_that_comes_in_during_a_rest_lets_nothing_go(house: _House) -> None:
+def test_a_result_that_comes_in_during_a_rest_lets_nothing_go(house: House) -> None:
     """The one that was on its way when the limit was reached says nothing of what comes after it."""
     for key in "abc":
         house.put(key)
     queue, pace = house.queue(), build_pace(own_per_hour=2)
-    first, second = queue.claim_messages(queue.claim_account() or 0, pace=pace)
+    assert house.enter(queue)
+    first, second = house.take(queue, pace=pace)
     queue.mark_in_flight(first)
-    queue.turn(_result(first, Outcome(State.SENT)), second, more=True, pace=pace)
+    queue.turn(build_result(first, Outcome(State.SENT)), second, more=house.slot, pace=pace)
     resting = house.account()
-    queue.turn(_result(second, Outcome(State.SENT)), pace=pace)
+    queue.turn(build_result(second, Outcome(State.SENT)), pace=pace)
 
     assert (resting.paused, house.account().paused) == (True, True)
     assert house.states() == [State.SENT, State.SENT, State.HELD]
 
 
-def test_what_waits_for_its_pace_is_not_taken_for_what_was_left_behind(house: _House) -> None:
+def test_what_waits_for_its_pace_is_not_taken_for_what_was_left_behind(house: House) -> None:
     """It may wait a day: a worker that starts meanwhile neither hurries it nor gives it to a person."""
     house.put("a")
     last = house.put("b")
     queue, pace = house.queue(), build_pace(per_day=1)
-    (first,) = queue.claim_messages(queue.claim_account() or 0, pace=pace)
+    assert house.enter(queue)
+    (first,) = house.take(queue, pace=pace)
     queue.mark_in_flight(first)
-    queue.turn(_result(first, Outcome(State.SENT)), more=True, pace=pace)
+    queue.turn(build_result(first, Outcome(State.SENT)), more=house.slot, pace=pace)
     late = house.put("c")
     queue.tend_accounts()
     queue.cap_waits()
@@ -593,20 +526,20 @@ def test_what_waits_for_its_pace_is_not_taken_for_what_was_left_behind(house: _H
     assert {house.get(name).held_by for name in (last, late)} == {"account"}
 
 
-def test_one_that_went_ahead_and_was_cut_off_lets_nobody_follow(house: _House) -> None:
+def test_one_that_went_ahead_and_was_cut_off_lets_nobody_follow(house: House) -> None:
     """Nothing was said; a refusal of one recipient for now is an answer, and lets the others go."""
     for key in "abc":
         house.put(key)
     queue = house.queue()
-    queue.hold_back(house.claim(queue), house.user, Hold("temporary_failure", 60), _REASON)
+    queue.hold_back(house.claim(queue), house.user, Hold("temporary_failure", 60), REASON)
     house.set_account(paused_until=datetime.now(UTC) - timedelta(seconds=1))
     queue.tend_accounts()
-    (ahead,) = queue.claim_messages(house.user)
+    (ahead,) = house.take(queue)
     queue.mark_in_flight(ahead)
-    queue.turn(replace(_result(ahead, Outcome(State.QUEUED)), attempt=Attempt(_BEGAN, stage="mail_from")))
+    queue.turn(replace(build_result(ahead, Outcome(State.QUEUED)), attempt=Attempt(BEGAN, stage="mail_from")))
     after_cut = house.states()
-    (again,) = queue.claim_messages(house.user)
-    queue.turn(_result(again, Outcome(State.QUEUED, due_s=300)))
+    (again,) = house.take(queue)
+    queue.turn(build_result(again, Outcome(State.QUEUED, due_s=300)))
 
     assert after_cut == [State.QUEUED, State.HELD, State.HELD]
     assert house.states() == [State.QUEUED] * 3

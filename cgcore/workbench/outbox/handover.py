@@ -76,7 +76,7 @@ class Permit:
         self._settle: Callable[[Future[Turn]], None] = _ignore
         self._marks = False
         self._asked = awake()
-        self.is_marked = False
+        self.is_marked = self.was_refused = False
 
     def wait_for(self, turn: Future[Turn], settle: Callable[[Future[Turn]], None], *, marks: bool) -> None:
         """Have a transaction to wait for, which ``marks`` this message; ``settle`` is told once that it has ended."""
@@ -91,6 +91,7 @@ class Permit:
         elif self.is_marked and self._awake() - self._asked > _FROZEN_S:
             self._asked = self._awake()
             self.is_marked = self._queue.confirm_mark(self._claimed)
+        self.was_refused = not self.is_marked
         return self.is_marked and self._awake() - self._asked <= _FROZEN_S
 
     def end(self) -> None:

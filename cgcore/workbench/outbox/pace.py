@@ -46,7 +46,12 @@ class PaceBook:
         if known is None:
             return build_pace(own_per_hour=own)
         return build_pace(
-            known.per_minute, known.per_hour, known.per_day, by_recipient=known.by_recipient, own_per_hour=own
+            known.per_minute,
+            known.per_hour,
+            known.per_day,
+            by_recipient=known.by_recipient,
+            own_per_hour=own,
+            connections=known.connections,
         )
 
     def find_provider(self, draft: MailAccountDraft | None) -> ProviderPace | None:

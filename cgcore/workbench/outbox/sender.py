@@ -1,11 +1,10 @@
-"""Hands the messages of one account over, one after the other on one connection, and stores what became of each.
+"""Hands the messages of an account over, one after the other on a connection, and stores what became of each.
 
 Apart from :mod:`cgcore.workbench.outbox.worker`: what is sent is decided here, when and by how many there.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import random
 import re
@@ -20,22 +19,19 @@ from typing import TYPE_CHECKING, Any
 from cgcore.activity import Action
 from cgcore.documents import DocumentType
 from cgcore.errors import CloudGestionError, InvalidInput, StorageError, VaultError
-from cgcore.identity.actor import Actor
 from cgcore.mail.connection import Connection, Timeouts
-from cgcore.mail.diagnosis.texts import build_verdict
-from cgcore.mail.request import ProbeRequest
 from cgcore.mail.smtp.session import Delivery, Envelope, Fate, SmtpSession
 from cgcore.mail.steps import Leg, Stage
 from cgcore.outbox.judgement import Hold, Outcome, judge_connection, judge_delivery
-from cgcore.outbox.message import Attempt, Claimed, Recipient, Result, Turn
+from cgcore.outbox.message import Attempt, Claimed, Recipient, Result, Slot, Turn
 from cgcore.outbox.pace import Pace
 from cgcore.outbox.states import CopyState, RecipientState, State
 from cgcore.runs import Status, Step, Verdict
 from cgcore.storage.acting import find_acting
 from cgcore.storage.outbox_bytes import OutboxBytes
 from cgcore.storage.outbox_queue import OutboxQueue
+from cgcore.storage.outbox_slots import AT_ONCE
 from cgcore.storage.series import raise_last_used
-from cgcore.workbench.mail_probes import sentence_values
 from cgcore.workbench.outbox.handover import (
     SMALL,
     Bodies,
@@ -49,12 +45,12 @@ from cgcore.workbench.outbox.handover import (
     summarise,
     was_idle,
 )
+from cgcore.workbench.outbox.line import Line
 from cgcore.workbench.outbox.pace import PaceBook
 
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-    from cgcore.mail.account import MailAccountDraft
     from cgcore.workbench.context import Context
     from cgcore.workbench.mail_account import MailAccountSection
     from cgcore.workbench.mail_probes import MailRequests
@@ -68,38 +64,11 @@ _CONNECTION_S = 300.0
 _NO_PACE = Pace()
 _VAULT_RESTS_S = 300.0
 _OWN_FAULT_S = 60.0
-_UNKNOWN_PROVIDER_S = 20.0  # until a copy that the provider files by itself would be there
 _SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
-class _Line:
-    """What is needed to send by one account: who acts, the stored account, the request, and where copies go."""
-
-    def __init__(self, actor: Actor, draft: MailAccountDraft, request: ProbeRequest) -> None:
-        self.actor, self.draft, self.request = actor, draft, request
-        self.values = sentence_values(request, draft)
-
-    def reason(self, step: Step) -> Mapping[str, Any]:
-        """Return the verdict over a step, as it is stored; a step without a fault is one that we broke off."""
-        if not step.key:
-            step = dataclasses.replace(step, status=Status.ERROR, key="temporary_failure")
-        return build_verdict([step], total_ms=step.ms, **self.values).to_json()
-
-    def copy(self) -> tuple[CopyState, float]:
-        """Return how the copy begins, and after how many seconds: the host that is used decides."""
-        from cgcore.mail.providers import find_provider
-
-        provider = find_provider(self.request.provider)
-        if not (self.draft.sent_folder and self.draft.imap.host):
-            return CopyState.NONE, 0.0
-        if provider is not None and provider.saves_sent_copy:
-            return CopyState.SKIPPED, 0.0
-        unsure = provider is not None and provider.saves_sent_copy is None
-        return CopyState.PENDING, _UNKNOWN_PROVIDER_S if unsure else 0.0
-
-
 class Sender:
-    """Sends what is due of an account that this process has claimed. Used by several threads, an account in each."""
+    """Sends what is due of an account over a connection that this process has claimed. Used by several threads."""
 
     def __init__(
         self,
@@ -109,6 +78,7 @@ class Sender:
         mail_account: MailAccountSection,
         requests: MailRequests,
         stopping: Callable[[], bool],
+        wake: Callable[[], None] = lambda: None,
         chance: Callable[[], float] = random.random,
         timeouts: Timeouts | None = None,
         awake: Callable[[], float] = awake_clock,
@@ -116,40 +86,40 @@ class Sender:
         self._context, self._queue, self._requests = context, queue, requests
         self._mail_account, self._stopping, self._chance = mail_account, stopping, chance
         self._timeouts, self._awake = timeouts or Timeouts(), awake
+        self._wake = wake  # there may be work for a further connection
         self._bytes = OutboxBytes(context.database)
         self._lock = threading.Lock()
-        self._working: dict[str, int] = {}  # message → user, what is claimed and not settled
-        self._users: set[int] = set()
+        self._working: dict[str, Slot] = {}  # by the message: what is claimed and not settled
+        self._slots: set[Slot] = set()
         self._left: list[Ended] = []
         self._book = PaceBook(context, mail_account)
         self._paces: dict[int, Pace] = {}
         self._refusing: set[str] = set()
 
-    def list_working(self) -> tuple[Sequence[str], Sequence[int]]:
-        """Return the messages and the accounts that this process works on."""
+    def list_working(self) -> tuple[Sequence[str], Sequence[Slot]]:
+        """Return the messages and the connections that this process works on."""
         with self._lock:
-            return list(self._working), list(self._users)
+            return list(self._working), list(self._slots)
 
-    def serve(self, user_id: int) -> None:
+    def serve(self, slot: Slot) -> None:
         """Send what is due of an account until nothing is left, it has to rest, or the process stops."""
         with self._lock:
-            self._users.add(user_id)
+            self._slots.add(slot)
         waiting: deque[Claimed] = deque()
         try:
-            self._paces[user_id] = self._book.find_for(user_id)
+            self._paces[slot.user_id] = self._book.find_for(slot.user_id)
             with ThreadPoolExecutor(1, thread_name_prefix="outbox-hand") as hand:
-                self._serve(user_id, waiting, hand)
+                self._serve(slot, waiting, hand)
         finally:
             try:
-                for claimed in waiting:
-                    self._queue.release(claimed)
-                self._queue.leave_account(user_id)
+                self._release(waiting)
+                self._queue.leave(slot)
             finally:
                 with self._lock:
-                    self._users.discard(user_id)
+                    self._slots.discard(slot)
                     kept = {ended.result.claimed.id for ended in self._left}
                     # What failed in something of ours is renewed by nobody: its lease ends, and says what it is.
-                    self._working = {each: of for each, of in self._working.items() if of != user_id or each in kept}
+                    self._working = {each: of for each, of in self._working.items() if of != slot or each in kept}
 
     def settle_left(self) -> None:
         """Store results that the database would not take before. Whatever happens, nothing is sent again for them."""
@@ -160,32 +130,40 @@ class Sender:
 
     # ---- One account
 
-    def _serve(self, user_id: int, waiting: deque[Claimed], hand: Executor) -> None:
-        while not self._stopping() and self._fill(user_id, waiting):
-            line = self._open_line(user_id, waiting)
+    def _serve(self, slot: Slot, waiting: deque[Claimed], hand: Executor) -> None:
+        while not self._stopping() and self._fill(slot, waiting):
+            line = self._open_line(slot, waiting)
             if line is None:
                 return
             with Connection(line.request, self._requests.environment(), self._timeouts) as connection:
                 session = SmtpSession(connection)
                 steps = [*session.connect(), *session.sign_in()]
                 if not session.usable:
-                    self._rest(user_id, waiting, steps[-1], line)
+                    self._rest(waiting, steps[-1], line)
                     return
                 self._send_over(session, line, waiting, hand)
                 list(session.close())
 
-    def _fill(self, user_id: int, waiting: deque[Claimed]) -> bool:
+    def _fill(self, slot: Slot, waiting: deque[Claimed]) -> bool:
         if not waiting:
-            self._take(waiting, self._queue.claim_messages(user_id, pace=self._paces.get(user_id, _NO_PACE)))
+            pace = self._pace(slot.user_id)
+            self._take(waiting, self._queue.claim_messages(slot, pace=pace), slot)
+            if pace.connections > 1 and len(waiting) == AT_ONCE:
+                self._wake()
         return bool(waiting)
 
-    def _take(self, waiting: deque[Claimed], claimed: Sequence[Claimed]) -> None:
+    def _pace(self, user_id: int) -> Pace:
+        return self._paces.get(user_id, _NO_PACE)
+
+    def _take(self, waiting: deque[Claimed], claimed: Sequence[Claimed], slot: Slot) -> None:
         with self._lock:
-            self._working |= {each.id: each.user_id for each in claimed}
+            self._working |= {each.id: slot for each in claimed}
         waiting.extend(claimed)
 
-    def _open_line(self, user_id: int, waiting: deque[Claimed]) -> _Line | None:
-        """Return what the account needs to send; ``None``: it is not fit to, and rests."""
+    def _open_line(self, slot: Slot, waiting: deque[Claimed]) -> Line | None:
+        """Return what the account needs to send; ``None``: it is not fit to, and rests, or this is one connection
+        too many for the provider that it has by now."""
+        user_id = slot.user_id
         try:
             with self._context.database.read() as session:
                 actor = find_acting(session, user_id)
@@ -201,19 +179,26 @@ class Sender:
             told = Verdict("vault_away", Stage.INPUT).to_json()
             self._hold(user_id, waiting, Hold("vault_away", _VAULT_RESTS_S), told)
         else:
-            return _Line(actor, draft, request)
+            self._paces[user_id] = pace = self._book.find(draft)
+            return Line(slot, actor, draft, request) if slot.place < pace.connections else None
         return None
 
-    def _rest(self, user_id: int, waiting: deque[Claimed], step: Step, line: _Line) -> None:
-        outcome = judge_connection(summarise(Fate.PENDING, step), rests=self._queue.count_rests(user_id))
+    def _rest(self, waiting: deque[Claimed], step: Step, line: Line) -> None:
+        outcome = judge_connection(summarise(Fate.PENDING, step), rests=self._queue.count_rests(line.slot.user_id))
         if outcome.hold is not None:
-            self._hold(user_id, waiting, outcome.hold, line.reason(step))
+            self._hold(line.slot.user_id, waiting, outcome.hold, line.reason(step))
 
     def _hold(self, user_id: int, waiting: deque[Claimed], hold: Hold, reason: Mapping[str, Any]) -> None:
-        self._queue.hold_back(list(waiting), user_id, hold, reason, pace=self._paces.get(user_id, _NO_PACE))
+        self._queue.hold_back(list(waiting), user_id, hold, reason, pace=self._pace(user_id))
         self._let_go(waiting)
 
-    def _send_over(self, session: SmtpSession, line: _Line, waiting: deque[Claimed], hand: Executor) -> None:
+    def _release(self, waiting: deque[Claimed]) -> None:
+        """Give back what was not reached; what is no longer ours stays as it is."""
+        for claimed in waiting:
+            self._queue.release(claimed)
+        self._let_go(waiting)
+
+    def _send_over(self, session: SmtpSession, line: Line, waiting: deque[Claimed], hand: Executor) -> None:
         """Send over one connection as long as it may be used; what it has not reached stays in ``waiting``.
 
         What was accepted is stored while the next one is on its way, in the transaction that marks that one: the sender
@@ -225,10 +210,10 @@ class Sender:
         try:
             while session.usable and count < _PER_CONNECTION and time.monotonic() - began < _CONNECTION_S:
                 # What has just been accepted does not wait for another question to be stored.
-                if self._stopping() or not (waiting or (accepted is None and self._fill(line.actor.user_id, waiting))):
+                if self._stopping() or not (waiting or (accepted is None and self._fill(line.slot, waiting))):
                     return
                 claimed = waiting.popleft()
-                permit = self._begin(accepted, claimed, waiting, hand)
+                permit = self._begin(accepted, claimed, line.slot, waiting, hand)
                 accepted = None
                 ahead = partial(bodies.fetch_first, waiting)
                 delivery, allowed, since = self._deliver(session, bodies.take(claimed), permit, ahead)
@@ -244,6 +229,10 @@ class Sender:
                 if ended.result.outcome.hold is not None:
                     self._let_go(waiting)
                     return
+                if permit.was_refused:
+                    # The claim is no longer ours: nor, as a rule, are the others of it.
+                    self._release(waiting)
+                    return
                 count += 1
         finally:
             if accepted is not None:
@@ -256,20 +245,21 @@ class Sender:
                 self._working.pop(claimed.id, None)
         waiting.clear()
 
-    def _begin(self, accepted: Ended | None, claimed: Claimed, waiting: deque[Claimed], hand: Executor) -> Permit:
+    def _begin(
+        self, accepted: Ended | None, claimed: Claimed, slot: Slot, waiting: deque[Claimed], hand: Executor
+    ) -> Permit:
         """Return what says whether the dot of ``claimed`` may leave, and has the result before it stored meanwhile."""
         permit = Permit(self._queue, claimed, self._awake)
         if accepted is None:
             return permit
-        marks, more, pace = claimed.size <= SMALL, not waiting, self._paces.get(claimed.user_id, _NO_PACE)
-
+        marks, more, pace = claimed.size <= SMALL, None if waiting else slot, self._pace(slot.user_id)
         turn = partial(
             self._queue.turn, accepted.result, claimed, marks=marks, more=more, pace=pace, note=accepted.note
         )
-        permit.wait_for(hand.submit(turn), partial(self._end_turn, accepted, waiting), marks=marks)
+        permit.wait_for(hand.submit(turn), partial(self._end_turn, accepted, slot, waiting), marks=marks)
         return permit
 
-    def _end_turn(self, accepted: Ended, waiting: deque[Claimed], ending: Future[Turn]) -> None:
+    def _end_turn(self, accepted: Ended, slot: Slot, waiting: deque[Claimed], ending: Future[Turn]) -> None:
         try:
             turn = ending.result()
         except StorageError:
@@ -279,7 +269,7 @@ class Sender:
             self._forget(accepted)
             raise
         self._forget(accepted)
-        self._take(waiting, turn.claimed)
+        self._take(waiting, turn.claimed, slot)
         self._leave_out(turn.stopped, waiting)
 
     def _leave_out(self, batch: str, waiting: deque[Claimed]) -> None:
@@ -327,7 +317,7 @@ class Sender:
     # ---- What became of it
 
     def _conclude(
-        self, claimed: Claimed, delivery: Delivery | Exception, began: Attempt, line: _Line, *, allowed: bool
+        self, claimed: Claimed, delivery: Delivery | Exception, began: Attempt, line: Line, *, allowed: bool
     ) -> Ended:
         recipients: Sequence[Recipient] = claimed.recipients
         queue_id = ""
@@ -367,7 +357,7 @@ class Sender:
 
     def _settle(self, ended: Ended) -> str:
         """Store a result by itself; return the batch that is stopped because of it."""
-        pace = self._paces.get(ended.result.claimed.user_id, _NO_PACE)
+        pace = self._pace(ended.result.claimed.user_id)
         try:
             turn = self._queue.turn(ended.result, pace=pace, note=ended.note)
         except StorageError:
@@ -388,7 +378,7 @@ class Sender:
         with self._lock:
             self._working.pop(ended.result.claimed.id, None)
 
-    def _note(self, claimed: Claimed, outcome: Outcome, line: _Line, step: Step, session: Session) -> None:
+    def _note(self, claimed: Claimed, outcome: Outcome, line: Line, step: Step, session: Session) -> None:
         """Tell the activity log, in the transaction of the result."""
         if outcome.state not in (State.SENT, State.FAILED, State.UNKNOWN):
             return

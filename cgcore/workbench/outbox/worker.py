@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cgcore.errors import CloudGestionError
+from cgcore.outbox.message import Slot
 from cgcore.process import has_ended, new_owner
 from cgcore.storage.outbox import OutboxStore
 from cgcore.storage.outbox_left import ATTEND_EVERY, attend, hold_old
@@ -36,7 +37,7 @@ __all__ = ["OutboxWorker"]
 
 _log = logging.getLogger(__name__)
 
-_SENDERS = 4  # accounts that are served at once
+_SENDERS = 4  # connections at once, of one account or of several
 _LOOK_EVERY_S = 2.0  # also where another process has stored something
 _RENEW_EVERY_S = 20.0
 _COPIES_EVERY_S = 2.0
@@ -55,7 +56,12 @@ class OutboxWorker:
         self._owner = new_owner()
         self._queue = OutboxQueue(context.database, self._owner)
         self._sender = Sender(
-            context, self._queue, mail_account=mail_account, requests=requests, stopping=lambda: self._stopping
+            context,
+            self._queue,
+            mail_account=mail_account,
+            requests=requests,
+            stopping=lambda: self._stopping,
+            wake=self.wake,
         )
         self._copies = CopyClerk(context, self._owner, mail_account=mail_account, requests=requests)
         self._retention = OutboxRetention(context.database)
@@ -64,7 +70,7 @@ class OutboxWorker:
         self._woken = False
         self._stopping = False
         self._threads: list[threading.Thread] = []
-        self._serving: dict[int, threading.Thread] = {}
+        self._serving: dict[Slot, threading.Thread] = {}
         self._told_until = 0.0
         self._attended = time.monotonic()
         self._hour_ahead = self._find_hour()
@@ -117,8 +123,8 @@ class OutboxWorker:
         self._attend()
         self._queue.expire(has_ended=lambda owner: has_ended(owner, here=False))
         self._queue.tend_accounts()
-        while not self._stopping and (user_id := self._queue.claim_account()) is not None:
-            self._sender.serve(user_id)
+        while not self._stopping and (slot := self._queue.claim_slot()) is not None:
+            self._sender.serve(slot)
         self._copies.work()
         self._bounces.work()
 
@@ -151,11 +157,11 @@ class OutboxWorker:
         self._queue.expire(has_ended=lambda owner: has_ended(owner, here=self._context.database.is_sqlite))
         self._queue.tend_accounts()
         while not self._stopping and self._count_serving() < _SENDERS:
-            user_id = self._queue.claim_account(served=list(self._serving))
-            if user_id is None:
+            slot = self._queue.claim_slot(served=list(self._serving))
+            if slot is None:
                 return
-            thread = threading.Thread(target=self._serve, args=(user_id,), name="outbox-sender", daemon=True)
-            self._serving[user_id] = thread
+            thread = threading.Thread(target=self._serve, args=(slot,), name="outbox-sender", daemon=True)
+            self._serving[slot] = thread
             thread.start()
 
     def _follow_clock(self) -> None:
@@ -173,17 +179,17 @@ class OutboxWorker:
         return self._context.clock().timestamp() - time.monotonic()
 
     def _count_serving(self) -> int:
-        self._serving = {user: thread for user, thread in self._serving.items() if thread.is_alive()}
+        self._serving = {slot: thread for slot, thread in self._serving.items() if thread.is_alive()}
         return len(self._serving)
 
-    def _serve(self, user_id: int) -> None:
-        self._guarded(lambda: self._sender.serve(user_id))
+    def _serve(self, slot: Slot) -> None:
+        self._guarded(lambda: self._sender.serve(slot))
         self.wake()
 
     def _renew(self) -> None:
-        names, users = self._sender.list_working()
-        if names or users:
-            self._queue.renew(names, users)
+        names, slots = self._sender.list_working()
+        if names or slots:
+            self._queue.renew(names, slots)
 
     def _let_go(self) -> None:
         """Let go of bytes whose time is over, and of what a storing that came to nothing has left."""
