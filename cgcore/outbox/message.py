@@ -39,7 +39,10 @@ def new_message_name(now: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """One recipient and what is known of them; ``code`` is 0 and ``reply`` empty where nothing was said."""
+    """One recipient and what is known of them; ``code`` is 0 and ``reply`` empty where nothing was said.
+
+    ``part`` numbers the transactions of a message that needs several, by the last one that they were in; else it is 0.
+    """
 
     address: str
     kind: Kind
@@ -48,6 +51,12 @@ class Recipient:
     code: int = 0
     key: str = ""
     reply: str = ""
+    part: int = 0
+
+    @property
+    def has_it(self) -> bool:
+        """Whether a server has taken the message for them: it never goes to them again by itself."""
+        return self.state in (RecipientState.ACCEPTED, RecipientState.BOUNCED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +165,25 @@ class Claimed:
     number: str = ""
     batch: str = ""
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether some have it already: those that are pending get it too, in another transaction."""
+        return any(each.has_it for each in self.recipients)
+
+    def select_part(self, most: int) -> Sequence[Recipient]:
+        """Return those who get it in the next transaction, at most so many (0: all)."""
+        pending = [each for each in self.recipients if each.state is RecipientState.PENDING]
+        wanted = pending if self.is_begun else list(self.recipients)
+        return wanted[:most] if most else wanted
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What became of one try, as it is stored: ``recipients`` in the order of the message, ``reason`` the verdict.
 
-    ``counts``: others of its batch were refused, so they are counted again.
+    ``counts``: others of its batch were refused, so they are counted again. ``taken`` is for how many recipients a
+    server has taken it with this try, 0: for all that are not refused, where it has. ``is_part``: it was taken, and
+    others are pending.
     """
 
     claimed: Claimed
@@ -174,6 +196,13 @@ class Result:
     copy_state: CopyState = CopyState.NONE
     copy_after_s: float = 0.0
     counts: bool = False
+    taken: int = 0
+    is_part: bool = False
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the server has taken the message, for all or for a part of its recipients."""
+        return self.is_part or self.outcome.state is State.SENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,10 +35,12 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """All limits of an account; none at all: nobody waits. ``connections`` is how many it may have at once."""
+    """All limits of an account; none at all: nobody waits. ``connections`` is how many it may have at once,
+    ``recipients`` to how many one message may go (0: nobody knows)."""
 
     limits: Sequence[Limit] = ()
     connections: int = 1
+    recipients: int = 0
 
     def lowered(self, halvings: int, ceiling: int) -> Pace:
         """Return the pace after so many replies that said «too much»: halved by each, never above what it was.
@@ -63,6 +65,7 @@ def build_pace(
     by_recipient: bool = False,
     own_per_hour: int = 0,
     connections: int = 1,
+    recipients: int = 0,
 ) -> Pace:
     """Return the pace of a provider's limits and the house's own; 0 is none."""
     given = (
@@ -71,7 +74,7 @@ def build_pace(
         Limit(DAY, per_day, by_recipient=by_recipient),
         Limit(HOUR, own_per_hour, own=True),
     )
-    return Pace(tuple(limit for limit in given if limit.count), connections)
+    return Pace(tuple(limit for limit in given if limit.count), connections, recipients)
 
 
 @dataclass(frozen=True, slots=True)

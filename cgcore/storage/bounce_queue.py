@@ -25,7 +25,8 @@ from cgcore.outbox.states import CopyState, RecipientState, State
 from cgcore.storage.bounce_tables import BounceNoticeRow, BounceSearchRow
 from cgcore.storage.bounces import MOST_UNASSIGNED
 from cgcore.storage.database import Database
-from cgcore.storage.outbox import database_now, move
+from cgcore.storage.outbox import database_now
+from cgcore.storage.outbox_parts import end_unknown, last_part
 from cgcore.storage.outbox_tables import OutboundMessageRow, OutboundRecipientRow
 from cgcore.storage.tables import MailAccountRow
 
@@ -248,10 +249,13 @@ def _take_over(
     now: datetime,
 ) -> None:
     """Change what a report changes: the recipient's state; and that a message of unknown fate has left."""
-    if message.state == State.UNKNOWN:
+    part = last_part(session, message.id)
+    # What came back of an earlier transaction proves nothing of the last one.
+    proves = part <= 1 or (recipient is not None and recipient.part == part)
+    if message.state == State.UNKNOWN and proves:
         pending: dict[str, Any] = {"copy_state": CopyState.PENDING.value, "copy_due": now}
         copy = pending if message.copy_folder else {}
-        move(session, message.id, State.UNKNOWN, State.SENT, message.fence, accepted=now, reason=None, **copy)
+        end_unknown(session, message.id, message.fence, **copy)
     session.exec(update(_Message).where(col(_Message.id) == message.id).values(changed=now))
     if recipient is not None and notice.kind is NoticeKind.FAILED:
         open_states = (RecipientState.ACCEPTED.value, RecipientState.PENDING.value)

@@ -22,6 +22,7 @@ from cgcore.process import has_ended
 from cgcore.storage.bounce_tables import BounceNoticeRow
 from cgcore.storage.database import Database
 from cgcore.storage.outbox_edges import database_now, move, move_all
+from cgcore.storage.outbox_parts import end_unknown
 from cgcore.storage.outbox_slots import lock_account
 from cgcore.storage.outbox_tables import (
     OutboundAttemptRow,
@@ -199,8 +200,9 @@ class OutboxStore:
     # ---- What people change; each returns whether it came in time
 
     def cancel(self, session: Session, user_id: int, name: str) -> bool:
-        """Take a message back that waits."""
-        return any(_move_own(session, user_id, name, state, State.CANCELLED) for state in CANCELLABLE)
+        """Take a message back that waits, and that nobody has yet."""
+        mine = (*_own(user_id, name), col(OutboundMessageRow.accepted).is_(None))
+        return any(move_all(session, state, State.CANCELLED, mine) == 1 for state in CANCELLABLE)
 
     def send_now(self, session: Session, user_id: int, name: str) -> bool:
         """End the delay of a message that waits in the queue."""
@@ -226,9 +228,12 @@ class OutboxStore:
         return moved
 
     def resolve_sent(self, session: Session, user_id: int, name: str) -> bool:
-        """Note that a message whose fate was unknown has left, as its person says."""
-        now = database_now(session)
-        return _move_own(session, user_id, name, State.UNKNOWN, State.SENT, accepted=now, reason=None)
+        """Note that a message whose fate was unknown has left, as its person says.
+
+        Of one that goes in several transactions that was the last: who was not in it gets the message now.
+        """
+        found = session.exec(select(OutboundMessageRow.fence).where(*_own(user_id, name))).first()
+        return found is not None and end_unknown(session, name, found)
 
     def resume(self, session: Session, user_id: int) -> int:
         """Let the account and everything that is held go; return how many messages went back into the queue.
@@ -254,13 +259,12 @@ def _own(user_id: int, name: str) -> tuple[Any, ...]:
     return (col(OutboundMessageRow.id) == name, col(OutboundMessageRow.user_id) == user_id)
 
 
-def _move_own(session: Session, user_id: int, name: str, before: State, after: State, **values: Any) -> bool:
-    return move_all(session, before, after, _own(user_id, name), **values) == 1
-
-
 def ask_again(session: Session, names: Sequence[str]) -> None:
-    """Forget what was said of the recipients of messages that go again."""
-    asked = update(OutboundRecipientRow).where(col(OutboundRecipientRow.message_id).in_(names))
+    """Forget what was said of the recipients of messages that go again; who has one does not get it twice."""
+    have = (RecipientState.ACCEPTED.value, RecipientState.BOUNCED.value)
+    asked = update(OutboundRecipientRow).where(
+        col(OutboundRecipientRow.message_id).in_(names), col(OutboundRecipientRow.state).not_in(have)
+    )
     session.exec(asked.values(state=RecipientState.PENDING.value, code=0, key="", reply=""))
 
 
@@ -324,6 +328,7 @@ def to_recipients(session: Session, names: Sequence[str]) -> dict[str, list[Reci
                 code=row.code,
                 key=row.key,
                 reply=row.reply,
+                part=row.part,
             )
         )
     return found

@@ -201,7 +201,7 @@ def go_on(session: Session, user_id: int, name: str) -> int:
 def cancel_rest(session: Session, user_id: int, name: str) -> int:
     """Take back what waits of a batch."""
     lock_account(session, user_id)
-    mine = _mine(user_id, name)
+    mine = (*_mine(user_id, name), col(_Row.accepted).is_(None))
     return sum(move_all(session, state, State.CANCELLED, mine) for state in (State.QUEUED, State.HELD))
 
 

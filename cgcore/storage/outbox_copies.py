@@ -16,7 +16,8 @@ from sqlmodel import col, or_, select, update
 from cgcore.outbox.message import CopyTask, LookTask
 from cgcore.outbox.states import CopyState, State
 from cgcore.storage.database import Database
-from cgcore.storage.outbox import database_now, move
+from cgcore.storage.outbox import database_now
+from cgcore.storage.outbox_parts import end_unknown, last_part
 from cgcore.storage.outbox_tables import OutboundMessageRow
 
 __all__ = ["OutboxCopies"]
@@ -114,8 +115,9 @@ class OutboxCopies:
             session.exec(update(_Row).where(col(_Row.id) == task.id).values(looked=now))
             if found:
                 kept: dict[str, Any] = {
-                    "accepted": now,
                     "copy_state": CopyState.SKIPPED.value,
                     "copy_folder": task.folder,
                 }
-                move(session, task.id, State.UNKNOWN, State.SENT, task.fence, **kept)
+                # The copy of an earlier transaction proves nothing of this one.
+                if last_part(session, task.id) <= 1:
+                    end_unknown(session, task.id, task.fence, **kept)

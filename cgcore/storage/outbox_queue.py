@@ -22,6 +22,7 @@ from cgcore.storage.outbox import database_now, move, move_all, to_recipients
 from cgcore.storage.outbox_batches import ask_where_many_are_refused
 from cgcore.storage.outbox_copies import COPY_LEASE
 from cgcore.storage.outbox_left import FIRST_LOOK, unsure_values
+from cgcore.storage.outbox_parts import note_part
 from cgcore.storage.outbox_rests import (
     BY_ACCOUNT,
     changed_since,
@@ -149,6 +150,11 @@ class OutboxQueue:
         values: dict[str, Any] = {"lease_until": now + LEASE, "changed": now}
         return move(session, claimed.id, State.CLAIMED, State.IN_FLIGHT, claimed.fence, **values)
 
+    def note_part(self, claimed: Claimed, addresses: Collection[str]) -> bool:
+        """Note, durably, who is in the transaction whose dot may leave, of a message that needs several."""
+        with self._database.session() as session:
+            return note_part(session, claimed, addresses)
+
     def confirm_mark(self, claimed: Claimed) -> bool:
         """Return whether a mark that was made a while ago still stands; then it counts for another lease."""
         row = OutboundMessageRow
@@ -199,11 +205,11 @@ class OutboxQueue:
             "changed": now,
             "host": result.host,
         }
-        if outcome.state is State.SENT:
+        if result.is_accepted and not claimed.is_begun:
             copy_due = now + timedelta(seconds=result.copy_after_s)
             copy = {"copy_state": result.copy_state.value, "copy_due": copy_due}
             values |= {"accepted": now, "queue_id": result.queue_id, **copy}
-        elif outcome.state is State.UNKNOWN:
+        if outcome.state is State.UNKNOWN:
             values["look_due"] = now + FIRST_LOOK
         elif outcome.state is State.QUEUED:
             values["due"] = now + timedelta(seconds=outcome.due_s)
@@ -240,6 +246,9 @@ class OutboxQueue:
             _hold_claimed(session, user_id, reason)
 
     def _settle(self, session: Session, claimed: Claimed, after: State, values: Mapping[str, Any]) -> bool:
+        if after is State.SENT and claimed.is_begun:
+            # Some have it; the last ones were refused before any mark.
+            self._mark(session, claimed, values["changed"])
         for before in (State.IN_FLIGHT, State.CLAIMED, State.UNKNOWN):
             if (before, after) in _IMPOSSIBLE:
                 continue

@@ -45,8 +45,8 @@ def try_noting(session: Session, note: Callable[[Session], object]) -> None:
 def attempt_row(result: Result, now: datetime, owner: str) -> Mapping[str, Any]:
     """Return a try as it is kept, by the columns of its row."""
     claimed, attempt = result.claimed, result.attempt
-    taken = 0
-    if result.outcome.state in (State.SENT, State.UNKNOWN):
+    taken = result.taken
+    if not taken and result.outcome.state in (State.SENT, State.UNKNOWN):
         taken = max(1, sum(each.state is not RecipientState.REFUSED for each in result.recipients))
     return {
         "message_id": claimed.id,

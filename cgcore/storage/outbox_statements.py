@@ -31,7 +31,7 @@ def add_attempt(session: Session, values: Mapping[str, Any]) -> None:
 
 
 def keep_recipients(session: Session, claimed: Claimed, recipients: Sequence[Recipient]) -> None:
-    """Store what was said of each recipient, in the order of the message."""
+    """Store what was said of each recipient, in the order of the message; of who had it before nothing was."""
     told = [
         {
             "at_name": claimed.id,
@@ -41,7 +41,8 @@ def keep_recipients(session: Session, claimed: Claimed, recipients: Sequence[Rec
             "new_key": each.key,
             "new_reply": each.reply,
         }
-        for place, each in enumerate(recipients)
+        for place, (before, each) in enumerate(zip(claimed.recipients, recipients, strict=True))
+        if not before.has_it
     ]
     if told:
         session.connection().execute(_recipients(), told if len(told) > 1 else told[0])

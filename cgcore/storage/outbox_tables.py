@@ -140,7 +140,11 @@ class OutboundBatchRow(Row, table=True):
 
 
 class OutboundRecipientRow(Row, table=True):
-    """One recipient of a message, ``kind`` to, cc or bcc, and what the server said of them."""
+    """One recipient of a message, ``kind`` to, cc or bcc, and what the server said of them.
+
+    ``part`` numbers the transactions of a message that needs several, by the last one that they were in; it is durable
+    before the dot.
+    """
 
     message_id: str = Field(primary_key=True, foreign_key="outbound_message.id", ondelete="CASCADE")
     place: int = Field(primary_key=True)
@@ -151,6 +155,7 @@ class OutboundRecipientRow(Row, table=True):
     code: int = 0
     key: str = ""
     reply: str = ""
+    part: int = 0
 
 
 class OutboundAttemptRow(Row, table=True):

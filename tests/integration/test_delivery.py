@@ -209,7 +209,7 @@ def test_a_message_may_be_taken_back_before_its_dot(certificates: Certificates) 
     """The question comes when all but the dot has been written; «no» closes the connection, and nothing was sent."""
     asked: list[bool] = []
     with smtp_server("friendly") as server:
-        (delivery,), _ = _send(server, certificates, _to(EVA), before_dot=lambda: bool(asked.append(True)))
+        (delivery,), _ = _send(server, certificates, _to(EVA), before_dot=lambda _taken: bool(asked.append(True)))
 
     assert asked == [True]
     assert (delivery.fate, delivery.dot_sent, delivery.reusable) == (Fate.PENDING, False, False)

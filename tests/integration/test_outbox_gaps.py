@@ -17,10 +17,8 @@ import pytest
 from sqlalchemy import Connection, event
 from sqlmodel import col, update
 
-from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
-from cgcore.identity.actor import Actor, Role
-from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
+from cgcore.identity.actor import Actor
 from cgcore.outbox.batch import BatchChoice, select_rows
 from cgcore.outbox.message import Message, MessageFilters
 from cgcore.outbox.sheet import Sheet, read_sheet
@@ -28,10 +26,10 @@ from cgcore.outbox.states import CopyState, State
 from cgcore.settings import Settings
 from cgcore.storage.database import Database
 from cgcore.storage.outbox_tables import OutboundMessageRow, OutboxSlotRow
-from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest
-from tests.servers.house import add_series, add_user
+from tests.servers.narrow import NarrowServer
+from tests.servers.outbox_house import furnish_sender
 from tests.servers.scripted import ScriptedServer, SmtpScript, smtp_server
 from tests.servers.sent_folder import SentFolder, find_message_id
 
@@ -57,17 +55,6 @@ def _gone_after(database: Database, commits: int) -> Iterator[list[bool]]:
         yield struck
     finally:
         event.remove(database.engine, "commit", stop)
-
-
-def _furnish(workbench: Workbench, smtp: int, imap: int) -> Actor:
-    admin = add_user(workbench, "admin", Role.ADMIN)
-    add_series(workbench, admin, "F", DocumentType.SALES_INVOICE)
-    workbench.company.save(admin, CompanyDraft("Electricidad Tosma, SL", "B04123451", "Calle de la Luz, 12"), 0)
-    ana = replace(add_user(workbench, "ana"), mail="ana@example.com")
-    sending, filing = (ServerDraft("127.0.0.1", port, Security.NONE) for port in (smtp, imap))
-    draft = MailAccountDraft("ana@example.com", Secret("correcto-Caballo.9"), sending, filing, sent_folder="Sent")
-    workbench.mail_account.save(ana, draft, version=0)
-    return ana
 
 
 def _expire(database: Database) -> None:
@@ -113,7 +100,7 @@ def test_gone_at_any_gap_of_sending_and_copying_nothing_is_lost_or_doubled(
     mailbox, struck, gaps = SentFolder(), [True], 0
     workbench = Workbench(settings, database)
     with smtp_server(SmtpScript()) as sending, ScriptedServer(mailbox) as filing:
-        ana = _furnish(workbench, sending.port, filing.port)
+        ana = furnish_sender(workbench, sending.port, filing.port)
         while struck and gaps < _MOST_GAPS:
             for number in range(2):
                 workbench.outbox.send(ana, replace(_REQUEST, number=f"{gaps}{number}"), f"{gaps}-{number}")
@@ -136,6 +123,36 @@ def test_gone_at_any_gap_of_sending_and_copying_nothing_is_lost_or_doubled(
     assert (set(mailbox.filed), max(mailbox.filed.values())) == (sent, 1)
 
 
+def test_gone_at_any_gap_between_the_transactions_of_one_message_nobody_gets_it_twice(
+    settings: Settings, database: Database, run: _Run
+) -> None:
+    """The server takes two recipients at once of three: who is said to have it has it, and the others get it."""
+    server, struck, gaps = NarrowServer(2), [True], 0
+    workbench = Workbench(settings, database)
+    with ScriptedServer(server) as sending, ScriptedServer(SentFolder()) as filing:
+        ana = furnish_sender(workbench, sending.port, filing.port)
+        while struck and gaps < _MOST_GAPS:
+            to = tuple(f"c{number}@{gaps}.example.com" for number in range(3))
+            workbench.outbox.send(ana, replace(_REQUEST, number=str(gaps), to=to), str(gaps))
+            with _gone_after(database, gaps) as struck:
+                run(_work)
+            _expire(database)
+            run(_work)
+            gaps += 1
+    messages, times = _list(workbench, ana), server.times
+    have = {each.address for message in messages for each in message.recipients if each.has_it}
+    unknown = [message for message in messages if message.state is State.UNKNOWN]
+
+    assert 8 <= gaps < _MOST_GAPS, "every gap was met, the last run met none"
+    assert len(messages) == gaps
+    assert {message.state for message in messages} == {State.SENT, State.UNKNOWN}
+    assert 2 <= len(unknown) <= 6
+    assert have <= set(times)
+    assert set(times.values()) == {1}
+    assert all(each.has_it for message in messages if message.state is State.SENT for each in message.recipients)
+    assert any(each.has_it for message in unknown for each in message.recipients)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # the thread that is gone
 def test_gone_at_any_gap_of_handing_many_in_all_of_them_leave_or_none(
     settings: Settings, database: Database, run: _Run
@@ -143,7 +160,7 @@ def test_gone_at_any_gap_of_handing_many_in_all_of_them_leave_or_none(
     """Whoever hands the same in again sends nobody a second one."""
     workbench, struck, gaps, halves = Workbench(settings, database), [True], 0, set[int]()
     with smtp_server(SmtpScript()) as sending, ScriptedServer(SentFolder()) as filing:
-        ana = _furnish(workbench, sending.port, filing.port)
+        ana = furnish_sender(workbench, sending.port, filing.port)
         while struck and gaps < _MOST_GAPS:
             sheet, before = read_sheet(_rows(gaps).encode()), len(sending.messages)
             with _gone_after(database, gaps) as struck:

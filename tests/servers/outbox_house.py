@@ -1,13 +1,18 @@
-"""A user with messages in the outbox, the two sides of which are asked without any server."""
+"""A user with messages in the outbox: its two sides without any server, or a whole house with an account."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlmodel import col, update
 
+from cgcore.company.company import CompanyDraft
+from cgcore.documents import DocumentType
+from cgcore.identity.actor import Actor, Role
+from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.outbox.judgement import Outcome
 from cgcore.outbox.message import (
     Attempt,
@@ -34,8 +39,11 @@ from cgcore.storage.outbox_tables import (
     OutboxSlotRow,
 )
 from cgcore.storage.tables import UserRow
+from cgcore.vault.secret import Secret
+from cgcore.workbench import Workbench
+from tests.servers.house import add_series, add_user
 
-__all__ = ["BEGAN", "REASON", "House", "build_result", "finish"]
+__all__ = ["BEGAN", "REASON", "House", "build_result", "finish", "furnish_sender"]
 
 _ANY_PACE = Pace()
 _EVA = Recipient("eva@example.com", Kind.TO)
@@ -137,3 +145,15 @@ def build_result(claimed: Claimed, outcome: Outcome, **more: Any) -> Result:
 
 def finish(queue: OutboxQueue, claimed: Claimed, outcome: Outcome, **more: Any) -> bool:
     return queue.turn(build_result(claimed, outcome, **more)).done
+
+
+def furnish_sender(workbench: Workbench, smtp: int, imap: int) -> Actor:
+    """Furnish a house, and return ana, whose account is at servers on these ports."""
+    admin = add_user(workbench, "admin", Role.ADMIN)
+    add_series(workbench, admin, "F", DocumentType.SALES_INVOICE)
+    workbench.company.save(admin, CompanyDraft("Electricidad Tosma, SL", "B04123451", "Calle de la Luz, 12"), 0)
+    ana = replace(add_user(workbench, "ana"), mail="ana@example.com")
+    sending, filing = (ServerDraft("127.0.0.1", port, Security.NONE) for port in (smtp, imap))
+    draft = MailAccountDraft("ana@example.com", Secret("correcto-Caballo.9"), sending, filing, sent_folder="Sent")
+    workbench.mail_account.save(ana, draft, version=0)
+    return ana

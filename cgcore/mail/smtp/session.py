@@ -6,8 +6,6 @@ Apart from :mod:`cgcore.mail.probe`: a probe and a sending walk the same stages.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 from cgcore.mail.addresses import domain_of, needs_smtputf8, wire_address
@@ -15,6 +13,7 @@ from cgcore.mail.connection import Connection
 from cgcore.mail.message import size_values
 from cgcore.mail.sign_in import SignIn
 from cgcore.mail.smtp.client import SMTP_ERRORS, SmtpClient, SmtpReply, queue_id, wire_body
+from cgcore.mail.smtp.delivery import Delivery, Envelope, Fate, Parcel, RecipientResult
 from cgcore.mail.steps import Stage
 from cgcore.mail.transcript import OpenStage
 from cgcore.runs import Status, Step
@@ -22,116 +21,6 @@ from cgcore.runs import Status, Step
 __all__ = ["Delivery", "Envelope", "Fate", "RecipientResult", "SmtpSession"]
 
 _Act = Callable[[OpenStage], Step]
-
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """Who gets a message, and what the server is told about it beforehand; the addresses have been checked.
-
-    All ``recipients`` must be taken, or nothing is sent at all; one of the ``copies`` (Cc, Bcc) may be refused alone.
-    ``size`` is what the message weighs on the way, 0 when unknown. ``notice_id`` asks for notices of failure and delay
-    that name it (RFC 3461), where the server has them.
-    """
-
-    sender: str
-    recipients: Sequence[str]
-    copies: Sequence[str] = ()
-    size: int = 0
-    notice_id: str = ""
-
-    @property
-    def everybody(self) -> Sequence[str]:
-        """All who are to get it, each once."""
-        return tuple(dict.fromkeys((*self.recipients, *self.copies)))
-
-
-class Fate(StrEnum):
-    """What became of a message, or of one of its recipients.
-
-    ``pending``: nothing was handed over, so it may be sent again. ``unknown``: it was handed over and the answer is
-    missing, so only a person, or a proof, may decide (RFC 5321 §4.2.5, RFC 1047).
-    """
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    PENDING = "pending"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class RecipientResult:
-    """What became of one recipient; ``code`` is 0 and ``reply`` empty where nothing was said about them."""
-
-    address: str
-    fate: Fate = Fate.PENDING
-    code: int = 0
-    key: str = ""
-    reply: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What became of one message, as data; ``step`` is the last step of it.
-
-    ``dot_sent`` is the one uncertain moment: from the last byte of the final dot until a complete reply.
-    ``retry_helps`` is about the same message at a later time. ``reusable`` says whether the session takes another one.
-    """
-
-    fate: Fate
-    step: Step
-    recipients: Sequence[RecipientResult]
-    code: int = 0
-    queue_id: str = ""
-    dot_sent: bool = False
-    retry_helps: bool = False
-    reusable: bool = False
-
-
-class _Parcel:
-    """One message on its way: what has been said about it so far."""
-
-    def __init__(self, envelope: Envelope, before_dot: Callable[[], bool], meanwhile: Callable[[], None]) -> None:
-        self.envelope, self.before_dot, self.meanwhile = envelope, before_dot, meanwhile
-        self.results = {address: RecipientResult(address) for address in envelope.everybody}
-        self.fate, self.dot_sent = Fate.REFUSED, False
-        self.cut = False  # whether the connection ended, or was ended, before the dot
-        self.queue_id = ""
-
-    def goes_on(self, step: Step, address: str, code: int) -> bool:
-        """Note what was said and return whether the next stage may come."""
-        taken = step.status is Status.OK
-        if step.stage != Stage.RCPT_TO:
-            return taken
-        if code:
-            fate = Fate.ACCEPTED if taken else Fate.REFUSED
-            self.results[address] = RecipientResult(address, fate, code, step.key, step.reply)
-        if not taken and (self.cut or address in self.envelope.recipients):
-            return False
-        last = address == self.envelope.everybody[-1]
-        return not last or any(result.fate is Fate.ACCEPTED for result in self.results.values())
-
-    def delivery(self, step: Step, code: int, *, reusable: bool) -> Delivery:
-        """Return what became of it, ``step`` being the last one."""
-        fate = Fate.PENDING if self.cut else self.fate
-        later = 400 <= code < 500 or step.retry in ("later", "now")
-        return Delivery(
-            fate=fate,
-            step=step,
-            recipients=tuple(self._settled(result, fate, step, code) for result in self.results.values()),
-            code=code,
-            queue_id=self.queue_id,
-            dot_sent=self.dot_sent,
-            retry_helps=fate is Fate.PENDING or (fate is Fate.REFUSED and later),
-            reusable=reusable,
-        )
-
-    def _settled(self, result: RecipientResult, fate: Fate, step: Step, code: int) -> RecipientResult:
-        """Return what the end of the message means for a recipient who was taken."""
-        if result.fate is not Fate.ACCEPTED or fate is Fate.ACCEPTED:
-            return result
-        if fate is Fate.REFUSED and step.stage in (Stage.DATA, Stage.FINAL):
-            return replace(result, fate=fate, code=code, key=step.key, reply=step.reply)
-        return replace(result, fate=Fate.UNKNOWN if fate is Fate.UNKNOWN else Fate.PENDING)
 
 
 class SmtpSession:
@@ -184,18 +73,19 @@ class SmtpSession:
         envelope: Envelope,
         body: Iterable[bytes],
         *,
-        before_dot: Callable[[], bool] = lambda: True,
+        before_dot: Callable[[Sequence[str]], bool] = lambda _taken: True,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> Generator[Step, None, Delivery]:
         """Hand one message over; yield its steps and return what became of it. The session must be :attr:`usable`.
 
         ``body`` are the bytes of the message in pieces of any length; line ends become CRLF. ``before_dot`` is asked
-        when all but the final dot has been written: ``False`` takes the message back, by closing the connection.
+        when all but the final dot has been written, with the addresses that the server has taken: ``False`` takes the
+        message back, by closing the connection.
         ``meanwhile`` is called while the server thinks about the dot; it is short, and raises nothing.
         A connection that was cut while it lay idle ends with the first step: then nothing has been handed over, and
         another connection may take the message at once.
         """
-        parcel = _Parcel(envelope, before_dot, meanwhile)
+        parcel = Parcel(envelope, before_dot, meanwhile)
         step = None
         for stage, address, act in self._plan(parcel, body):
             self._client.forget_code()
@@ -209,10 +99,12 @@ class SmtpSession:
             raise ValueError("a message needs an envelope")
         return parcel.delivery(step, self._client.last_code, reusable=self.usable)
 
-    def _plan(self, parcel: _Parcel, body: Iterable[bytes]) -> Iterator[tuple[Stage, str, _Act]]:
+    def _plan(self, parcel: Parcel, body: Iterable[bytes]) -> Iterator[tuple[Stage, str, _Act]]:
         envelope = parcel.envelope
         yield Stage.MAIL_FROM, "", lambda stage: self._mail_from(stage, envelope)
         for address in envelope.everybody:
+            if parcel.is_full:
+                break
             yield Stage.RCPT_TO, address, lambda stage, address=address: self._rcpt_to(stage, envelope, address)
         yield Stage.DATA, "", lambda stage: self._data(stage, body)
         yield Stage.FINAL, "", lambda stage: self._final(stage, parcel)
@@ -236,7 +128,7 @@ class SmtpSession:
             if not self.usable:
                 return
 
-    def _perform(self, stage: Stage, act: _Act, parcel: _Parcel | None = None) -> Step:
+    def _perform(self, stage: Stage, act: _Act, parcel: Parcel | None = None) -> Step:
         begun = self._connection.begin(stage)
         try:
             return act(begun)
@@ -359,8 +251,8 @@ class SmtpSession:
             sent += len(piece)
         return stage.ok(reply.text, bytes=sent)
 
-    def _final(self, stage: OpenStage, parcel: _Parcel) -> Step:
-        if not parcel.before_dot():
+    def _final(self, stage: OpenStage, parcel: Parcel) -> Step:
+        if not parcel.before_dot(parcel.taken):
             parcel.cut, self.usable = True, False
             return stage.skipped()
         if not self._client.in_step:

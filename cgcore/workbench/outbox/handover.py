@@ -14,11 +14,11 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from cgcore.errors import CloudGestionError
-from cgcore.mail.smtp.session import Delivery, Fate
+from cgcore.mail.smtp.session import Delivery, Envelope, Fate
 from cgcore.mail.steps import Stage
-from cgcore.outbox.judgement import Told
+from cgcore.outbox.judgement import Outcome, Told, judge_delivery
 from cgcore.outbox.message import Claimed, Recipient, Result, Turn
-from cgcore.outbox.states import Kind, RecipientState
+from cgcore.outbox.states import Kind, RecipientState, State
 from cgcore.runs import Step
 from cgcore.storage.outbox_bytes import OutboxBytes
 from cgcore.storage.outbox_queue import OutboxQueue
@@ -33,9 +33,10 @@ __all__ = [
     "Ended",
     "Permit",
     "awake_clock",
+    "build_envelope",
+    "judge",
     "merge_recipients",
     "run_through",
-    "split_addresses",
     "summarise",
     "was_idle",
 ]
@@ -82,9 +83,18 @@ class Permit:
         """Have a transaction to wait for, which ``marks`` this message; ``settle`` is told once that it has ended."""
         self._turn, self._settle, self._marks = turn, settle, marks
 
-    def ask(self) -> bool:
-        """Return whether the dot may leave now."""
+    def ask(self, taken: Sequence[str]) -> bool:
+        """Return whether the dot may leave now, for the addresses that the server has taken."""
         self._end_turn()
+        return self._note_part(taken) and self._ask()
+
+    def _note_part(self, taken: Sequence[str]) -> bool:
+        """Have it noted who is in this transaction, where others get the message in another one."""
+        if self._claimed.is_begun or len(taken) < len(self._claimed.recipients):
+            self.was_refused = not self._queue.note_part(self._claimed, taken)
+        return not self.was_refused
+
+    def _ask(self) -> bool:
         if not self._marks:
             self._asked = self._awake()
             self.is_marked = self._queue.mark_in_flight(self._claimed)
@@ -183,19 +193,77 @@ def summarise(fate: Fate, step: Step, *, later: bool = False) -> Told:
     return Told(fate.value, step.key, str(step.stage), step.retry, later=later, wait_s=wait)
 
 
-def split_addresses(claimed: Claimed) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the addresses that must be taken, and those that may be refused alone."""
-    to = tuple(each.address for each in claimed.recipients if each.kind is Kind.TO)
-    return to, tuple(each.address for each in claimed.recipients if each.kind is not Kind.TO)
+def build_envelope(claimed: Claimed, most: int) -> Envelope:
+    """Return who gets a message in one transaction, at most so many (0: all).
+
+    All in To must be taken, as long as nobody has it.
+    """
+    part = claimed.select_part(most)
+    needed = () if claimed.is_begun else tuple(each.address for each in part if each.kind is Kind.TO)
+    copies = tuple(each.address for each in part if each.address not in needed)
+    return Envelope(claimed.sender, needed, copies=copies, size=claimed.size, notice_id=claimed.id)
 
 
 def merge_recipients(claimed: Claimed, delivery: Delivery) -> Sequence[Recipient]:
-    """Return the recipients of a message, in their order, with what was said of each."""
+    """Return the recipients of a message, in their order, with what was said of each.
+
+    Who was not in this transaction is pending, or has been told already.
+    """
     said = {result.address: result for result in delivery.recipients}
     merged: list[Recipient] = []
     for each in claimed.recipients:
         told = said.get(each.address)
-        state = _STATES.get(told.fate, RecipientState.PENDING) if told else each.state
-        code, key, reply = (told.code, told.key, told.reply) if told else (0, "", "")
-        merged.append(Recipient(each.address, each.kind, each.name, state, code, key, reply))
+        if told is None:
+            merged.append(each if claimed.is_begun else Recipient(each.address, each.kind, each.name))
+            continue
+        state = _STATES.get(told.fate, RecipientState.PENDING)
+        merged.append(Recipient(each.address, each.kind, each.name, state, told.code, told.key, told.reply))
     return merged
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Judged:
+    """What a delivery means: the state that follows, what was said of whom, and for how many it was ``taken``.
+
+    ``is_part``: others are pending, and get the message in another transaction. ``most`` is how many go at once from
+    now on, 0 where nothing was said of that.
+    """
+
+    outcome: Outcome
+    recipients: Sequence[Recipient]
+    taken: int
+    is_part: bool
+    most: int
+
+
+def judge(claimed: Claimed, delivery: Delivery, chance: Callable[[], float]) -> Judged:
+    """Return what follows from a delivery."""
+    told = summarise(delivery.fate, delivery.step, later=delivery.retry_helps)
+    outcome = judge_delivery(told, tries=claimed.tries + 1, age_s=claimed.age_s, chance=chance)
+    recipients, most = merge_recipients(claimed, delivery), learn_most(delivery)
+    pending = any(each.state is RecipientState.PENDING for each in recipients)
+    is_part = delivery.fate is Fate.ACCEPTED and pending
+    if is_part or (most and delivery.fate is Fate.REFUSED):
+        outcome = Outcome(State.QUEUED)
+    elif outcome.state is State.FAILED and claimed.is_begun and not pending:
+        outcome = Outcome(State.SENT)  # some have it; of the others each is told why not
+    taken = count_taken(delivery) if delivery.fate in (Fate.ACCEPTED, Fate.UNKNOWN) else 0
+    return Judged(outcome, recipients, taken, is_part, most)
+
+
+def count_taken(delivery: Delivery) -> int:
+    """Return for how many recipients a server has taken a message, or may have."""
+    return sum(each.fate in (Fate.ACCEPTED, Fate.UNKNOWN) for each in delivery.recipients)
+
+
+def learn_most(delivery: Delivery) -> int:
+    """Return how many recipients a server takes at once, 0 where it has not said that there are too many.
+
+    It has taken so many before it said so (RFC 5321 §4.5.3.1.10); where it said so of the whole, half may pass.
+    """
+    asked = [each for each in delivery.recipients if each.code]
+    if delivery.fate is Fate.ACCEPTED and any(each.key == "too_many_recipients" for each in asked):
+        return count_taken(delivery)
+    if delivery.step.key == "too_many_recipients" and delivery.step.stage in (Stage.DATA, Stage.FINAL):
+        return len(asked) // 2
+    return 0

@@ -52,6 +52,7 @@ class PaceBook:
             by_recipient=known.by_recipient,
             own_per_hour=own,
             connections=known.connections,
+            recipients=known.recipients,
         )
 
     def find_provider(self, draft: MailAccountDraft | None) -> ProviderPace | None:

@@ -20,9 +20,9 @@ from cgcore.activity import Action
 from cgcore.documents import DocumentType
 from cgcore.errors import CloudGestionError, InvalidInput, StorageError, VaultError
 from cgcore.mail.connection import Connection, Timeouts
-from cgcore.mail.smtp.session import Delivery, Envelope, Fate, SmtpSession
+from cgcore.mail.smtp.session import Delivery, Fate, SmtpSession
 from cgcore.mail.steps import Leg, Stage
-from cgcore.outbox.judgement import Hold, Outcome, judge_connection, judge_delivery
+from cgcore.outbox.judgement import Hold, Outcome, judge_connection
 from cgcore.outbox.message import Attempt, Claimed, Recipient, Result, Slot, Turn
 from cgcore.outbox.pace import Pace
 from cgcore.outbox.states import CopyState, RecipientState, State
@@ -39,9 +39,9 @@ from cgcore.workbench.outbox.handover import (
     Ended,
     Permit,
     awake_clock,
-    merge_recipients,
+    build_envelope,
+    judge,
     run_through,
-    split_addresses,
     summarise,
     was_idle,
 )
@@ -95,6 +95,7 @@ class Sender:
         self._book = PaceBook(context, mail_account)
         self._paces: dict[int, Pace] = {}
         self._refusing: set[str] = set()
+        self._learned: dict[int, int] = {}  # by the user: to how many recipients at once their server lets a message go
 
     def list_working(self) -> tuple[Sequence[str], Sequence[Slot]]:
         """Return the messages and the connections that this process works on."""
@@ -154,6 +155,12 @@ class Sender:
 
     def _pace(self, user_id: int) -> Pace:
         return self._paces.get(user_id, _NO_PACE)
+
+    def _most(self, user_id: int) -> int:
+        """Return to how many recipients one transaction may go, 0 where nobody knows: as its provider says, or has
+        just said."""
+        known = (self._pace(user_id).recipients, self._learned.get(user_id, 0))
+        return min((count for count in known if count), default=0)
 
     def _take(self, waiting: deque[Claimed], claimed: Sequence[Claimed], slot: Slot) -> None:
         with self._lock:
@@ -295,14 +302,13 @@ class Sender:
     ) -> tuple[Delivery | Exception, bool, Attempt]:
         claimed, began, allowed = body.claimed, Attempt(self._context.clock()), False
 
-        def before_dot() -> bool:
+        def before_dot(taken: Sequence[str]) -> bool:
             nonlocal allowed
-            allowed = body.is_whole and permit.ask()
+            allowed = body.is_whole and permit.ask(taken)
             return allowed
 
         try:
-            to, copies = split_addresses(claimed)
-            envelope = Envelope(claimed.sender, to, copies=copies, size=claimed.size, notice_id=claimed.id)
+            envelope = build_envelope(claimed, self._most(claimed.user_id))
             steps = session.deliver(envelope, body.pieces(), before_dot=before_dot, meanwhile=meanwhile)
             return run_through(steps), allowed, began
         except Exception as failure:
@@ -320,7 +326,7 @@ class Sender:
         self, claimed: Claimed, delivery: Delivery | Exception, began: Attempt, line: Line, *, allowed: bool
     ) -> Ended:
         recipients: Sequence[Recipient] = claimed.recipients
-        queue_id = ""
+        queue_id, taken, is_part = "", 0, False
         if isinstance(delivery, Exception):
             # Before it was allowed there was no dot: nothing has left. After it, nobody can tell.
             key = "delivery_unknown" if allowed else "temporary_failure"
@@ -328,12 +334,14 @@ class Sender:
             outcome = Outcome(State.UNKNOWN) if allowed else Outcome(State.QUEUED, due_s=_OWN_FAULT_S)
         else:
             step, queue_id = delivery.step, delivery.queue_id
-            told = summarise(delivery.fate, step, later=delivery.retry_helps)
-            outcome = judge_delivery(told, tries=claimed.tries + 1, age_s=claimed.age_s, chance=self._chance)
-            recipients = merge_recipients(claimed, delivery)
+            judged = judge(claimed, delivery, self._chance)
+            outcome, recipients, taken, is_part = judged.outcome, judged.recipients, judged.taken, judged.is_part
+            if judged.most:
+                self._learned[claimed.user_id] = judged.most
         attempt = Attempt(began.began, None, str(step.stage), step.key, step.reply)
-        reason = None if outcome.state is State.SENT else line.reason(step)
-        copy_state, copy_after = line.copy() if outcome.state is State.SENT else (CopyState.NONE, 0.0)
+        is_accepted = is_part or outcome.state is State.SENT
+        reason = None if is_accepted else line.reason(step)
+        copy_state, copy_after = line.copy() if is_accepted else (CopyState.NONE, 0.0)
         result = Result(
             claimed,
             outcome,
@@ -345,6 +353,8 @@ class Sender:
             copy_state,
             copy_after,
             self._counts(claimed, recipients),
+            taken,
+            is_part,
         )
         return Ended(result, partial(self._note, claimed, outcome, line, step))
 

@@ -1,4 +1,4 @@
-"""Several connections for one account, each with the process that has it.
+"""Several connections for one account, each with the process that has it; several transactions for one message.
 
 Revision ID: 0021
 """
@@ -30,3 +30,4 @@ def upgrade() -> None:
         account.add_column(sa.Column("connections", sa.Integer(), nullable=False, server_default="1"))
         account.add_column(sa.Column("crowdings", sa.Integer(), nullable=False, server_default="0"))
         account.add_column(sa.Column("crowded", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("outbound_recipient", sa.Column("part", sa.Integer(), nullable=False, server_default="0"))

@@ -1,0 +1,57 @@
+"""A message that goes in several transactions: who was in which, and what a proof about the last one means.
+
+A server takes so many recipients at once (RFC 5321 §4.5.3.1.8); the others get the same bytes in another transaction.
+Who is in one is durable before its dot, so that of an unsure one it is known whom it concerns. Apart from
+:mod:`cgcore.storage.outbox_queue`: person, sent folder and bounce ask this too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import exists, func
+from sqlmodel import Session, col, select, update
+
+from cgcore.outbox.message import Claimed
+from cgcore.outbox.states import RecipientState, State
+from cgcore.storage.outbox_edges import database_now, move
+from cgcore.storage.outbox_tables import OutboundMessageRow, OutboundRecipientRow
+
+__all__ = ["end_unknown", "last_part", "note_part"]
+
+_Row, _Named = OutboundMessageRow, OutboundRecipientRow
+_WORKED_ON = (State.CLAIMED.value, State.IN_FLIGHT.value)
+
+
+def note_part(session: Session, claimed: Claimed, addresses: Collection[str]) -> bool:
+    """Note who is in the transaction whose dot is to leave; False: the claim is no longer ours."""
+    mine = exists().where(col(_Row.id) == claimed.id, col(_Row.fence) == claimed.fence, col(_Row.state).in_(_WORKED_ON))
+    part = 1 + max(each.part for each in claimed.recipients)
+    asked = update(_Named).where(col(_Named.message_id) == claimed.id, col(_Named.address).in_(addresses), mine)
+    return session.exec(asked.values(part=part)).rowcount == len(addresses)
+
+
+def last_part(session: Session, name: str) -> int:
+    """Return the number of the last transaction of a message, 0 where one was enough."""
+    return session.exec(select(func.max(_Named.part)).where(_Named.message_id == name)).one() or 0
+
+
+def end_unknown(session: Session, name: str, fence: int, **values: Any) -> bool:
+    """Note that the unsure transaction of a message has reached its server; return whether it was still unsure.
+
+    Those who were in it have the message. Where others are pending they get it now, else it is sent.
+    """
+    part = last_part(session, name)
+    of_message = (col(_Named.message_id) == name, col(_Named.state) == RecipientState.PENDING.value)
+    left = part and session.exec(select(_Named.place).where(*of_message, _Named.part != part).limit(1)).first()
+    now = database_now(session)
+    values = {"accepted": now, "reason": None, **values}
+    if isinstance(left, int) and part:
+        moved = move(session, name, State.UNKNOWN, State.QUEUED, fence, due=now, **values)
+    else:
+        moved = move(session, name, State.UNKNOWN, State.SENT, fence, **values)
+    if moved and part:
+        had = update(_Named).where(*of_message, col(_Named.part) == part)
+        session.exec(had.values(state=RecipientState.ACCEPTED.value))
+    return moved

@@ -1,0 +1,192 @@
+"""A message for more recipients than its server takes at once: the same bytes in several transactions, nobody twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+
+import pytest
+from sqlmodel import update
+
+from cgcore.documents import DocumentType
+from cgcore.identity.actor import Actor
+from cgcore.mail.pace import ProviderPace
+from cgcore.outbox.message import Message
+from cgcore.outbox.refused import OutboxRefused
+from cgcore.outbox.states import CopyState, RecipientState, State
+from cgcore.storage.outbox_tables import OutboundMessageRow
+from cgcore.workbench import Workbench
+from cgcore.workbench.outbox import pace
+from cgcore.workbench.outbox.compose import DocumentRequest
+from tests.servers.narrow import NarrowServer
+from tests.servers.outbox_house import furnish_sender
+from tests.servers.scripted import ScriptedServer
+from tests.servers.sent_folder import SentFolder
+
+_SEVEN = [f"c{number}@example.com" for number in range(7)]
+_Open = Callable[[NarrowServer], AbstractContextManager["_Desk"]]
+_A, _P, _R = RecipientState.ACCEPTED, RecipientState.PENDING, RecipientState.REFUSED
+
+
+class _Desk:
+    def __init__(self, workbench: Workbench, ana: Actor, mailbox: SentFolder) -> None:
+        self.workbench, self.ana, self.mailbox, self._keys = workbench, ana, mailbox, iter(range(99))
+
+    def put(self, to: Sequence[str], cc: Sequence[str] = ()) -> Message:
+        key = str(next(self._keys))
+        request = DocumentRequest(
+            DocumentType.SALES_INVOICE, "F", key, to, cc=cc, subject="Va {numero}", body="<p>Hola</p>", signature=""
+        )
+        return self.workbench.outbox.send(self.ana, request, key)[0]
+
+    def work(self) -> None:
+        self.workbench.outbox.worker.work_once()
+
+    def hurry(self) -> None:
+        """Let what waits for its time be due."""
+        past = datetime(2020, 1, 1, tzinfo=UTC)
+        with self.workbench.database.session() as session:
+            session.exec(update(OutboundMessageRow).values(due=past, copy_due=past, look_due=past))
+
+    def told(self, message: Message) -> tuple[State, list[RecipientState]]:
+        found = self.workbench.outbox.get(self.ana, message.id)
+        return found.state, [each.state for each in found.recipients]
+
+
+@pytest.fixture
+def open_desk(workbench_on_each: Workbench) -> _Open:
+    """Ana's desk, whose account is at a server that is given."""
+
+    @contextmanager
+    def opened(server: NarrowServer) -> Iterator[_Desk]:
+        mailbox = SentFolder()
+        with ScriptedServer(server) as smtp, ScriptedServer(mailbox) as imap:
+            ana = furnish_sender(workbench_on_each, smtp.port, imap.port)
+            yield _Desk(workbench_on_each, ana, mailbox)
+
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("server", "told"),
+    [
+        (NarrowServer(3), 1),
+        (NarrowServer(3, b"552 5.5.3 Too many recipients"), 1),
+        (NarrowServer(3, b"550 5.5.3 Too many recipients", tells_late=True), 1),
+        (NarrowServer(1, b"554 5.5.3 Too many recipients", tells_late=True), 2),
+    ],
+)
+def test_the_rest_gets_the_same_bytes_and_nobody_twice(open_desk: _Open, server: NarrowServer, told: int) -> None:
+    """However the server says it, and it has to say it for one message only: the next goes as it takes them."""
+    server.handed.clear()
+    server.told = 0
+    with open_desk(server) as desk:
+        first = desk.put(_SEVEN)
+        desk.work()
+        assert server.told == told
+        second = desk.put(_SEVEN[:5], cc=_SEVEN[5:])
+        desk.work()
+
+        assert desk.told(first) == desk.told(second) == (State.SENT, [_A] * 7)
+        assert server.told == told
+        assert set(server.times.values()) == {2}
+        assert len({raw for raw, _ in server.handed}) == 2
+        assert list(desk.mailbox.filed.values()) == [1, 1]
+        stored = desk.workbench.outbox.get(desk.ana, first.id)
+        assert (stored.copy_state, len(stored.attempts)) == (CopyState.STORED, stored.tries)
+
+
+def test_what_the_table_says_is_kept_to_before_anybody_is_told(
+    open_desk: _Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred of Gmail's, and the copy to oneself beside them."""
+    known = ProviderPace("known", recipients=3, confidence="A")
+    monkeypatch.setattr(pace, "find_pace", lambda _host, _address: known)
+    server = NarrowServer(3)
+    with open_desk(server) as desk:
+        message = desk.put(_SEVEN)
+        desk.work()
+
+        assert [len(addresses) for _, addresses in server.handed] == [3, 3, 1]
+        assert (server.told, desk.told(message)) == (0, (State.SENT, [_A] * 7))
+
+
+def test_a_line_that_is_cut_after_the_dot_leaves_only_that_transaction_unsure(open_desk: _Open) -> None:
+    """Who was in it is known; a person says that it left, and the others get it; nothing goes by itself."""
+    server = NarrowServer(3, cut=2)
+    with open_desk(server) as desk:
+        message = desk.put(_SEVEN)
+        desk.work()
+        assert desk.told(message) == (State.UNKNOWN, [_A] * 3 + [_P] * 4)
+        desk.hurry()
+        desk.work()
+        assert list(desk.mailbox.filed.values()) == [1], "the copy of what the first three have"
+        assert desk.told(message) == (State.UNKNOWN, [_A] * 3 + [_P] * 4), "which proves nothing of the others"
+
+        desk.workbench.outbox.resolve_sent(desk.ana, message.id)
+        assert desk.told(message) == (State.QUEUED, [_A] * 6 + [_P])
+        with pytest.raises(OutboxRefused):
+            desk.workbench.outbox.cancel(desk.ana, message.id)
+        desk.work()
+
+        assert desk.told(message) == (State.SENT, [_A] * 7)
+        assert set(server.times.values()) == {1}
+
+
+def test_what_is_sent_again_after_that_goes_to_nobody_who_has_it(open_desk: _Open) -> None:
+    """Only a person can say so; the first three are not asked."""
+    server = NarrowServer(3, cut=2)
+    with open_desk(server) as desk:
+        message = desk.put(_SEVEN)
+        desk.work()
+        desk.workbench.outbox.resend(desk.ana, message.id)
+        desk.work()
+
+        assert desk.told(message) == (State.SENT, [_A] * 7)
+        assert [server.times[address] for address in _SEVEN] == [1, 1, 1, 2, 2, 2, 1]
+
+
+def test_a_first_transaction_that_is_unsure_is_proven_by_the_copy_and_the_others_follow(open_desk: _Open) -> None:
+    """A provider that files what it takes has filed this one."""
+    server = NarrowServer(3, cut=1)
+    with open_desk(server) as desk:
+        message = desk.put(_SEVEN)
+        desk.work()
+        assert desk.told(message) == (State.UNKNOWN, [_P] * 7)
+        desk.mailbox.filed[message.message_id] = 1
+        desk.hurry()
+        desk.work()
+        desk.work()
+
+        assert desk.told(message) == (State.SENT, [_A] * 7)
+        assert set(server.times.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("reply", "state", "last"), [(b"550 5.1.1 No such user", State.SENT, _R), (b"450 4.2.1 Not now", State.QUEUED, _R)]
+)
+def test_who_is_refused_in_a_later_transaction_is_told_alone(
+    open_desk: _Open, reply: bytes, state: State, last: RecipientState
+) -> None:
+    """Who has it keeps it; what is refused for now is tried again, for that one only."""
+    server = NarrowServer(3, refused={"c6@example.com": reply})
+    with open_desk(server) as desk:
+        message = desk.put(_SEVEN)
+        desk.work()
+
+        assert desk.told(message) == (state, [_A] * 6 + [last])
+        desk.hurry()
+        desk.work()
+        assert server.times == dict.fromkeys(_SEVEN[:6], 1)
+
+
+def test_the_first_one_that_is_refused_sends_nothing_to_anybody(open_desk: _Open) -> None:
+    """«Too many» before anybody was taken is no reason to part a message."""
+    server = NarrowServer(0)
+    with open_desk(server) as desk:
+        message = desk.put(_SEVEN)
+        desk.work()
+
+        assert desk.told(message)[0] is State.QUEUED
+        assert (server.handed, server.told) == ([], 1)
