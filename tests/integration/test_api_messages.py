@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import threading
 import tracemalloc
 from collections.abc import Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,6 +126,30 @@ def test_a_key_is_one_message_however_it_is_encoded(office: _Office) -> None:
 
     assert (first.status_code, again.status_code, again.json()) == (202, 200, first.json())
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+def test_twenty_at_once_with_one_key_are_one_message_and_another_content_is_refused(office: _Office) -> None:
+    """One is taken; the others are told of it, or that it is being stored. Nobody gets a second mail."""
+    gate, sent = threading.Barrier(20), len(office.server.messages)
+
+    def ask(number: int) -> httpx.Response:
+        gate.wait(30)
+        return office.post("twenty", number="21044" if number % 5 else "21045")
+
+    with ThreadPoolExecutor(20) as threads:
+        answers = list(threads.map(ask, range(20)))
+    office.work()
+    taken = [answer for answer in answers if answer.status_code == 202]
+    same = [answer for answer in answers if answer.status_code == 200]
+    names = {answer.json()["id"] for answer in (*taken, *same)}
+    content = {answer.json()["number"] for answer in (*taken, *same)}
+
+    assert (len(taken), len(names), len(content)) == (1, 1, 1)
+    assert {answer.status_code for answer in answers} <= {200, 202, 409, 422}
+    assert all(answer.headers["Retry-After"] for answer in answers if answer.status_code == 409)
+    assert office.post("twenty", number=content.pop()).json()["id"] == names.pop()
+    assert office.post("twenty", number="1").json()["code"] == "idempotency_key_reused"
+    assert len(office.server.messages) == sent + 1
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from html import unescape
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlmodel import col, select, update
 
 from cgcore.company.company import CompanyDraft
@@ -91,6 +93,17 @@ def desk(workbench_on_each: Workbench) -> _Desk:
     add_series(workbench, admin, "OFF", DocumentType.SALES_INVOICE, active=False)
     workbench.company.save(admin, CompanyDraft("Electricidad Tosma, SL", "B04123451", "Calle de la Luz, 12"), 0)
     return _Desk(workbench, ana)
+
+
+@pytest.fixture
+def desk_once(workbench: Workbench) -> Iterator[_Desk]:
+    """A desk on one kind of database, with an account."""
+    admin = add_user(workbench, "admin", Role.ADMIN)
+    desk = _Desk(workbench, replace(add_user(workbench, "ana"), mail="ana@example.com"))
+    add_series(workbench, admin, "F", DocumentType.SALES_INVOICE)
+    workbench.company.save(admin, CompanyDraft("Electricidad Tosma, SL", "B04123451", "Calle de la Luz, 12"), 0)
+    with _serving(desk):
+        yield desk
 
 
 def _account(
@@ -191,6 +204,31 @@ def test_no_message_leaves_with_a_value_of_a_sample(desk: _Desk, kind: DocumentT
     assert len(told_apart) > 8
     assert [sample for sample in told_apart if any(sample in unescape(text) for text in told)] == []
     assert all("[]" in text and "[Electricidad Tosma, SL]" in text for text in told)
+
+
+@given(
+    to=st.lists(st.integers(0, 40), min_size=1, max_size=4, unique=True),
+    cc=st.lists(st.integers(0, 40), max_size=4, unique=True),
+    bcc=st.lists(st.integers(0, 40), min_size=1, max_size=6, unique=True),
+    name=st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z"), exclude_characters='<>",;'), max_size=9),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_byte_of_a_message_tells_who_gets_it_unseen(
+    desk_once: _Desk, to: list[int], cc: list[int], bcc: list[int], name: str
+) -> None:
+    """Nor its head as it reads, nor any part of it as it is read; and those who are seen stand in it as typed."""
+    lists = [[f"{name} <quien{number}-x@example.com>" for number in numbers] for numbers in (to, cc, bcc)]
+    request = replace(_REQUEST, to=lists[0], cc=lists[1], bcc=lists[2], customer=name, attachments=())
+    composed = desk_once.workbench.outbox.preview(desk_once.ana, request)
+    message = message_from_bytes(composed.raw, policy=default)
+    parts = [part.get_payload(decode=True) for part in message.walk() if not part.is_multipart()]
+    text = b"\n".join([composed.raw, str(message).encode("utf-8", "replace"), *map(bytes, parts)])
+    seen, unseen = {*to, *cc}, {*bcc} - {*to, *cc}
+
+    assert [number for number in unseen if f"quien{number}-x".encode() in text] == []
+    assert all(f"quien{number}-x@example.com".encode() in composed.raw for number in seen)
+    assert {each.address for each in composed.recipients} == {f"quien{n}-x@example.com" for n in seen | unseen}
+    assert message["Bcc"] is None
 
 
 def test_many_go_over_one_connection(desk: _Desk) -> None:
