@@ -6,15 +6,19 @@ import logging
 import os
 import secrets
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cgcore.identity import passwords
 from cgcore.logs import RepeatLimit
 from cgcore.settings import Settings, load_settings
+from cgcore.storage import database as storage
 from cgcore.storage.database import Database, open_database
 from cgcore.workbench import Workbench
 
@@ -79,12 +83,60 @@ def _components_looked_for_once() -> Iterator[None]:
         yield
 
 
+_PASSWORD_COST = {"_PASSES": passwords._PASSES, "_MEMORY_KIB": passwords._MEMORY_KIB}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _passwords_cost_little() -> Iterator[None]:
+    """Each log-in hashes several times, and what that costs is the subject of no test but one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_PASSES", 1)
+        patch.setattr(passwords, "_MEMORY_KIB", 8)  # the least that argon2 takes
+        yield
+
+
+@pytest.fixture
+def full_password_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash as the product does."""
+    for name, cost in _PASSWORD_COST.items():
+        monkeypatch.setattr(passwords, name, cost)
+
+
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of SQLite as the migrations make it; they run once, the rest are copies."""
     file = tmp_path_factory.mktemp("model") / "cloud-gestion.db"
-    open_database(f"sqlite:///{file}").close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "_migrate", _MIGRATE)
+        open_database(f"sqlite:///{file}").close()
     return file
+
+
+_MIGRATE = storage._migrate
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _new_databases_are_copies(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever opens a new database of SQLite in this process is given a copy of :func:`migrated_file`."""
+
+    def fill(database: Database) -> None:
+        if database.path is None or database.stored_revision():
+            _MIGRATE(database)
+            return
+        with closing(database.engine.raw_connection()) as raw:
+            target: Any = raw.driver_connection
+            with closing(sqlite3.connect(request.getfixturevalue("migrated_file"))) as model:
+                model.backup(target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "_migrate", fill)
+        yield
+
+
+@pytest.fixture
+def by_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new database is made by the migrations, as the product does."""
+    monkeypatch.setattr(storage, "_migrate", _MIGRATE)
 
 
 def place_database(model: Path, file: Path) -> str:

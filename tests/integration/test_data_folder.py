@@ -39,6 +39,8 @@ from tests.servers.pages import PASSWORD as PAGE_PASSWORD
 from tests.servers.pages import open_page, save, sign_in, words
 from tests.servers.product import PASSWORD, ROOT, product_environment, run_product
 
+pytestmark = pytest.mark.usefixtures("by_migrations")
+
 LOST = sentence("cgcore.storage", "storage_lost")
 DAMAGED = sentence("cgcore.storage", "storage_damaged")
 TAKEN = sentence("cgcore.storage", "storage_taken")

@@ -17,6 +17,8 @@ from cgcore.storage.tables import CompanyRow, MailAccountRow
 from cgcore.workbench import Workbench, open_workbench
 from tests.conftest import make_settings
 
+pytestmark = pytest.mark.usefixtures("by_migrations")
+
 
 def test_opening_migrates_to_head_and_opening_again_changes_nothing(database: Database) -> None:
     """A new database stands at head; a second opening finds it there and keeps the data."""

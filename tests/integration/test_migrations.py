@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
@@ -12,6 +13,8 @@ from cgcore.storage.migrations import script_directory, upgrade_to_head
 from cgcore.storage.revision import HEAD_REVISION
 from cgcore.storage.series import find_series
 from cgcore.storage.tables import metadata
+
+pytestmark = pytest.mark.usefixtures("by_migrations")
 
 
 def test_the_migrations_make_exactly_the_tables(database: Database) -> None:

@@ -20,6 +20,8 @@ from cgcore.storage.runs import ProbeRunStore
 from cgcore.workbench.verdicts import verdict_texts
 from tests.unit.test_texts import VALUES
 
+pytestmark = pytest.mark.usefixtures("by_migrations")
+
 _NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 _USERS = sa.table("user", *(sa.column(name) for name in ("id", "username", "username_key")))
 _RUNS = sa.table(

@@ -15,7 +15,6 @@ from sqlalchemy import text
 
 from cgcore.api_keys.record import ISSUE_ACTION, PAIR_ACTION, ROLL_ACTION
 from cgcore.errors import CloudGestionError, NotAllowed
-from cgcore.identity import passwords
 from cgcore.identity.actor import Role, Scope
 from cgcore.storage import api_keys, identity
 from cgcore.storage.database import Database
@@ -31,13 +30,6 @@ ADDRESS = "http://127.0.0.1/api/v1"
 
 _Use = Callable[[], Secret]
 """Uses what was prepared, and returns what it opens: a key, or a password."""
-
-
-@pytest.fixture(autouse=True)
-def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some two hundred passwords are set and checked here; how hard that is has its own tests."""
-    monkeypatch.setattr(passwords, "_MEMORY_KIB", 64)
-    monkeypatch.setattr(passwords, "_PASSES", 1)
 
 
 def _issue(workbench: Workbench, ana: Person) -> _Use:

@@ -37,6 +37,8 @@ from tests.servers.pages import open_page, sign_in, words
 from tests.servers.postgres import PostgresServer
 from tests.servers.product import ADMIN, PASSWORD, ROOT, product_environment, run_product
 
+pytestmark = pytest.mark.usefixtures("by_migrations")
+
 HASH = "$argon2id$v=19$S3cr3t"
 
 

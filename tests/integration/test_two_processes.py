@@ -21,6 +21,8 @@ from tests.servers.identity import ADMIN
 from tests.servers.postgres import PostgresServer
 from tests.servers.rivals import Rivals, meet
 
+pytestmark = pytest.mark.usefixtures("by_migrations")
+
 ADDRESS = "http://127.0.0.1/api/v1"
 
 

@@ -9,11 +9,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from cgcore.language import current_language
+from cgcore.web.api import app as api_application
 from cgcore.web.api import build_api
+from cgcore.web.api.openapi import build_specification
 from cgcore.workbench import Workbench
 from tests.servers.daemon import free_ports
 
@@ -36,7 +41,9 @@ class ApiServer:
 def serve_api(workbench: Workbench, **options: Any) -> Iterator[ApiServer]:
     """Serve the API of ``workbench`` under ``/api/v1``, as the product mounts it, until the block ends."""
     port = free_ports(1)[0]
-    app = Starlette(routes=[Mount("/api/v1", build_api(workbench, **options))])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api_application, "build_specification", _describe_once)
+        app = Starlette(routes=[Mount("/api/v1", build_api(workbench, **options))])
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", lifespan="off"))
     started = threading.Event()
     server.startup = _told(server.startup, started)
@@ -48,6 +55,18 @@ def serve_api(workbench: Workbench, **options: Any) -> Iterator[ApiServer]:
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+_DESCRIBED: dict[tuple[str, tuple[int, ...]], tuple[list[Any], dict[str, Any]]] = {}
+
+
+def _describe_once(app: FastAPI) -> dict[str, Any]:
+    """Every server describes the same routes when it starts, which takes longer than most tests of it."""
+    routes = list(app.routes)  # kept, so that no other route gets the number of one of these
+    key = current_language(), tuple(map(id, routes))
+    if key not in _DESCRIBED:
+        _DESCRIBED[key] = routes, build_specification(app)
+    return _DESCRIBED[key][1]
 
 
 def _told(startup: Any, event: threading.Event) -> Any:

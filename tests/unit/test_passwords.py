@@ -62,6 +62,7 @@ def test_a_password_typed_on_another_keyboard_is_the_same() -> None:
     assert not hasher.check(stored, Secret("contrasenisima")).ok
 
 
+@pytest.mark.usefixtures("full_password_cost")
 def test_the_hash_is_argon2id_with_the_recommended_cost() -> None:
     """OWASP: m=19456 KiB, t=2, p=1 at least."""
     parameters = argon2.extract_parameters(PasswordHasher().make_hash(PASSWORD))
@@ -70,6 +71,7 @@ def test_the_hash_is_argon2id_with_the_recommended_cost() -> None:
     assert (parameters.memory_cost, parameters.time_cost, parameters.parallelism) == (19456, 2, 1)
 
 
+@pytest.mark.usefixtures("full_password_cost")
 def test_a_hash_of_earlier_parameters_is_made_anew_at_log_in(workbench_on_each: Workbench) -> None:
     """After the log-in the stored hash has today's parameters and still opens with the same password."""
     add_user(workbench_on_each)
