@@ -5,7 +5,7 @@ PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
 
-.PHONY: help install dev run demo test quick lint types unit e2e bench shots lock clean
+.PHONY: help install dev run demo test suite quick lint types unit e2e bench shots lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 12
@@ -32,7 +32,10 @@ demo: install ## start it with a seeded company, a user and the test mailbox
 
 test: dev ## everything that CI runs, in its order
 	bash tests/setup_packages.sh
-	$(MAKE) --no-print-directory lint types
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory -j2 types suite
+
+suite: dev # all tests; pyright takes one core of two, so it runs beside them
 	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder -q -ra tests
 
 quick: dev ## unit tests only
