@@ -7,8 +7,8 @@ set -u
 packages=()
 # The names that tests/servers/browser.py looks for.
 [ -n "${CHROMIUM:-}" ] ||
-  [ -n "$(command -v chromium chromium-browser google-chrome google-chrome-stable chrome msedge | head -1)" ] ||
-  packages+=(chromium fonts-liberation)
+  [ -n "$(command -v chromium-headless-shell chromium chromium-browser google-chrome google-chrome-stable chrome msedge | head -1)" ] ||
+  packages+=(chromium-headless-shell fonts-liberation)
 [ -x /usr/sbin/dovecot ] || packages+=(dovecot-imapd)
 [ -x /usr/sbin/postfix ] || packages+=(postfix)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || packages+=(postgresql)

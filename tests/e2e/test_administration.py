@@ -15,7 +15,7 @@ from cgcore.identity.actor import Role
 from cgcore.vault.secret import Secret
 from cgcore.workbench.identity import NewUser
 from cgcore.workbench.users import Particulars
-from tests.servers.browser import log_in, settled, shoot, shoot_phone, watch
+from tests.servers.browser import log_in, new_profile, settled, shoot, shoot_phone
 from tests.servers.house import Furnished, furnish, open_beside
 from tests.servers.product import Product, product_environment, run_product
 
@@ -115,7 +115,7 @@ def test_a_new_user_sets_their_password_with_the_link_shown_once(
     expect(dialog).to_have_count(0)
     expect(page.get_by_text("Sin contraseña")).to_be_visible()
     assert "/nueva-contrasena/" not in page.content()
-    other = watch(browser.new_context())
+    other = new_profile(browser)
     visitor = other.new_page()
     visitor.goto(link)
     for field in visitor.locator("input[type=password]").all():

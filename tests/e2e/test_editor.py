@@ -10,7 +10,7 @@ import sys
 import pytest
 from playwright.sync_api import Browser, Frame, Locator, Page, Route, expect
 
-from tests.servers.browser import log_in, settled, shoot, watch
+from tests.servers.browser import log_in, new_profile, settled, shoot
 from tests.servers.product import PASSWORD, Product, product_environment
 
 pytestmark = pytest.mark.e2e
@@ -180,7 +180,7 @@ def test_a_click_right_after_the_last_key_saves_it(page: Page, product: Product)
 @pytest.mark.parametrize(("scheme", "is_dark"), [("dark", True), ("light", False)])
 def test_the_editor_follows_the_page(browser: Browser, product: Product, scheme: str, is_dark: bool) -> None:
     """The ground is that of the page, the letters stand out from it."""
-    context = watch(browser.new_context(locale="es-ES", color_scheme="dark" if is_dark else "light"))
+    context = new_profile(browser, color_scheme="dark" if is_dark else "light")
     page = context.new_page()
     open_editor(page, product)
     expect(frame_of(page).locator("html")).to_have_css("color-scheme", scheme)

@@ -116,6 +116,7 @@ def test_nothing_is_loaded_from_elsewhere(page: Page, product: Product) -> None:
     page.on("request", lambda request: foreign.append(request.url) if _is_foreign(request.url, product) else None)
     page.on("console", lambda line: foreign.append(line.text) if "Content Security Policy" in line.text else None)
 
+    page.goto(product.url)
     log_in(page, product)
 
     assert foreign == []

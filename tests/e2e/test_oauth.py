@@ -16,7 +16,7 @@ from cgcore.mail.oauth_client import ClientDraft, OAuthProvider
 from cgcore.storage import oauth as store
 from cgcore.storage.oauth_tables import OauthGrantRow
 from cgcore.vault.secret import Secret
-from tests.servers.browser import by_hand, log_in, settled, shoot, shoot_phone, watch
+from tests.servers.browser import by_hand, log_in, new_profile, settled, shoot, shoot_phone
 from tests.servers.certificates import Certificates
 from tests.servers.connecting import OPERATOR
 from tests.servers.dovecot import Dovecot
@@ -42,14 +42,9 @@ def trusting_product(tmp_path_factory: pytest.TempPathFactory, certificates: Cer
 
 def _profile(browser: Browser) -> BrowserContext:
     """A fresh profile that takes the provider's certificate."""
-    fresh = browser.new_context(
-        locale="es-ES",
-        timezone_id="Europe/Madrid",
-        viewport={"width": 1280, "height": 900},
-        ignore_https_errors=True,
-    )
+    fresh = new_profile(browser, ignore_https_errors=True)
     fresh.set_default_timeout(15_000)
-    return watch(fresh)
+    return fresh
 
 
 @pytest.fixture
@@ -309,7 +304,7 @@ def test_what_to_register_is_copied_letter_by_letter(
 ) -> None:
     """By a button in sight, with a pointer and with a finger."""
     for width, touch in ((1280, False), (390, True)):
-        profile = watch(browser.new_context(locale="es-ES", viewport={"width": width, "height": 844}, has_touch=touch))
+        profile = new_profile(browser, viewport={"width": width, "height": 844}, has_touch=touch)
         profile.set_default_timeout(15_000)
         profile.grant_permissions(["clipboard-read", "clipboard-write"])
         page = profile.new_page()

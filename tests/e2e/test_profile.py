@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.servers.browser import log_in, settled, shoot, shoot_phone, watch
+from tests.servers.browser import log_in, new_profile, settled, shoot, shoot_phone
 from tests.servers.house import Furnished, furnish, open_beside
 from tests.servers.product import Product, product_environment, run_product
 
@@ -48,7 +48,7 @@ def test_the_own_mail_is_corrected_and_kept(page: Page, house: tuple[Product, Fu
 def test_a_new_password_ends_the_other_log_ins(page: Page, browser: Browser, house: tuple[Product, Furnished]) -> None:
     """A wrong old one is told and changes nothing; after the change this tab goes on and the other is out."""
     product, furnished = house
-    other = watch(browser.new_context())
+    other = new_profile(browser)
     visitor = other.new_page()
     log_in(visitor, product, "/mi-usuario", user="luis", password=furnished.password)
     log_in(page, product, "/mi-usuario", user="luis", password=furnished.password)
@@ -74,7 +74,7 @@ def test_the_other_log_ins_are_closed_after_a_question(
 ) -> None:
     """Cancelling leaves them open, confirming ends them and keeps this one."""
     product, furnished = house
-    other = watch(browser.new_context())
+    other = new_profile(browser)
     visitor = other.new_page()
     log_in(visitor, product, "/mi-usuario", user="ana", password=furnished.password)
     log_in(page, product, "/mi-usuario", user="ana", password=furnished.password)

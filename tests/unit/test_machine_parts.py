@@ -14,7 +14,10 @@ from tests.servers.leftout import leave_out
 
 ROOT = Path(__file__).parents[2]
 # Debian's own Chromium first, then what other systems call theirs, then what is built on it.
-BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"]
+BROWSERS = [
+    "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome",
+    "msedge",
+]  # fmt: skip
 
 _SUITE = """
 import pytest
