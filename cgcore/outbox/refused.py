@@ -12,6 +12,7 @@ REFUSALS = frozenset(
         "idempotency_key_reused",
         "still_storing",
         "too_late",
+        "not_searched",
         "message_too_large",
         "bytes_removed",
         "too_many_saved",

@@ -30,7 +30,8 @@ def _nothing() -> Mapping[str, str]:
 class SavedFields:
     """What stood in the form, as it was typed: right or wrong, whole or not. ``texts`` are its lines by their names.
 
-    ``subject`` and ``body`` are ``None`` where they are those of the template; ``adviser`` where nothing was changed.
+    ``subject`` and ``body`` are ``None`` where they are those of the template; ``adviser`` and
+    ``read_receipt`` where nothing was changed.
     """
 
     document_type: str
@@ -39,6 +40,7 @@ class SavedFields:
     subject: str | None = None
     body: str | None = None
     adviser: bool | None = None
+    read_receipt: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from sqlmodel import Session, col, func, select, update
 
 from cgcore.outbox.batch import Batch, BatchLine, BatchState, Before
 from cgcore.outbox.message import NewMessage
+from cgcore.outbox.notices import NoticeKind
 from cgcore.outbox.states import RecipientState, State
+from cgcore.storage.bounce_tables import BounceNoticeRow
 from cgcore.storage.outbox import (
     BY_BATCH,
     ask_again,
@@ -33,6 +35,7 @@ __all__ = [
     "ask_where_many_are_refused",
     "cancel_rest",
     "count_batch",
+    "count_returned",
     "end_batch",
     "enqueue_all",
     "find_batch",
@@ -125,6 +128,15 @@ def count_batch(session: Session, name: str) -> dict[State, int]:
     """Return how many messages of a batch stand in each state."""
     wanted = select(_Row.state, func.count()).where(_Row.batch == name).group_by(col(_Row.state))
     return {State(state): count for state, count in session.exec(wanted).all()}
+
+
+def count_returned(session: Session, name: str) -> int:
+    """Return how many messages of a batch were sent and came back from anybody."""
+    told = select(func.count(func.distinct(BounceNoticeRow.message_id)))
+    ours = told.join(_Row, col(_Row.id) == col(BounceNoticeRow.message_id)).where(
+        _Row.batch == name, _Row.state == State.SENT.value, BounceNoticeRow.kind == NoticeKind.FAILED.value
+    )
+    return session.exec(ours).one()
 
 
 def find_pace(session: Session, name: str) -> tuple[int, datetime | None, datetime | None]:

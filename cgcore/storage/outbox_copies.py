@@ -106,7 +106,13 @@ class OutboxCopies:
                 row.look_due = now + _LOOKS[row.looks] if row.looks < len(_LOOKS) else None
                 row.looks += 1
                 session.add(row)
-            return [LookTask(row.id, row.user_id, row.message_id, row.copy_folder, row.fence) for row in rows]
+            return [_to_look(row) for row in rows]
+
+    def find_look(self, user_id: int, name: str) -> LookTask | None:
+        """Return the search for a message of this user whose fate is unknown; when it is due plays no part."""
+        with self._database.read() as session:
+            row = session.get(_Row, name)
+            return _to_look(row) if row is not None and (row.user_id, row.state) == (user_id, State.UNKNOWN) else None
 
     def looked(self, task: LookTask, *, found: bool) -> None:
         """Note a look that was answered. What was found, and was not filed by us, has been sent."""
@@ -121,3 +127,7 @@ class OutboxCopies:
                 # The copy of an earlier transaction proves nothing of this one.
                 if last_part(session, task.id) <= 1:
                     end_unknown(session, task.id, task.fence, **kept)
+
+
+def _to_look(row: OutboundMessageRow) -> LookTask:
+    return LookTask(row.id, row.user_id, row.message_id, row.copy_folder, row.fence)

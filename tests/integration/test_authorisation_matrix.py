@@ -390,6 +390,9 @@ USE_CASES: dict[str, UseCase] = {
     "outbox.resend": UseCase(
         lambda w, a, o: w.outbox.resend(a, _document_of(w, o)), **{**OWNERS_ONLY, "own": OutboxRefused}
     ),
+    "outbox.look_for": UseCase(
+        lambda w, a, o: w.outbox.look_for(a, _document_of(w, o)), **{**OWNERS_ONLY, "own": OutboxRefused}
+    ),
     "outbox.resolve_sent": UseCase(
         lambda w, a, o: w.outbox.resolve_sent(a, _document_of(w, o)), **{**OWNERS_ONLY, "own": OutboxRefused}
     ),

@@ -673,6 +673,26 @@ def test_an_unknown_one_that_lies_in_the_sent_folder_has_been_sent(desk: _Desk, 
     assert (len(sending.messages), _appends(filing)) == (1, 0)
 
 
+def test_an_unsure_message_is_looked_for_when_its_person_asks(desk: _Desk) -> None:
+    """Whenever that is; what is not found stays unsure, and a folder that cannot be searched says so."""
+    with _filing(desk, ImapScript(untagged=_NOT_THERE), _replies(final=CLOSE)) as (sending, _):
+        message = desk.put()
+        desk.work()
+        absent = desk.workbench.outbox.look_for(desk.ana, message.id)
+    with pytest.raises(OutboxRefused) as away:
+        desk.workbench.outbox.look_for(desk.ana, message.id)
+    with _filing(desk, ImapScript(untagged={"UID SEARCH": b"* SEARCH 7\r\n"})) as (other, filing):
+        found = desk.workbench.outbox.look_for(desk.ana, message.id)
+        with pytest.raises(OutboxRefused) as late:
+            desk.workbench.outbox.look_for(desk.ana, message.id)
+
+    assert absent.state is State.UNKNOWN
+    assert absent.looked is not None
+    assert (found.state, found.copy_state) == (State.SENT, CopyState.SKIPPED)
+    assert (away.value.code, late.value.code) == ("not_searched", "too_late")
+    assert (len(sending.messages), len(other.messages), _appends(filing)) == (1, 0, 0)
+
+
 def test_an_unknown_one_that_lies_there_under_another_name_has_been_sent(desk: _Desk) -> None:
     """Outlook.com gives a message a name of its own, and keeps ours in a header of its own."""
 

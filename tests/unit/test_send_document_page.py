@@ -25,6 +25,7 @@ from cgcore.storage.tables import MailTemplateRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest
+from cgcore.workbench.outbox.copies import CopyClerk
 from pages.ui.moments import seconds_until
 from tests.servers.house import add_series
 from tests.servers.pages import open_page, sign_in, words
@@ -292,6 +293,7 @@ def test_every_state_has_its_word_and_what_can_be_done(desk: Desk, state: State)
     assert "eva@example.com · Para" in said(page)
     assert ("send_document_resend" in keys(page)) is (state in RESENDABLE)
     assert ("send_document_resolve" in keys(page)) is (state is State.UNKNOWN)
+    assert ("send_document_look" in keys(page)) is (state is State.UNKNOWN)
     assert ("send_document_cancel" in keys(page)) is (state in (State.QUEUED, State.HELD))
 
 
@@ -352,6 +354,48 @@ def test_an_unsure_message_goes_again_only_after_a_question(desk: Desk) -> None:
     assert before is State.UNKNOWN
     assert desk.workbench.outbox.get(desk.ana, name).state is State.QUEUED
     assert desk.workbench.outbox.get(desk.ana, other).state is State.SENT
+
+
+def test_an_unsure_message_is_looked_for_with_a_click(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says that nothing could be searched, that it is not there, and that it lies there: then it has left."""
+    name = desk.hand_in("7", State.UNKNOWN)
+    page = press(sent_tab(desk.open()), "look")
+    refused, still = [each.value for each in page.toast], desk.workbench.outbox.get(desk.ana, name).state
+
+    def answer(_clerk: object, _user: int, which: str) -> bool:
+        with desk.workbench.database.session() as session:
+            values = {"looked": datetime.now(UTC), **answers.pop(0)}
+            session.exec(update(OutboundMessageRow).where(col(OutboundMessageRow.id) == which).values(**values))
+        return True
+
+    found = {"state": "sent", "accepted": datetime.now(UTC), "copy_state": "skipped", "copy_folder": "Enviados"}
+    answers: list[dict[str, Any]] = [{}, found]
+    monkeypatch.setattr(CopyClerk, "look_now", answer)
+    page = press(page, "look")
+    absent, told = [each.value for each in page.toast], said(page)
+    page = press(page, "look")
+
+    assert ("No se ha podido buscar" in refused[0], still) == (True, State.UNKNOWN)
+    assert absent == ["No está en la carpeta de enviados"]
+    assert "Buscado en la carpeta de enviados: ahora mismo. No está." in told
+    assert "Salió: tu proveedor lo tiene en «Enviados»" in said(page)
+
+
+def test_a_document_asks_for_a_receipt_as_its_switch_says(desk: Desk) -> None:
+    """As the account does until it is changed for this one; put aside, it is remembered; the account keeps its own."""
+    page = fill(desk.open(), number="7", to="eva@example.com")
+    (switch,) = [each for each in page.toggle if each.label == "Confirmación lectura"]
+    before = switch.value
+    switch.set_value(True).run()
+    page.button("send_document_keep").click().run()
+    send(preview(page))
+    page.button("send_document_another").click().run()
+    send(preview(fill(page, number="8", to="eva@example.com")))
+    raw = {each.number: b"".join(desk.workbench.outbox.read(desk.ana, each.id)) for each in desk.messages()}
+
+    assert before is False
+    assert b"\r\nDisposition-Notification-To: ana@example.com\r\n" in raw["7"]
+    assert b"Disposition-Notification-To" not in raw["8"]
 
 
 def test_a_click_that_comes_too_late_is_told(desk: Desk) -> None:
@@ -549,7 +593,7 @@ def test_the_adviser_gets_a_copy_of_the_types_that_were_chosen(desk: Desk) -> No
 def test_preferences_are_checked_and_saved_in_their_dialog(desk: Desk) -> None:
     """An address that is none is told beside it; without an adviser there is no switch."""
     page = desk.open()
-    none = [each.label for each in page.toggle]
+    none = [each.label for each in page.toggle if each.label != "Confirmación lectura"]
 
     def save() -> None:
         # The driver runs the whole page: the dialog is there while its button is pressed.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from sqlmodel import col, update
 from streamlit.testing.v1 import AppTest
@@ -9,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from cgcore.documents import DocumentType
 from cgcore.outbox.message import MessageFilters
 from cgcore.outbox.states import State
+from cgcore.storage.bounce_tables import BounceNoticeRow
 from cgcore.storage.outbox_tables import OutboundMessageRow
 from cgcore.workbench import Workbench
 from tests.servers.pages import record_downloads, sign_in
@@ -153,6 +156,22 @@ def test_only_the_refused_ones_are_tried_again(desk: Desk) -> None:
     assert states == {"1": State.QUEUED, "2": State.UNKNOWN}
     assert "Archivo CSV" in [each.label for each in page.file_uploader]
     assert [each.label for each in page.selectbox][-1] == "Envíos anteriores"
+
+
+def test_what_came_back_is_not_told_as_sent(desk: Desk) -> None:
+    """Above the rows as in them: each is counted once."""
+    page = hand_in(desk, give(many(desk.open()), "F;1;Uno;uno@example.com;\r\nF;2;Dos;dos@example.com;\r\n"))
+    put(desk, "1", State.SENT)
+    put(desk, "2", State.SENT)
+    (name,) = [message.id for message in desk.messages() if message.number == "2"]
+    with desk.workbench.database.session() as session:
+        for report in ("a", "b"):  # a server tells it twice
+            told = {"message_id": name, "report": report, "place": 0, "address": "dos@example.com"}
+            session.add(BounceNoticeRow(user_id=desk.ana.user_id, at=datetime.now(UTC), kind="failed", **told))
+    text = said(many(page))
+
+    assert page.dataframe[0].value["Estado"].to_list() == ["Enviado", "Devuelto"]
+    assert ("1 enviado" in text, "1 devuelto" in text, "2 enviados" in text) == (True, True, False)
 
 
 def test_what_was_sent_already_is_not_ticked(desk: Desk) -> None:

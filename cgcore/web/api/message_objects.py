@@ -139,6 +139,7 @@ class MessageSummary(BaseModel):
     accepted: datetime | None
     host: str
     queue_id: str
+    looked: datetime | None
     bounced: bool
     resent_of: str
     recipients: list[RecipientObject]

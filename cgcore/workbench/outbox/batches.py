@@ -56,13 +56,15 @@ _EMPTY = Sheet((), ())
 class BatchProgress:
     """How far a batch is: ``stored`` of its messages while it is being stored, then how many stand in each state.
 
-    ``ends`` is when the last one will have left, at the pace so far; ``None`` where that cannot be told.
+    ``ends`` is when the last one will have left, at the pace so far; ``None`` where that cannot be told. ``returned``
+    are those of the sent ones that came back.
     """
 
     batch: Batch
     stored: int
     counts: Mapping[State, int]
     ends: datetime | None = None
+    returned: int = 0
 
     @property
     def is_moving(self) -> bool:
@@ -180,11 +182,12 @@ class BatchSection:
             batch = outbox_batches.find_batch(session, actor.user_id, name)
             counts = outbox_batches.count_batch(session, name) if batch else {}
             accepted = outbox_batches.find_pace(session, name) if batch else (0, None, None)
+            returned = outbox_batches.count_returned(session, name) if counts.get(State.SENT) else 0
         if batch is None:
             raise NotFound("no such batch")
         left = sum(counts.get(state, 0) for state in _MOVING)
         ends = self._end(actor, left, *accepted) if left else None
-        return BatchProgress(self._settled(batch), self._stored.get(name, 0), counts, ends)
+        return BatchProgress(self._settled(batch), self._stored.get(name, 0), counts, ends, returned)
 
     def _end(
         self, actor: Actor, left: int, count: int, first: datetime | None, last: datetime | None

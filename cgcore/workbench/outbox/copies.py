@@ -146,11 +146,21 @@ class CopyClerk:
 
     # ---- Messages of unknown fate
 
-    def _look(self, looks: Sequence[LookTask]) -> None:
+    def look_now(self, user_id: int, name: str) -> bool | None:
+        """Look for a message at once, as its person asks; return whether its folder could be searched.
+
+        ``None``: its fate is not unknown, or not any more.
+        """
+        look = self._store.find_look(user_id, name)
+        return self._look([look]) == 1 if look is not None else None
+
+    def _look(self, looks: Sequence[LookTask]) -> int:
+        """Look for messages of one user; return for how many of them the folder could be searched."""
+        answered = 0
         try:
             request = self._request(looks[0].user_id)
         except CloudGestionError:
-            return
+            return answered
         with Connection(request, self._requests.environment(), self._timeouts) as connection:
             session = ImapSession(connection)
             _drain(session.connect())
@@ -162,7 +172,9 @@ class CopyClerk:
                 found = session.search(unlisted(folder), *_names(look.id, look.message_id))
                 if found is not None:
                     self._store.looked(look, found=bool(found))
+                    answered += 1
             _drain(session.close())
+        return answered
 
     def _request(self, user_id: int) -> ProbeRequest:
         return build_inbox_request(self._context, self._mail_account, self._requests, user_id)[1]

@@ -51,6 +51,7 @@ def message_json(message: Message, *, attempts: bool = True) -> dict[str, Any]:
         "accepted": _moment(message.accepted),
         "host": message.host,
         "queue_id": message.queue_id,
+        "looked": _moment(message.looked),
         "bounced": message.came_back,
         "resent_of": message.resent_of,
         "recipients": [_recipient(each) for each in message.recipients],

@@ -39,6 +39,7 @@ from cgcore.workbench.outbox.compose import (
     check_request,
     request_hash,
 )
+from cgcore.workbench.outbox.copies import CopyClerk
 from cgcore.workbench.outbox.pace import PaceBook
 from cgcore.workbench.outbox.preferences import PreferencesSection
 from cgcore.workbench.outbox.worker import OutboxWorker
@@ -319,6 +320,20 @@ class OutboxSection:
     def resolve_sent(self, actor: Actor, name: str) -> Message:
         """Say of an unsure message that it has left."""
         return self._change(actor, name, self._store.resolve_sent, Action.DOCUMENT_RESOLVED)
+
+    def look_for(self, actor: Actor, name: str) -> Message:
+        """Look for an unsure message in the sent folder now; one that lies there has left.
+
+        Raises :class:`OutboxRefused` (``not_searched``) where the folder could not be searched, too.
+        """
+        self.get(actor, name)
+        clerk = CopyClerk(self._context, self._owner, mail_account=self._mail_account, requests=self._requests)
+        searched = clerk.look_now(actor.user_id, name)
+        if searched is None:
+            raise OutboxRefused("its fate is known", code="too_late")
+        if not searched:
+            raise OutboxRefused("the folder could not be searched", code="not_searched")
+        return self.get(actor, name)
 
     def resume(self, actor: Actor) -> int:
         """Let everything that is held of the actor go; return how many that were."""

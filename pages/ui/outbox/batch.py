@@ -16,7 +16,7 @@ from cgcore.outbox.states import State
 from cgcore.texts import join, lookup, read_text, write
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.batches import BatchProgress
-from cgcore.workbench.outbox.describe import reason_texts, refusal_text, shown_state, state_text
+from cgcore.workbench.outbox.describe import SHOWN_STATES, reason_texts, refusal_text, shown_state, state_text
 from pages.ui.files import draw_download
 from pages.ui.identity import while_logged_in
 from pages.ui.markdown import escape
@@ -143,12 +143,19 @@ def _draw_head(workbench: Workbench, actor: Actor, progress: BatchProgress) -> N
     st.progress(done / max(1, total))
     if workbench.settings.outbox == "off" and waiting:
         st.caption(f":material/info: {texts.SWITCHED_OFF}")
-    st.markdown(" ".join(badge(state, _count(state, counts[state])) for state in State if counts.get(state)))
+    st.markdown(" ".join(badge(state, _count(state, count)) for state, count in _shown_counts(progress)))
     if counts.get(State.UNKNOWN):
         st.caption(texts.UNKNOWN_MANY)
 
 
-def _count(state: State, count: int) -> str:
+def _shown_counts(progress: BatchProgress) -> Sequence[tuple[str, int]]:
+    """Return how many rows are shown in each state: as in their table, what came back is not told as sent."""
+    counts = {state.value: progress.counts.get(state, 0) for state in State}
+    counts |= {State.SENT.value: counts[State.SENT] - progress.returned, "bounced": progress.returned}
+    return [(state, counts[state]) for state in SHOWN_STATES if counts[state]]
+
+
+def _count(state: str, count: int) -> str:
     return texts["BATCH_COUNTS"][state].format(count=count)
 
 

@@ -35,8 +35,8 @@ class DocumentDraft:
     """One document of one user. ``key`` makes two clicks one message, ``round`` counts the documents of this tab.
 
     ``seen`` is the hash of what was previewed last, ``handed`` the id of the message that was made of it. ``files`` are
-    those of the document put aside ``files_of``, ``adviser`` what was chosen in it; ``discarded`` is the one that the
-    message was made of.
+    those of the document put aside ``files_of``, ``adviser`` and ``read_receipt`` what was chosen in it; ``discarded``
+    is the one that the message was made of.
     """
 
     user_id: int
@@ -49,6 +49,7 @@ class DocumentDraft:
     files: Sequence[Attachment] = ()
     files_of: str = ""
     adviser: bool | None = None
+    read_receipt: bool | None = None
     discarded: str = ""
 
     def show(self) -> None:
@@ -69,7 +70,8 @@ class DocumentDraft:
         """Begin the next document: the type stays, the fields are empty, the texts are the template's."""
         self.round += 1
         self.handed, self.is_shown, self.seen = "", False, ""
-        self.files, self.files_of, self.adviser, self.discarded = (), "", None, ""
+        self.files, self.files_of, self.discarded = (), "", ""
+        self.adviser = self.read_receipt = None
         for draft in self.texts.values():
             draft.put(draft.stored)
 
@@ -122,7 +124,7 @@ class DocumentFields(TextForm):
         st.session_state[f"{PAGE}_type"] = kind
         if told.series:
             st.session_state[f"{PAGE}_series_{kind}"] = told.series
-        self.draft.adviser = told.adviser
+        self.draft.adviser, self.draft.read_receipt = told.adviser, told.read_receipt
         self.keep_as(document.id, files)
 
     def texts_of(self, kind: DocumentType) -> tuple[FieldDraft, FieldDraft]:

@@ -27,6 +27,7 @@ from pages.ui.outbox.draft import GIVEN, PAGE, DocumentFields
 from pages.ui.outbox.preferences import draw_preferences
 from pages.ui.problems import list_problems
 from pages.ui.tab import is_held
+from pages.ui.texts import mail_account as account_texts
 from pages.ui.texts import send_document as texts
 from pages.ui.texts import sending_defaults as editor_texts
 
@@ -57,14 +58,17 @@ class DocumentForm:
             cc = self._line(texts.CC, "cc", help=texts.SEVERAL)
         with hidden:
             bcc = self._line(texts.BCC, "bcc", help=texts.SEVERAL)
-        copied = self._draw_adviser(workbench, actor, kind)
+        with st.container(horizontal=True, vertical_alignment="center", key=f"{PAGE}_adviser_row"):
+            copied = self._draw_adviser(workbench, actor, kind)
+            receipt = self._draw_receipt(workbench, actor)
+            draw_preferences(workbench, actor)
         variables = self._draw_variables(kind)
         typed = {"number": number, "customer": customer, "to": to, "cc": cc, "bcc": bcc}
         subject, body = self._draw_texts(kind)
         files = self._draw_files(workbench, actor)
         own = [draft.value if draft.is_changed else None for draft in fields.texts_of(kind)]
         typed |= {f"variables.{name}": text for name, text in variables.items()}
-        self.kept = SavedFields(kind.value, series, typed, *own, adviser=self._adviser)
+        self.kept = SavedFields(kind.value, series, typed, *own, adviser=self._adviser, read_receipt=receipt)
         self.request = DocumentRequest(
             document_type=kind,
             series=series,
@@ -76,6 +80,7 @@ class DocumentForm:
             variables=variables,
             subject=subject,
             body=body,
+            read_receipt=receipt,
             delay_s=workbench.outbox.preferences.get(actor).undo_s,
             attachments=files,
         )
@@ -111,17 +116,27 @@ class DocumentForm:
         """Draw whether the adviser gets a copy of this one: as it was chosen for the type, until it is changed here."""
         preferences = workbench.outbox.preferences.get(actor)
         how = preferences.copy_kind(kind.value)
-        with st.container(horizontal=True, vertical_alignment="center", key=f"{PAGE}_adviser_row"):
-            known = self._fields.draft.adviser
-            wanted = bool(preferences.adviser) and st.toggle(
-                texts.ADVISER_COPY,
-                how is not None if known is None else known,
-                key=f"{PAGE}_adviser_{kind}_{how or 'none'}-{self._fields.draft.round}",
-                help=escape(preferences.adviser),
-            )
-            draw_preferences(workbench, actor)
+        known = self._fields.draft.adviser
+        wanted = bool(preferences.adviser) and st.toggle(
+            texts.ADVISER_COPY,
+            how is not None if known is None else known,
+            key=f"{PAGE}_adviser_{kind}_{how or 'none'}-{self._fields.draft.round}",
+            help=escape(preferences.adviser),
+            persist_state="session",
+        )
         self._adviser = wanted if preferences.adviser else None
         return {how or Kind.CC: (preferences.adviser,)} if wanted else {}
+
+    def _draw_receipt(self, workbench: Workbench, actor: Actor) -> bool:
+        """Draw whether this one asks its reader to confirm it: as the account does, until it is changed here."""
+        stored, known = workbench.mail_account.get(actor).draft.read_receipt, self._fields.draft.read_receipt
+        return st.toggle(
+            account_texts.READ_RECEIPT,
+            stored if known is None else known,
+            key=f"{PAGE}_receipt_{stored}-{self._fields.draft.round}",
+            help=account_texts.READ_RECEIPT_HELP,
+            persist_state="session",
+        )
 
     def _offer_addresses(self, workbench: Workbench, actor: Actor, kind: DocumentType, customer: str) -> None:
         """Offer whom the last document of this customer went to, while nobody is named yet."""

@@ -90,7 +90,10 @@ def _story(message: Message) -> Iterator[str]:
     elif message.state is State.UNKNOWN:
         yield from _unknown_lines(message)
     folder = escape(message.copy_folder)
-    if message.copy_state is CopyState.STORED:
+    if message.copy_state is CopyState.SKIPPED:
+        # It was looked for only where its fate was unknown: that it lies there is the proof.
+        yield (texts.PROVEN if message.looked else texts.COPY_SKIPPED).format(folder=folder)
+    elif message.copy_state is CopyState.STORED:
         yield common.COPY_STORED.format(folder=folder)
     elif message.copy_state is CopyState.PENDING:
         yield texts.COPY_PENDING.format(folder=folder)
@@ -130,8 +133,9 @@ def _unknown_lines(message: Message) -> Iterator[str]:
     if message.attempts and len(message.attempts) == message.tries:
         known["moment"] = when(message.attempts[-1].ended)
     yield texts.HANDED_OVER.format(**known)
-    if message.looked and message.copy_folder:
-        yield texts.LOOKED_FOR.format(folder=escape(message.copy_folder), moment=when(message.looked))
+    if message.looked:
+        folder = {"folder": escape(message.copy_folder)} if message.copy_folder else {}
+        yield texts.LOOKED_FOR.format(moment=when(message.looked), **folder)
 
 
 def notice_line(notice: Notice) -> str:
@@ -172,10 +176,11 @@ def _draw_actions(workbench: Workbench, actor: Actor, message: Message) -> None:
             and st.button(texts.RESEND, icon=":material/send:", key=f"{PAGE}_again")
         ):
             _ask_to_send_again(workbench, actor, name, secrets.token_hex(16))
-        if message.state is State.UNKNOWN and st.button(
-            texts.HAS_LEFT, icon=":material/done_all:", key=f"{PAGE}_resolve"
-        ):
-            change(outbox.resolve_sent, actor, name)
+        if message.state is State.UNKNOWN:
+            if st.button(texts.HAS_LEFT, icon=":material/done_all:", key=f"{PAGE}_resolve"):
+                change(outbox.resolve_sent, actor, name)
+            if st.button(texts.LOOK_NOW, icon=":material/search:", key=f"{PAGE}_look"):
+                _look_now(workbench, actor, name)
         kept = message.bytes_removed is None
         if (
             kept
@@ -202,6 +207,18 @@ def _draw_actions(workbench: Workbench, actor: Actor, message: Message) -> None:
             )
         elif message.size:
             st.caption(refusal_text("bytes_removed"))
+
+
+def _look_now(workbench: Workbench, actor: Actor, name: str) -> None:
+    """Look for an unsure message while its person waits, and say what came of it."""
+
+    def look(actor: Actor, name: str) -> Message:
+        with st.spinner(texts.LOOKING):
+            found = workbench.outbox.look_for(actor, name)
+        announce(texts.FOUND if found.state is State.SENT else texts.NOT_FOUND)
+        return found
+
+    change(look, actor, name)
 
 
 @dialog(lambda: texts.RESEND_TITLE)

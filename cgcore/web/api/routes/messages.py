@@ -136,6 +136,12 @@ def resend_message(workbench: Bench, actor: MessageReader, id: str) -> MessageOb
     return _changed(workbench.outbox.resend, actor, id)
 
 
+@router.post("/messages/{id}/look", responses=problems(404, 409))
+def look_for_message(workbench: Bench, actor: MessageReader, id: str) -> MessageObject:
+    """Look for an unsure message in the sent folder now; one that lies there has left."""
+    return _changed(workbench.outbox.look_for, actor, id)
+
+
 @router.post("/messages/{id}/resolve", responses=problems(404, 409, 413, 415))
 def resolve_message(workbench: Bench, actor: MessageReader, id: str, resolution: Resolution) -> MessageObject:
     """Say of an unsure message that it has left."""
