@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -54,6 +55,12 @@ class OutboxBytes:
                     )
                     data = session.exec(wanted).one()
                 yield data
+
+    def read_whole(self, parts: Sequence[str]) -> bytes:
+        """Return the bytes of ``parts``, which are in memory once on the way."""
+        whole = io.BytesIO()
+        whole.writelines(self.read(parts))
+        return whole.getvalue()
 
     def read_at_once(self, parts: Sequence[str]) -> Sequence[bytes]:
         """Return the bytes of a message that is known to be small; a hole in them is found out by the digest."""
@@ -151,9 +158,11 @@ def _name(pieces: Callable[[], Iterable[bytes]]) -> tuple[str, int]:
 def _chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
     held = bytearray()
     for piece in pieces:
-        held += piece
-        while len(held) >= CHUNK_BYTES:
-            yield bytes(held[:CHUNK_BYTES])
-            del held[:CHUNK_BYTES]
+        view = memoryview(piece)
+        for start in range(0, len(view), CHUNK_BYTES):  # a piece may be a whole file
+            held += view[start : start + CHUNK_BYTES]
+            if len(held) >= CHUNK_BYTES:
+                yield bytes(held[:CHUNK_BYTES])
+                del held[:CHUNK_BYTES]
     if held:
         yield bytes(held)

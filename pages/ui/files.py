@@ -1,7 +1,8 @@
 """Pictures and downloads of a page: for the log-in that they were drawn for, and made with the rights of that moment.
 
 Streamlit names a file by its content, gives it to whoever asks, makes a deferred download in whatever session knows its
-id, and tells a failure of it in English and with a traceback. So its storage and its handler are replaced by ours.
+id, and tells a failure of it in English and with a traceback. So its storage and its handler are replaced by ours. What
+is uploaded is copied for every run; ours share its bytes.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from streamlit.runtime.backend_operation_handler import DeferredFileHandler
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 
 from cgcore.errors import CloudGestionError, LoginEnded, NotFound
 from cgcore.identity.actor import Actor
 from cgcore.workbench import get_workbench
 
-__all__ = ["OwnDownloads", "OwnFiles", "draw_download", "find_log_in", "guard_files", "may_have"]
+__all__ = ["OwnDownloads", "OwnFiles", "draw_download", "find_log_in", "guard_files", "may_have", "share_upload"]
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +62,18 @@ def guard_files() -> None:
     """Put our storage and our handler in the place of Streamlit's. Call it before the app is made."""
     memory_media_file_storage.__dict__["MemoryMediaFileStorage"] = OwnFiles
     app_session.__dict__["DeferredFileHandler"] = OwnDownloads
+    setattr(UploadedFile, "__deepcopy__", share_upload)  # noqa: B010
+
+
+def share_upload(file: UploadedFile, memo: object) -> UploadedFile:
+    """Return a copy of an upload over the same bytes, which come apart where somebody writes.
+
+    Streamlit hands a deep copy to each run: of a file of 25 MB that is as much again, for as long as it is held.
+    """
+    del memo
+    copied = UploadedFile(UploadedFileRec(file.file_id, file.name, file.type, file.getvalue()), file._file_urls)
+    copied.seek(file.tell())
+    return copied
 
 
 def may_have(session_hash: str, file: str) -> bool:

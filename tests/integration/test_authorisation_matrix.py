@@ -385,6 +385,7 @@ USE_CASES: dict[str, UseCase] = {
     "outbox.forecast": personal(lambda w, a: w.outbox.forecast(a, [1])),
     "outbox.get": UseCase(lambda w, a, o: w.outbox.get(a, _document_of(w, o)), **OWNERS_ONLY),
     "outbox.read": UseCase(lambda w, a, o: w.outbox.read(a, _document_of(w, o)), **OWNERS_ONLY),
+    "outbox.read_whole": UseCase(lambda w, a, o: w.outbox.read_whole(a, _document_of(w, o)), **OWNERS_ONLY),
     "outbox.cancel": UseCase(lambda w, a, o: w.outbox.cancel(a, _document_of(w, o)), **OWNERS_ONLY),
     "outbox.send_now": UseCase(lambda w, a, o: w.outbox.send_now(a, _document_of(w, o)), **OWNERS_ONLY),
     "outbox.resend": UseCase(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tracemalloc
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlmodel import col, select, update
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 from streamlit.testing.v1 import AppTest
 
 from cgcore.company.company import CompanyDraft
@@ -26,6 +29,7 @@ from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest
 from cgcore.workbench.outbox.copies import CopyClerk
+from pages.ui.files import share_upload
 from pages.ui.moments import seconds_until
 from tests.servers.house import add_series
 from tests.servers.pages import open_page, sign_in, words
@@ -279,6 +283,25 @@ def test_files_are_told_as_they_arrive_and_what_they_weigh(desk: Desk) -> None:
     assert "Factura" in said(page)
     assert "en el envío" in said(page)
     assert message.size > 4000
+
+
+def test_a_large_file_is_in_memory_as_it_was_uploaded_and_no_second_time(desk: Desk) -> None:
+    """25 MB: attached, seen, put aside and handed in with less than half of it besides what was uploaded."""
+    desk.patch.setattr(UploadedFile, "__deepcopy__", share_upload, raising=False)  # as `guard_files` does at the start
+    data = b"%PDF-1.7\n" + os.urandom(25_000_000)
+    page = fill(desk.open(), number="1", to="eva@example.com")
+    page.file_uploader[0].upload("plano.pdf", data, "application/pdf")
+    peaks, page.default_timeout = list[float](), 120
+    for step in (page.run, lambda: preview(page), page.button("send_document_keep").click().run, lambda: send(page)):
+        tracemalloc.start()
+        step()
+        peaks.append(tracemalloc.get_traced_memory()[1] / len(data))
+        tracemalloc.stop()
+    (message,) = desk.messages()
+
+    assert not page.exception
+    assert message.size > 34_000_000
+    assert max(peaks) < 0.5, peaks
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.STORING}))

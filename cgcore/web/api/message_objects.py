@@ -19,6 +19,7 @@ from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.mail.message import Attachment
 from cgcore.outbox.notices import NoticeKind
 from cgcore.outbox.states import CopyState, Kind, RecipientState, State
+from cgcore.web.api.json_files import JsonFiles
 from cgcore.web.api.objects import NO_NUL, ApiObject, Html, Value, Word
 from cgcore.web.api.problems import ApiProblem, ProblemCode, field_problem
 from cgcore.web.api.requests import MAX_DEPTH
@@ -198,20 +199,24 @@ async def read_message(request: Request) -> DocumentRequest:
         written = form.get("message")
         files = await _uploaded(form)
         return await to_thread.run_sync(_read, written if isinstance(written, str) else "", files)
+    body = JsonFiles()
+    async for piece in request.stream():
+        body.feed(piece)
     none: list[Attachment] = []
-    return await to_thread.run_sync(_read, await request.body(), none)
+    return await to_thread.run_sync(_read, bytes(body.text), none, body)
 
 
-def _read(written: str | bytes, files: list[Attachment]) -> DocumentRequest:
-    given = _validated(_parsed(written))
-    return _request(given, [*_decoded(given.attachments), *files])
+def _read(written: str | bytes, files: list[Attachment], body: JsonFiles | None = None) -> DocumentRequest:
+    body = body or JsonFiles()
+    given = _validated(_parsed(written, body))
+    return _request(given, [*_decoded(given.attachments, body), *files])
 
 
-def _parsed(text: str | bytes) -> Any:
+def _parsed(text: str | bytes, body: JsonFiles) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise ApiProblem(ProblemCode.INVALID_JSON, position=error.pos) from None
+        raise ApiProblem(ProblemCode.INVALID_JSON, position=body.find_place(error.pos)) from None
     except RecursionError:
         raise ApiProblem(ProblemCode.BODY_TOO_DEEP, limit=MAX_DEPTH) from None
     except ValueError:
@@ -232,15 +237,23 @@ def _field_problem(entry: Mapping[str, Any]) -> FieldProblem:
     return field_problem(place, entry["type"], entry.get("ctx") or {})
 
 
-def _decoded(files: Iterable[AttachmentInput]) -> list[Attachment]:
+def _decoded(files: Iterable[AttachmentInput], body: JsonFiles) -> list[Attachment]:
     found: list[Attachment] = []
     for place, file in enumerate(files):
-        try:
-            data = base64.b64decode(file.data, validate=True)
-        except (binascii.Error, ValueError):
-            raise InvalidInput(field_problem(f"attachments.{place}.data", "base64", {})) from None
+        came_along, data = body.find(file.data)
+        if not came_along:
+            data = _decode(file.data)
+        if data is None:
+            raise InvalidInput(field_problem(f"attachments.{place}.data", "base64", {}))
         found.append(Attachment(file.name, file.type, data))
     return found
+
+
+def _decode(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
 
 
 async def _uploaded(form: FormData) -> list[Attachment]:

@@ -149,7 +149,7 @@ async def _checked_body(headers: dict[str, str], receive: Receive, *, limit: int
         return receive
     declared = headers.get("content-length", "")
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if forms and media_type == "multipart/form-data":
+    if forms and media_type in ("multipart/form-data", "application/json"):
         # Files are large: they are read where they are wanted, and looked at as they pass.
         ending = form_ending(headers["content-type"])
         return limit_body(receive, declared=declared, limit=limit, inspect=_refuse_key, ending=ending)

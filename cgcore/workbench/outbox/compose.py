@@ -15,7 +15,7 @@ from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.identity.actor import Actor
 from cgcore.mail.addresses import is_address
 from cgcore.mail.message import Attachment, build_message, make_message_id
-from cgcore.mail.outgoing import Pieces, build_parts, encoded_size
+from cgcore.mail.outgoing import Pieces, build_parts, encoded_size, wire_names
 from cgcore.mail.reports import OWN_HEADER
 from cgcore.outbox.message import Recipient
 from cgcore.outbox.states import Kind
@@ -79,7 +79,8 @@ class DocumentRequest:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A message ready to be stored: ``size`` is what it weighs on the way."""
+    """A message ready to be stored: ``size`` is what it weighs on the way, ``files`` what its files are called there,
+    and their own sizes."""
 
     rendered: Rendered
     message: EmailMessage
@@ -88,6 +89,7 @@ class Composed:
     sender: str
     message_id: str
     size: int
+    files: Sequence[tuple[str, int]] = ()
 
     @property
     def raw(self) -> bytes:
@@ -251,7 +253,9 @@ class Composer:
         parts = build_parts(message, request.attachments)
         texts = sum(len(piece) for part in parts[::2] for piece in part())
         size = texts + sum(encoded_size(len(attachment.data)) for attachment in request.attachments)
-        return Composed(rendered, message, parts, recipients, address, message_id, size)
+        sizes = [len(attachment.data) for attachment in request.attachments]
+        files = list(zip(wire_names(request.attachments), sizes, strict=True))
+        return Composed(rendered, message, parts, recipients, address, message_id, size, files)
 
     def _render(self, actor: Actor, request: DocumentRequest, own: Mapping[str, str]) -> Rendered:
         stored = self._templates.source(actor, request.document_type)

@@ -79,7 +79,7 @@ class SavedSection:
     def read_files(self, actor: Actor, name: str) -> Sequence[Attachment]:
         """Return the files of a document with their bytes. Raises :class:`NotFound`."""
         return [
-            Attachment(each.name, each.media_type, b"".join(self._bytes.read([each.blob])))
+            Attachment(each.name, each.media_type, self._bytes.read_whole([each.blob]))
             for each in self.get(actor, name).files
         ]
 

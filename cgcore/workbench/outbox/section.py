@@ -274,10 +274,17 @@ class OutboxSection:
 
         Raises :class:`NotFound`, and :class:`OutboxRefused` (``bytes_removed``) where they are kept no more.
         """
+        return self._bytes.read(self._parts_of(actor, name))
+
+    def read_whole(self, actor: Actor, name: str) -> bytes:
+        """Return the bytes of a message at once, for whoever cannot take them in pieces; as :meth:`read`."""
+        return self._bytes.read_whole(self._parts_of(actor, name))
+
+    def _parts_of(self, actor: Actor, name: str) -> Sequence[str]:
         message = self.get(actor, name)
         if message.bytes_removed is not None:
             raise OutboxRefused("its time is over", code="bytes_removed")
-        return self._bytes.read(message.parts)
+        return message.parts
 
     def forecast(self, actor: Actor, messages: Sequence[int]) -> Forecast:
         """Return how many of so many new messages, each told by its recipients, leave today, and when the last does."""

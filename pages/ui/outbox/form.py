@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from cgcore.documents import DocumentType, info, types_with_template
 from cgcore.errors import FieldProblem
 from cgcore.identity.actor import Actor
+from cgcore.mail.attachments import list_doubts
 from cgcore.mail.message import Attachment
 from cgcore.mail.outgoing import encoded_size, wire_names
 from cgcore.outbox.saved import SavedFields
@@ -238,6 +239,7 @@ class DocumentForm:
         if files:
             for name, each in zip(wire_names(files), files, strict=True):
                 st.caption(f":material/attach_file: {escape(texts.ARRIVES.format(name=name, size=len(each.data)))}")
+            list_problems(list_doubts(files), "attachments")
             _draw_weight(sum(encoded_size(len(each.data)) for each in files), workbench.outbox.known_limit(actor))
         self._places["attachments"] = st.container(gap="xxsmall")
         return files

@@ -12,6 +12,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from cgcore.documents import DocumentType, info, types_with_template
 from cgcore.errors import InvalidInput
 from cgcore.identity.actor import Actor
+from cgcore.mail.attachments import list_doubts
 from cgcore.mail.message import Attachment
 from cgcore.outbox.batch import BatchChoice, BatchPlan, Selection, select_rows
 from cgcore.outbox.refused import OutboxRefused
@@ -28,6 +29,7 @@ from pages.ui.moments import when
 from pages.ui.outbox.draft import PAGE
 from pages.ui.outbox.pace import draw_pace
 from pages.ui.outbox.sending import draw_missing_account, draw_preview
+from pages.ui.problems import list_problems
 from pages.ui.texts import send_document as texts
 
 __all__ = ["ManyDraft", "draw_many", "draw_uploads", "load_many"]
@@ -54,12 +56,13 @@ class ManyDraft:
 
 @dataclass(frozen=True, slots=True)
 class Uploads:
-    """What was uploaded: a sheet, why that is none, and files."""
+    """What was uploaded: a sheet, why that is none, files, and the names of those that hold nothing."""
 
     name: str
     sheet: Sheet | None
     refused: str
     files: Sequence[UploadedFile]
+    empty: Sequence[str] = ()
 
     def attachment(self, place: int) -> Attachment:
         """Return a file as it goes."""
@@ -100,7 +103,9 @@ def draw_uploads(draft: ManyDraft) -> tuple[DocumentType, Uploads]:
             sheet = read_sheet(given.getvalue())
         except SheetRefused as problem:
             refused = sentence("cgcore.outbox", f"sheet.{problem.code}")
-    return kind, Uploads(given.name if given else "", sheet, refused, [each for each in files or [] if each.size])
+    empty = [each.name for each in files or [] if not each.size]
+    whole = [each for each in files or [] if each.size]
+    return kind, Uploads(given.name if given else "", sheet, refused, whole, empty)
 
 
 def draw_many(workbench: Workbench, actor: Actor, draft: ManyDraft, kind: DocumentType, uploads: Uploads) -> None:
@@ -139,6 +144,7 @@ def _draw_plan(workbench: Workbench, actor: Actor, draft: ManyDraft, plan: Batch
     if selection.going:
         st.markdown(f"**{texts.FIRST_ROWS}**")
         _draw_rows(plan, selection)
+    _draw_doubts(selection, uploads)
     sound = _draw_example(workbench, actor, plan, selection, uploads)
     if problems := [row for row in plan.rows if row.problems]:
         with st.expander(
@@ -226,6 +232,14 @@ def _draw_rows(plan: BatchPlan, selection: Selection) -> None:
         columns[variable.capitalize()] = [row.variables.get(variable, "") for row in rows]
     columns[texts.COLUMN_FILE] = [plan.file_names[file] if file is not None else "" for _, file in shown]
     st.dataframe(columns, hide_index=True, alt=texts.FIRST_ROWS, key=f"{_STATE}_rows")
+
+
+def _draw_doubts(selection: Selection, uploads: Uploads) -> None:
+    """Warn of files that go and may not be what they are called, and of those that hold nothing."""
+    going = sorted({file for file in selection.going.values() if file is not None})
+    list_problems(list_doubts([uploads.attachment(file) for file in going]), "attachments")
+    if uploads.empty:
+        st.warning(escape(texts.EMPTY_FILES.format(names=_some(uploads.empty))), icon=":material/warning:")
 
 
 def _draw_example(workbench: Workbench, actor: Actor, plan: BatchPlan, selection: Selection, uploads: Uploads) -> bool:

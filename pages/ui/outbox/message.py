@@ -200,7 +200,7 @@ def _draw_actions(workbench: Workbench, actor: Actor, message: Message) -> None:
         if kept and message.size:
             draw_download(
                 texts.DOWNLOAD,
-                lambda asking: b"".join(outbox.read(asking, name)),
+                lambda asking: outbox.read_whole(asking, name),
                 file_name=texts.FILE_NAME.format(id=name),
                 mime="message/rfc822",
                 key=f"{PAGE}_eml_{name}",

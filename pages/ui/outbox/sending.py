@@ -166,6 +166,9 @@ def draw_preview(composed: Composed, key: str) -> None:
     raw = composed.message.as_bytes()
     message = parse_message(raw)
     draw_inbox_row(message, whole=view is not View.PHONE)
+    if composed.files:
+        files = [texts.ARRIVES.format(name=name, size=size) for name, size in composed.files]
+        st.caption(f":material/attach_file: {escape(join(files))}")
     # The source is that of the bytes that go, as far as it is shown: files may be large.
     draw_message_view(message, _source(composed) if view is View.SOURCE else raw, view or View.DESKTOP)
 
