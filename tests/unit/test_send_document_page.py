@@ -399,7 +399,7 @@ def test_an_unsure_message_is_looked_for_with_a_click(desk: Desk, monkeypatch: p
     page = press(page, "look")
 
     assert ("No se ha podido buscar" in refused[0], still) == (True, State.UNKNOWN)
-    assert absent == ["No está en la carpeta de enviados"]
+    assert absent == ["Buscado: sigue sin confirmar"]
     assert "Buscado en la carpeta de enviados: ahora mismo. No está." in told
     assert "Salió: tu proveedor lo tiene en «Enviados»" in said(page)
 

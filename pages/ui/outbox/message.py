@@ -133,7 +133,8 @@ def _unknown_lines(message: Message) -> Iterator[str]:
     if message.attempts and len(message.attempts) == message.tries:
         known["moment"] = when(message.attempts[-1].ended)
     yield texts.HANDED_OVER.format(**known)
-    if message.looked:
+    # Where a copy lies there it is that of an earlier transaction, and proves nothing of this one.
+    if message.looked and message.copy_state not in (CopyState.STORED, CopyState.SKIPPED):
         folder = {"folder": escape(message.copy_folder)} if message.copy_folder else {}
         yield texts.LOOKED_FOR.format(moment=when(message.looked), **folder)
 
@@ -215,7 +216,10 @@ def _look_now(workbench: Workbench, actor: Actor, name: str) -> None:
     def look(actor: Actor, name: str) -> Message:
         with st.spinner(texts.LOOKING):
             found = workbench.outbox.look_for(actor, name)
-        announce(texts.FOUND if found.state is State.SENT else texts.NOT_FOUND)
+        if found.state is State.SENT:
+            announce(texts.FOUND)
+        else:
+            announce(texts.STILL_UNSURE, icon=":material/search:")
         return found
 
     change(look, actor, name)
