@@ -41,6 +41,7 @@ def _group() -> None:
 def set_client(
     name: _Name,
     client_id: Annotated[str, typer.Option(help="The client's id at the provider.")],
+    public: Annotated[bool, typer.Option("--public", help="A client without a secret; its people use codes.")] = False,
     secret_stdin: Annotated[bool, typer.Option("--secret-stdin", help="Read the secret from standard input.")] = False,
     tenant: Annotated[str, typer.Option(help="Microsoft: the tenant's id or domain.")] = "",
     issuer: Annotated[str, typer.Option(help="custom: the provider's https address.")] = "",
@@ -53,13 +54,14 @@ def set_client(
     draft = ClientDraft(
         provider=name,
         client_id=client_id,
-        secret=require_secret(secret_stdin, "secret_stdin"),
+        secret=None if public else require_secret(secret_stdin, "secret_stdin"),
         tenant=tenant,
         issuer=issuer,
         name=provider_name,
         domains=tuple(domains.split(",")),
         scope=scope,
         secret_ends=secret_ends.date() if secret_ends else None,
+        public=public,
     )
     with opened_workbench() as workbench:
         stored = workbench.oauth.clients.find(OPERATOR, name)

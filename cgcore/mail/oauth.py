@@ -4,13 +4,11 @@ Authlib (https://docs.authlib.org) builds and reads the messages, joserfc checks
 What goes over the line goes by :mod:`cgcore.mail.https`. Every failure is an :class:`OAuthFailure` with a key of the
 diagnosis; no token, code or secret stands in one.
 
-Standards: RFC 6749, 7009, 7636, 9207, 9700; OpenID Connect Core and Discovery.
+Standards: RFC 6749, 7009, 7636, 8628, 9207, 9700; OpenID Connect Core and Discovery.
 """
 
 from __future__ import annotations
 
-import hmac
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,26 +21,32 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from cgcore.mail.https import RefusedRequest, exchange, may_be_plain
-from cgcore.mail.oauth_answers import OAuthFailure, Tokens, failure_of, read_error, read_object, read_tokens
+from cgcore.mail.oauth_answers import (
+    DeviceCode,
+    DeviceReply,
+    OAuthFailure,
+    Person,
+    Tokens,
+    ask_as_either,
+    failure_of,
+    find_token_faults,
+    read_code,
+    read_device_reply,
+    read_error,
+    read_object,
+    read_tokens,
+    to_person,
+)
 from cgcore.mail.oauth_client import Client, OAuthProvider
 from cgcore.mail.request import ProbeEnvironment
 from cgcore.vault.secret import Secret
 
-__all__ = ["OAuthDoor", "Person"]
+__all__ = ["OAuthDoor"]
 
 _SECONDS = 5.0
 _DAY_S = 86_400.0
-_LEEWAY_S = 120
 _CLOCK_OFF = timedelta(minutes=2)
 _SIGNATURES = ("RS256", "PS256", "ES256", "RS384", "RS512", "PS384", "PS512", "ES384", "ES512", "EdDSA")
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Who signed in at the provider. ``subject`` names the account for good, ``addresses`` are what it is called."""
-
-    subject: str
-    addresses: tuple[str, ...]
 
 
 class OAuthDoor:
@@ -102,7 +106,7 @@ class OAuthDoor:
             raise OAuthFailure("oauth_id_token", {"reason": "issuer"})
 
     def redeem(
-        self, client: Client, secret: Secret, *, redirect_uri: str, code: str, verifier: str, nonce: str
+        self, client: Client, secret: Secret | None, *, redirect_uri: str, code: str, verifier: str, nonce: str
     ) -> tuple[Tokens, Person]:
         """Exchange a code for tokens, and return them with whoever signed in. Raises :class:`OAuthFailure`."""
         document = self.discover(client)
@@ -117,15 +121,46 @@ class OAuthDoor:
             raise OAuthFailure("oauth_id_token", {"reason": "missing"})
         return tokens, self._identify(client, document, tokens.id_token, nonce)
 
-    def refresh(self, client: Client, secret: Secret, token: Secret) -> Tokens:
+    def ask_code(self, client: Client, secret: Secret | None) -> DeviceCode:
+        """Return a code that a person types at the provider (RFC 8628, 3.1). Raises :class:`OAuthFailure`.
+
+        ``oauth_unreachable`` with the reason ``no_codes`` is one that knows no such way.
+        """
+        document = self.discover(client)
+        endpoint = str(document.get("device_authorization_endpoint", ""))
+        if urlsplit(endpoint).scheme != "https" and not may_be_plain(endpoint):
+            raise OAuthFailure("oauth_unreachable", {"reason": "no_codes"})
+        answer = self._post(client, secret, document, endpoint, {"scope": " ".join(client.scopes)})
+        if answer.status_code != 200:
+            raise failure_of(*read_error(answer.content), status=answer.status_code)
+        return read_code(read_object(answer.content) or {})
+
+    def redeem_code(
+        self, client: Client, secret: Secret | None, device_code: Secret
+    ) -> tuple[Tokens, Person] | DeviceReply:
+        """Ask once whether a code was typed and agreed to (RFC 8628, 3.4). Raises :class:`OAuthFailure`."""
+        document = self.discover(client)
+        asked = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": device_code.reveal()}
+        answer = ask_as_either(lambda proof: self._poll(client, proof, document, asked), secret)
+        if isinstance(answer, DeviceReply):
+            return answer
+        tokens = read_tokens(answer)
+        if tokens.id_token is None:
+            raise OAuthFailure("oauth_id_token", {"reason": "missing"})
+        return tokens, self._identify(client, document, tokens.id_token, None)
+
+    def refresh(self, client: Client, secret: Secret | None, token: Secret) -> Tokens:
         """Return new tokens for a refresh token; the scopes are sent along, Microsoft wants them.
 
         Raises :class:`OAuthFailure`: ``oauth_expired`` where the refresh token is good for nothing any more.
         """
         document = self.discover(client)
-        with self._session(client, secret, document=document, scope=" ".join(client.scopes)) as session:
-            answer = _asked(lambda: session.refresh_token(document["token_endpoint"], refresh_token=token.reveal()))
-        tokens = read_tokens(answer)
+
+        def ask(proof: Secret | None) -> Any:
+            with self._session(client, proof, document=document, scope=" ".join(client.scopes)) as session:
+                return _asked(lambda: session.refresh_token(document["token_endpoint"], refresh_token=token.reveal()))
+
+        tokens = read_tokens(ask_as_either(ask, secret))
         # The library fills in the old one where none came.
         return Tokens(
             tokens.access,
@@ -135,7 +170,7 @@ class OAuthDoor:
             tokens.refresh_expires_in,
         )
 
-    def revoke(self, client: Client, secret: Secret, token: Secret) -> bool:
+    def revoke(self, client: Client, secret: Secret | None, token: Secret) -> bool:
         """Tell the provider that a refresh token is given up (RFC 7009); return whether it can be told, and was.
 
         Raises :class:`OAuthFailure` where it does not answer or says no.
@@ -152,7 +187,7 @@ class OAuthDoor:
             raise failure_of(*read_error(answer.content), status=answer.status_code)
         return True
 
-    def check(self, client: Client, secret: Secret) -> None:
+    def check(self, client: Client, secret: Secret | None) -> None:
         """Prove a client: discovery is read anew, and a code that nobody was given is refused for its own sake.
 
         A provider looks at the client first, so ``invalid_grant`` says that it is known and its secret right.
@@ -188,25 +223,39 @@ class OAuthDoor:
 
     # ---- Parts
 
-    def _identify(self, client: Client, document: Mapping[str, Any], token: Secret, nonce: str) -> Person:
+    def _poll(
+        self, client: Client, secret: Secret | None, document: Mapping[str, Any], asked: Mapping[str, str]
+    ) -> dict[str, Any] | DeviceReply:
+        answer = self._post(client, secret, document, document["token_endpoint"], asked)
+        if answer.status_code == 200:
+            return read_object(answer.content) or {}
+        error, description = read_error(answer.content)
+        reply = read_device_reply(error, description)
+        if reply is None:
+            raise failure_of(error, description, status=answer.status_code)
+        return reply
+
+    def _post(
+        self,
+        client: Client,
+        secret: Secret | None,
+        document: Mapping[str, Any],
+        url: str,
+        form: Mapping[str, str],
+    ) -> Any:
+        """Send a form of a client's to an endpoint that the library has no call for; return the answer as it came."""
+        with self._session(client, secret, document=document) as session:
+            proof = session.client_auth(session.token_endpoint_auth_method)
+            return _asked(lambda: session.request("POST", url, data=dict(form), withhold_token=True, auth=proof))
+
+    def _identify(self, client: Client, document: Mapping[str, Any], token: Secret, nonce: str | None) -> Person:
         claims = self._verified(client, document, token)
-        moment = self._now().timestamp()
-        audience = claims.get("aud")
-        audiences = cast("list[Any]", audience) if isinstance(audience, list) else [audience]
-        expires = claims.get("exp")
-        faults = {
-            "issuer": str(claims.get("iss", "")) != _expected_issuer(document, claims),
-            "audience": client.client_id not in audiences or claims.get("azp", client.client_id) != client.client_id,
-            "expired": not isinstance(expires, int | float) or expires < moment - _LEEWAY_S,
-            "nonce": not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()),
-            "subject": not claims.get("sub"),
-        }
-        if faults["expired"] and (off := self.clock_off(client)):
+        faults = find_token_faults(client, document, claims, self._now().timestamp(), nonce)
+        if "expired" in faults and (off := self.clock_off(client)):
             raise OAuthFailure("clock_wrong", off)
-        for reason, is_so in faults.items():
-            if is_so:
-                raise OAuthFailure("oauth_id_token", {"reason": reason})
-        return _to_person(client, claims)
+        if faults:
+            raise OAuthFailure("oauth_id_token", {"reason": faults[0]})
+        return to_person(client, claims)
 
     def _verified(self, client: Client, document: Mapping[str, Any], token: Secret) -> dict[str, Any]:
         """Return the claims of an ID token whose signature is the provider's; its keys are asked for anew once."""
@@ -264,7 +313,7 @@ class OAuthDoor:
         self, client: Client, secret: Secret | None, *, document: Mapping[str, Any] | None = None, **more: Any
     ) -> Any:
         library = _load_library()
-        method = _client_method(client, document or {})
+        method = _client_method(client, document or {}) if secret else "none"
         session = library.client(
             client_id=client.client_id,
             client_secret=secret.reveal() if secret else None,
@@ -342,20 +391,3 @@ def _asked(call: Callable[[], Any]) -> Any:
     except (ValueError, TypeError, KeyError):
         # An answer that is no JSON, or not the one that the standard has.
         raise OAuthFailure("oauth_unreachable", {"reason": "answer"}) from None
-
-
-def _expected_issuer(document: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
-    """Return who has to have issued a token. Microsoft's shared endpoints leave the tenant open; the token has it."""
-    tenant = str(claims.get("tid", ""))
-    place = tenant if re.fullmatch(r"[0-9a-fA-F-]{36}", tenant) else ""
-    return str(document.get("issuer", "")).replace("{tenantid}", place)
-
-
-def _to_person(client: Client, claims: Mapping[str, Any]) -> Person:
-    names = ("email", "preferred_username", "upn")
-    addresses = dict.fromkeys(str(claims[name]) for name in names if "@" in str(claims.get(name, "")))
-    subject = str(claims["sub"])
-    if client.provider is OAuthProvider.MICROSOFT and claims.get("oid"):
-        # ``sub`` is another one for each client.
-        subject = f"{claims['oid']}@{claims.get('tid', '')}"
-    return Person(subject, tuple(each[:320] for each in addresses))

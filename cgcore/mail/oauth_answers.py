@@ -7,20 +7,40 @@ https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, cast
+from urllib.parse import urlsplit
 
+from cgcore.mail.oauth_client import Client, OAuthProvider
 from cgcore.vault.secret import Secret
 
-__all__ = ["OAuthFailure", "Tokens", "failure_of", "read_error", "read_object", "read_tokens"]
+__all__ = [
+    "DeviceCode",
+    "DeviceReply",
+    "OAuthFailure",
+    "Person",
+    "Tokens",
+    "ask_as_either",
+    "failure_of",
+    "find_token_faults",
+    "read_code",
+    "read_device_reply",
+    "read_error",
+    "read_object",
+    "read_tokens",
+    "to_person",
+]
 
 _NUMBER = re.compile(r"AADSTS(\d{4,9})")
 _TRACE = re.compile(r"Trace ID: ([0-9a-fA-F-]{36})")
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _DEFAULT_LIFE_S = 600
+_LEEWAY_S = 120
 
 _KEYS = {
     "oauth_client_wrong": "invalid_client unauthorized_client invalid_scope unsupported_grant_type disabled_client"
@@ -28,7 +48,7 @@ _KEYS = {
     " 50128 650053 650057 700025 900144 28002 28003",
     "oauth_needs_admin": "admin_policy_enforced org_internal consent_required"
     " 65001 65005 90093 90094 90095 90097 90099 50105 650052",
-    "oauth_denied": "access_denied 65004",
+    "oauth_denied": "access_denied authorization_declined 65004",
     "oauth_redirect": "redirect_uri_mismatch 50011 500112 900971 700054",
     "oauth_interaction": "interaction_required login_required account_selection_required"
     " 50072 50074 50076 50078 50079 50097 50129 50005 50158 53000 53001 53003 530003",
@@ -69,6 +89,14 @@ def failure_of(error: str, description: str = "", *, status: int = 0) -> OAuthFa
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """Who signed in at the provider. ``subject`` names the account for good, ``addresses`` are what it is called."""
+
+    subject: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tokens:
     """What a token endpoint gave. ``refresh`` is ``None`` where none came: the old one goes on.
 
@@ -98,6 +126,123 @@ def read_tokens(answer: Mapping[str, Any]) -> Tokens:
         refresh_expires_in=_seconds(answer.get("refresh_token_expires_in")),
         id_token=Secret(identity) if isinstance(identity, str) and identity else None,
     )
+
+
+class DeviceReply(StrEnum):
+    """What a provider says of a code while it gives no tokens (RFC 8628, 3.5): not yet, slower, too late."""
+
+    PENDING = "authorization_pending"
+    SLOW_DOWN = "slow_down"
+    EXPIRED = "expired_token"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCode:
+    """A code that a person types at ``address`` (RFC 8628, 3.2), good for ``seconds``.
+
+    ``device_code`` is what we ask with, not more often than every ``interval_s`` seconds; nobody is shown it.
+    """
+
+    device_code: Secret
+    user_code: str
+    address: str
+    seconds: int
+    interval_s: int
+
+
+_LONGEST_CODE_S, _SLOWEST_S, _USUAL_S = 1800, 60, 5
+_USER_CODE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 -]{0,38}[A-Za-z0-9])?")
+
+
+def read_code(answer: Mapping[str, Any]) -> DeviceCode:
+    """Return what the device endpoint gave. Raises :class:`OAuthFailure` where a part is missing or no address."""
+    device, shown = answer.get("device_code"), answer.get("user_code")
+    # Microsoft and Google have called it ``verification_url`` before the standard did otherwise.
+    address = str(answer.get("verification_uri") or answer.get("verification_url") or "")
+    fits = isinstance(shown, str) and _USER_CODE.fullmatch(shown) and _is_link(address)
+    if not fits or not isinstance(device, str) or not device:
+        raise OAuthFailure("oauth_unreachable", {"reason": "answer"})
+    return DeviceCode(
+        device_code=Secret(device),
+        user_code=str(shown),
+        address=address,
+        seconds=min(_seconds(answer.get("expires_in")) or _DEFAULT_LIFE_S, _LONGEST_CODE_S),
+        interval_s=min(_seconds(answer.get("interval")) or _USUAL_S, _SLOWEST_S),
+    )
+
+
+def read_device_reply(error: str, description: str) -> DeviceReply | None:
+    """Return what a refusal at the token endpoint says of a code; None where it is a refusal indeed."""
+    number = _NUMBER.search(description)
+    if error == "bad_verification_code" or (number and number[1] in _LATE_CODES):
+        return DeviceReply.EXPIRED
+    return DeviceReply(error) if error in {*DeviceReply} else None
+
+
+_LATE_CODES = ("70018", "70019")  # Microsoft: the code is not known, or has run out
+
+
+def _is_link(address: str) -> bool:
+    """Whether an address may be shown as a link: https, and nothing that hides where it leads."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return False
+    return (
+        parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc and address.isprintable()
+    ) and not re.search(r"[\s\\<>\"'()\[\]]", address)
+
+
+def find_token_faults(
+    client: Client, document: Mapping[str, Any], claims: Mapping[str, Any], moment: float, nonce: str | None
+) -> list[str]:
+    """Return what is wrong with an ID token whose signature is right (OpenID Connect Core, 3.1.3.7), best first."""
+    audience = claims.get("aud")
+    audiences = cast("list[Any]", audience) if isinstance(audience, list) else [audience]
+    expires = claims.get("exp")
+    faults = {
+        "issuer": str(claims.get("iss", "")) != _expected_issuer(document, claims),
+        "audience": client.client_id not in audiences or claims.get("azp", client.client_id) != client.client_id,
+        "expired": not isinstance(expires, int | float) or expires < moment - _LEEWAY_S,
+        # A code that is typed elsewhere has none: nothing comes back by a browser.
+        "nonce": nonce is not None and not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()),
+        "subject": not claims.get("sub"),
+    }
+    return [reason for reason, is_so in faults.items() if is_so]
+
+
+def _expected_issuer(document: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
+    """Return who has to have issued a token. Microsoft's shared endpoints leave the tenant open; the token has it."""
+    tenant = str(claims.get("tid", ""))
+    place = tenant if re.fullmatch(r"[0-9a-fA-F-]{36}", tenant) else ""
+    return str(document.get("issuer", "")).replace("{tenantid}", place)
+
+
+def to_person(client: Client, claims: Mapping[str, Any]) -> Person:
+    """Return who an ID token names."""
+    names = ("email", "preferred_username", "upn")
+    addresses = dict.fromkeys(str(claims[name]) for name in names if "@" in str(claims.get(name, "")))
+    subject = str(claims["sub"])
+    if client.provider is OAuthProvider.MICROSOFT and claims.get("oid"):
+        # ``sub`` is another one for each client.
+        subject = f"{claims['oid']}@{claims.get('tid', '')}"
+    return Person(subject, tuple(each[:320] for each in addresses))
+
+
+def ask_as_either(ask: Callable[[Secret | None], Any], secret: Secret | None) -> Any:
+    """Ask with the client's secret; once more without, where Microsoft says that this client shows none.
+
+    What was connected by a code belongs to a public client there, where the registration allows that flow.
+    """
+    try:
+        return ask(secret)
+    except OAuthFailure as failure:
+        if secret is None or failure.facts.get("code") != _NO_SECRET:
+            raise
+        return ask(None)
+
+
+_NO_SECRET = "AADSTS700025"  # noqa: S105
 
 
 def read_object(body: bytes) -> dict[str, Any] | None:

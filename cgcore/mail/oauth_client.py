@@ -32,6 +32,7 @@ __all__ = [
     "Client",
     "ClientDraft",
     "OAuthProvider",
+    "Way",
     "check_client_draft",
     "consent_link",
     "find_redirect_problem",
@@ -58,6 +59,13 @@ class OAuthProvider(StrEnum):
     CUSTOM = "custom"
 
 
+class Way(StrEnum):
+    """How somebody connects: a link that leads to the provider and back, or a code that is typed there (RFC 8628)."""
+
+    LINK = "link"
+    CODE = "code"
+
+
 _MAIL_SCOPES = {
     # Both protocols; none of the narrower ones of Gmail's API is taken by its mail servers.
     OAuthProvider.GOOGLE: dict.fromkeys(Leg, "https://mail.google.com/"),
@@ -78,6 +86,7 @@ _EXTRA = {
 class ClientDraft:
     """What an administrator fills in of a client; ``secret`` is ``None`` where the stored one is kept.
 
+    A ``public`` client has no secret, and connects by codes alone (RFC 6749, 2.1); Google's never is.
     ``tenant`` is Microsoft's, ``issuer``, ``name``, ``domains`` and ``scope`` are the own provider's. ``domains`` say
     whose addresses it is offered to (empty: everybody's); they may be given for the other two as well.
     """
@@ -91,6 +100,7 @@ class ClientDraft:
     domains: tuple[str, ...] = ()
     scope: str = ""
     secret_ends: date | None = None
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,7 @@ class Client:
     secret_ends: date | None = None
     version: int = 1
     updated: datetime | None = None
+    public: bool = False
 
     @property
     def label(self) -> str:
@@ -136,6 +147,13 @@ class Client:
     def authorization_extra(self) -> dict[str, str]:
         """What this provider wants to be asked besides the standard's parameters."""
         return dict(_EXTRA[self.provider])
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """How its people connect. Google's codes open no mailbox: it refuses their scope before anybody is asked."""
+        if self.public:
+            return (Way.CODE,)
+        return (Way.LINK,) if self.provider is OAuthProvider.GOOGLE else (Way.LINK, Way.CODE)
 
     def scopes_for(self, leg: Leg) -> tuple[str, ...]:
         """Return the scopes without which the servers of ``leg`` take no token."""
@@ -167,6 +185,7 @@ class Client:
             "domains": list(self.domains),
             "scope": self.scope,
             "secret_ends": self.secret_ends.isoformat() if self.secret_ends else None,
+            "public": self.public,
         }
 
     def _place(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import or_, update
@@ -15,6 +15,8 @@ from cgcore.storage.oauth_tables import OauthAttemptRow, OauthClientRow, OauthGr
 
 __all__ = [
     "add_attempt",
+    "cancel_codes",
+    "claim_code",
     "claim_grant",
     "conclude_attempt",
     "delete_attempts_before",
@@ -22,12 +24,15 @@ __all__ = [
     "delete_grant",
     "find_attempt",
     "find_client",
+    "find_code",
     "find_grant",
     "list_clients",
+    "list_codes",
     "list_grants",
     "note_redirect",
     "put_client",
     "put_grant",
+    "put_off_code",
     "release_grant",
     "renew_grant",
     "use_attempt",
@@ -56,7 +61,7 @@ def put_client(session: Session, client: Client, moment: datetime) -> None:
     row = known or OauthClientRow(provider=client.provider.value, client_id="", updated=moment)
     row.client_id, row.tenant, row.issuer, row.name = client.client_id, client.tenant, client.issuer, client.name
     row.domains, row.scope, row.secret_ends = list(client.domains), client.scope, client.secret_ends
-    row.version, row.updated = client.version, moment
+    row.version, row.updated, row.public = client.version, moment, client.public
     session.add(row)
 
 
@@ -80,6 +85,7 @@ def _to_client(row: OauthClientRow) -> Client:
         secret_ends=row.secret_ends,
         version=row.version,
         updated=row.updated,
+        public=row.public,
     )
 
 
@@ -127,6 +133,53 @@ def delete_attempts_before(session: Session, user_id: int, moment: datetime) -> 
     session.exec(
         delete(OauthAttemptRow).where(col(OauthAttemptRow.user_id) == user_id, col(OauthAttemptRow.made) < moment)
     )
+
+
+# ---- Attempts by a code
+
+
+def _is_asked_for(now: datetime) -> tuple[Any, ...]:
+    row = OauthAttemptRow
+    return (col(row.state) == "open", col(row.used).is_(None), col(row.expires) > now)
+
+
+def list_codes(session: Session, now: datetime) -> Sequence[OauthAttemptRow]:
+    """Return the attempts by a code that nobody has answered yet and that are still good."""
+    return session.exec(select(OauthAttemptRow).where(*_is_asked_for(now)).order_by(col(OauthAttemptRow.due))).all()
+
+
+def find_code(session: Session, session_hash: str, now: datetime) -> OauthAttemptRow | None:
+    """Return the attempt by a code that a log-in has under way."""
+    wanted = select(OauthAttemptRow).where(col(OauthAttemptRow.session_hash) == session_hash, *_is_asked_for(now))
+    return session.exec(wanted.order_by(col(OauthAttemptRow.made).desc())).first()
+
+
+def claim_code(session: Session, state_digest: str, now: datetime, until: datetime) -> bool:
+    """Take the next question for a code over, until ``until``; return whether it is due and nobody else is at it.
+
+    A moment that lies further ahead than one can be was written before the clock was set back: it counts as over.
+    """
+    row = OauthAttemptRow
+    longest = until + timedelta(minutes=1) + CLOCK_SKEW
+    due = or_(col(row.due) <= now, col(row.due) > longest)
+    wanted = update(row).where(col(row.state_digest) == state_digest, due, *_is_asked_for(now)).values(due=until)
+    return session.connection().execute(wanted).rowcount == 1
+
+
+def put_off_code(session: Session, state_digest: str, due: datetime, interval_s: int) -> None:
+    """Note from when a code may be asked for again, and how often."""
+    row = OauthAttemptRow
+    wanted = update(row).where(col(row.state_digest) == state_digest, col(row.state) == "open")
+    session.connection().execute(wanted.values(due=due, interval_s=interval_s))
+
+
+def cancel_codes(session: Session, session_hash: str, moment: datetime, state_digest: str = "") -> bool:
+    """End a log-in's attempts by a code, or the one; return whether there was one that nobody had answered."""
+    row = OauthAttemptRow
+    mine = [col(row.session_hash) == session_hash, col(row.expires).is_not(None)]
+    mine += [col(row.state) == "open", col(row.used).is_(None)]
+    mine += [col(row.state_digest) == state_digest] if state_digest else []
+    return session.connection().execute(update(row).where(*mine).values(used=moment, state="cancelled")).rowcount > 0
 
 
 # ---- Grants

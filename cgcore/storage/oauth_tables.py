@@ -28,6 +28,7 @@ class OauthClientRow(Row, table=True):
     domains: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     scope: str = ""
     secret_ends: date | None = None
+    public: bool = False
     version: int = 1
     updated: datetime = Field(sa_type=UtcDateTime)
 
@@ -37,6 +38,9 @@ class OauthAttemptRow(Row, table=True):
 
     ``session_hash`` is the log-in that began it. ``hosts`` are the servers that the token will be for. ``used`` is set
     once, by the callback that may exchange the code. ``state``, ``key`` and ``facts`` say how it stands.
+
+    One by a code that is typed at the provider has ``expires``, and ``due``: from when it may be asked for again, every
+    ``interval_s`` seconds. Whoever asks moves that ahead first, so that nobody else does.
     """
 
     state_digest: str = Field(primary_key=True)
@@ -49,6 +53,9 @@ class OauthAttemptRow(Row, table=True):
     redirect_uri: str = ""
     made: datetime = Field(sa_type=UtcDateTime)
     used: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    expires: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    due: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    interval_s: int = 0
     state: str = "open"
     key: str = ""
     facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))

@@ -140,12 +140,12 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.('[class*="st-key-copy_"] button');
     const around = button?.closest('[class*="st-key-copyable_"],[role="dialog"],[data-testid="stMain"]');
-    const code = around?.querySelector('[data-testid="stCodeUnhighlighted"],[data-testid="stCode"] code');
+    const code = around?.querySelector('[data-testid="stMetricValue"],[data-testid="stCodeUnhighlighted"],[data-testid="stCode"] code');
     const label = button?.querySelector("p");
     if (!code || !label) return;
     event.stopImmediatePropagation();
     const before = label.textContent;
-    copy(code.textContent).then(() => { label.textContent = copied; }, () => {
+    copy(code.textContent.trim()).then(() => { label.textContent = copied; }, () => {
       window.getSelection().selectAllChildren(code);
       label.textContent = document.execCommand("copy") ? copied : byHand;
     }).finally(() => setTimeout(() => { label.textContent = before; }, 2500));

@@ -118,7 +118,7 @@ def _describe(attempt: Attempt | None) -> Page:
     values = {"address": attempt.address, "mailbox": attempt.mailbox}
     if attempt.state in _NOTICES:
         return Page(title, notice=sentence(_HERE, _NOTICES[attempt.state], **values), link=link)
-    if attempt.state == "expired":
+    if attempt.state in ("expired", "cancelled"):
         return Page(title, alert=sentence(_HERE, "oauth_too_late"), link=link)
     return Page(title, alert=_refusal(attempt), link=link)
 

@@ -134,7 +134,7 @@ class Workbench:
         while not self._closing.is_set():
             try:
                 self.outbox.worker.start()
-                self.oauth.keep_alive.start()
+                self.oauth.start()
                 self.mail_watch.start()
             except StorageError:
                 self._closing.wait(_AGAIN_S)

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from cgcore.identity.actor import Actor, Role
-from cgcore.mail.account import AuthKind, MailAccountDraft, ServerDraft
+from cgcore.mail.account import AuthKind, MailAccountDraft, Security, ServerDraft
 from cgcore.mail.oauth_client import ClientDraft, OAuthProvider
 from cgcore.storage import oauth as store
 from cgcore.storage.oauth_tables import OauthGrantRow
@@ -162,12 +162,12 @@ def known(browser: Browser, trusting_product: Product) -> Iterator[BrowserContex
     profile.close()
 
 
-def _put(product: Product, client: ClientDraft) -> None:
+def _put(product: Product, client: ClientDraft, mail: tuple[Dovecot, Postfix] | None = None) -> None:
     """Let a provider be set up, and an account that is to sign in by it be saved, with nobody connected."""
     account = MailAccountDraft(
         ANA,
-        smtp=ServerDraft("localhost", 587),
-        imap=ServerDraft("localhost", 993),
+        smtp=ServerDraft("localhost", mail[1].submission_port if mail else 587),
+        imap=ServerDraft("localhost", mail[0].tls_port if mail else 993, Security.SSL),
         auth=AuthKind(client.provider.value),
     )
     with open_beside(product) as workbench:
@@ -248,6 +248,42 @@ def test_what_goes_wrong_at_the_provider_has_its_own_sentence_and_button(
     expect(sharing).to_have_count(1 if name == "wrong-account" else 0)
     expect(cell.get_by_text("Pedir permiso al administrador")).to_have_count(1 if "administrator" in name else 0)
     _look(page, f"oauth-{name}")
+
+
+def test_a_code_that_is_typed_elsewhere_connects(
+    known: BrowserContext, trusting_product: Product, openid: OpenIdProvider, openid_mail: tuple[Dovecot, Postfix]
+) -> None:
+    """In large letters, copied by a button; after a reload the same one is followed, and both servers are proven."""
+    _put(trusting_product, _own(openid), openid_mail)
+    page = _open_account(known, trusting_product)
+    cell = page.locator(".st-key-cell_account")
+    cell.get_by_text("Conectar con un código").click()
+    cell.get_by_role("button", name="Pedir un código").click()
+    shown = page.get_by_test_id("stMetricValue")
+    expect(shown).to_be_visible()
+    code = shown.inner_text().strip()
+    known.grant_permissions(["clipboard-read", "clipboard-write"])
+    button = page.locator(".st-key-copy_oauth_code button")
+    button.click()
+    expect(button).to_have_text(re.compile("Copiado"))
+    copied = page.evaluate("navigator.clipboard.readText()")
+    shoot(page, "oauth-code")
+    page.set_viewport_size({"width": 390, "height": 844})
+    shoot(page, "oauth-code-390")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.reload()
+    expect(shown).to_have_text(code)
+    expect(cell.get_by_role("link", name=re.compile("Abrir localhost"))).to_have_attribute(
+        "href", f"{openid.url}/device"
+    )
+    openid.type_code(code, ANA)
+
+    expect(cell.get_by_text("Conectado como")).to_be_visible()
+    for leg in ("smtp", "imap"):
+        expect(page.locator(f".st-key-cell_{leg}").get_by_text("Correcto")).to_be_visible()
+    assert copied == code
+    page.close()
 
 
 def test_microsofts_administrator_is_sent_a_link(known: BrowserContext, trusting_product: Product) -> None:

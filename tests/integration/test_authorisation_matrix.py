@@ -230,6 +230,11 @@ USE_CASES: dict[str, UseCase] = {
         lambda w, a, _o: w.oauth.attempts.come_back(a, OAuthProvider.GOOGLE, {"state": "x"}), **NOBODY, personal=True
     ),
     "oauth.attempts.confirm": UseCase(lambda w, a, _o: w.oauth.attempts.confirm(a, "0" * 64), **NOBODY, personal=True),
+    "oauth.codes.begin": UseCase(
+        lambda w, a, _o: w.oauth.codes.begin(a, OAuthProvider.GOOGLE, _account("nadie")), **NOBODY, personal=True
+    ),
+    "oauth.codes.find_open": personal(lambda w, a: w.oauth.codes.find_open(a)),
+    "oauth.codes.cancel": personal(lambda w, a: w.oauth.codes.cancel(a, "0" * 64)),
     "oauth.grants.connection": personal(lambda w, a: w.oauth.grants.connection(a)),
     "oauth.grants.disconnect": UseCase(lambda w, a, _o: w.oauth.grants.disconnect(a), **NOBODY, personal=True),
     "series.list": UseCase(lambda w, a, _o: w.series.list(a)),
@@ -480,10 +485,12 @@ INNER = {
         "identity.accounts.renew_first_use_code",
         "identity.accounts.issue_first_use_code",
     ),
-    "oauth.clients.find_secret",
+    *("oauth.clients.find_secret", "oauth.clients.find_proof", "oauth.codes.work_once"),
+    *(f"oauth.attempts.{name}" for name in ("carry_out", "conclude", "seal", "unseal")),
+    *(f"oauth.code_poller.{name}" for name in ("start", "wake", "close")),
     *(f"oauth.grants.{name}" for name in ("connect", "end", "end_unless_for", "revoke", "revoke_soon", "close")),
     *(f"oauth.grants.{name}" for name in ("end_for", "end_later", "end_by")),
-    *("oauth.close", "oauth.keep_alive.start", "oauth.keep_alive.close", "oauth.keep_alive.work_once"),
+    *("oauth.start", "oauth.close", "oauth.keep_alive.start", "oauth.keep_alive.close", "oauth.keep_alive.work_once"),
     *(f"oauth.tokens.{name}" for name in ("source", "forget", "take", "renew", "check", "explain")),
     *("oauth.tokens.drop", "oauth.tokens.held", "oauth.tokens.remember"),
     *("mail_account.delete_secret", "mail_account.password_mark", "mail_account.to_json"),

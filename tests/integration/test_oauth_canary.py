@@ -22,6 +22,7 @@ from cgcore.mail.oauth_client import OAuthProvider
 from cgcore.mail.request import TokenRefused
 from cgcore.mail.steps import Leg
 from cgcore.settings import Settings, load_settings
+from cgcore.storage import oauth as store
 from cgcore.storage.database import Database
 from cgcore.storage.tables import metadata
 from cgcore.vault.rotation import make_key
@@ -123,8 +124,21 @@ def _connect(trail: Trail) -> Connected:
         end = browser.get(answer.headers["location"])
         trail.shown["headers of the callback"] = str(answer.headers)
         trail.shown["page of the end"] = end.text
+        _ask_for_a_code(trail, ana)
     _note_tokens(trail, ana)
     return ana
+
+
+def _ask_for_a_code(trail: Trail, ana: Connected) -> None:
+    """Have a code in hand; nobody types it."""
+    oauth = trail.workbench.oauth
+    attempt = oauth.codes.begin(ana.actor, OAuthProvider.CUSTOM, ana.draft)
+    with trail.workbench.database.read() as session:
+        row = store.find_attempt(session, attempt.id)
+    assert row is not None
+    trail.note("device code", oauth.attempts.unseal(row)["device_code"])
+    trail.shown["code as it is shown"] = repr(oauth.codes.find_open(ana.actor))
+    oauth.codes.work_once()
 
 
 def _note_tokens(trail: Trail, ana: Connected) -> AccessToken:

@@ -9,6 +9,7 @@ import { Provider, errors } from "oidc-provider";
 const settings = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const RESOURCE = "https://correo.example/";
 const SCOPES = "openid email offline_access mail";
+const DEVICE = "urn:ietf:params:oauth:grant-type:device_code";
 const MAIL = { resource: RESOURCE, scope: "mail" };
 
 let seconds = 3600;
@@ -22,9 +23,16 @@ const provider = new Provider(settings.issuer, {
     client_id: settings.client_id,
     client_secret: settings.client_secret,
     redirect_uris: settings.redirect_uris,
-    grant_types: ["authorization_code", "refresh_token"],
+    grant_types: ["authorization_code", "refresh_token", DEVICE],
     response_types: ["code"],
     token_endpoint_auth_method: settings.client_auth,
+    scope: SCOPES,
+  }, {
+    client_id: settings.public_id,
+    redirect_uris: [],
+    grant_types: ["refresh_token", DEVICE],
+    response_types: [],
+    token_endpoint_auth_method: "none",
     scope: SCOPES,
   }],
   jwks: { keys: [{ ...jwk, kid: settings.key_id, use: "sig", alg: "RS256" }] },
@@ -38,6 +46,16 @@ const provider = new Provider(settings.issuer, {
   features: {
     devInteractions: { enabled: false },
     revocation: { enabled: true },
+    deviceFlow: {
+      enabled: true,
+      userCodeInputSource: (ctx, form) => {
+        ctx.body = page("Código", `${form}<button type="submit" form="op.deviceInputForm">Siguiente</button>`);
+      },
+      userCodeConfirmSource: (ctx, form) => {
+        ctx.body = page("Confirmar", `${form}<button type="submit" form="op.deviceConfirmForm">Es mi código</button>`);
+      },
+      successSource: (ctx) => { ctx.body = page("Listo", "<p>Ya puedes volver a tu programa</p>"); },
+    },
     resourceIndicators: {
       enabled: true,
       defaultResource: () => RESOURCE,

@@ -40,7 +40,8 @@ class Fault:
 
 
 class OpenIdProvider:
-    """A running provider at ``url`` (https, by the trusted certificate) with one confidential client.
+    """A running provider at ``url`` (https, by the trusted certificate) with one confidential client, and one
+    without a secret that may use codes alone.
 
     It demands PKCE, asks for consent with a box for the mail permission, gives a new refresh token with every use and
     ends the whole family when an old one comes again. Anybody may log in, with the address as name. Access tokens are
@@ -49,6 +50,7 @@ class OpenIdProvider:
     """
 
     client_id = "cuenta-de-prueba"
+    public_id = "cuenta-sin-secreto"
     client_secret = "s3creto-del-cliente-de-prueba"
     scopes = ("openid", "email", "offline_access", "mail")
 
@@ -81,6 +83,7 @@ class OpenIdProvider:
                     "signing_key": str(key),
                     "key_id": self.issuer.key_id,
                     "client_id": self.client_id,
+                    "public_id": self.public_id,
                     "client_secret": self.client_secret,
                     "client_auth": self._client_auth,
                     "redirect_uris": list(self._redirect_uris),
@@ -150,6 +153,26 @@ class OpenIdProvider:
                 if consents and cancel:
                     fields = {"step": "abort"}
                 answer = client.post(urljoin(str(answer.url), form.action), data=fields)
+
+    def type_code(self, code: str, user: str, *, mail: bool = True, cancel: bool = False) -> None:
+        """Type a code at the page for codes as a person does, on a device of its own; else as :meth:`walk`."""
+        with httpx.Client(verify=self._trust, timeout=10, follow_redirects=True) as client:
+            answer = client.get(f"{self.url}/device")
+            while "<form" in answer.text:
+                form = _Form(answer.text)
+                fields = form.fields
+                if "confirm" not in fields and "user_code" in fields:
+                    fields = fields | {"user_code": code}
+                elif fields.get("step") == "login":
+                    fields = fields | {"login": user}
+                elif fields.get("step") == "consent" and cancel:
+                    fields = {"step": "abort"}
+                elif fields.get("step") == "consent" and not mail:
+                    fields = {name: value for name, value in fields.items() if name != "mail"}
+                answer = client.post(urljoin(str(answer.url), form.action), data=fields)
+                if cancel and "abort" in fields.values():
+                    return
+            assert "Ya puedes volver" in answer.text, answer.text
 
 
 class _Form(HTMLParser):

@@ -34,11 +34,12 @@ class ScriptedProvider:
     """A provider at ``url`` (https, by the trusted certificate). ``asked`` are the forms that ``/token`` was sent.
 
     ``answers`` are given in turn, the last one again and again; without one it hangs up. ``given_up`` are the tokens
-    that were revoked, where it ``revokes`` at all.
+    that were revoked, where it ``revokes`` at all. ``codes`` is the answer to who wants a code.
     """
 
     def __init__(self, certificates: Certificates, *, revokes: bool = True) -> None:
         self.answers: list[Reply] = []
+        self.codes: list[Reply] = []
         self.asked: list[dict[str, str]] = []
         self.given_up: list[str] = []
         self._revokes = revokes
@@ -63,6 +64,8 @@ class ScriptedProvider:
         elif path == "/revoke":
             self.given_up.append(form["token"])
             _answer(wire, Reply(200, {}))
+        elif path == "/devicecode" and self.codes:
+            _answer(wire, self.codes[0])
         elif path == "/token":
             self.asked.append(form)
             if self.answers:
@@ -72,6 +75,7 @@ class ScriptedProvider:
 
     def _description(self) -> dict[str, str]:
         named = {"authorization_endpoint": "/auth", "token_endpoint": "/token", "jwks_uri": "/keys"}
+        named |= {"device_authorization_endpoint": "/devicecode"} if self.codes else {}
         named |= {"revocation_endpoint": "/revoke"} if self._revokes else {}
         return {"issuer": self.url, **{name: self.url + path for name, path in named.items()}}
 

@@ -21,8 +21,8 @@ from cgcore.errors import FieldProblem, InvalidInput, NotAllowed, NotFound, Vaul
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft, check_account
 from cgcore.mail.account_texts import problem as account_problem
-from cgcore.mail.oauth_answers import OAuthFailure, failure_of
-from cgcore.mail.oauth_client import Client, OAuthProvider, missing_scopes, redirect_uri
+from cgcore.mail.oauth_answers import OAuthFailure, Person, Tokens, failure_of
+from cgcore.mail.oauth_client import Client, OAuthProvider, Way, missing_scopes, redirect_uri
 from cgcore.mail.oauth_paths import GO
 from cgcore.once import once
 from cgcore.storage import oauth as store
@@ -38,7 +38,16 @@ if TYPE_CHECKING:
     from cgcore.workbench.context import Context
     from cgcore.workbench.oauth.clients import Clients
 
-__all__ = ["ATTEMPT_LIFETIME", "Attempt", "AttemptState", "AttemptUnknown", "Attempts"]
+__all__ = [
+    "ATTEMPT_LIFETIME",
+    "Attempt",
+    "AttemptState",
+    "AttemptUnknown",
+    "Attempts",
+    "facts_of",
+    "require_target",
+    "to_attempt",
+]
 
 ATTEMPT_LIFETIME = timedelta(minutes=10)
 
@@ -51,7 +60,8 @@ class AttemptState(StrEnum):
 
     ``open``: the person is at the provider. ``checking``: the browser is back, the code is being exchanged.
     ``connected``: done. ``other_address``: signed in with another account than the mailbox; nothing is connected until
-    that is confirmed. ``refused``: it ended, ``key`` says why. ``expired``: nobody came back in time.
+    that is confirmed. ``refused``: it ended, ``key`` says why. ``expired``: nobody came back in time. ``cancelled``:
+    its owner has ended it, or their log-in.
     """
 
     OPEN = "open"
@@ -60,6 +70,7 @@ class AttemptState(StrEnum):
     OTHER_ADDRESS = "other_address"
     REFUSED = "refused"
     EXPIRED = "expired"
+    CANCELLED = "cancelled"
 
     @property
     def is_waiting(self) -> bool:
@@ -87,6 +98,8 @@ class Attempt:
     address: str = ""
     key: str = ""
     facts: Mapping[str, Any] = field(default_factory=_no_facts)
+    hosts: tuple[str, ...] = ()
+    way: Way = Way.LINK
 
     @property
     def path(self) -> str:
@@ -114,7 +127,7 @@ class Attempts:
         """
         if not actor.session_hash:
             raise NotAllowed("only a browser connects")
-        _require_target(draft)
+        require_target(draft)
         state = secrets.token_urlsafe(32)
         parts = {"state": state, "nonce": secrets.token_urlsafe(32), "verifier": secrets.token_urlsafe(48)}
         row = OauthAttemptRow(
@@ -124,13 +137,13 @@ class Attempts:
             session_hash=actor.session_hash,
             mailbox=draft.user.strip(),
             hosts=list(hosts_of(draft)),
-            sealed=self._sealer.encrypt(json.dumps(parts).encode()),
+            sealed=self.seal(parts),
             made=self._context.clock(),
         )
-        attempt = _to_attempt(row, row.made)
+        attempt = to_attempt(row, row.made)
         with self._context.write_as(actor) as (session, actor):
             client = store.find_client(session, provider)
-            if client is None or not client.is_offered_to(draft.user):
+            if client is None or Way.LINK not in client.ways or not client.is_offered_to(draft.user):
                 raise NotFound("the provider is not set up")
             store.delete_attempts_before(session, actor.user_id, row.made - _KEPT_FOR)
             store.add_attempt(session, row)
@@ -142,7 +155,7 @@ class Attempts:
             row = store.find_attempt(session, attempt_id)
         if row is None or row.user_id != actor.user_id:
             return None
-        return _to_attempt(row, self._context.clock())
+        return to_attempt(row, self._context.clock())
 
     def leave(self, actor: Actor, attempt_id: str, base: str) -> str | Attempt:
         """Return where the browser goes to log in at the provider, or the attempt where it can go nowhere any more.
@@ -151,16 +164,18 @@ class Attempts:
         the provider from being asked ends the attempt. Raises :class:`AttemptUnknown`.
         """
         row, client = self._find_own(actor, attempt_id)
-        attempt = _to_attempt(row, self._context.clock())
+        attempt = to_attempt(row, self._context.clock())
+        if attempt.way is not Way.LINK:
+            raise AttemptUnknown("no link leads there")
         if attempt.state is not AttemptState.OPEN:
             return attempt
         if client is None:
-            return self._conclude(row, AttemptState.REFUSED, "oauth_client_wrong")
-        uri, parts = redirect_uri(base, client.provider), self._unseal(row)
+            return self.conclude(row, AttemptState.REFUSED, "oauth_client_wrong")
+        uri, parts = redirect_uri(base, client.provider), self.unseal(row)
         try:
             url = self._door().authorization_url(client, redirect_uri=uri, login_hint=row.mailbox, **parts)
         except OAuthFailure as failure:
-            return self._conclude(row, AttemptState.REFUSED, failure.key, _facts(failure, client))
+            return self.conclude(row, AttemptState.REFUSED, failure.key, facts_of(failure, client))
         with self._context.write_as(actor) as (session, _):
             store.note_redirect(session, row.state_digest, uri)
         return url
@@ -174,7 +189,7 @@ class Attempts:
         """
         row, client = self._find_own(actor, digest_state(answer.get("state", "")), provider)
         now = self._context.clock()
-        attempt = _to_attempt(row, now)
+        attempt = to_attempt(row, now)
         if attempt.state is not AttemptState.OPEN:
             return attempt
         with self._context.write_as(actor) as (session, actor):
@@ -182,16 +197,8 @@ class Attempts:
         if not is_first:
             return self.find(actor, attempt.id) or attempt
         if client is None:
-            return self._conclude(row, AttemptState.REFUSED, "oauth_client_wrong")
-        try:
-            return self._carry_out(actor, client, row, answer)
-        except OAuthFailure as failure:
-            return self._conclude(row, AttemptState.REFUSED, failure.key, _facts(failure, client))
-        except VaultError:
-            return self._conclude(row, AttemptState.REFUSED, "vault")
-        except BaseException:
-            self._conclude(row, AttemptState.REFUSED, "broken")
-            raise
+            return self.conclude(row, AttemptState.REFUSED, "oauth_client_wrong")
+        return self.carry_out(actor, client, row, lambda: self._redeem(client, row, answer))
 
     def confirm(self, actor: Actor, attempt_id: str) -> Connected:
         """Connect the mailbox with the other account that has signed in: a shared mailbox, on purpose.
@@ -200,32 +207,48 @@ class Attempts:
         """
         row, client = self._find_own(actor, attempt_id)
         pending, name = None, oauth_pending_secret(actor.user_id)
-        if row.state == AttemptState.OTHER_ADDRESS and self._context.clock() < row.made + _CONFIRMED_WITHIN:
+        if (
+            row.state == AttemptState.OTHER_ADDRESS
+            and self._context.clock() < (row.used or row.made) + _CONFIRMED_WITHIN
+        ):
             with suppress(VaultError):
                 pending = self._context.vault.get(name, bond={"attempt": row.state_digest})
         if pending is None or client is None:
             raise AttemptUnknown("nothing to confirm")
         connected = self._grants.connect(actor, client, _new_grant(row, pending, row.facts))
         self._context.vault.delete(name)
-        self._conclude(row, AttemptState.CONNECTED, facts={"address": connected.address})
+        self.conclude(row, AttemptState.CONNECTED, facts={"address": connected.address})
         return connected
 
-    def _carry_out(self, actor: Actor, client: Client, row: OauthAttemptRow, answer: Mapping[str, str]) -> Attempt:
+    def carry_out(
+        self, actor: Actor, client: Client, row: OauthAttemptRow, redeem: Callable[[], tuple[Tokens, Person]]
+    ) -> Attempt:
+        """Connect the actor with what ``redeem`` returns, and return how the attempt stands. Part of both ways."""
+        try:
+            return self._keep(actor, client, row, *redeem())
+        except OAuthFailure as failure:
+            return self.conclude(row, AttemptState.REFUSED, failure.key, facts_of(failure, client))
+        except VaultError:
+            return self.conclude(row, AttemptState.REFUSED, "vault")
+        except BaseException:
+            self.conclude(row, AttemptState.REFUSED, "broken")
+            raise
+
+    def _redeem(self, client: Client, row: OauthAttemptRow, answer: Mapping[str, str]) -> tuple[Tokens, Person]:
         if "error" in answer:
             raise failure_of(answer["error"], answer.get("error_description", ""))
-        door, parts = self._door(), self._unseal(row)
+        door, parts = self._door(), self.unseal(row)
         door.check_issuer(client, answer.get("iss", ""))
-        secret = self._clients.find_secret(client)
-        if secret is None:
-            raise OAuthFailure("oauth_client_wrong", {"reason": "secret"})
-        tokens, person = door.redeem(
+        return door.redeem(
             client,
-            secret,
+            self._clients.find_proof(client),
             redirect_uri=row.redirect_uri,
             code=answer.get("code", ""),
             verifier=parts["verifier"],
             nonce=parts["nonce"],
         )
+
+    def _keep(self, actor: Actor, client: Client, row: OauthAttemptRow, tokens: Tokens, person: Person) -> Attempt:
         granted = client.scopes if tokens.scopes is None else tokens.scopes
         if missing := missing_scopes(client.mail_scopes, granted):
             raise OAuthFailure("oauth_scope_missing", {"scopes": " ".join(missing)})
@@ -242,10 +265,10 @@ class Attempts:
         if not own:
             name, bond = oauth_pending_secret(actor.user_id), {"attempt": row.state_digest}
             self._context.vault.set(name, tokens.refresh, bond=bond)
-            return self._conclude(row, AttemptState.OTHER_ADDRESS, "oauth_other_account", facts)
+            return self.conclude(row, AttemptState.OTHER_ADDRESS, "oauth_other_account", facts)
         new = _new_grant(row, tokens.refresh, facts)
         self._grants.connect(actor, client, replace(new, access=tokens.access, expires_in=tokens.expires_in))
-        return self._conclude(row, AttemptState.CONNECTED, facts={"address": facts["address"]})
+        return self.conclude(row, AttemptState.CONNECTED, facts={"address": facts["address"]})
 
     def _find_own(
         self, actor: Actor, attempt_id: str, provider: OAuthProvider | None = None
@@ -261,12 +284,17 @@ class Attempts:
                 raise AttemptUnknown("not begun in this log-in")
             return row, store.find_client(session, OAuthProvider(row.provider))
 
-    def _conclude(
+    def conclude(
         self, row: OauthAttemptRow, state: AttemptState, key: str = "", facts: Mapping[str, Any] | None = None
     ) -> Attempt:
+        """Note how an attempt stands now, and return it. Part of both ways."""
         with self._context.database.session() as session:
             concluded = store.conclude_attempt(session, row.state_digest, state.value, key, facts or {})
-        return _to_attempt(concluded, self._context.clock())
+        return to_attempt(concluded, self._context.clock())
+
+    def seal(self, parts: Mapping[str, str]) -> bytes:
+        """Return what an attempt needs until its end, encrypted with a key of the vault's."""
+        return self._sealer.encrypt(json.dumps(dict(parts)).encode())
 
     @once
     def _sealer(self) -> Fernet:
@@ -274,7 +302,8 @@ class Attempts:
 
         return Fernet(base64.urlsafe_b64encode(self._context.vault.derive_key("oauth-attempt")))
 
-    def _unseal(self, row: OauthAttemptRow) -> dict[str, str]:
+    def unseal(self, row: OauthAttemptRow) -> dict[str, str]:
+        """Return what was sealed. Raises :class:`AttemptUnknown`."""
         from cryptography.fernet import InvalidToken
 
         try:
@@ -284,7 +313,8 @@ class Attempts:
             raise AttemptUnknown("sealed with another key") from None
 
 
-def _facts(failure: OAuthFailure, client: Client) -> dict[str, Any]:
+def facts_of(failure: OAuthFailure, client: Client) -> dict[str, Any]:
+    """Return what is told of a failure besides its key."""
     return {"provider": client.label, **failure.facts}
 
 
@@ -305,7 +335,8 @@ def digest_state(state: str) -> str:
     return hashlib.sha256(state.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _require_target(draft: MailAccountDraft) -> None:
+def require_target(draft: MailAccountDraft) -> None:
+    """Raise :class:`InvalidInput` for an account that lacks what a connection is made for."""
     wanted = ("user", "smtp_host", "imap_host")
     found = [each for each in check_account(draft) if each.field in wanted and each.blocking]
     if not draft.user.strip():
@@ -316,9 +347,10 @@ def _require_target(draft: MailAccountDraft) -> None:
         raise InvalidInput(*(FieldProblem(each.field, each.code, each.text) for each in found))
 
 
-def _to_attempt(row: OauthAttemptRow, now: datetime) -> Attempt:
+def to_attempt(row: OauthAttemptRow, now: datetime) -> Attempt:
+    """Return a row as its owner sees it at ``now``."""
     state = AttemptState(row.state)
-    if state is AttemptState.OPEN and not row.made <= now < row.made + ATTEMPT_LIFETIME:
+    if state is AttemptState.OPEN and not row.made <= now < (row.expires or row.made + ATTEMPT_LIFETIME):
         state = AttemptState.EXPIRED
     return Attempt(
         id=row.state_digest,
@@ -329,4 +361,6 @@ def _to_attempt(row: OauthAttemptRow, now: datetime) -> Attempt:
         address=str(row.facts.get("address", "")),
         key=row.key,
         facts=dict(row.facts),
+        hosts=tuple(row.hosts),
+        way=Way.LINK if row.expires is None else Way.CODE,
     )

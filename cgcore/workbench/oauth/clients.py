@@ -19,6 +19,7 @@ from cgcore.mail.oauth_client import (
     Client,
     ClientDraft,
     OAuthProvider,
+    Way,
     check_client_draft,
     consent_link,
     redirect_uri,
@@ -44,6 +45,7 @@ class Offer:
 
     provider: OAuthProvider
     label: str
+    ways: tuple[Way, ...] = (Way.LINK,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,17 @@ class Clients:
                 self._require_current(stored, draft, version)
                 if draft.secret is not None:
                     before, swapped = vault.swap(name, draft.secret, bond=_bond(draft)), True
-                return self._put(session, actor, stored, draft)
+                client = self._put(session, actor, stored, draft)
         except BaseException:
             if swapped:
                 with suppress(VaultError):
                     vault.put_back(name, before)
             raise
+        if draft.public:
+            # A vault that is away keeps what nobody asks for any more.
+            with suppress(VaultError):
+                vault.delete(name)
+        return client
 
     def remove(self, actor: Actor, provider: OAuthProvider) -> None:
         """Remove a client and its secret; who was connected by it is disconnected. Raises :class:`NotFound`."""
@@ -148,11 +155,8 @@ class Clients:
         client = self.find(actor, provider)
         if client is None:
             raise NotFound("no such client")
-        secret = self.find_secret(client)
-        if secret is None:
-            return ClientCheck("oauth_client_wrong", (("provider", client.label),))
         try:
-            self._door().check(client, secret)
+            self._door().check(client, self.find_proof(client))
         except OAuthFailure as failure:
             facts = {"provider": client.label, **failure.facts}
             return ClientCheck(failure.key, tuple((name, str(value)) for name, value in facts.items()))
@@ -161,7 +165,7 @@ class Clients:
     def offered_for(self, actor: Actor, address: str) -> Sequence[Offer]:
         """Return the providers of «Forma de entrar» besides the password, for the mailbox ``address``."""
         clients = self._context.recall(actor, "oauth_offers", lambda session, _: tuple(store.list_clients(session)))
-        return tuple(Offer(each.provider, each.label) for each in clients if each.is_offered_to(address))
+        return tuple(Offer(each.provider, each.label, each.ways) for each in clients if each.is_offered_to(address))
 
     def find_secret(self, client: Client) -> Secret | None:
         """Return the secret of a client, None where the vault holds none for it. For the door, never for a page."""
@@ -172,9 +176,21 @@ class Clients:
                 raise
             return None
 
+    def find_proof(self, client: Client) -> Secret | None:
+        """Return what a client shows at the provider, None for one that has nothing to show. For the door.
+
+        Raises :class:`OAuthFailure` where there should be a secret and is none, and :class:`VaultError`.
+        """
+        secret = None if client.public else self.find_secret(client)
+        if secret is None and not client.public:
+            raise OAuthFailure("oauth_client_wrong", {"reason": "secret"})
+        return secret
+
     def _require_current(self, stored: Client | None, draft: ClientDraft, version: int) -> None:
         if (stored.version if stored else 0) != version:
             raise StaleVersion(stored.version if stored else 0, stored.as_json() if stored else {})
+        if draft.public:
+            return
         if draft.secret is None and (stored is None or _bond(stored) != _bond(draft) or not self.find_secret(stored)):
             # A secret goes to the provider and the client that it was typed for, and nowhere else.
             raise InvalidInput(account_problem("secret", "empty"))
@@ -190,6 +206,7 @@ class Clients:
             domains=draft.domains,
             scope=draft.scope,
             secret_ends=draft.secret_ends,
+            public=draft.public,
             version=(stored.version if stored else 0) + 1,
             updated=now,
         )
@@ -206,15 +223,18 @@ class Clients:
 def _trimmed(draft: ClientDraft) -> ClientDraft:
     """Return a draft without what no provider takes: blanks around values, fields of other providers."""
     own = draft.provider is OAuthProvider.CUSTOM
+    public = draft.public and draft.provider is not OAuthProvider.GOOGLE
     return replace(
         draft,
         client_id=draft.client_id.strip(),
-        secret=Secret(draft.secret.reveal().strip()) if draft.secret is not None else None,
+        secret=Secret(draft.secret.reveal().strip()) if draft.secret is not None and not public else None,
         tenant=draft.tenant.strip() if draft.provider is OAuthProvider.MICROSOFT else "",
         issuer=draft.issuer.strip() if own else "",
         name=draft.name.strip() if own else "",
         domains=tuple(dict.fromkeys(each.strip().lower().lstrip("@") for each in draft.domains if each.strip())),
         scope=" ".join(draft.scope.split()) if own else "",
+        secret_ends=None if public else draft.secret_ends,
+        public=public,
     )
 
 

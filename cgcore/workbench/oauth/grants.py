@@ -301,7 +301,7 @@ class Grants:
         return taken
 
     def _tell(self, ended: Ended) -> bool:
-        if ended.token is None or ended.client is None or ended.secret is None:
+        if ended.token is None or ended.client is None or (ended.secret is None and not ended.client.public):
             return False
         try:
             return self._door().revoke(ended.client, ended.secret, ended.token)

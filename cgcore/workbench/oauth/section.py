@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cgcore.once import once
 from cgcore.workbench.oauth.attempts import Attempts
 from cgcore.workbench.oauth.clients import Clients
+from cgcore.workbench.oauth.codes import CodePoller, Codes
 from cgcore.workbench.oauth.grants import Grants
 from cgcore.workbench.oauth.keep_alive import KeepAlive
 from cgcore.workbench.oauth.tokens import AccessTokens
@@ -50,9 +51,14 @@ class OAuthSection:
         """Renews what nobody uses, before it ends for that."""
         return KeepAlive(self._context, self.tokens)
 
+    def start(self) -> None:
+        """Begin what goes on by itself; once."""
+        self.keep_alive.start()
+        self.code_poller.start()
+
     def close(self) -> None:
         """Stop what goes on by itself."""
-        for name in ("keep_alive", "grants"):
+        for name in ("keep_alive", "code_poller", "grants"):
             if name in vars(self):
                 vars(self)[name].close()
 
@@ -60,6 +66,22 @@ class OAuthSection:
     def attempts(self) -> Attempts:
         """Ways to a provider and back."""
         return Attempts(self._context, clients=self.clients, grants=self.grants, door=lambda: self._door)
+
+    @once
+    def codes(self) -> Codes:
+        """Codes that are typed at a provider."""
+        return Codes(
+            self._context,
+            clients=self.clients,
+            attempts=self.attempts,
+            door=lambda: self._door,
+            wake=lambda: self.code_poller.wake(),
+        )
+
+    @once
+    def code_poller(self) -> CodePoller:
+        """Asks for those codes."""
+        return CodePoller(lambda: self.codes.work_once())
 
     @once
     def _door(self) -> OAuthDoor:

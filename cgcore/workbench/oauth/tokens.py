@@ -207,9 +207,7 @@ class AccessTokens:
             if self._is_good(kept):
                 return kept.token
             row = self._find(row.user_id)[0]
-        secret, token = self._clients.find_secret(client), self._stored(row)
-        if secret is None:
-            raise OAuthFailure("oauth_client_wrong", {"reason": "secret"})
+        secret, token = self._clients.find_proof(client), self._stored(row)
         if token is None:
             raise OAuthFailure("oauth_expired", {"reason": "missing"})
         came = self._clock()

@@ -93,6 +93,7 @@ class ClientForm(Form):
             domains=tuple(part for part in value("domains").replace(";", ",").replace(" ", ",").split(",") if part),
             scope=value("scope"),
             secret_ends=_read_date(value("secret_ends")),
+            public=value("public"),
         )
 
 
@@ -102,6 +103,7 @@ def _values(stored: Mapping[str, Any]) -> dict[str, Any]:
         **{name: stored.get(name, "") for name in ("client_id", "tenant", "issuer", "name", "scope")},
         "domains": " ".join(stored.get("domains", ())),
         "secret_ends": write(date.fromisoformat(ends)) if ends else "",
+        "public": bool(stored.get("public")),
     }
 
 
@@ -209,8 +211,11 @@ class OAuthPanel:
         left, right = st.columns(2, gap="medium")
         with left:
             self._draw_text("client_id", texts.CLIENT_ID)
-            self._draw_secret()
-            self._draw_text("secret_ends", texts.SECRET_ENDS, texts.SECRET_ENDS_HELP, texts.DATE_FORM)
+            if self.provider is not OAuthProvider.GOOGLE:
+                st.toggle(texts.PUBLIC, help=texts.PUBLIC_HELP, **self.form.widget("public"))
+            if not self.form.value("public"):
+                self._draw_secret()
+                self._draw_text("secret_ends", texts.SECRET_ENDS, texts.SECRET_ENDS_HELP, texts.DATE_FORM)
         with right:
             if self.provider is OAuthProvider.MICROSOFT:
                 self._draw_text("tenant", texts.TENANT, texts.TENANT_HELP, texts.TENANT_FORM)

@@ -15,7 +15,7 @@ from cgcore.errors import InvalidInput, NotFound, VaultError
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import AuthKind, Security
 from cgcore.mail.diagnosis.texts import sentences
-from cgcore.mail.oauth_client import OAuthProvider
+from cgcore.mail.oauth_client import OAuthProvider, Way
 from cgcore.mail.providers import get_provider
 from cgcore.mail.steps import Leg
 from cgcore.texts import write
@@ -23,10 +23,12 @@ from cgcore.vault.texts import problem_text
 from cgcore.workbench import Workbench
 from cgcore.workbench.oauth.attempts import ATTEMPT_LIFETIME, Attempt, AttemptState
 from cgcore.workbench.oauth.clients import Offer
-from cgcore.workbench.oauth.grants import Connected, Disconnected, GrantState, hosts_of
+from cgcore.workbench.oauth.grants import Connected, GrantState, hosts_of
 from pages.ui.copyable import draw_copyable
 from pages.ui.heads import ask_for_save
 from pages.ui.identity import dialog, while_logged_in
+from pages.ui.mail.code import draw_code, find_ended, forget_followed, take_followed
+from pages.ui.mail.disconnect import ask_disconnect
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
 from pages.ui.markdown import escape
@@ -108,19 +110,20 @@ def _choose(form: AccountForm, kind: AuthKind) -> None:
 def draw(page: MailPage) -> None:
     """Draw how the connection by the chosen provider stands, and what can be done about it."""
     provider = OAuthProvider(page.draft.auth.value)
-    label = next((offer.label for offer in _offers(page) if offer.provider is provider), provider.value.title())
+    offer = next((each for each in _offers(page) if each.provider is provider), Offer(provider, provider.value.title()))
+    label = offer.label
     found = page.workbench.oauth.grants.connection(page.actor)
     connected = found if found is not None and found.provider is provider else None
     with st.container(gap="small", key="mail_account_connection"):
         if connected is not None and connected.is_for(page.draft) and connected.state is GrantState.CONNECTED:
             _draw_connected(page, connected, label)
         else:
-            _draw_missing(page, provider, label, connected)
+            _draw_missing(page, offer, connected)
         _draw_logins(page)
         if connected is not None and st.button(
             texts.DISCONNECT, key="mail_account_disconnect", icon=":material/link_off:"
         ):
-            _ask_disconnect(page, connected, label)
+            ask_disconnect(page, connected, label)
 
 
 def must_ask(workbench: Workbench, actor: Actor, form: AccountForm, page: str) -> bool:
@@ -204,14 +207,15 @@ def _prove_once(page: MailPage) -> None:
     link: _Link | None = st.session_state.pop(_LINK, None)
     left = st.session_state.pop(_LEFT, "")
     st.session_state.pop(_TOLD, None)
-    if link is None or link.id != left:
+    if not take_followed() and (link is None or link.id != left):
         return
     for leg in Leg:
         if page.draft.smtp.host if leg is Leg.SMTP else page.draft.imap.host:
             st.session_state[f"mail_account_{leg}_again"] = True
 
 
-def _draw_missing(page: MailPage, provider: OAuthProvider, label: str, connected: Connected | None) -> None:
+def _draw_missing(page: MailPage, offer: Offer, connected: Connected | None) -> None:
+    label = offer.label
     if connected is not None and connected.state is not GrantState.CONNECTED:
         st.markdown(f":red-badge[:material/link_off: {texts.DEAD}]")
         _draw_refusal(connected.key, {"provider": label, "user": connected.mailbox, **connected.facts})
@@ -220,12 +224,28 @@ def _draw_missing(page: MailPage, provider: OAuthProvider, label: str, connected
         if connected is not None and not connected.is_for(page.draft):
             hosts = escape(write([*connected.hosts]))
             st.caption(texts.OTHER_TARGET.format(mailbox=escape(connected.mailbox), hosts=hosts))
-    link = _find_link(page, provider)
-    told = _find_told(page)
+    link = _find_link(page, offer.provider) if Way.LINK in offer.ways else None
+    told = find_ended(page) or _find_told(page)
     if told is not None:
         _draw_end(page, told, label)
     keys = {each.key for each in (connected, told) if each is not None}
     _draw_cure(page, keys, label)
+    if Way.LINK in offer.ways:
+        _draw_link(page, link, told, connected, keys, label)
+    elif not hosts_of(page.draft) or not page.draft.user.strip():
+        st.caption(texts.CONNECT_INCOMPLETE)
+    if Way.CODE in offer.ways and (link is not None or Way.LINK not in offer.ways):
+        draw_code(page, offer, again=told is not None and told.way is Way.CODE)
+
+
+def _draw_link(
+    page: MailPage,
+    link: Attempt | None,
+    told: Attempt | None,
+    connected: Connected | None,
+    keys: Set[str],
+    label: str,
+) -> None:
     if link is None:
         st.caption(texts.CONNECT_INCOMPLETE)
         return
@@ -253,6 +273,7 @@ def _draw_missing(page: MailPage, provider: OAuthProvider, label: str, connected
 def _note_left(attempt_id: str) -> None:
     st.session_state[_LEFT] = attempt_id
     st.session_state.pop(_TOLD, None)
+    forget_followed()
 
 
 @st.fragment(run_every=_EVERY_S)
@@ -301,7 +322,8 @@ def _find_told(page: MailPage) -> Attempt | None:
 def _draw_end(page: MailPage, attempt: Attempt, label: str) -> None:
     """Say what an attempt has come to, with what can be done besides trying again."""
     if attempt.state is AttemptState.EXPIRED:
-        st.warning(texts.TOO_LATE, icon=":material/schedule:")
+        late = texts.CODE_TOO_LATE if attempt.way is Way.CODE else texts.TOO_LATE
+        st.warning(late, icon=":material/schedule:")
     elif attempt.state is AttemptState.OTHER_ADDRESS:
         values = {"address": escape(attempt.address), "mailbox": escape(attempt.mailbox)}
         title, fix = texts.OTHER_ADDRESS.format(**values), texts.OTHER_ADDRESS_FIX.format(**values)
@@ -348,30 +370,6 @@ def _draw_consent(page: MailPage, label: str) -> None:
         st.markdown(f"**{texts.CONSENT}**")
         st.caption(texts["ASK_ADMIN"][provider].format(provider=escape(label)))
         draw_copyable("oauth_request", request)
-
-
-@dialog(lambda: texts.DISCONNECT, icon=":material/link_off:")
-@while_logged_in
-def _ask_disconnect(page: MailPage, connected: Connected, label: str) -> None:
-    st.markdown(texts.DISCONNECT_QUESTION.format(address=escape(connected.address)))
-    with st.container(horizontal=True):
-        if st.button(texts.DISCONNECT, type="primary", key="mail_account_disconnect_yes"):
-            with suppress(NotFound):
-                _tell_end(page.workbench.oauth.grants.disconnect(page.actor), label)
-            st.rerun()
-        if st.button(common.CANCEL, key="mail_account_disconnect_no"):
-            st.rerun()
-
-
-def _tell_end(done: Disconnected, label: str) -> None:
-    provider = escape(label)
-    if done.revoked:
-        announce(texts.DISCONNECTED.format(provider=provider))
-    elif done.manage_url:
-        told = texts.DISCONNECTED_HERE.format(provider=provider, link=done.manage_url)
-        announce(told, icon=":material/link_off:", stays=True)
-    else:
-        announce(texts.DISCONNECTED_ONLY_HERE.format(provider=provider), icon=":material/link_off:", stays=True)
 
 
 def _forget_question() -> None:
