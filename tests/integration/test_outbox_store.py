@@ -28,7 +28,7 @@ from cgcore.storage.outbox import database_now, move
 from cgcore.storage.outbox_bytes import CHUNK_BYTES, OutboxBytes
 from cgcore.storage.outbox_left import BACKUP_AGE, attend, hold_old
 from cgcore.storage.outbox_queue import LEASE, OutboxQueue
-from cgcore.storage.outbox_rests import current_pace
+from cgcore.storage.outbox_rests import current_pace, let_follow
 from cgcore.storage.outbox_tables import OutboundChunkRow, OutboundMessageRow, OutboxAccountRow, OutboxSlotRow
 from tests.servers.outbox_house import BEGAN, REASON, House, build_result, finish
 
@@ -176,6 +176,34 @@ def test_a_person_who_sends_an_unknown_one_again_ends_the_old_claim(house: House
     assert {r.state for r in again.recipients} == {RecipientState.PENDING}
 
 
+def test_a_claim_counts_for_one_lease(house: House) -> None:
+    """Also one that nobody ever renews: it ends by itself."""
+    name, queue = house.put(), house.queue()
+    before = datetime.now(UTC)
+    house.claim(queue)
+    with house.database.read() as session:
+        until = session.get_one(OutboundMessageRow, name).lease_until
+
+    assert until is not None
+    assert before < until <= datetime.now(UTC) + LEASE
+
+
+def test_a_mark_is_confirmed_for_the_claim_that_it_was_made_for(house: House) -> None:
+    """Not for an earlier one of the same process, whose message a person has sent again meanwhile."""
+    name, queue = house.put(), house.queue()
+    (first,) = house.claim(queue)
+    assert queue.mark_in_flight(first)
+    assert queue.confirm_mark(first)
+    house.queue().expire(has_ended=lambda _owner: True)
+    assert not queue.confirm_mark(first)
+    with house.database.session() as session:
+        assert house.store.resend(session, house.user, name)
+    (second,) = house.claim(queue)
+    assert queue.mark_in_flight(second)
+
+    assert (queue.confirm_mark(first), queue.confirm_mark(second)) == (False, True)
+
+
 def test_an_account_rests_with_all_that_waits_and_one_goes_ahead(house: House) -> None:
     """A limit fails nothing: all are held with the reason; after the rest one is tried, and the others follow it."""
     names, queue = [house.put(key) for key in "abc"], house.queue()
@@ -199,6 +227,7 @@ def test_an_account_rests_with_all_that_waits_and_one_goes_ahead(house: House) -
     queue.mark_in_flight(ahead)
     assert finish(queue, ahead, Outcome(State.SENT))
     assert house.states() == [State.SENT] + [State.QUEUED] * 3
+    assert {house.get(name).held_by for name in (*names, late)} == {""}
     assert queue.count_rests(house.user) == 0
 
 
@@ -250,7 +279,7 @@ def test_what_a_clock_has_noted_before_it_was_set_back_makes_nobody_wait(house: 
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     first, later = house.put("a"), house.put("b", delay_s=3600)
     house.set(first, due=tomorrow)
-    house.set_account(paused=True, paused_until=tomorrow)
+    house.set_account(paused=True, paused_until=tomorrow, halved=tomorrow, crowded=tomorrow)
     with house.database.session() as session:
         session.add(OutboxSlotRow(user_id=house.user, place=0, owner="x", lease_until=tomorrow))
     queue = house.queue()
@@ -263,6 +292,7 @@ def test_what_a_clock_has_noted_before_it_was_set_back_makes_nobody_wait(house: 
 
     assert before == (False, False)
     assert not account.paused
+    assert max(account.halved or tomorrow, account.crowded or tomorrow) <= datetime.now(UTC), "days count from here"
     assert left - datetime.now(UTC) <= LEASE, "whoever holds it may be at work, for a lease and no longer"
     house.set_slots(lease_until=None)
     assert [claimed.id for claimed in house.claim(queue)] == [first]
@@ -503,6 +533,18 @@ def test_a_result_that_comes_in_during_a_rest_lets_nothing_go(house: House) -> N
 
     assert (resting.paused, house.account().paused) == (True, True)
     assert house.states() == [State.SENT, State.SENT, State.HELD]
+
+
+def test_a_rest_that_begins_while_a_result_waits_for_its_turn_lets_nothing_go(house: House) -> None:
+    """Another connection has let the account rest since it was asked whether others wait to follow."""
+    queue = house.queue()
+    house.put("a")
+    queue.hold_back(house.claim(queue), house.user, Hold("temporary_failure", 60), REASON)
+    with house.database.session() as session:
+        let_follow(session, house.user, datetime.now(UTC))
+
+    assert house.states() == [State.HELD]
+    assert (house.account().paused, queue.count_rests(house.user)) == (True, 1)
 
 
 def test_what_waits_for_its_pace_is_not_taken_for_what_was_left_behind(house: House) -> None:
