@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cgcore.workbench.context import Context
     from cgcore.workbench.discovery import DiscoverySection
 
-__all__ = ["MailSetup", "setup_verdict_texts", "tested_leg"]
+__all__ = ["MailSetup", "is_setup_of", "setup_mark", "setup_verdict_texts", "tested_leg"]
 
 #: The verdict of a run that asks whether a foreign server is the right one; nothing has been signed in to.
 _CONFIRM = "confirm_host"
@@ -81,19 +81,21 @@ class MailSetup:
             self._context.activity.record(actor, Action.PROBE_RUN, told, verdict.key, session=session)
             return setup.result()
 
-        return self._runs.start(actor, Cell.SETUP, self.mark(address), Job(setup.steps, setup.judge, conclude))
+        return self._runs.start(actor, Cell.SETUP, setup_mark(address), Job(setup.steps, setup.judge, conclude))
 
     def find_last(self, actor: Actor) -> Run | None:
         """Return the last run."""
         return self._runs.find_last(actor, Cell.SETUP)
 
-    def mark(self, address: str) -> str:
-        """Return the fingerprint of a run for ``address``: whoever joins one of another address is told so by it."""
-        return hashlib.sha256(address.strip().casefold().encode()).hexdigest()
 
-    def is_about(self, run: Run, user: str) -> bool:
-        """Return whether ``run`` set up the account whose address or login name is ``user``."""
-        return run.fingerprint == self.mark(user) or (run.result or {}).get("user") == user.strip()
+def setup_mark(address: str) -> str:
+    """Return the fingerprint of a run for ``address``: whoever joins one of another address is told so by it."""
+    return hashlib.sha256(address.strip().casefold().encode()).hexdigest()
+
+
+def is_setup_of(run: Run, user: str) -> bool:
+    """Return whether ``run`` set up the account whose address or login name is ``user``."""
+    return run.fingerprint == setup_mark(user) or (run.result or {}).get("user") == user.strip()
 
 
 @dataclass

@@ -13,6 +13,7 @@ import pages.ui.runs as results
 from cgcore.identity.actor import Actor
 from cgcore.runs import Cell, Status, Step, Verdict
 from cgcore.workbench import Workbench
+from cgcore.workbench.mail_setup import setup_mark
 from cgcore.workbench.runs import Job
 from tests.servers.pages import open_page, sign_in, words
 
@@ -43,7 +44,7 @@ def _start(workbench: Workbench, ana: Actor, address: str, gate: threading.Event
         lambda _steps, ms: Verdict("ok", "auth", ms),
         lambda _steps, _verdict, _session: found | {"user": address, "questions": []},
     )
-    workbench.runs.start(ana, Cell.SETUP, workbench.mail_setup.mark(address), job)
+    workbench.runs.start(ana, Cell.SETUP, setup_mark(address), job)
 
 
 def _open_during(

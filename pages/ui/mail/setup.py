@@ -11,6 +11,7 @@ from cgcore.mail.discovery.result import hint_texts
 from cgcore.mail.steps import Leg
 from cgcore.runs import Cell, Run
 from cgcore.texts import lookup
+from cgcore.workbench.mail_setup import is_setup_of
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.admin import mail_servers
 from pages.ui.cells import CellHead, CellState, state_of
@@ -100,7 +101,7 @@ def _note_outcome(page: MailPage, run: Run, *, fill: bool) -> None:
 
 
 def _is_about(page: MailPage, run: Run) -> bool:
-    return page.workbench.mail_setup.is_about(run, str(page.form.value("user") or ""))
+    return is_setup_of(run, str(page.form.value("user") or ""))
 
 
 def _draw_hints(page: MailPage) -> None:
