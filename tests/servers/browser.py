@@ -120,7 +120,7 @@ def browser() -> Iterator[Browser]:
 def new_profile(browser: Browser, **options: Any) -> BrowserContext:
     """Return a fresh profile, Spanish, in Madrid, of somebody who has asked their system for less motion.
 
-    Skeletons and spinners that stand still cost a fifth less; the log-in, the proxies and the frame of a mail keep them.
+    Skeletons and spinners that stand still cost a fifth less; `test_login.py` and `test_nginx.py` keep them moving.
     """
     usual = {
         "locale": "es-ES",
