@@ -26,7 +26,7 @@ from cgcore.process import new_owner
 from cgcore.storage.database import Database
 from cgcore.storage.outbox import database_now, move
 from cgcore.storage.outbox_bytes import CHUNK_BYTES, OutboxBytes
-from cgcore.storage.outbox_left import BACKUP_AGE, attend, hold_old
+from cgcore.storage.outbox_left import BACKUP_AGE, FIRST_LOOK, attend, hold_old
 from cgcore.storage.outbox_queue import LEASE, OutboxQueue
 from cgcore.storage.outbox_rests import current_pace, let_follow
 from cgcore.storage.outbox_tables import OutboundChunkRow, OutboundMessageRow, OutboxAccountRow, OutboxSlotRow
@@ -186,6 +186,19 @@ def test_a_claim_counts_for_one_lease(house: House) -> None:
 
     assert until is not None
     assert before < until <= datetime.now(UTC) + LEASE
+
+
+def test_what_ends_unsure_is_looked_for_in_the_sent_folder_soon(house: House) -> None:
+    """By itself, a minute later."""
+    name, queue = house.put(), house.queue()
+    (claimed,) = house.claim(queue)
+    queue.mark_in_flight(claimed)
+    assert finish(queue, claimed, Outcome(State.UNKNOWN), reason=REASON)
+    with house.database.read() as session:
+        look = session.get_one(OutboundMessageRow, name).look_due
+
+    assert look is not None
+    assert look <= datetime.now(UTC) + FIRST_LOOK
 
 
 def test_a_mark_is_confirmed_for_the_claim_that_it_was_made_for(house: House) -> None:
