@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -56,6 +57,7 @@ __all__ = [
     "LazyApi",
     "NoDelay",
     "announce_code",
+    "mount_api",
     "open_first_use",
     "say",
     "start_descriptors",
@@ -134,6 +136,16 @@ class LazyApi:
         return build_api(self._get_workbench())
 
 
+def mount_api(app: Any) -> Mount:
+    """Return the route that gives ``app`` whatever lies below ``/api/v1``.
+
+    Starlette's own pattern ends at a line break, which a path may hold as %0A: that would be Streamlit's to answer.
+    """
+    mount = Mount("/api/v1", app)
+    mount.path_regex = re.compile(mount.path_regex.pattern, re.DOTALL)
+    return mount
+
+
 class Assembly:
     """The parts of one app. Where browsers reach it, and how it was started, is asked for once it listens.
 
@@ -180,7 +192,7 @@ class Assembly:
             Route(GO + "{attempt}", oauth.leave, methods=["GET"]),
             Route(CALLBACK + "{provider}", oauth.come_back, methods=["GET"]),
             Route(OAUTH_END + "{attempt}", oauth.show_end, methods=["GET"]),
-            Mount("/api/v1", LazyApi(self._get_workbench)),
+            mount_api(LazyApi(self._get_workbench)),
         ]
 
     def middleware(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -281,7 +282,8 @@ def test_a_cursor_of_one_trail_shows_nothing_of_another(
 
 
 @pytest.mark.parametrize(
-    "path", ["/templates/purchase_invoice", "/templates/nada", "/templates/nada/render", "/nada", "/me/"]
+    "path",
+    ["/templates/purchase_invoice", "/templates/nada", "/templates/nada/render", "/nada", "/me/", "/nada/a%0Ab"],
 )
 def test_what_does_not_exist_is_not_found(client: httpx.Client, path: str) -> None:
     """A type without template is as unknown as one that nobody has heard of."""
@@ -457,6 +459,30 @@ def test_an_incomplete_account_is_refused_before_any_connection(client: httpx.Cl
 
     assert answer.status_code == 422
     assert {"user", "imap.host"} <= {error["field"] for error in answer.json()["errors"]}
+
+
+def test_texts_are_rendered_one_after_the_other_and_no_other_call_waits_for_them(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, client: httpx.Client
+) -> None:
+    """Beside each other they would only be slower, all of them."""
+    render, inside, done = workbench.templates.render, threading.Semaphore(0), threading.Event()
+
+    def render_slowly(*given: Any) -> Any:
+        inside.release()
+        assert done.wait(20)
+        return render(*given)
+
+    monkeypatch.setattr(workbench.templates, "render", render_slowly)
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(client.post, "/templates/quote/render", json={}) for _ in range(3)]
+        assert inside.acquire(timeout=20)
+        answered = client.get("/me")
+        met = inside.acquire(timeout=0.5)  # where two are let in this does not wait; where not, nothing else ends it
+        done.set()
+
+    assert answered.status_code == 200
+    assert not met
+    assert [each.result().status_code for each in asked] == [200] * 3
 
 
 def test_a_rendering_takes_the_stored_parts_for_what_is_left_out(client: httpx.Client) -> None:

@@ -13,12 +13,12 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from cgcore.language import current_language
 from cgcore.web.api import app as api_application
 from cgcore.web.api import build_api
 from cgcore.web.api.openapi import build_specification
+from cgcore.web.assembly import mount_api
 from cgcore.workbench import Workbench
 from tests.servers.daemon import free_ports
 
@@ -43,7 +43,7 @@ def serve_api(workbench: Workbench, **options: Any) -> Iterator[ApiServer]:
     port = free_ports(1)[0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(api_application, "build_specification", _describe_once)
-        app = Starlette(routes=[Mount("/api/v1", build_api(workbench, **options))])
+        app = Starlette(routes=[mount_api(build_api(workbench, **options))])
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", lifespan="off"))
     started = threading.Event()
     server.startup = _told(server.startup, started)

@@ -10,6 +10,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.requests import Request
@@ -36,6 +37,9 @@ def build_app(workbench: Workbench) -> FastAPI:
     """Return the FastAPI application alone. It trusts what the front door left in the scope."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.workbench = workbench
+    # Several texts rendered at once are slower than one after the other: an interpreter computes one thing at a time,
+    # and what it changes between keeps everybody else's call waiting.
+    app.state.rendering = CapacityLimiter(1)
     add_handlers(app)
     for name in _ROUTES:
         # Not include_router: it nests what it includes, and the checks below must see every route itself.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, Request
 
 from cgcore.workbench import Workbench
 
-__all__ = ["TAGGED", "Bench", "build_router", "problems"]
+__all__ = ["TAGGED", "Bench", "RenderTurn", "build_router", "problems"]
 
 # The OpenAPI entry of an answer that carries the version it was read at.
 TAGGED: dict[int | str, dict[str, Any]] = {200: {"headers": {"ETag": {"schema": {"type": "string"}}}}}
@@ -18,7 +19,13 @@ async def _workbench(request: Request) -> Workbench:
     return request.app.state.workbench
 
 
+async def _rendering(request: Request) -> CapacityLimiter:
+    return request.app.state.rendering
+
+
 Bench = Annotated[Workbench, Depends(_workbench)]
+RenderTurn = Annotated[CapacityLimiter, Depends(_rendering)]
+"""Whose turn it is to render: one text at a time in a process."""
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

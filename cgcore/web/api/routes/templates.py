@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import Path, Response
 
 from cgcore.documents import DOCUMENT_TYPES, DocumentType, types_with_template
@@ -21,7 +22,7 @@ from cgcore.web.api.objects import (
 )
 from cgcore.web.api.problems import ApiProblem, ProblemCode
 from cgcore.web.api.requests import IfMatch, expected_version, version_tag
-from cgcore.web.api.routes.base import TAGGED, Bench, build_router, problems
+from cgcore.web.api.routes.base import TAGGED, Bench, RenderTurn, build_router, problems
 from cgcore.web.api.scopes import Reader, Writer, needs
 
 __all__ = ["router"]
@@ -67,10 +68,16 @@ def put_template(
 
 
 @router.post("/templates/{type}/render", responses=problems(404, 413, 415))
-def render_template(workbench: Bench, actor: Reader, document_type: TypeInPath, request: RenderRequest) -> Rendered:
+async def render_template(
+    workbench: Bench, actor: Reader, document_type: TypeInPath, request: RenderRequest, turn: RenderTurn
+) -> Rendered:
     """The message as it would leave, with its checks."""
-    parts = TemplateRequest(**request.model_dump(exclude_unset=True))
-    return Rendered.model_validate(workbench.templates.render(actor, _type(document_type), parts).to_dict())
+    kind, parts = _type(document_type), TemplateRequest(**request.model_dump(exclude_unset=True))
+
+    def render() -> Rendered:
+        return Rendered.model_validate(workbench.templates.render(actor, kind, parts).to_dict())
+
+    return await to_thread.run_sync(render, limiter=turn)
 
 
 @router.get("/signature", responses=TAGGED)
