@@ -31,7 +31,7 @@ _BLOCKED = frozenset({
 
 def list_doubts(files: Sequence[Attachment]) -> Sequence[FieldProblem]:
     """Return what a person should know of files before they go; one sentence a file at most."""
-    return [doubt for file in files for doubt in _find(file)][:20]
+    return [doubt for file in files for doubt in _find(file)]
 
 
 def _find(file: Attachment) -> Iterator[FieldProblem]:

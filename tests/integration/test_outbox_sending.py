@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -107,7 +108,11 @@ def desk_once(workbench: Workbench) -> Iterator[_Desk]:
 
 
 def _account(
-    desk: _Desk, smtp: ScriptedServer, imap: ScriptedServer | None = None, sender: SenderDraft | None = None
+    desk: _Desk,
+    smtp: ScriptedServer,
+    imap: ScriptedServer | None = None,
+    sender: SenderDraft | None = None,
+    folder: str = "Sent",
 ) -> None:
     section = desk.workbench.mail_account
     draft = MailAccountDraft(
@@ -115,7 +120,7 @@ def _account(
         password=Secret(_PASSWORD),
         smtp=ServerDraft("127.0.0.1", smtp.port, Security.NONE),
         imap=ServerDraft("127.0.0.1", imap.port, Security.NONE) if imap else ServerDraft("", "", Security.SSL),
-        sent_folder="Sent" if imap else "",
+        sent_folder=folder if imap else "",
         sender=sender or SenderDraft(),
     )
     section.save(desk.ana, draft, version=section.get(desk.ana).version)
@@ -691,6 +696,54 @@ def test_an_unsure_message_is_looked_for_when_its_person_asks(desk: _Desk) -> No
     assert (found.state, found.copy_state) == (State.SENT, CopyState.SKIPPED)
     assert (away.value.code, late.value.code) == ("not_searched", "too_late")
     assert (len(sending.messages), len(other.messages), _appends(filing)) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("marks", "holder", "searched", "state"),
+    [
+        ((b"Sent", b"All"), "Enviado", [b"Enviado"], State.SENT),
+        ((b"Sent", b"All"), "Todos", [b"Enviado", b"Todos"], State.SENT),
+        ((b"Sent", b"All"), "", [b"Enviado", b"Todos"], State.UNKNOWN),
+        ((b"Drafts", b"Trash"), "", [], None),
+    ],
+)
+def test_without_a_chosen_folder_an_unsure_message_is_looked_for_where_its_provider_files(
+    desk: _Desk, marks: tuple[bytes, bytes], holder: str, searched: list[bytes], state: State | None
+) -> None:
+    """In what it marks for sent and for all mail; where it marks neither, a refusal says that nothing was searched."""
+    opened = list[bytes]()
+
+    def file(wire: Any) -> None:
+        say, read = wire.send, wire.read_line
+
+        def read_line() -> bytes:
+            line = read()
+            opened.extend(re.findall(rb'SELECT "(.*)"', line))
+            return line
+
+        def send(data: bytes) -> None:
+            known = bool(opened) and opened[-1] == holder.encode()
+            say(data.replace(b"* SEARCH\r\n", b"* SEARCH 9\r\n") if known else data)
+
+        wire.send, wire.read_line = send, read_line
+        rows = zip(marks, (b"Enviado", b"Todos"), strict=True)
+        listing = (rb'() "/" INBOX', *(b'(\\%s) "/" %s' % row for row in rows))
+        ImapScript(untagged=_NOT_THERE, listing=listing)(wire)
+
+    with smtp_server(_replies(final=CLOSE)) as sending, ScriptedServer(file) as filing:
+        _account(desk, sending, filing, folder="")
+        message = desk.put()
+        desk.work()
+        code = ""
+        try:
+            desk.workbench.outbox.look_for(desk.ana, message.id)
+        except OutboxRefused as refused:
+            code = refused.code
+    told = desk.get(message)
+
+    assert (opened, code) == (searched, "" if state else "not_searched")
+    assert (told.state, told.copy_folder) == (state or State.UNKNOWN, holder)
+    assert ((told.looked is not None), _appends(filing)) == (state is not None, 0)
 
 
 def test_an_unknown_one_that_lies_there_under_another_name_has_been_sent(desk: _Desk) -> None:

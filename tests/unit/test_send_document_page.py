@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tracemalloc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,13 +17,18 @@ from streamlit.testing.v1 import AppTest
 from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor, Role
-from cgcore.mail.account import MailAccountDraft, ServerDraft
+from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.message import Attachment
 from cgcore.outbox.message import Message, MessageFilters
 from cgcore.outbox.preferences import OutboxPreferences
 from cgcore.outbox.saved import SavedFields
-from cgcore.outbox.states import RESENDABLE, Kind, State
-from cgcore.storage.outbox_tables import OutboundAttemptRow, OutboundMessageRow, OutboxAccountRow
+from cgcore.outbox.states import RESENDABLE, Kind, RecipientState, State
+from cgcore.storage.outbox_tables import (
+    OutboundAttemptRow,
+    OutboundMessageRow,
+    OutboundRecipientRow,
+    OutboxAccountRow,
+)
 from cgcore.storage.tables import MailTemplateRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
@@ -82,6 +87,14 @@ def furnish(workbench: Workbench, monkeypatch: pytest.MonkeyPatch, company: str 
     draft = MailAccountDraft("ana@example.com", Secret("correcto-Caballo.9"), ServerDraft("smtp.example.com"))
     workbench.mail_account.save(ana, draft, version=0)
     return Desk(workbench, ana, monkeypatch)
+
+
+def add_imap(desk: Desk) -> None:
+    """Let the account have a mailbox, with no folder chosen for copies."""
+    stored = desk.workbench.mail_account.get(desk.ana)
+    typed = Secret("correcto-Caballo.9")  # it goes to no server that it was not typed for
+    draft = replace(stored.draft, password=typed, imap=ServerDraft("imap.example.com", "", Security.SSL))
+    desk.workbench.mail_account.save(desk.ana, draft, version=stored.version)
 
 
 def fill(page: AppTest, **fields: str) -> AppTest:
@@ -308,6 +321,8 @@ def test_a_large_file_is_in_memory_as_it_was_uploaded_and_no_second_time(desk: D
 def test_every_state_has_its_word_and_what_can_be_done(desk: Desk, state: State) -> None:
     """Cancel what waits, send again what is held, refused or unsure; say of an unsure one that it has left."""
     name = desk.hand_in("7", state, customer="Talleres Ruiz")
+    without = keys(sent_tab(desk.open()))
+    add_imap(desk)
     page = sent_tab(desk.open())
 
     assert not page.exception
@@ -317,6 +332,7 @@ def test_every_state_has_its_word_and_what_can_be_done(desk: Desk, state: State)
     assert ("send_document_resend" in keys(page)) is (state in RESENDABLE)
     assert ("send_document_resolve" in keys(page)) is (state is State.UNKNOWN)
     assert ("send_document_look" in keys(page)) is (state is State.UNKNOWN)
+    assert "send_document_look" not in without
     assert ("send_document_cancel" in keys(page)) is (state in (State.QUEUED, State.HELD))
 
 
@@ -339,7 +355,7 @@ def test_what_became_of_a_message_is_told_from_the_queue_on(desk: Desk) -> None:
 
     assert "En cola hasta: 24/11/2026 9:00" in sent
     assert "Aceptado por smtp.example.com: 24/11/2026 9:00 · 250 · 4F1A" in sent
-    assert "Pudo salir hacia smtp.example.com: 24/11/2026 9:05" in unknown
+    assert "Pudo salir hacia smtp.example.com: 24/11/2026 9:00" in unknown
     assert "No llegó su respuesta." in unknown
     assert "Buscado en «Enviados»: 24/11/2026 9:00. No está." in unknown
     assert "Cancelado: " in cancelled
@@ -380,45 +396,128 @@ def test_an_unsure_message_goes_again_only_after_a_question(desk: Desk) -> None:
 
 
 def test_an_unsure_message_is_looked_for_with_a_click(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says that nothing could be searched, that it is not there, and that it lies there: then it has left."""
+    """It says that nothing could be searched, that it is not there, and that it lies there: then it has left, or those
+    get it who were not in that transaction."""
+    add_imap(desk)
     name = desk.hand_in("7", State.UNKNOWN)
-    page = press(sent_tab(desk.open()), "look")
-    refused, still = [each.value for each in page.toast], desk.workbench.outbox.get(desk.ana, name).state
 
     def answer(_clerk: object, _user: int, which: str) -> bool:
+        values = answers.pop(0)
+        if values is None:
+            return False
         with desk.workbench.database.session() as session:
-            values = {"looked": datetime.now(UTC), **answers.pop(0)}
+            values = {"looked": datetime.now(UTC), **values}
             session.exec(update(OutboundMessageRow).where(col(OutboundMessageRow.id) == which).values(**values))
         return True
 
-    found = {"state": "sent", "accepted": datetime.now(UTC), "copy_state": "skipped", "copy_folder": "Enviados"}
-    answers: list[dict[str, Any]] = [{}, found]
+    found = {"accepted": datetime.now(UTC), "copy_state": "skipped", "copy_folder": "Enviados"}
+    answers: list[dict[str, Any] | None] = [None, {}, {**found, "state": "queued"}, {**found, "state": "sent"}]
     monkeypatch.setattr(CopyClerk, "look_now", answer)
-    page = press(page, "look")
-    absent, told = [each.value for each in page.toast], said(page)
-    page = press(page, "look")
+    toasts, seen = list[str](), list[str]()
+    for _ in range(4):
+        with desk.workbench.database.session() as session:
+            session.exec(update(OutboundMessageRow).values(state="unknown"))
+        page = press(sent_tab(desk.open()), "look")
+        toasts += [each.value for each in page.toast]
+        seen.append(said(page))
 
-    assert ("No se ha podido buscar" in refused[0], still) == (True, State.UNKNOWN)
-    assert absent == ["Buscado: sigue sin confirmar"]
-    assert "Buscado en la carpeta de enviados: ahora mismo. No está." in told
-    assert "Salió: tu proveedor lo tiene en «Enviados»" in said(page)
+    assert "No se ha podido buscar" in toasts[0]
+    assert toasts[1:] == [
+        "Buscado: sigue sin confirmar",
+        "Está en la carpeta de enviados: ahora sale para los demás destinatarios",
+        "Está en la carpeta de enviados: el mensaje salió",
+    ]
+    assert "Buscado en la carpeta de enviados: ahora mismo. No está." in seen[1]
+    assert ["Salió: tu proveedor lo tiene en «Enviados»" in each for each in seen] == [False, False, False, True]
+    assert desk.workbench.outbox.get(desk.ana, name).state is State.SENT
+
+
+@pytest.mark.parametrize("copied", ["skipped", "none"])
+def test_the_copy_of_an_earlier_transaction_says_nothing_of_an_unsure_one(desk: Desk, copied: str) -> None:
+    """Looked for or not: neither that it has left nor that it is not there, and no search that can prove nothing."""
+    add_imap(desk)
+    name = desk.hand_in("7", State.UNKNOWN)
+    with desk.workbench.database.session() as session:
+        values = {"looked": datetime.now(UTC), "copy_state": copied, "copy_folder": "Enviados"}
+        session.exec(update(OutboundMessageRow).values(**values, accepted=datetime.now(UTC)))
+        session.exec(update(OutboundRecipientRow).values(part=1, state=RecipientState.ACCEPTED.value))
+        late = {"message_id": name, "place": 1, "address": "luis@example.com", "kind": "to", "part": 2}
+        session.add(OutboundRecipientRow(**late))
+    page = sent_tab(desk.open())
+
+    assert "luis@example.com · Para · sin respuesta todavía" in said(page)
+    assert "Enviados»" not in said(page).partition("Creado")[2]
+    assert {"send_document_resolve", "send_document_look"} & keys(page) == {"send_document_resolve"}
+
+
+def test_who_files_a_copy_is_said_without_anybody_having_looked(desk: Desk) -> None:
+    """A provider that does it itself; the folder only where it is known."""
+    named, bare = desk.hand_in("7", State.SENT), desk.hand_in("8", State.SENT)
+    with desk.workbench.database.session() as session:
+        for name, folder in ((named, "Enviados"), (bare, "")):
+            mine = update(OutboundMessageRow).where(col(OutboundMessageRow.id) == name)
+            session.exec(mine.values(copy_state="skipped", copy_folder=folder))
+    page = sent_tab(desk.open())
+    told = [said(put(page, page.radio("send_document_picked"), name)) for name in (named, bare)]
+
+    assert [re.findall(r"- (La copia la guarda tu proveedor.*)", each) for each in told] == [
+        ["La copia la guarda tu proveedor en «Enviados»"],
+        ["La copia la guarda tu proveedor"],
+    ]
+
+
+def receipt(page: AppTest) -> Any:
+    """The choice «Confirmación lectura»."""
+    (found,) = [each for each in page.button_group if each.label == "Confirmación lectura"]
+    return found
 
 
 def test_a_document_asks_for_a_receipt_as_its_switch_says(desk: Desk) -> None:
     """As the account does until it is changed for this one; put aside, it is remembered; the account keeps its own."""
     page = fill(desk.open(), number="7", to="eva@example.com")
-    (switch,) = [each for each in page.toggle if each.label == "Confirmación lectura"]
-    before = switch.value
-    switch.set_value(True).run()
+    before = receipt(page).value
     page.button("send_document_keep").click().run()
+    receipt(page).set_value(True).run()
+    page.button("send_document_keep").click().run()
+    (saved,) = desk.workbench.saved.list(desk.ana)[0]
+    opened = _open_saved(desk, saved.id)
+    opened.button("send_document_keep").click().run()
+    (again,) = desk.workbench.saved.list(desk.ana)[0]
     send(preview(page))
     page.button("send_document_another").click().run()
+    anew = receipt(page).value
     send(preview(fill(page, number="8", to="eva@example.com")))
     raw = {each.number: b"".join(desk.workbench.outbox.read(desk.ana, each.id)) for each in desk.messages()}
 
-    assert before is False
+    assert (before, receipt(opened).value, anew, receipt(page).options) == (False, True, False, ["Sí", "No"])
+    assert [each.fields.read_receipt for each in (saved, again)] == [True, True]
     assert b"\r\nDisposition-Notification-To: ana@example.com\r\n" in raw["7"]
     assert b"Disposition-Notification-To" not in raw["8"]
+
+
+def test_what_nobody_chose_is_put_aside_as_not_chosen(desk: Desk) -> None:
+    """Receipt and adviser: opened again, they stand as account and preferences have them by then; a page that is open
+    follows too, but for what was changed in it."""
+    page = fill(desk.open(), number="7")
+    page.button("send_document_keep").click().run()
+    (saved,) = desk.workbench.saved.list(desk.ana)[0]
+    stored = desk.workbench.mail_account.get(desk.ana)
+    desk.workbench.mail_account.save(desk.ana, replace(stored.draft, read_receipt=True), version=stored.version)
+    preferences = OutboxPreferences(10, "gestor@example.com", {"sales_invoice": Kind.CC})
+    desk.workbench.outbox.preferences.save(desk.ana, preferences)
+    opened = _open_saved(desk, saved.id)
+    page.run()
+    changed = _adviser(page).set_value(False).run()
+    changed.button("send_document_keep").click().run()
+    kept = desk.workbench.saved.list(desk.ana)[0]
+
+    assert (saved.fields.adviser, saved.fields.read_receipt) == (None, None)
+    assert [(receipt(each).value, _adviser(each).value) for each in (opened, page)] == [(True, True), (True, False)]
+    assert [(each.fields.adviser, each.fields.read_receipt) for each in kept if each.id != saved.id] == [(False, None)]
+
+
+def _adviser(page: AppTest) -> Any:
+    return next(each for each in page.toggle if each.label == "Con copia a mi gestoría")
 
 
 def test_a_click_that_comes_too_late_is_told(desk: Desk) -> None:
@@ -513,18 +612,24 @@ def test_what_a_customer_is_called_is_text_in_the_preview(desk: Desk) -> None:
 
 
 def test_what_was_typed_outlives_the_tab(desk: Desk) -> None:
-    """A reload, a restart, a log-in that ended: another tab is offered the document as it was, type and series too."""
+    """A reload, a restart, a log-in that ended: another tab is offered the document as it was, with type, series and
+    switches."""
+    copies = {"sales_invoice": Kind.BCC}
+    desk.workbench.outbox.preferences.save(desk.ana, OutboxPreferences(0, "gestor@example.com", copies))
     page = open_tab(desk.patch, desk.workbench, desk.ana, SCRIPT, "one")
     page.selectbox("send_document_series_sales_invoice").set_value("G")
+    receipt(page).set_value(True)
+    _adviser(page).set_value(False)
     fill(page, number="21", customer="Talleres Ruiz", to="eva@example.com", var_importe="121,00")
     page.session_state[DRAFT].texts["body_sales_invoice"].put("<p>Solo esta vez</p>")
     page.run()
     anew = open_tab(desk.patch, desk.workbench, desk.ana, SCRIPT, "two")
-    empty = written(anew, "Número")
+    empty, as_stored = written(anew, "Número"), (receipt(anew).value, _adviser(anew).value)
     anew.button("send_document_draft_take").click().run()
 
     assert not anew.exception
-    assert empty == [""]
+    assert (empty, as_stored) == ([""], (False, True))
+    assert (receipt(anew).value, _adviser(anew).value) == (True, False)
     assert written(anew, "Número", "Cliente", "Para", "Importe") == ["21", "Talleres Ruiz", "eva@example.com", "121,00"]
     assert anew.selectbox("send_document_series_sales_invoice").value == "G"
     assert anew.session_state[DRAFT].texts["body_sales_invoice"].value == "<p>Solo esta vez</p>"
@@ -616,7 +721,7 @@ def test_the_adviser_gets_a_copy_of_the_types_that_were_chosen(desk: Desk) -> No
 def test_preferences_are_checked_and_saved_in_their_dialog(desk: Desk) -> None:
     """An address that is none is told beside it; without an adviser there is no switch."""
     page = desk.open()
-    none = [each.label for each in page.toggle if each.label != "Confirmación lectura"]
+    none = [each.label for each in page.toggle]
 
     def save() -> None:
         # The driver runs the whole page: the dialog is there while its button is pressed.

@@ -22,6 +22,7 @@ __all__ = [
     "find_folder",
     "full_name",
     "is_sent_name",
+    "list_filed",
     "parse_folders",
     "parse_namespaces",
     "parse_quota",
@@ -282,6 +283,13 @@ def choose_sent(folders: Sequence[Folder]) -> SentChoice:
         if found:
             return SentChoice(None, "ambiguous", (*flagged, *named))
     return SentChoice(None, "none")
+
+
+def list_filed(folders: Sequence[Folder]) -> Sequence[Folder]:
+    r"""Return where a provider may have filed what was sent: the sent folder, or those that may be it, and ``\All``."""
+    sent = choose_sent(folders)
+    own = [folder for folder in folders if folder.use == "all" and folder.selectable and not folder.foreign]
+    return (*([sent.folder] if sent.folder else sent.candidates), *own)
 
 
 def choose_junk(folders: Sequence[Folder]) -> Folder | None:

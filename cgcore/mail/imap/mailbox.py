@@ -5,7 +5,7 @@ Apart from :mod:`cgcore.mail.imap.session`: the session signs in, this is what a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime, make_msgid
@@ -20,6 +20,7 @@ from cgcore.mail.imap.folders import (
     choose_sent,
     find_folder,
     full_name,
+    list_filed,
     parse_folders,
     parse_namespaces,
     parse_quota,
@@ -67,6 +68,12 @@ class MailboxTrial:
         else:
             yield self._begin(Stage.SELECT).skipped()
             yield self._begin(Stage.APPEND).skipped()
+
+    def list_filed(self) -> Sequence[Folder]:
+        """Return where the provider may have filed what was sent, as it tells itself; nothing is changed."""
+        self._namespace()
+        self._list()
+        return list_filed(self._folders)
 
     def _begin(self, stage: Stage) -> OpenStage:
         return self._session.connection.begin(stage)

@@ -9,12 +9,14 @@ Apart from :mod:`cgcore.workbench.outbox.worker`: whoever reads it sees that not
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cgcore.errors import CloudGestionError, InvalidInput, StorageError
 from cgcore.mail.connection import Connection, Timeouts
 from cgcore.mail.imap.client import Pieces
 from cgcore.mail.imap.folders import Folder, unlisted
+from cgcore.mail.imap.mailbox import MailboxTrial
 from cgcore.mail.imap.session import ImapSession
 from cgcore.mail.reports import OWN_HEADER
 from cgcore.mail.steps import Leg
@@ -165,16 +167,29 @@ class CopyClerk:
             session = ImapSession(connection)
             _drain(session.connect())
             _drain(session.sign_in())
+            marked: Sequence[Folder] | None = None
             for look in looks:
-                folder = look.folder or request.folder
-                if not (folder and session.signed_in and connection.channel is not None):
+                if not (session.signed_in and connection.channel is not None):
                     break
-                found = session.search(unlisted(folder), *_names(look.id, look.message_id))
-                if found is not None:
-                    self._store.looked(look, found=bool(found))
-                    answered += 1
+                chosen = look.folder or request.folder
+                if not chosen and marked is None:
+                    marked = MailboxTrial(session).list_filed()
+                answered += self._look_in(session, look, [unlisted(chosen)] if chosen else marked or ())
             _drain(session.close())
         return answered
+
+    def _look_in(self, session: ImapSession, look: LookTask, folders: Sequence[Folder]) -> bool:
+        """Look for a message until it is found; return whether its fate is known now, or all could be searched."""
+        whole = bool(folders)
+        for folder in folders:
+            found = session.search(folder, *_names(look.id, look.message_id))
+            if found:
+                self._store.looked(replace(look, folder=folder.name), found=True)
+                return True
+            whole = whole and found is not None
+        if whole:
+            self._store.looked(look, found=False)
+        return whole
 
     def _request(self, user_id: int) -> ProbeRequest:
         return build_inbox_request(self._context, self._mail_account, self._requests, user_id)[1]

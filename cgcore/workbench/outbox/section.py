@@ -331,7 +331,8 @@ class OutboxSection:
     def look_for(self, actor: Actor, name: str) -> Message:
         """Look for an unsure message in the sent folder now; one that lies there has left.
 
-        Raises :class:`OutboxRefused` (``not_searched``) where the folder could not be searched, too.
+        Where none is chosen for copies, the provider tells which it is. Raises :class:`OutboxRefused`
+        (``not_searched``) where it could not be searched, too.
         """
         self.get(actor, name)
         clerk = CopyClerk(self._context, self._owner, mail_account=self._mail_account, requests=self._requests)

@@ -19,7 +19,7 @@ from cgcore.workbench import Workbench
 from pages.ui.tab import find_held_mount, first_mount, is_settling
 from pages.ui.templates.drafts import FieldDraft, TextForm
 
-__all__ = ["GIVEN", "PAGE", "DocumentDraft", "DocumentFields", "load_document"]
+__all__ = ["GIVEN", "PAGE", "RECEIPT", "DocumentDraft", "DocumentFields", "load_document", "name_adviser"]
 
 PAGE = "send_document"
 # The variables that the fields of the document, its type or the house give a value.
@@ -27,6 +27,7 @@ GIVEN = {"documento", "el_documento", "del_documento", "serie", "numero", "clien
 
 _STATE = f"{PAGE}_draft"
 _SAVED = "saved"  # no field of the page: it goes with the fields
+RECEIPT = "receipt"
 _LINES = ("number", "customer", "to", "cc", "bcc")
 
 
@@ -35,8 +36,8 @@ class DocumentDraft:
     """One document of one user. ``key`` makes two clicks one message, ``round`` counts the documents of this tab.
 
     ``seen`` is the hash of what was previewed last, ``handed`` the id of the message that was made of it. ``files`` are
-    those of the document put aside ``files_of``, ``adviser`` and ``read_receipt`` what was chosen in it; ``discarded``
-    is the one that the message was made of.
+    those of the document put aside ``files_of``; ``discarded`` is the one that the message was made of. ``choices`` are
+    how the switches stood by account and preferences when they were read last.
     """
 
     user_id: int
@@ -48,9 +49,8 @@ class DocumentDraft:
     handed: str = ""
     files: Sequence[Attachment] = ()
     files_of: str = ""
-    adviser: bool | None = None
-    read_receipt: bool | None = None
     discarded: str = ""
+    choices: Mapping[str, bool] = field(default_factory=dict[str, bool])
 
     def show(self) -> None:
         """Show the preview from now on."""
@@ -71,7 +71,6 @@ class DocumentDraft:
         self.round += 1
         self.handed, self.is_shown, self.seen = "", False, ""
         self.files, self.files_of, self.discarded = (), "", ""
-        self.adviser = self.read_receipt = None
         for draft in self.texts.values():
             draft.put(draft.stored)
 
@@ -81,11 +80,12 @@ class DocumentFields(TextForm):
     only those do that were put aside with it.
     """
 
-    def __init__(self, draft: DocumentDraft) -> None:
+    def __init__(self, draft: DocumentDraft, choices: Mapping[str, bool]) -> None:
         self.draft = draft
         variables = {each.name for kind in _kinds() for each in list_variables(kind)} - GIVEN
         lines = dict.fromkeys((*_LINES, _SAVED, *sorted(f"variables.{name}" for name in variables)), "")
-        super().__init__(PAGE, PAGE, draft.texts, lines, 0, {})
+        super().__init__(PAGE, PAGE, draft.texts, {**lines, **choices}, 0, {})
+        self._follow(choices)
 
     def key(self, name: str) -> str:
         """Return the key of a field's widget: another one for each document."""
@@ -94,6 +94,18 @@ class DocumentFields(TextForm):
     def changed(self) -> list[str]:
         """Return the fields that were typed into; none once the message is made."""
         return [] if self.draft.handed else super().changed()
+
+    def chosen(self, name: str) -> bool | None:
+        """Return what was chosen with a switch, ``None`` where it stands as account and preferences have it."""
+        value = bool(self.value(name))
+        return None if value == self.stored_values[name] else value
+
+    def _follow(self, choices: Mapping[str, bool]) -> None:
+        """Let the switches that nobody has changed here stand as account and preferences have them by now."""
+        for name, stored in choices.items():
+            if self.value(name) == self.draft.choices.get(name, stored) != stored:
+                self.put(name, stored)
+        self.draft.choices = choices
 
     @property
     def saved(self) -> str:
@@ -124,7 +136,9 @@ class DocumentFields(TextForm):
         st.session_state[f"{PAGE}_type"] = kind
         if told.series:
             st.session_state[f"{PAGE}_series_{kind}"] = told.series
-        self.draft.adviser, self.draft.read_receipt = told.adviser, told.read_receipt
+        for name, chosen in ((name_adviser(kind), told.adviser), (RECEIPT, told.read_receipt)):
+            if chosen is not None:
+                self.put(name, chosen)
         self.keep_as(document.id, files)
 
     def texts_of(self, kind: DocumentType) -> tuple[FieldDraft, FieldDraft]:
@@ -148,10 +162,17 @@ def load_document(workbench: Workbench, actor: Actor) -> DocumentFields:
             was_changed, each.stored = each.is_changed, stored[name]
             if not was_changed:
                 each.put(stored[name])
-    fields = DocumentFields(draft)
+    fields = DocumentFields(draft, _read_choices(workbench, actor))
     if fields.saved != draft.files_of:
         _find_files(workbench, actor, fields)
     return fields
+
+
+def _read_choices(workbench: Workbench, actor: Actor) -> Mapping[str, bool]:
+    """Return how the switches stand before anybody changes one: the adviser's by type, the receipt as the account."""
+    preferences = workbench.outbox.preferences.get(actor)
+    advised = {name_adviser(kind): preferences.copy_kind(kind.value) is not None for kind in _kinds()}
+    return {**advised, RECEIPT: workbench.mail_account.get(actor).draft.read_receipt}
 
 
 def _find_files(workbench: Workbench, actor: Actor, fields: DocumentFields) -> None:
@@ -183,3 +204,8 @@ def _subject(kind: DocumentType) -> str:
 
 def _body(kind: DocumentType) -> str:
     return f"body_{kind}"
+
+
+def name_adviser(kind: DocumentType) -> str:
+    """Return the name of the switch by which the adviser gets a copy of a document of this type."""
+    return f"adviser_{kind}"

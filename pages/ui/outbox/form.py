@@ -24,18 +24,20 @@ from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest
 from pages.ui.editor import rich_text
 from pages.ui.markdown import escape
-from pages.ui.outbox.draft import GIVEN, PAGE, DocumentFields
+from pages.ui.outbox.draft import GIVEN, PAGE, RECEIPT, DocumentFields, name_adviser
 from pages.ui.outbox.preferences import draw_preferences
 from pages.ui.problems import list_problems
 from pages.ui.tab import is_held
+from pages.ui.texts import common
 from pages.ui.texts import mail_account as account_texts
 from pages.ui.texts import send_document as texts
 from pages.ui.texts import sending_defaults as editor_texts
 
-__all__ = ["DocumentForm"]
+__all__ = ["DocumentForm", "draw_doubts"]
 
 _BETWEEN = re.compile(r"[;,\n]")
 _COLUMNS = 2
+_DOUBTS = 20  # told of one by one
 
 
 class DocumentForm:
@@ -47,37 +49,25 @@ class DocumentForm:
     def __init__(self, workbench: Workbench, actor: Actor, fields: DocumentFields) -> None:
         self._fields = fields
         self._places: dict[str, DeltaGenerator] = {}
-        self._adviser: bool | None = None
         self.files: Sequence[Attachment] = ()
         kind, series, number = self._draw_document(workbench, actor)
-        customer = self._line(texts.CUSTOMER, "customer")
-        with st.container(gap="xxsmall"):
-            self._offer_addresses(workbench, actor, kind, customer.strip())
-        to = self._line(texts.TO, "to", help=texts.SEVERAL)
-        copies, hidden = st.columns(2)
-        with copies:
-            cc = self._line(texts.CC, "cc", help=texts.SEVERAL)
-        with hidden:
-            bcc = self._line(texts.BCC, "bcc", help=texts.SEVERAL)
-        with st.container(horizontal=True, vertical_alignment="center", key=f"{PAGE}_adviser_row"):
+        lines = {"number": number, **self._draw_people(workbench, actor, kind)}
+        with st.container(horizontal=True, vertical_alignment="bottom", key=f"{PAGE}_options_row"):
             copied = self._draw_adviser(workbench, actor, kind)
-            receipt = self._draw_receipt(workbench, actor)
+            receipt = self._draw_receipt()
             draw_preferences(workbench, actor)
         variables = self._draw_variables(kind)
-        typed = {"number": number, "customer": customer, "to": to, "cc": cc, "bcc": bcc}
         subject, body = self._draw_texts(kind)
         files = self._draw_files(workbench, actor)
-        own = [draft.value if draft.is_changed else None for draft in fields.texts_of(kind)]
-        typed |= {f"variables.{name}": text for name, text in variables.items()}
-        self.kept = SavedFields(kind.value, series, typed, *own, adviser=self._adviser, read_receipt=receipt)
+        self.kept = self._keep(kind, series, lines, variables)
         self.request = DocumentRequest(
             document_type=kind,
             series=series,
             number=number.strip(),
-            customer=customer.strip(),
-            to=_addresses(to),
-            cc=[*_addresses(cc), *copied.get(Kind.CC, ())],
-            bcc=[*_addresses(bcc), *copied.get(Kind.BCC, ())],
+            customer=lines["customer"].strip(),
+            to=_addresses(lines["to"]),
+            cc=[*_addresses(lines["cc"]), *copied.get(Kind.CC, ())],
+            bcc=[*_addresses(lines["bcc"]), *copied.get(Kind.BCC, ())],
             variables=variables,
             subject=subject,
             body=body,
@@ -85,6 +75,14 @@ class DocumentForm:
             delay_s=workbench.outbox.preferences.get(actor).undo_s,
             attachments=files,
         )
+
+    def _keep(
+        self, kind: DocumentType, series: str, lines: Mapping[str, str], variables: Mapping[str, str]
+    ) -> SavedFields:
+        typed = {**lines, **{f"variables.{name}": text for name, text in variables.items()}}
+        own = [draft.value if draft.is_changed else None for draft in self._fields.texts_of(kind)]
+        adviser, receipt = (self._fields.chosen(name) for name in (name_adviser(kind), RECEIPT))
+        return SavedFields(kind.value, series, typed, *own, adviser=adviser, read_receipt=receipt)
 
     def tell(self, problems: Iterable[FieldProblem]) -> None:
         """Say what is wrong, each beside its field; below the form what belongs to none."""
@@ -117,27 +115,35 @@ class DocumentForm:
         """Draw whether the adviser gets a copy of this one: as it was chosen for the type, until it is changed here."""
         preferences = workbench.outbox.preferences.get(actor)
         how = preferences.copy_kind(kind.value)
-        known = self._fields.draft.adviser
         wanted = bool(preferences.adviser) and st.toggle(
-            texts.ADVISER_COPY,
-            how is not None if known is None else known,
-            key=f"{PAGE}_adviser_{kind}_{how or 'none'}-{self._fields.draft.round}",
-            help=escape(preferences.adviser),
-            persist_state="session",
+            texts.ADVISER_COPY, help=escape(preferences.adviser), **self._fields.widget(name_adviser(kind))
         )
-        self._adviser = wanted if preferences.adviser else None
         return {how or Kind.CC: (preferences.adviser,)} if wanted else {}
 
-    def _draw_receipt(self, workbench: Workbench, actor: Actor) -> bool:
+    def _draw_receipt(self) -> bool:
         """Draw whether this one asks its reader to confirm it: as the account does, until it is changed here."""
-        stored, known = workbench.mail_account.get(actor).draft.read_receipt, self._fields.draft.read_receipt
-        return st.toggle(
+        asked = st.segmented_control(
             account_texts.READ_RECEIPT,
-            stored if known is None else known,
-            key=f"{PAGE}_receipt_{stored}-{self._fields.draft.round}",
+            (True, False),
+            format_func=lambda asked: common.YES if asked else common.NO,
+            required=True,
             help=account_texts.READ_RECEIPT_HELP,
-            persist_state="session",
+            **self._fields.choice(RECEIPT),
         )
+        return bool(asked)
+
+    def _draw_people(self, workbench: Workbench, actor: Actor, kind: DocumentType) -> Mapping[str, str]:
+        """Draw who the document is for; return each line as it was typed, by its name."""
+        customer = self._line(texts.CUSTOMER, "customer")
+        with st.container(gap="xxsmall"):
+            self._offer_addresses(workbench, actor, kind, customer.strip())
+        to = self._line(texts.TO, "to", help=texts.SEVERAL)
+        copies, hidden = st.columns(2)
+        with copies:
+            cc = self._line(texts.CC, "cc", help=texts.SEVERAL)
+        with hidden:
+            bcc = self._line(texts.BCC, "bcc", help=texts.SEVERAL)
+        return {"customer": customer, "to": to, "cc": cc, "bcc": bcc}
 
     def _offer_addresses(self, workbench: Workbench, actor: Actor, kind: DocumentType, customer: str) -> None:
         """Offer whom the last document of this customer went to, while nobody is named yet."""
@@ -239,7 +245,7 @@ class DocumentForm:
         if files:
             for name, each in zip(wire_names(files), files, strict=True):
                 st.caption(f":material/attach_file: {escape(texts.ARRIVES.format(name=name, size=len(each.data)))}")
-            list_problems(list_doubts(files), "attachments")
+            draw_doubts(files)
             _draw_weight(sum(encoded_size(len(each.data)) for each in files), workbench.outbox.known_limit(actor))
         self._places["attachments"] = st.container(gap="xxsmall")
         return files
@@ -258,6 +264,14 @@ class DocumentForm:
             key=f"{self._fields.key('kept')}-{self._fields.draft.files_of}",
         )
         return [files[place] for place in sorted(chosen)]
+
+
+def draw_doubts(files: Sequence[Attachment]) -> None:
+    """Draw which files may not be what they are called, or may not arrive; of very many how many more there are."""
+    doubts = list_doubts(files)
+    list_problems(doubts[:_DOUBTS], "attachments")
+    if len(doubts) > _DOUBTS:
+        st.markdown(f":orange[:material/warning: {texts.AND_MORE.format(count=len(doubts) - _DOUBTS)}]")
 
 
 def _name_type(kinds: Sequence[DocumentType]) -> None:

@@ -12,7 +12,6 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from cgcore.documents import DocumentType, info, types_with_template
 from cgcore.errors import InvalidInput
 from cgcore.identity.actor import Actor
-from cgcore.mail.attachments import list_doubts
 from cgcore.mail.message import Attachment
 from cgcore.outbox.batch import BatchChoice, BatchPlan, Selection, select_rows
 from cgcore.outbox.refused import OutboxRefused
@@ -27,9 +26,9 @@ from pages.ui.files import draw_download
 from pages.ui.markdown import escape
 from pages.ui.moments import when
 from pages.ui.outbox.draft import PAGE
+from pages.ui.outbox.form import draw_doubts
 from pages.ui.outbox.pace import draw_pace
 from pages.ui.outbox.sending import draw_missing_account, draw_preview
-from pages.ui.problems import list_problems
 from pages.ui.texts import send_document as texts
 
 __all__ = ["ManyDraft", "draw_many", "draw_uploads", "load_many"]
@@ -237,9 +236,10 @@ def _draw_rows(plan: BatchPlan, selection: Selection) -> None:
 def _draw_doubts(selection: Selection, uploads: Uploads) -> None:
     """Warn of files that go and may not be what they are called, and of those that hold nothing."""
     going = sorted({file for file in selection.going.values() if file is not None})
-    list_problems(list_doubts([uploads.attachment(file) for file in going]), "attachments")
-    if uploads.empty:
-        st.warning(escape(texts.EMPTY_FILES.format(names=_some(uploads.empty))), icon=":material/warning:")
+    draw_doubts([uploads.attachment(file) for file in going])
+    if empty := uploads.empty:
+        told = texts.EMPTY_FILES.format(count=len(empty), names=_some(empty))
+        st.warning(escape(told), icon=":material/warning:")
 
 
 def _draw_example(workbench: Workbench, actor: Actor, plan: BatchPlan, selection: Selection, uploads: Uploads) -> bool:

@@ -89,17 +89,28 @@ def _story(message: Message) -> Iterator[str]:
         yield texts.CANCELLED.format(moment=when(message.changed))
     elif message.state is State.UNKNOWN:
         yield from _unknown_lines(message)
+    yield from _copy_line(message)
+    yield from map(notice_line, message.notices)
+
+
+def _copy_line(message: Message) -> Iterator[str]:
+    """Yield where its copy is; of an unsure one that lies there already nothing: that is an earlier transaction's."""
     folder = escape(message.copy_folder)
-    if message.copy_state is CopyState.SKIPPED:
+    if message.copy_state is CopyState.SKIPPED and message.state is not State.UNKNOWN:
         # It was looked for only where its fate was unknown: that it lies there is the proof.
-        yield (texts.PROVEN if message.looked else texts.COPY_SKIPPED).format(folder=folder)
+        proven = message.looked and message.state is State.SENT and not _is_split(message)
+        yield (texts.PROVEN if proven else texts.COPY_SKIPPED).format(**({"folder": folder} if folder else {}))
     elif message.copy_state is CopyState.STORED:
         yield common.COPY_STORED.format(folder=folder)
     elif message.copy_state is CopyState.PENDING:
         yield texts.COPY_PENDING.format(folder=folder)
     elif message.copy_state is CopyState.FAILED:
         yield common.COPY_FAILED.format(reason=escape(result_word(message.copy_key)))
-    yield from map(notice_line, message.notices)
+
+
+def _is_split(message: Message) -> bool:
+    """Whether an earlier transaction had taken it for some: what lies in a folder proves nothing of a later one."""
+    return any(each.part > 1 for each in message.recipients)
 
 
 def _queue_line(message: Message) -> Iterator[str]:
@@ -131,10 +142,9 @@ def _unknown_lines(message: Message) -> Iterator[str]:
         known["host"] = escape(message.host)
     # A try that was broken off with its process has left no line: those that there are tell of others.
     if message.attempts and len(message.attempts) == message.tries:
-        known["moment"] = when(message.attempts[-1].ended)
+        known["moment"] = when(message.attempts[-1].began)
     yield texts.HANDED_OVER.format(**known)
-    # Where a copy lies there it is that of an earlier transaction, and proves nothing of this one.
-    if message.looked and message.copy_state not in (CopyState.STORED, CopyState.SKIPPED):
+    if message.looked and not _is_split(message):
         folder = {"folder": escape(message.copy_folder)} if message.copy_folder else {}
         yield texts.LOOKED_FOR.format(moment=when(message.looked), **folder)
 
@@ -171,34 +181,18 @@ def _try(attempt: Attempt) -> str:
 def _draw_actions(workbench: Workbench, actor: Actor, message: Message) -> None:
     outbox, name = workbench.outbox, message.id
     with st.container(horizontal=True, vertical_alignment="center", key=f"{PAGE}_message_actions"):
-        if (
-            message.state is State.SENT
-            and message.parts
-            and st.button(texts.RESEND, icon=":material/send:", key=f"{PAGE}_again")
-        ):
-            _ask_to_send_again(workbench, actor, name, secrets.token_hex(16))
         if message.state is State.UNKNOWN:
-            if st.button(texts.HAS_LEFT, icon=":material/done_all:", key=f"{PAGE}_resolve"):
-                change(outbox.resolve_sent, actor, name)
-            if st.button(texts.LOOK_NOW, icon=":material/search:", key=f"{PAGE}_look"):
-                _look_now(workbench, actor, name)
-        kept = message.bytes_removed is None
-        if (
-            kept
-            and message.state in RESENDABLE
-            and st.button(texts.RESEND, icon=":material/send:", key=f"{PAGE}_resend")
-        ):
-            if message.state is State.UNKNOWN:
-                _ask_to_resend(workbench, actor, name)
-            else:
-                change(outbox.resend, actor, name)
+            _draw_doubt(workbench, actor, message)
+        _draw_resend(workbench, actor, message)
         if message.state in (State.HELD, State.FAILED) and st.button(
             texts.MARK_SENT, icon=":material/done_all:", key=f"{PAGE}_mark"
         ):
             _ask_to_mark(workbench, actor, name)
         if message.state in CANCELLABLE and st.button(texts.CANCEL, icon=":material/block:", key=f"{PAGE}_cancel"):
             change(outbox.cancel, actor, name)
-        if kept and message.size:
+        if message.size and message.bytes_removed is not None:
+            st.caption(refusal_text("bytes_removed"))
+        elif message.size:
             draw_download(
                 texts.DOWNLOAD,
                 lambda asking: outbox.read_whole(asking, name),
@@ -206,8 +200,31 @@ def _draw_actions(workbench: Workbench, actor: Actor, message: Message) -> None:
                 mime="message/rfc822",
                 key=f"{PAGE}_eml_{name}",
             )
-        elif message.size:
-            st.caption(refusal_text("bytes_removed"))
+
+
+def _draw_doubt(workbench: Workbench, actor: Actor, message: Message) -> None:
+    """Draw what ends the doubt of an unsure message; the search only where there is something that it could prove."""
+    if st.button(texts.HAS_LEFT, icon=":material/done_all:", key=f"{PAGE}_resolve"):
+        change(workbench.outbox.resolve_sent, actor, message.id)
+    searchable = bool(workbench.mail_account.get(actor).draft.imap.host) and not _is_split(message)
+    if searchable and st.button(texts.LOOK_NOW, icon=":material/search:", key=f"{PAGE}_look"):
+        _look_now(workbench, actor, message.id)
+
+
+def _draw_resend(workbench: Workbench, actor: Actor, message: Message) -> None:
+    """Draw «Enviar otra vez»: the same message, or a new one where it has left."""
+    if message.state is State.SENT and message.parts:
+        if st.button(texts.RESEND, icon=":material/send:", key=f"{PAGE}_again"):
+            _ask_to_send_again(workbench, actor, message.id, secrets.token_hex(16))
+    elif (
+        message.bytes_removed is None
+        and message.state in RESENDABLE
+        and st.button(texts.RESEND, icon=":material/send:", key=f"{PAGE}_resend")
+    ):
+        if message.state is State.UNKNOWN:
+            _ask_to_resend(workbench, actor, message.id)
+        else:
+            change(workbench.outbox.resend, actor, message.id)
 
 
 def _look_now(workbench: Workbench, actor: Actor, name: str) -> None:
@@ -216,10 +233,11 @@ def _look_now(workbench: Workbench, actor: Actor, name: str) -> None:
     def look(actor: Actor, name: str) -> Message:
         with st.spinner(texts.LOOKING):
             found = workbench.outbox.look_for(actor, name)
-        if found.state is State.SENT:
-            announce(texts.FOUND)
-        else:
+        if found.state is State.UNKNOWN:
             announce(texts.STILL_UNSURE, icon=":material/search:")
+        else:
+            # Some were not in the transaction that was found: they get it now.
+            announce(texts.FOUND if found.state is State.SENT else texts.FOUND_REST)
         return found
 
     change(look, actor, name)
