@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -94,6 +95,23 @@ def test_what_goes_and_what_stays_is_seen_before_the_yes(desk: Desk) -> None:
     assert [each.label for each in page.selectbox if "PDF de" in each.label] == ["PDF de F 2, Dos"]
     assert label(page, "many_send") == "Enviar 1 documento"
     assert desk.messages() == []
+
+
+@pytest.mark.parametrize(
+    ("empty", "told"),
+    [(1, "Está vacío y no se envía: F-90.pdf."), (2, "Están vacíos y no se envían: F-90.pdf y F-91.pdf.")],
+)
+def test_files_that_may_not_arrive_are_told_and_how_many_more_there_are(desk: Desk, empty: int, told: str) -> None:
+    """Those that are none of what they are called, the first twenty; and those that hold nothing, one or several."""
+    page = give(many(desk.open()), "".join(f"F;{number};Uno;uno@example.com;\r\n" for number in range(22)))
+    files = [(f"F-{number}.pdf", b"hola", PDF) for number in range(22)]
+    files += [(f"F-{90 + number}.pdf", b"", PDF) for number in range(empty)]
+    next(each for each in page.file_uploader if each.label == "PDF de los documentos").set_value(files)
+    text = said(many(page))
+    doubts = re.findall(r":orange\[:material/warning: «(F-\d+).pdf»", text)
+
+    assert (len(doubts), ":orange[:material/warning: 2 más]" in text) == (20, True)
+    assert told in text
 
 
 def test_a_yes_hands_in_what_was_chosen_and_the_rest_is_told(desk: Desk) -> None:
