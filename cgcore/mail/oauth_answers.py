@@ -26,6 +26,7 @@ __all__ = [
     "Person",
     "Tokens",
     "ask_as_either",
+    "facts_of",
     "failure_of",
     "find_token_faults",
     "read_code",
@@ -65,7 +66,8 @@ _KEY_OF = {code: key for key, codes in _KEYS.items() for code in codes.split()}
 class OAuthFailure(Exception):
     """A provider that refused, or was not reached: ``key`` of the diagnosis, and ``facts`` that its sentence names.
 
-    ``code`` is the provider's own word, ``trace`` what its support looks a request up by, ``reason`` a word of ours.
+    ``code`` is the provider's own word, ``switch`` what is off there, ``trace`` what its support looks a request up by,
+    ``reason`` a word of ours.
     """
 
     def __init__(self, key: str, facts: Mapping[str, str] | None = None) -> None:
@@ -85,7 +87,18 @@ def failure_of(error: str, description: str = "", *, status: int = 0) -> OAuthFa
     key = (_KEY_OF.get(number[1]) if number else None) or _KEY_OF.get(error)
     if key is None and status:
         facts.setdefault("reason", f"http_{status}")
+    if number and number[1] == _FLOWS_OFF:
+        facts["switch"] = "public_flows"
     return OAuthFailure(key or "oauth_unreachable", facts)
+
+
+_FLOWS_OFF = "7000218"  # Microsoft wants a secret of a client that has none: it is not registered as such a one
+
+
+def facts_of(failure: OAuthFailure, client: Client) -> dict[str, str]:
+    """Return what is told of a failure besides its key; ``parts`` are those of a registration that has no secret."""
+    parts = {"parts": "public"} if client.public and failure.key == "oauth_client_wrong" else {}
+    return {"provider": client.label, **parts, **failure.facts}
 
 
 @dataclass(frozen=True, slots=True)

@@ -291,6 +291,10 @@ def consent_link(client: Client, uri: str) -> str:
     """Return where an administrator of a Microsoft tenant agrees for everybody; it is copied and sent.
 
     ``uri`` is the registered redirect address. ``state`` names nothing: whoever comes back by it connects nothing.
+    A client without a secret has registered none, and gets the link that leads nowhere afterwards
+    (https://learn.microsoft.com/entra/identity/enterprise-apps/grant-admin-consent).
     """
+    if client.public:
+        return f"{_MICROSOFT}/{quote(client.tenant, safe='')}/adminconsent?{urlencode({'client_id': client.client_id})}"
     query = {"client_id": client.client_id, "redirect_uri": uri, "scope": " ".join(client.mail_scopes)}
     return f"{_MICROSOFT}/{quote(client.tenant, safe='')}/v2.0/adminconsent?{urlencode(query)}"

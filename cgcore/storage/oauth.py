@@ -22,6 +22,7 @@ __all__ = [
     "delete_attempts_before",
     "delete_client",
     "delete_grant",
+    "end_late_code",
     "find_attempt",
     "find_client",
     "find_code",
@@ -104,10 +105,13 @@ def find_attempt(session: Session, state_digest: str) -> OauthAttemptRow | None:
 
 
 def use_attempt(session: Session, state_digest: str, moment: datetime) -> bool:
-    """Take an attempt for the one exchange that it is good for; return whether nobody was first."""
+    """Take an attempt for the one exchange that it is good for; return whether nobody was first.
+
+    What was sealed for it goes with that: who takes it has read it before.
+    """
     wanted = (col(OauthAttemptRow.state_digest) == state_digest, col(OauthAttemptRow.used).is_(None))
-    done = session.connection().execute(update(OauthAttemptRow).where(*wanted).values(used=moment, state="checking"))
-    return done.rowcount == 1
+    values = {"used": moment, "state": "checking", "sealed": b""}
+    return session.connection().execute(update(OauthAttemptRow).where(*wanted).values(values)).rowcount == 1
 
 
 def note_redirect(session: Session, state_digest: str, uri: str) -> None:
@@ -121,9 +125,9 @@ def note_redirect(session: Session, state_digest: str, uri: str) -> None:
 def conclude_attempt(
     session: Session, state_digest: str, state: str, key: str, facts: Mapping[str, Any]
 ) -> OauthAttemptRow:
-    """Note how an attempt stands now, and return it."""
+    """Note what an attempt has come to, and return it; what was sealed for it goes."""
     row = session.get_one(OauthAttemptRow, state_digest)
-    row.state, row.key, row.facts = state, key, dict(facts)
+    row.state, row.key, row.facts, row.sealed = state, key, dict(facts), b""
     session.add(row)
     return row
 
@@ -138,14 +142,18 @@ def delete_attempts_before(session: Session, user_id: int, moment: datetime) -> 
 # ---- Attempts by a code
 
 
-def _is_asked_for(now: datetime) -> tuple[Any, ...]:
+def _is_open() -> tuple[Any, ...]:
     row = OauthAttemptRow
-    return (col(row.state) == "open", col(row.used).is_(None), col(row.expires) > now)
+    return (col(row.state) == "open", col(row.used).is_(None), col(row.expires).is_not(None))
 
 
-def list_codes(session: Session, now: datetime) -> Sequence[OauthAttemptRow]:
-    """Return the attempts by a code that nobody has answered yet and that are still good."""
-    return session.exec(select(OauthAttemptRow).where(*_is_asked_for(now)).order_by(col(OauthAttemptRow.due))).all()
+def _is_asked_for(now: datetime) -> tuple[Any, ...]:
+    return (*_is_open(), col(OauthAttemptRow.expires) > now)
+
+
+def list_codes(session: Session) -> Sequence[OauthAttemptRow]:
+    """Return the attempts by a code that have not ended yet; the time of some may have run out."""
+    return session.exec(select(OauthAttemptRow).where(*_is_open()).order_by(col(OauthAttemptRow.due))).all()
 
 
 def find_code(session: Session, session_hash: str, now: datetime) -> OauthAttemptRow | None:
@@ -176,10 +184,17 @@ def put_off_code(session: Session, state_digest: str, due: datetime, interval_s:
 def cancel_codes(session: Session, session_hash: str, moment: datetime, state_digest: str = "") -> bool:
     """End a log-in's attempts by a code, or the one; return whether there was one that nobody had answered."""
     row = OauthAttemptRow
-    mine = [col(row.session_hash) == session_hash, col(row.expires).is_not(None)]
-    mine += [col(row.state) == "open", col(row.used).is_(None)]
+    mine = [col(row.session_hash) == session_hash, *_is_open()]
     mine += [col(row.state_digest) == state_digest] if state_digest else []
-    return session.connection().execute(update(row).where(*mine).values(used=moment, state="cancelled")).rowcount > 0
+    values = {"used": moment, "state": "cancelled", "sealed": b""}
+    return session.connection().execute(update(row).where(*mine).values(values)).rowcount > 0
+
+
+def end_late_code(session: Session, state_digest: str, now: datetime) -> None:
+    """End an attempt by a code whose time has run out, unless somebody has answered it meanwhile."""
+    row = OauthAttemptRow
+    late = (col(row.state_digest) == state_digest, *_is_open(), col(row.expires) <= now)
+    session.connection().execute(update(row).where(*late).values({"used": now, "state": "expired", "sealed": b""}))
 
 
 # ---- Grants

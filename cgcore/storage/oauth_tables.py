@@ -1,7 +1,7 @@
 """The tables of OAuth2. Apart from the others: their words are those of the protocol.
 
 No token, secret or code stands in them: refresh tokens and client secrets are in the vault, access tokens in memory.
-What an attempt needs until the browser is back (``sealed``) is encrypted with a key of the vault's.
+What an attempt needs until its end (``sealed``) is encrypted with a key of the vault's; with its end it is emptied.
 """
 
 from __future__ import annotations

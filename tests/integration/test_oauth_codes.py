@@ -15,7 +15,9 @@ from cgcore.activity import Action
 from cgcore.errors import InvalidInput, NotAllowed, NotFound
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import AuthKind, MailAccountDraft, ServerDraft
+from cgcore.mail.diagnosis.texts import sentences
 from cgcore.mail.oauth_client import Client, ClientDraft, OAuthProvider
+from cgcore.mail.steps import Leg
 from cgcore.storage import oauth as store
 from cgcore.storage.database import open_database
 from cgcore.vault.secret import Secret
@@ -71,6 +73,13 @@ class House:
         assert found is not None
         return found
 
+    def is_sealed(self, attempt: Attempt) -> bool:
+        """Whether what it is asked for with is still kept."""
+        with self.workbench.database.read() as session:
+            row = store.find_attempt(session, attempt.id)
+        assert row is not None
+        return row.sealed != b""
+
 
 @pytest.fixture
 def house(tmp_path: Path, certificates: Certificates, migrated_file: Path) -> Iterator[House]:
@@ -120,7 +129,7 @@ def test_a_code_connects_as_the_other_way_does(own: House, openid: OpenIdProvide
     attempt = own.begin()
     shown = own.shown()
     own.work()
-    waiting = own.state(attempt)
+    waiting, sealed = own.state(attempt), own.is_sealed(attempt)
     openid.type_code(shown.user_code, _ANA)
     own.work()
     connected = own.workbench.oauth.grants.connection(own.ana)
@@ -130,6 +139,7 @@ def test_a_code_connects_as_the_other_way_does(own: House, openid: OpenIdProvide
     assert shown.address == f"{openid.url}/device"
     assert (shown.attempt.mailbox, shown.attempt.hosts) == (_ANA, ("localhost",))
     assert (waiting, own.state(attempt)) == (AttemptState.OPEN, AttemptState.CONNECTED)
+    assert (sealed, own.is_sealed(attempt)) == (True, False)
     assert connected is not None
     assert (connected.address, connected.mailbox, connected.hosts) == (_ANA, _ANA, ("localhost",))
     assert connected.is_for(_DRAFT)
@@ -156,6 +166,7 @@ def test_what_is_refused_there_is_told_and_nothing_is_connected(
     one.work()
 
     assert (one.told(attempt).state, one.told(attempt).key) == (state, key)
+    assert not one.is_sealed(attempt)
     assert one.workbench.oauth.grants.connection(one.ana) is None
     if state is AttemptState.OTHER_ADDRESS:
         assert one.workbench.oauth.attempts.confirm(one.ana, attempt.id).mailbox == _ANA
@@ -195,6 +206,7 @@ def test_a_code_ends_with_its_time(one: House, openid: OpenIdProvider) -> None:
 
     assert (late, asked) == (AttemptState.EXPIRED, 0)
     assert one.state(second) is AttemptState.EXPIRED
+    assert (one.is_sealed(first), one.is_sealed(second)) == (False, False)
     assert one.workbench.oauth.codes.find_open(one.ana) is None
 
 
@@ -212,12 +224,29 @@ def test_a_log_in_has_one_code_and_another_log_in_its_own(one: House) -> None:
     assert one.state(second) is AttemptState.OPEN
     assert one.workbench.oauth.codes.cancel(one.ana, second.id)
     assert one.state(second) is AttemptState.CANCELLED
+    assert [one.is_sealed(each) for each in (first, second, third)] == [False, False, True]
 
 
-def test_what_is_agreed_to_after_the_end_is_given_back(
-    one: House, openid: OpenIdProvider, monkeypatch: pytest.MonkeyPatch
+def test_what_nobody_asks_about_any_more_goes_with_the_next_code(one: House) -> None:
+    """Where there is no link whose attempts would take it along."""
+    old, recent = one.begin(), one.begin()
+    with one.workbench.database.session() as session:
+        row = store.find_attempt(session, old.id)
+        assert row is not None
+        row.made -= timedelta(days=1, minutes=1)
+        session.add(row)
+    one.begin()
+
+    assert one.workbench.oauth.attempts.find(one.ana, old.id) is None
+    assert one.state(recent) is AttemptState.CANCELLED
+
+
+@pytest.mark.parametrize(("faults", "told"), [({}, 200), ({"/token/revocation": Fault(503)}, 503)])
+def test_what_is_agreed_to_while_it_is_cancelled_is_given_back(
+    one: House, openid: OpenIdProvider, monkeypatch: pytest.MonkeyPatch, faults: dict[str, Fault], told: int
 ) -> None:
-    """Cancelled while the provider was being asked: nothing is connected, and the permission is withdrawn."""
+    """Cancelled while it was being asked: nothing is connected; the provider is told, whether it hears it or not."""
+    openid.order(faults=faults)
     attempt = one.begin()
     openid.type_code(one.shown().user_code, _ANA)
     door = one.workbench.oauth._door
@@ -232,7 +261,7 @@ def test_what_is_agreed_to_after_the_end_is_given_back(
 
     assert one.state(attempt) is AttemptState.CANCELLED
     assert one.workbench.oauth.grants.connection(one.ana) is None
-    assert [each["status"] for each in openid.asked("/token/revocation")] == [200]
+    assert [each["status"] for each in openid.asked("/token/revocation")] == [told]
 
 
 def test_a_log_in_that_ends_takes_its_code_along(one: House, openid: OpenIdProvider) -> None:
@@ -247,24 +276,66 @@ def test_a_log_in_that_ends_takes_its_code_along(one: House, openid: OpenIdProvi
 
     assert _polls(openid) == []
     assert row is not None
-    assert row.state == AttemptState.CANCELLED
+    assert (row.state, row.sealed) == (AttemptState.CANCELLED, b"")
     assert one.workbench.oauth.grants.connection(elsewhere) is None
 
 
-def test_of_several_processes_one_asks(one: House, openid: OpenIdProvider) -> None:
-    """A second one that looks in the same moment finds it taken; one that died meanwhile is followed after a while."""
-    attempt = one.begin()
-    one.seconds[0] += 6
-    now = one.workbench.clock()
-    with one.workbench.database.session() as session:
-        taken = [store.claim_code(session, attempt.id, now, now + timedelta(seconds=30)) for _ in range(2)]
-    one.work(0)
-    meanwhile = len(_polls(openid))
-    one.work(31)
+@pytest.fixture
+def other(one: House) -> Iterator[House]:
+    """A second process on the same database, with the same clock."""
+    first = one.workbench
+    second = Workbench(first.settings, open_database(first.settings.resolved_database_url()), clock=first.clock)
+    vars(second.oauth)["code_poller"] = CodePoller(lambda: None)
+    yield House(second, one.ana, one.seconds)
+    second.close()
 
-    assert taken == [True, False]
-    assert meanwhile == 0
-    assert len(_polls(openid)) == 1
+
+def test_of_several_processes_one_asks_and_any_of_them_goes_on(
+    one: House, other: House, openid: OpenIdProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two look in the same moment, and one finds it taken; whichever is left shows the code, and connects by it."""
+    attempt = one.begin()
+    look, looked = store.list_codes, list[int]()
+
+    def look_together(session: Any) -> Any:
+        rows = look(session)
+        if not looked:
+            looked.append(len(rows))
+            other.work(0)
+        return rows
+
+    monkeypatch.setattr(store, "list_codes", look_together)
+    one.work()
+    first = len(_polls(openid))
+    shown = other.shown()
+    openid.type_code(shown.user_code, _ANA)
+    other.work()
+
+    assert (looked, first) == ([1], 1)
+    assert shown.attempt.id == attempt.id
+    assert one.state(attempt) is AttemptState.CONNECTED
+    assert one.workbench.oauth.grants.connection(one.ana) is not None
+
+
+def test_another_process_goes_on_after_one_that_died_while_it_asked(
+    one: House, other: House, openid: OpenIdProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After half a minute; until then nobody knows that it died."""
+    attempt = one.begin()
+    openid.type_code(one.shown().user_code, _ANA)
+
+    def die(*_parts: Any) -> Any:
+        raise SystemExit
+
+    monkeypatch.setattr(one.workbench.oauth._door, "redeem_code", die)
+    with pytest.raises(SystemExit):
+        one.work()
+    other.work(29)
+    early = other.state(attempt)
+    other.work(2)
+
+    assert (early, other.state(attempt)) == (AttemptState.OPEN, AttemptState.CONNECTED)
+    assert _polls(openid) == [200]
 
 
 def test_a_process_asks_by_itself_from_the_first_code_on(one: House, openid: OpenIdProvider) -> None:
@@ -440,3 +511,25 @@ def test_a_provider_that_refuses_to_give_a_code_says_why(microsoft: tuple[House,
     told = house.told(house.begin(OAuthProvider.MICROSOFT))
 
     assert (told.key, told.facts["code"]) == ("oauth_client_wrong", "AADSTS700016")
+    assert not house.is_sealed(told)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(7000218, "debe activar «Permitir flujos de cliente público»"), (700016, "debe revisar el ID de cliente; en")],
+)
+def test_a_client_without_a_secret_is_told_of_none(
+    microsoft: tuple[House, ScriptedProvider], number: int, said: str
+) -> None:
+    """What is off at Microsoft, or what is left to look at; when a code is asked for, and by «Probar»."""
+    house, provider = microsoft
+    public = ClientDraft(OAuthProvider.MICROSOFT, "panel", tenant="empresa.es", public=True)
+    house.workbench.oauth.clients.save(OPERATOR, public, version=1)
+    provider.codes, provider.answers = [_said("invalid_client", number)], [_said("invalid_client", number)]
+    told = house.told(house.begin(OAuthProvider.MICROSOFT))
+    checked = house.workbench.oauth.clients.check(OPERATOR, OAuthProvider.MICROSOFT)
+
+    for key, values in ((told.key, told.facts), (checked.key, dict(checked.values))):
+        fix = sentences(key, Leg.SMTP, values)[1]
+        assert said in fix
+        assert "secreto" not in fix

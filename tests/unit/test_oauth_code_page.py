@@ -11,12 +11,13 @@ from streamlit.testing.v1 import AppTest
 from cgcore.errors import InvalidInput
 from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import AuthKind, MailAccountDraft, ServerDraft
-from cgcore.mail.oauth_answers import DeviceCode
+from cgcore.mail.oauth_answers import DeviceCode, OAuthFailure
 from cgcore.mail.oauth_client import ClientDraft, OAuthProvider, Way
 from cgcore.storage import oauth as store
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.oauth.attempts import AttemptState
+from cgcore.workbench.oauth.clients import ClientCheck
 from cgcore.workbench.oauth.codes import CodePoller
 from pages.ui.panels import PROVIDER
 from pages.ui.texts import oauth as texts
@@ -199,10 +200,19 @@ def test_a_client_without_a_secret_is_registered_and_turned_back(
     page = panel(page, "sign_in")
     page.toggle("administration_oauth_microsoft_public").set_value(True).run()
     typed = [each.label for each in page.text_input]
+    shown, copied = words(page), [each.value for each in page.code]
     page = save(page)
+    monkeypatch.setattr(workbench.oauth.clients, "check", lambda *_asked: ClientCheck())
+    checked = words(page.button("administration_oauth_check").click().run())
     stored = workbench.oauth.clients.find(jefa, OAuthProvider.MICROSOFT)
 
     assert str(texts.SECRET) not in typed
+    assert str(texts.REDIRECT_URI) not in shown
+    assert not [each for each in copied if "/oauth/vuelta/" in each or "redirect_uri" in each]
+    assert [each for each in copied if "/empresa.es/adminconsent?client_id=panel" in each]
+    assert str(texts["STEPS_PUBLIC"]["microsoft"]) in shown
+    assert str(texts.CHECK_EXPLANATION_PUBLIC.format(provider="Microsoft")) in shown
+    assert "Microsoft responde y acepta el ID." in checked
     assert stored is not None
     assert stored.public
     assert workbench.oauth.clients.find_secret(stored) is None
@@ -210,3 +220,62 @@ def test_a_client_without_a_secret_is_registered_and_turned_back(
         workbench.oauth.clients.save(jefa, replace(MICROSOFT, secret=None), version=2)
     google = replace(MICROSOFT, provider=OAuthProvider.GOOGLE, public=True)
     assert not workbench.oauth.clients.save(jefa, google, version=0).public
+
+
+def test_a_field_has_one_name_wherever_it_is_told_of() -> None:
+    """Where it is filled in, and where two administrators meet."""
+    named = texts["FIELD_LABELS"]
+    fields = {name: getattr(texts, name.upper()) for name in named if name != "client_id"} | {
+        "client_id": texts.CLIENT_ID
+    }
+
+    assert {name: str(label) for name, label in fields.items()} == {name: str(named[name]) for name in named}
+
+
+@pytest.mark.parametrize("way", ["refused", "waiting"])
+def test_a_code_takes_the_place_of_what_was_told_of_a_link(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Actor, way: str
+) -> None:
+    """Above a code that waits stands neither an old refusal nor the other tab."""
+    page = open_account(monkeypatch, workbench, ana)
+    link = page.session_state["mail_account_oauth_link"].id
+    page.session_state["mail_account_oauth_left"] = link
+    page.run()
+    waiting = words(page)
+    if way == "refused":
+        with workbench.context.write_as(ana) as (session, _):
+            store.conclude_attempt(session, link, "refused", "oauth_denied", {})
+        page.run()
+    before = words(page)
+    page = ask(page)
+
+    assert str(texts.WAITING) in waiting
+    assert ("No has dado permiso" in before) is (way == "refused")
+    assert [metric.value for metric in page.metric] == ["GTHK-QPMN"]
+    assert "No has dado permiso" not in words(page)
+    assert str(texts.WAITING) not in words(page)
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_an_own_provider_that_gives_no_codes_is_named_with_the_way_that_is_left(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, jefa: Actor, public: bool
+) -> None:
+    """The link; where there is none, neither is spoken of."""
+    own = replace(MICROSOFT, provider=OAuthProvider.CUSTOM, issuer="https://identidad.empresa.es", name="Empresa")
+    own = replace(own, public=public, secret=None if public else Secret("s"))
+    workbench.oauth.clients.save(jefa, own, version=0)
+    luis = sign_in(workbench, "luis")
+    workbench.mail_account.save(luis, replace(ACCOUNT, auth=AuthKind.CUSTOM), version=0)
+
+    def refuse(*_asked: object) -> DeviceCode:
+        raise OAuthFailure("oauth_unreachable", {"reason": "no_codes"})
+
+    monkeypatch.setattr(workbench.oauth._door, "ask_code", refuse)
+    page = open_account(monkeypatch, workbench, luis)
+    offered = words(page)
+    told = words(ask(page))
+
+    assert ("cuando el enlace" in offered) is not public
+    assert "Empresa no da códigos para el correo" in told
+    assert ("Conecta con el enlace" in told) is not public
+    assert ("un cliente con secreto" in told) is public

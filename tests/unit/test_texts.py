@@ -62,6 +62,8 @@ VALUES: dict[str, object] = {
     "trace": "00aa00aa-bb11-cc22-dd33-44ee44ee44ee",
     "connected": "ana@empresa.example",
     "testing_days": 7,
+    "switch": "Permitir flujos de cliente público",
+    "parts": "el ID de cliente",
     "ahead": 5,
     "behind": 5,
 }

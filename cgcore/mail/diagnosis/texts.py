@@ -41,8 +41,8 @@ def sentences(key: str, leg: Leg | str, values: Mapping[str, object] | None = No
     """Return title and fix of a diagnosis key; an unknown key is a ``KeyError``.
 
     ``values`` are the names in braces of the text table; a value that is missing, ``None`` or blank is left out of
-    the sentence. A list is joined («587 y 465»), a date is written day first, the codes of a field, a scope and a kind
-    of server become their words. The fix may be empty (``ok``).
+    the sentence. A list is joined («587 y 465»), a date is written day first, and codes (of a field, a scope, a kind of
+    server, a switch at the provider, parts of a registration) become their words. The fix may be empty (``ok``).
     """
     if not values:
         return _without_values(key, _leg(leg), current_language())
@@ -181,7 +181,7 @@ def _known(leg: Leg, values: Mapping[str, object]) -> dict[str, object]:
         given["field"] = label
     if given.get("field") == "none":
         del given["field"]
-    for name in ("scope", "server_kind"):
+    for name in ("scope", "server_kind", "switch", "parts"):
         if name in given:
             given[name] = str(_texts()[name].get(given[name], given[name]))
     if "date" in given:

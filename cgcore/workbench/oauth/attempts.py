@@ -21,7 +21,7 @@ from cgcore.errors import FieldProblem, InvalidInput, NotAllowed, NotFound, Vaul
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft, check_account
 from cgcore.mail.account_texts import problem as account_problem
-from cgcore.mail.oauth_answers import OAuthFailure, Person, Tokens, failure_of
+from cgcore.mail.oauth_answers import OAuthFailure, Person, Tokens, facts_of, failure_of
 from cgcore.mail.oauth_client import Client, OAuthProvider, Way, missing_scopes, redirect_uri
 from cgcore.mail.oauth_paths import GO
 from cgcore.once import once
@@ -33,6 +33,7 @@ from cgcore.workbench.secrets import oauth_pending_secret
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
+    from sqlmodel import Session
 
     from cgcore.mail.oauth import OAuthDoor
     from cgcore.workbench.context import Context
@@ -44,7 +45,6 @@ __all__ = [
     "AttemptState",
     "AttemptUnknown",
     "Attempts",
-    "facts_of",
     "require_target",
     "to_attempt",
 ]
@@ -145,8 +145,7 @@ class Attempts:
             client = store.find_client(session, provider)
             if client is None or Way.LINK not in client.ways or not client.is_offered_to(draft.user):
                 raise NotFound("the provider is not set up")
-            store.delete_attempts_before(session, actor.user_id, row.made - _KEPT_FOR)
-            store.add_attempt(session, row)
+            self.add(session, row)
         return attempt
 
     def find(self, actor: Actor, attempt_id: str) -> Attempt | None:
@@ -284,6 +283,11 @@ class Attempts:
                 raise AttemptUnknown("not begun in this log-in")
             return row, store.find_client(session, OAuthProvider(row.provider))
 
+    def add(self, session: Session, row: OauthAttemptRow) -> None:
+        """Store a new attempt; those of its owner's that nobody asks about any more go. Part of both ways."""
+        store.delete_attempts_before(session, row.user_id, row.made - _KEPT_FOR)
+        store.add_attempt(session, row)
+
     def conclude(
         self, row: OauthAttemptRow, state: AttemptState, key: str = "", facts: Mapping[str, Any] | None = None
     ) -> Attempt:
@@ -311,11 +315,6 @@ class Attempts:
         except InvalidToken:
             # Another master key since: as good as never begun.
             raise AttemptUnknown("sealed with another key") from None
-
-
-def facts_of(failure: OAuthFailure, client: Client) -> dict[str, Any]:
-    """Return what is told of a failure besides its key."""
-    return {"provider": client.label, **failure.facts}
 
 
 def _new_grant(row: OauthAttemptRow, refresh: Secret, facts: Mapping[str, Any]) -> NewGrant:

@@ -14,7 +14,7 @@ from cgcore.activity import Action, Change
 from cgcore.errors import InvalidInput, NotFound, StaleVersion, VaultError
 from cgcore.identity.actor import Actor
 from cgcore.mail.account_texts import problem as account_problem
-from cgcore.mail.oauth_answers import OAuthFailure
+from cgcore.mail.oauth_answers import OAuthFailure, facts_of
 from cgcore.mail.oauth_client import (
     Client,
     ClientDraft,
@@ -158,8 +158,7 @@ class Clients:
         try:
             self._door().check(client, self.find_proof(client))
         except OAuthFailure as failure:
-            facts = {"provider": client.label, **failure.facts}
-            return ClientCheck(failure.key, tuple((name, str(value)) for name, value in facts.items()))
+            return ClientCheck(failure.key, tuple(facts_of(failure, client).items()))
         return ClientCheck()
 
     def offered_for(self, actor: Actor, address: str) -> Sequence[Offer]:

@@ -10,6 +10,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from cgcore.errors import CloudGestionError, LoginEnded, NotAllowed, NotFound
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft
-from cgcore.mail.oauth_answers import DeviceCode, DeviceReply, OAuthFailure
+from cgcore.mail.oauth_answers import DeviceCode, DeviceReply, OAuthFailure, facts_of
 from cgcore.mail.oauth_client import Client, OAuthProvider, Way
 from cgcore.storage import oauth as store
 from cgcore.storage.oauth_tables import OauthAttemptRow
@@ -28,7 +29,6 @@ from cgcore.workbench.oauth.attempts import (
     AttemptState,
     AttemptUnknown,
     digest_state,
-    facts_of,
     require_target,
     to_attempt,
 )
@@ -107,7 +107,7 @@ class Codes:
         row = self._new_row(actor, client, draft, code)
         with self._context.write_as(actor) as (session, actor):
             store.cancel_codes(session, actor.session_hash, row.made)
-            store.add_attempt(session, row)
+            self._attempts.add(session, row)
         if failure is not None:
             return self._attempts.conclude(row, AttemptState.REFUSED, failure.key, facts_of(failure, client))
         self._wake()
@@ -132,18 +132,28 @@ class Codes:
         return CodeAttempt(found, parts["user_code"], parts["address"], row.expires, row.interval_s, slowed)
 
     def cancel(self, actor: Actor, attempt_id: str) -> bool:
-        """End a code of the actor's log-in; return whether it was still open. What is agreed to later is given back."""
+        """End a code of the actor's log-in; return whether it was still open. It is not asked for any more.
+
+        What is agreed to while the provider is just being asked is given back, where it takes that.
+        """
         with self._context.write_as(actor) as (session, actor):
             return bool(actor.session_hash) and store.cancel_codes(
                 session, actor.session_hash, self._context.clock(), attempt_id
             )
 
     def work_once(self) -> float | None:
-        """Ask for each code that is due; return after how many seconds to come again, None where none is open."""
+        """Ask for each code that is due, and end those whose time has run out.
+
+        Returns after how many seconds to come again, None where none is open.
+        """
         now = self._context.clock()
         with self._context.database.read() as session:
-            rows = store.list_codes(session, now)
+            rows = store.list_codes(session)
         for row in rows:
+            if row.expires is not None and row.expires <= now:
+                with self._context.database.session() as session:
+                    store.end_late_code(session, row.state_digest, now)
+                continue
             if row.due is None or now < row.due <= now + _LEASE + timedelta(minutes=2):
                 continue
             with self._context.database.session() as session:
@@ -151,7 +161,7 @@ class Codes:
             if mine:
                 self._ask(row)
         with self._context.database.read() as session:
-            dues = [row.due for row in store.list_codes(session, self._context.clock()) if row.due is not None]
+            dues = [row.due for row in store.list_codes(session) if row.due is not None]
         wait = (min(dues) - self._context.clock()) / timedelta(seconds=1) if dues else None
         # A clock that was set back lets nobody wait for longer than the slowest provider wants.
         return None if wait is None else min(max(0.2, wait), _SLOWEST_S)
@@ -215,8 +225,9 @@ class Codes:
         if is_open:
             self._attempts.carry_out(actor, client, row, lambda: answer)
         elif (token := answer[0].refresh) is not None:
-            # It was cancelled while the provider was asked.
-            self._door().revoke(client, self._clients.find_proof(client), token)
+            # It was cancelled while the provider was asked. Not every one can be told so, Microsoft cannot.
+            with suppress(OAuthFailure):
+                self._door().revoke(client, self._clients.find_proof(client), token)
 
     def _put_off(self, row: OauthAttemptRow, interval_s: int) -> None:
         interval_s = min(interval_s, _SLOWEST_S)

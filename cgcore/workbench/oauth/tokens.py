@@ -21,7 +21,7 @@ from cgcore.clock import has_happened
 from cgcore.errors import VaultError
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import AccessToken, MailAccountDraft
-from cgcore.mail.oauth_answers import OAuthFailure, Tokens
+from cgcore.mail.oauth_answers import OAuthFailure, Tokens, facts_of
 from cgcore.mail.oauth_client import Client, OAuthProvider, missing_scopes
 from cgcore.mail.request import TokenRefused
 from cgcore.mail.steps import Leg
@@ -262,7 +262,7 @@ class AccessTokens:
 
     def _lost(self, row: OauthGrantRow, client: Client, failure: OAuthFailure) -> TokenRefused:
         """Note a refusal that will last, once, and tell the activity log; return it as a sign-in is told."""
-        facts = {"provider": client.label, **failure.facts}
+        facts = facts_of(failure, client)
         age = self._context.clock() - row.obtained
         young = has_happened(row.obtained, self._context.clock()) and age < _TESTING
         if failure.key == "oauth_expired" and client.provider is OAuthProvider.GOOGLE and young:

@@ -78,7 +78,13 @@ class ClientForm(Form):
 
     def client(self) -> Client:
         """Return what the fields hold, for what is shown of it."""
-        return Client(self.provider, self.value("client_id").strip(), self.value("tenant").strip())
+        client_id, tenant = self.value("client_id").strip(), self.value("tenant").strip()
+        return Client(self.provider, client_id, tenant, public=self.is_public)
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the fields describe a client that has no secret: no browser comes back, and no secret ends."""
+        return self.provider is not OAuthProvider.GOOGLE and bool(self.value("public"))
 
     def draft(self) -> ClientDraft:
         """Return what the fields hold now. Raises :class:`InvalidInput` for a date that is none."""
@@ -93,7 +99,7 @@ class ClientForm(Form):
             domains=tuple(part for part in value("domains").replace(";", ",").replace(" ", ",").split(",") if part),
             scope=value("scope"),
             secret_ends=_read_date(value("secret_ends")),
-            public=value("public"),
+            public=self.is_public,
         )
 
 
@@ -178,20 +184,23 @@ class OAuthPanel:
         self._workbench.oauth.clients.save(self._actor, self.form.draft(), version=self.form.version)
 
     def _draw_registration(self) -> None:
-        public = self._workbench.settings.public_url
-        uri = redirect_uri(public or find_base_address(), self.provider)
+        uri = redirect_uri(self._workbench.settings.public_url or find_base_address(), self.provider)
         left, right = st.columns(2, gap="medium")
         with left:
-            _draw_value("redirect", texts.REDIRECT_URI, uri)
-            if problem := find_redirect_problem(self.provider, uri):
-                said = texts["REDIRECT_PROBLEMS"][problem].format(provider=_label(self.provider))
-                st.warning(said, icon=":material/warning:")
-            elif not public:
-                st.caption(texts.LOCAL_ONLY)
+            if not self.form.is_public:
+                self._draw_redirect(uri)
             self._draw_scopes(uri)
         with right:
             st.markdown(f"**{texts.STEPS_TITLE}**")
-            st.markdown(texts["STEPS"][self.provider])
+            st.markdown(texts["STEPS_PUBLIC" if self.form.is_public else "STEPS"][self.provider])
+
+    def _draw_redirect(self, uri: str) -> None:
+        _draw_value("redirect", texts.REDIRECT_URI, uri)
+        if problem := find_redirect_problem(self.provider, uri):
+            said = texts["REDIRECT_PROBLEMS"][problem].format(provider=_label(self.provider))
+            st.warning(said, icon=":material/warning:")
+        elif not self._workbench.settings.public_url:
+            st.caption(texts.LOCAL_ONLY)
 
     def _draw_scopes(self, uri: str) -> None:
         if self.provider is OAuthProvider.MICROSOFT:
@@ -213,7 +222,7 @@ class OAuthPanel:
             self._draw_text("client_id", texts.CLIENT_ID)
             if self.provider is not OAuthProvider.GOOGLE:
                 st.toggle(texts.PUBLIC, help=texts.PUBLIC_HELP, **self.form.widget("public"))
-            if not self.form.value("public"):
+            if not self.form.is_public:
                 self._draw_secret()
                 self._draw_text("secret_ends", texts.SECRET_ENDS, texts.SECRET_ENDS_HELP, texts.DATE_FORM)
         with right:
@@ -252,7 +261,8 @@ class OAuthPanel:
             return False
 
     def _draw_check(self, provider: str) -> None:
-        st.caption(texts.CHECK_EXPLANATION.format(provider=provider))
+        public = self.form.is_public
+        st.caption((texts.CHECK_EXPLANATION_PUBLIC if public else texts.CHECK_EXPLANATION).format(provider=provider))
         unsaved = self._stored is None or bool(self.form.count_changed())
         clicked = st.button(
             texts.CHECK, icon=":material/play_arrow:", key="administration_oauth_check", disabled=unsaved
@@ -268,7 +278,8 @@ class OAuthPanel:
         if (about, version) != (self.provider, self._stored.version):
             return
         if not key:
-            st.markdown(f":green[:material/check_circle: {texts.CHECK_DONE.format(provider=provider)}]")
+            done = (texts.CHECK_DONE_PUBLIC if public else texts.CHECK_DONE).format(provider=provider)
+            st.markdown(f":green[:material/check_circle: {done}]")
             return
         title, fix = (escape(text) for text in sentences(key, Leg.SMTP, values))
         st.error(fix or title, title=title if fix else None, icon=":material/error:")

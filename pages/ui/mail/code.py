@@ -20,6 +20,7 @@ from cgcore.workbench.oauth.codes import CodeAttempt, CodesUnknown
 from cgcore.workbench.oauth.grants import hosts_of
 from pages.ui.copyable import draw_large_copyable
 from pages.ui.identity import while_logged_in
+from pages.ui.mail.attempt import FOLLOWED, follow_code
 from pages.ui.mail.view import MailPage
 from pages.ui.markdown import escape
 from pages.ui.server import find_base_address
@@ -29,7 +30,6 @@ from pages.ui.toasts import announce
 
 __all__ = ["draw_code", "find_ended", "forget_followed", "take_followed"]
 
-_FOLLOWED = "mail_account_oauth_code"  # the id of the attempt whose code stands in this tab
 _EVERY_S = 3
 
 
@@ -37,14 +37,15 @@ def draw_code(page: MailPage, offer: Offer, *, again: bool) -> None:
     """Draw the code that is under way for the account on the screen, else the button that asks for one."""
     found = page.workbench.oauth.codes.find_open(page.actor)
     if found is not None and _fits(page, found.attempt, offer.provider):
-        st.session_state[_FOLLOWED] = found.attempt.id
+        st.session_state[FOLLOWED] = found.attempt.id
         _draw_open(page, found, offer.label)
         return
-    unfolded = again or offer.ways == (Way.CODE,) or _has_redirect_problem(page, offer.provider)
+    unfolded = again or _is_alone(offer) or _has_redirect_problem(page, offer.provider)
     # Of its own key in each state: what a person has folded once is not unfolded by an argument.
     key = f"mail_account_oauth_by_code_{unfolded:d}"
     with st.expander(texts.CODE_TITLE, expanded=unfolded, type="compact", key=key):
-        st.caption(texts.CODE_EXPLANATION)
+        alone = texts.CODE_EXPLANATION_ALONE.format(provider=escape(offer.label))
+        st.caption(alone if _is_alone(offer) else texts.CODE_EXPLANATION)
         label = texts.CODE_AGAIN if again else texts.CODE_ASK
         if st.button(label, key="mail_account_oauth_code_ask", icon=":material/pin:"):
             _begin(page, offer)
@@ -52,19 +53,19 @@ def draw_code(page: MailPage, offer: Offer, *, again: bool) -> None:
 
 def find_ended(page: MailPage) -> Attempt | None:
     """Return the attempt whose code stood in this tab, where it has come to something that is to be told."""
-    followed = st.session_state.get(_FOLLOWED)
+    followed = st.session_state.get(FOLLOWED)
     attempt = page.workbench.oauth.attempts.find(page.actor, followed) if followed else None
     return None if attempt is None or attempt.state.is_waiting else attempt
 
 
 def take_followed() -> str:
     """Return the id of the attempt whose code stood in this tab, once: it has connected."""
-    return st.session_state.pop(_FOLLOWED, "")
+    return st.session_state.pop(FOLLOWED, "")
 
 
 def forget_followed() -> None:
     """Tell no more of the last code."""
-    st.session_state.pop(_FOLLOWED, None)
+    st.session_state.pop(FOLLOWED, None)
 
 
 def _fits(page: MailPage, attempt: Attempt, provider: OAuthProvider) -> bool:
@@ -77,19 +78,25 @@ def _has_redirect_problem(page: MailPage, provider: OAuthProvider) -> bool:
     return bool(find_redirect_problem(provider, redirect_uri(base, provider)))
 
 
+def _is_alone(offer: Offer) -> bool:
+    """Whether there is no other way: a client without a secret."""
+    return offer.ways == (Way.CODE,)
+
+
 def _begin(page: MailPage, offer: Offer) -> None:
     provider = escape(offer.label)
     try:
         with st.spinner(common["STATES"]["running"], show_time=True):
             attempt = page.workbench.oauth.codes.begin(page.actor, offer.provider, page.draft)
     except CodesUnknown:
-        st.warning(texts.CODE_UNKNOWN.format(provider=provider), icon=":material/link_off:")
+        told = texts.CODE_UNKNOWN_ALONE if _is_alone(offer) else texts.CODE_UNKNOWN
+        st.warning(told.format(provider=provider), icon=":material/link_off:")
     except (InvalidInput, NotFound):
         st.warning(texts.CONNECT_INCOMPLETE, icon=":material/edit:")
     except VaultError as failed:
         announce(str(problem_text(failed.code)), icon=":material/error:", stays=True)
     else:
-        st.session_state[_FOLLOWED] = attempt.id
+        follow_code(attempt.id)
         st.rerun()
 
 

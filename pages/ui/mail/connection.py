@@ -27,7 +27,8 @@ from cgcore.workbench.oauth.grants import Connected, GrantState, hosts_of
 from pages.ui.copyable import draw_copyable
 from pages.ui.heads import ask_for_save
 from pages.ui.identity import dialog, while_logged_in
-from pages.ui.mail.code import draw_code, find_ended, forget_followed, take_followed
+from pages.ui.mail.attempt import LEFT, TOLD, follow_link
+from pages.ui.mail.code import draw_code, find_ended, take_followed
 from pages.ui.mail.disconnect import ask_disconnect
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
@@ -42,8 +43,6 @@ from pages.ui.toasts import announce
 __all__ = ["draw", "draw_choice", "end_for_password", "must_ask", "offer_instead"]
 
 _LINK = "mail_account_oauth_link"  # the attempt behind the link in sight, and what it is for
-_LEFT = "mail_account_oauth_left"  # the id of the attempt whose link was clicked
-_TOLD = "mail_account_oauth_told"  # the id of the one whose end is told
 _ASKED = "mail_account_oauth_asked"  # whether the question before a password is being answered
 _EVERY_S = 2
 _WALL = "oauth_needs_admin"
@@ -205,8 +204,8 @@ def _draw_logins(page: MailPage) -> None:
 def _prove_once(page: MailPage) -> None:
     """Just connected: let both servers be proven with the new token, in their own cells below."""
     link: _Link | None = st.session_state.pop(_LINK, None)
-    left = st.session_state.pop(_LEFT, "")
-    st.session_state.pop(_TOLD, None)
+    left = st.session_state.pop(LEFT, "")
+    st.session_state.pop(TOLD, None)
     if not take_followed() and (link is None or link.id != left):
         return
     for leg in Leg:
@@ -230,26 +229,19 @@ def _draw_missing(page: MailPage, offer: Offer, connected: Connected | None) -> 
         _draw_end(page, told, label)
     keys = {each.key for each in (connected, told) if each is not None}
     _draw_cure(page, keys, label)
-    if Way.LINK in offer.ways:
-        _draw_link(page, link, told, connected, keys, label)
-    elif not hosts_of(page.draft) or not page.draft.user.strip():
+    if link is not None:
+        _draw_link(page, link, label, again=told is not None or connected is not None)
+        # Who meets that wall stays there, and never comes back with a refusal.
+        if st.session_state.get(LEFT) == link.id and _WALL not in keys:
+            with st.expander(texts.WALL.format(provider=escape(label)), type="compact", key="mail_account_oauth_wall"):
+                _draw_consent(page, label)
+    elif Way.LINK in offer.ways or not hosts_of(page.draft) or not page.draft.user.strip():
         st.caption(texts.CONNECT_INCOMPLETE)
     if Way.CODE in offer.ways and (link is not None or Way.LINK not in offer.ways):
         draw_code(page, offer, again=told is not None and told.way is Way.CODE)
 
 
-def _draw_link(
-    page: MailPage,
-    link: Attempt | None,
-    told: Attempt | None,
-    connected: Connected | None,
-    keys: Set[str],
-    label: str,
-) -> None:
-    if link is None:
-        st.caption(texts.CONNECT_INCOMPLETE)
-        return
-    again = told is not None or connected is not None
+def _draw_link(page: MailPage, link: Attempt, label: str, *, again: bool) -> None:
     words = (texts.CONNECT_AGAIN if again else texts.CONNECT).format(provider=escape(label))
     st.link_button(
         words,
@@ -257,23 +249,13 @@ def _draw_link(
         key=f"mail_account_connect_{link.id[:16]}",
         icon=":material/open_in_new:",
         type="primary",
-        on_click=_note_left,
+        on_click=follow_link,
         args=(link.id,),
     )
-    if st.session_state.get(_LEFT) == link.id:
+    if st.session_state.get(LEFT) == link.id:
         _follow(page, link.id, label)
-        # Who meets that wall stays there, and never comes back with a refusal.
-        if _WALL not in keys:
-            with st.expander(texts.WALL.format(provider=escape(label)), type="compact", key="mail_account_oauth_wall"):
-                _draw_consent(page, label)
     else:
         st.caption(texts.CONNECT_EXPLANATION.format(user=escape(page.draft.user)))
-
-
-def _note_left(attempt_id: str) -> None:
-    st.session_state[_LEFT] = attempt_id
-    st.session_state.pop(_TOLD, None)
-    forget_followed()
 
 
 @st.fragment(run_every=_EVERY_S)
@@ -295,11 +277,11 @@ def _find_link(page: MailPage, provider: OAuthProvider) -> Attempt | None:
     link: _Link | None = st.session_state.get(_LINK)
     if link is not None and link.wanted == wanted:
         attempt = page.workbench.oauth.attempts.find(page.actor, link.id)
-        was_left = st.session_state.get(_LEFT) == link.id
+        was_left = st.session_state.get(LEFT) == link.id
         if attempt is not None and attempt.state.is_waiting and (was_left or _is_fresh(page, attempt)):
             return attempt
         if attempt is not None and was_left:
-            st.session_state[_TOLD] = link.id
+            st.session_state[TOLD] = link.id
     try:
         attempt = page.workbench.oauth.attempts.begin(page.actor, provider, page.draft)
     except (InvalidInput, NotFound):
@@ -315,7 +297,7 @@ def _is_fresh(page: MailPage, attempt: Attempt) -> bool:
 
 
 def _find_told(page: MailPage) -> Attempt | None:
-    told = st.session_state.get(_TOLD)
+    told = st.session_state.get(TOLD)
     return page.workbench.oauth.attempts.find(page.actor, told) if told else None
 
 
@@ -343,7 +325,7 @@ def _confirm(page: MailPage, attempt: Attempt) -> None:
         announce(str(problem_text(failed.code)), icon=":material/error:", stays=True)
     else:
         # What is connected is proven, as after any other attempt.
-        st.session_state[_LINK], st.session_state[_LEFT] = _Link(attempt.id, ()), attempt.id
+        st.session_state[_LINK], st.session_state[LEFT] = _Link(attempt.id, ()), attempt.id
     st.rerun()
 
 
