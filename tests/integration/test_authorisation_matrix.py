@@ -486,7 +486,7 @@ INNER = {
         "identity.accounts.issue_first_use_code",
     ),
     *("oauth.clients.find_secret", "oauth.clients.find_proof", "oauth.codes.work_once"),
-    *(f"oauth.attempts.{name}" for name in ("carry_out", "conclude", "seal", "unseal")),
+    *(f"oauth.attempts.{name}" for name in ("add", "carry_out", "conclude", "seal", "unseal")),
     *(f"oauth.code_poller.{name}" for name in ("start", "wake", "close")),
     *(f"oauth.grants.{name}" for name in ("connect", "end", "end_unless_for", "revoke", "revoke_soon", "close")),
     *(f"oauth.grants.{name}" for name in ("end_for", "end_later", "end_by")),
