@@ -647,8 +647,11 @@ def test_a_set_up_that_went_well_offers_the_test_mail_to_oneself(
 ) -> None:
     """One click from its outcome to what that mail proves, whatever recipient the cell of the test mail names."""
     draft = workbench.sandbox.use_for(ana)
-    server = {"host": draft.smtp.host, "port": draft.smtp.port, "security": "none", "source": "guess"}
-    found = {"user": draft.user, "smtp": server, "imap": server, "folder": "", "folder_from": "", "questions": []}
+    smtp, imap = (
+        {"host": each.host, "port": each.port, "security": "none", "source": "guess"}
+        for each in (draft.smtp, draft.imap)
+    )
+    found = {"user": draft.user, "smtp": smtp, "imap": imap, "folder": "", "folder_from": "", "questions": []}
     job = Job(
         lambda: iter((Step("smtp", "auth", Status.OK),)),
         lambda _steps, ms: Verdict("ok", "auth", ms),

@@ -296,7 +296,7 @@ def test_each_section_has_a_row_with_badge_fact_moment_and_link(
         ("series-por-defecto", "Series por defecto", ":orange-badge[:material/warning: Revisar]"),
         ("api-key", "API Key", idle % "Sin configurar"),
     ]
-    assert untouched[mail].fact == "Aún sin configurar. Con la dirección y la contraseña basta."
+    assert untouched[mail].fact == "Aún sin configurar. Empieza por tu dirección de correo."
     assert unproven.badge == idle % "Sin ejecutar"
     assert unproven.fact == f"Configurada con {HOST}, pero sin probar."
     assert proven[mail].badge == passed % "Correcto"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import streamlit as st
 
@@ -67,9 +67,10 @@ def draw(page: MailPage, head: CellHead) -> None:
         if run is None:
             return
         if run.is_running:
-            # Of another tab, or of this one before it was loaded again; nothing is filled into fields at rest.
-            _follow(page, run, head, fill=bool(page.form.count_changed()))
-        if run.id == st.session_state.get(_SHOWN):
+            # Of another tab, or of this one before it was loaded again: what it finds is offered, not filled in.
+            _follow(page, run, head)
+            st.rerun()
+        if run.id == st.session_state.get(_SHOWN) or _is_left_over(page, run):
             _draw_outcome(page, run, head)
         draw_history(page, Leg.SMTP, Cell.SETUP, run)
 
@@ -79,29 +80,41 @@ def _run(page: MailPage, head: CellHead) -> None:
     run = page.start(
         Cell.SETUP, lambda: page.workbench.mail_setup.start(page.actor, page.form.draft(), confirmed=confirmed)
     )
-    _follow(page, run, head, fill=True)
+    run = _follow(page, run, head)
+    if not run.is_running:
+        _note_outcome(page, run)
+    st.rerun()
 
 
-def _follow(page: MailPage, run: Run, head: CellHead, *, fill: bool) -> NoReturn:
+def _follow(page: MailPage, run: Run, head: CellHead) -> Run:
     head.show(CellState.RUNNING)
     run = follow_run(page.workbench, page.actor, run)
     if not run.is_running:
         st.session_state[_SHOWN] = run.id
-        _note_outcome(page, run, fill=fill)
-    st.rerun()
+    return run
 
 
-def _note_outcome(page: MailPage, run: Run, *, fill: bool) -> None:
+def _note_outcome(page: MailPage, run: Run) -> None:
     result = run.result
     if result is not None and (result["smtp"] or result["imap"]) and not result["questions"]:
-        if fill and _is_about(page, run):
-            st.session_state[_FILL] = dict(result)
+        if is_setup_of(run, _typed(page)):
+            _fill(result)
     elif run.verdict is not None and run.verdict.key in _ASKS_BY_HAND:
         by_hand.unfold()
 
 
-def _is_about(page: MailPage, run: Run) -> bool:
-    return is_setup_of(run, str(page.form.value("user") or ""))
+def _fill(result: dict[str, Any]) -> None:
+    st.session_state[_FILL] = dict(result)
+
+
+def _typed(page: MailPage) -> str:
+    return str(page.form.value("user") or "").strip()
+
+
+def _is_left_over(page: MailPage, run: Run) -> bool:
+    """Return whether ``run`` has found an account that nobody has stored: the page was closed meanwhile, perhaps."""
+    is_of_it = not _typed(page) or is_setup_of(run, _typed(page))
+    return is_of_it and state_of(run) is CellState.PASSED and not page.form.stored.draft.smtp.host
 
 
 def _draw_hints(page: MailPage) -> None:
@@ -129,7 +142,7 @@ def _use_address(form: AccountForm, address: str) -> None:
 
 def _draw_outcome(page: MailPage, run: Run, head: CellHead) -> None:
     result = run.result or {}
-    state = state_of(run) if _is_about(page, run) else CellState.STALE
+    state = state_of(run) if not _typed(page) or is_setup_of(run, _typed(page)) else CellState.STALE
     if state is CellState.STALE:
         head.show(state)
         draw_run(run, state, key="mail_account_setup")
@@ -144,19 +157,45 @@ def _draw_outcome(page: MailPage, run: Run, head: CellHead) -> None:
     head.show(state)
     if state is CellState.PASSED:
         st.markdown(f":green[:material/check_circle: {_done(result)}]")
-        if page.form.count_changed():
-            st.caption(texts.SETUP_FILLED)
-        with st.container(horizontal=True):
-            if page.form.count_changed():
-                page.bar.ask(texts.SETUP_SAVE, "mail_account_setup_save")
-            st.button(texts.SETUP_TEST, key="mail_account_setup_test", icon=":material/send:", on_click=test_cell.ask)
-        if not page.form.count_changed() and page.actor.is_admin:
-            _offer_to_company(page)
+        _draw_next(page, result)
     else:
         draw_run(run, state, key="mail_account_setup")
     if origins := _origins(result):
         with st.expander(texts.SETUP_ORIGIN, type="compact", key="mail_account_setup_origin"):
             st.markdown("\n".join(f"- {escape(line)}" for line in origins))
+
+
+def _draw_next(page: MailPage, result: dict[str, Any]) -> None:
+    """Offer what comes after a set-up that went well: to fill it in, to save it, the test mail, the company."""
+    if not _stands(page, result):
+        st.button(
+            texts.SETUP_FILL,
+            key="mail_account_setup_take",
+            icon=":material/input:",
+            type="primary",
+            on_click=_fill,
+            args=(result,),
+        )
+        return
+    is_unsaved = bool(page.form.count_changed())
+    if is_unsaved:
+        st.caption(texts.SETUP_FILLED)
+    with st.container(horizontal=True):
+        if is_unsaved:
+            page.bar.ask(texts.SETUP_SAVE, "mail_account_setup_save")
+        st.button(texts.SETUP_TEST, key="mail_account_setup_test", icon=":material/send:", on_click=test_cell.ask)
+    if not is_unsaved and page.actor.is_admin:
+        _offer_to_company(page)
+
+
+def _stands(page: MailPage, result: dict[str, Any]) -> bool:
+    """Return whether the fields hold the servers that were found."""
+    held = {Leg.SMTP: page.draft.smtp, Leg.IMAP: page.draft.imap}
+    found = {leg: result[leg.value] for leg in Leg if result[leg.value]}
+    return all(
+        (held[leg].host.strip(), held[leg].port_number(leg)) == (each["host"], each["port"])
+        for leg, each in found.items()
+    )
 
 
 def _offer_to_company(page: MailPage) -> None:
