@@ -54,6 +54,11 @@ class Recipient:
     part: int = 0
 
     @property
+    def is_put_off(self) -> bool:
+        """Whether a server has refused them for now (RFC 5321 §4.2.1); not, where it had only enough of others."""
+        return 400 <= self.code < 500 and self.key != "too_many_recipients"
+
+    @property
     def has_it(self) -> bool:
         """Whether a server has taken the message for them: it never goes to them again by itself."""
         return self.state in (RecipientState.ACCEPTED, RecipientState.BOUNCED)
@@ -171,9 +176,9 @@ class Claimed:
         return any(each.has_it for each in self.recipients)
 
     def select_part(self, most: int) -> Sequence[Recipient]:
-        """Return those who get it in the next transaction, at most so many (0: all)."""
+        """Return those who get it in the next transaction, at most so many (0: all), those refused before last."""
         pending = [each for each in self.recipients if each.state is RecipientState.PENDING]
-        wanted = pending if self.is_begun else list(self.recipients)
+        wanted = sorted(pending, key=lambda each: each.is_put_off) if self.is_begun else list(self.recipients)
         return wanted[:most] if most else wanted
 
 

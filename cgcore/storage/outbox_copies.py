@@ -17,7 +17,7 @@ from cgcore.outbox.message import CopyTask, LookTask
 from cgcore.outbox.states import CopyState, State
 from cgcore.storage.database import Database
 from cgcore.storage.outbox import database_now
-from cgcore.storage.outbox_parts import end_unknown, last_part
+from cgcore.storage.outbox_parts import end_unknown, is_begun
 from cgcore.storage.outbox_tables import OutboundMessageRow
 
 __all__ = ["OutboxCopies"]
@@ -125,7 +125,7 @@ class OutboxCopies:
                     "copy_folder": task.folder,
                 }
                 # The copy of an earlier transaction proves nothing of this one.
-                if last_part(session, task.id) <= 1:
+                if not is_begun(session, task.id):
                     end_unknown(session, task.id, task.fence, **kept)
 
 

@@ -18,7 +18,7 @@ from cgcore.outbox.states import RecipientState, State
 from cgcore.storage.outbox_edges import database_now, move
 from cgcore.storage.outbox_tables import OutboundMessageRow, OutboundRecipientRow
 
-__all__ = ["end_unknown", "last_part", "note_part"]
+__all__ = ["end_unknown", "is_begun", "last_part", "note_part"]
 
 _Row, _Named = OutboundMessageRow, OutboundRecipientRow
 _WORKED_ON = (State.CLAIMED.value, State.IN_FLIGHT.value)
@@ -35,6 +35,12 @@ def note_part(session: Session, claimed: Claimed, addresses: Collection[str]) ->
 def last_part(session: Session, name: str) -> int:
     """Return the number of the last transaction of a message, 0 where one was enough."""
     return session.exec(select(func.max(_Named.part)).where(_Named.message_id == name)).one() or 0
+
+
+def is_begun(session: Session, name: str) -> bool:
+    """Return whether some have a message for sure, by an earlier transaction."""
+    have = col(_Named.state).in_((RecipientState.ACCEPTED.value, RecipientState.BOUNCED.value))
+    return session.exec(select(_Named.place).where(_Named.message_id == name, have).limit(1)).first() is not None
 
 
 def end_unknown(session: Session, name: str, fence: int, **values: Any) -> bool:

@@ -163,22 +163,103 @@ def test_a_first_transaction_that_is_unsure_is_proven_by_the_copy_and_the_others
         assert set(server.times.values()) == {1}
 
 
-@pytest.mark.parametrize(
-    ("reply", "state", "last"), [(b"550 5.1.1 No such user", State.SENT, _R), (b"450 4.2.1 Not now", State.QUEUED, _R)]
-)
-def test_who_is_refused_in_a_later_transaction_is_told_alone(
-    open_desk: _Open, reply: bytes, state: State, last: RecipientState
-) -> None:
-    """Who has it keeps it; what is refused for now is tried again, for that one only."""
-    server = NarrowServer(3, refused={"c6@example.com": reply})
+def test_who_is_not_known_in_a_later_transaction_is_told_alone(open_desk: _Open) -> None:
+    """Who has it keeps it."""
+    server = NarrowServer(3, refused={"c6@example.com": b"550 5.1.1 No such user"})
     with open_desk(server) as desk:
         message = desk.put(_SEVEN)
         desk.work()
 
-        assert desk.told(message) == (state, [_A] * 6 + [last])
+        assert desk.told(message) == (State.SENT, [_A] * 6 + [_R])
+        assert server.times == dict.fromkeys(_SEVEN[:6], 1)
+
+
+@pytest.mark.parametrize(
+    ("reply", "state"),
+    [(b"450 4.2.1 Not now", State.QUEUED), (b"550 5.4.5 Daily user sending quota exceeded", State.HELD)],
+)
+def test_who_is_refused_for_now_in_a_later_transaction_gets_it_another_time(
+    open_desk: _Open, reply: bytes, state: State
+) -> None:
+    """Neither lost for them, nor sent to the others once more; the pause is the usual one."""
+    refused = {"c6@example.com": reply}
+    server = NarrowServer(3, refused=refused)
+    with open_desk(server) as desk:
+        message = desk.put(_SEVEN)
+        desk.work()
+        told = desk.told(message)
+        desk.work()
+        waited = desk.told(message)
+        refused.clear()
+        desk.workbench.outbox.resume(desk.ana)
         desk.hurry()
         desk.work()
-        assert server.times == dict.fromkeys(_SEVEN[:6], 1)
+
+        assert told == waited == (state, [_A] * 6 + [_P])
+        assert desk.told(message) == (State.SENT, [_A] * 7)
+        assert server.times == dict.fromkeys(_SEVEN, 1)
+
+
+def test_those_who_were_not_asked_yet_do_not_wait_for_one_who_is_refused_for_now(open_desk: _Open) -> None:
+    """It is asked last, and only after the pause once it is alone."""
+    refused = {"c3@example.com": b"450 4.2.1 Not now"}
+    server = NarrowServer(2, refused=refused)
+    with open_desk(server) as desk:
+        message = desk.put(_SEVEN)
+        desk.work()
+
+        assert desk.told(message) == (State.QUEUED, [_A, _A, _A, _P, _A, _A, _A])
+        refused.clear()
+        desk.hurry()
+        desk.work()
+        assert desk.told(message) == (State.SENT, [_A] * 7)
+        assert server.times == dict.fromkeys(_SEVEN, 1)
+
+
+def test_a_group_that_is_refused_for_good_keeps_nobody_from_the_message(open_desk: _Open) -> None:
+    """One at a time: the third is not known, the fourth gets it."""
+    server = NarrowServer(1, refused={"c2@example.com": b"550 5.1.1 No such user"})
+    with open_desk(server) as desk:
+        message = desk.put(_SEVEN[:4])
+        desk.work()
+
+        assert desk.told(message) == (State.SENT, [_A, _A, _R, _A])
+
+
+def test_given_up_after_two_days_it_is_sent_to_those_who_have_it(open_desk: _Open) -> None:
+    """What is refused for now is so no more; each is told why."""
+    server = NarrowServer(3, refused={"c6@example.com": b"450 4.2.1 Not now"})
+    with open_desk(server) as desk:
+        message = desk.put(_SEVEN)
+        desk.work()
+        desk.hurry()
+        with desk.workbench.database.session() as session:
+            session.exec(update(OutboundMessageRow).values(first_tried=datetime(2020, 1, 1, tzinfo=UTC)))
+        desk.work()
+
+        assert desk.told(message) == (State.SENT, [_A] * 6 + [_R])
+
+
+def test_a_transaction_after_a_smaller_one_that_came_to_nothing_is_noted_whole(open_desk: _Open) -> None:
+    """First without a colleague, and the dot is refused for now; then with all, and the line is cut: a proof is one for
+    all, and nobody gets it twice."""
+    refused = {"c6@example.com": b"450 4.2.1 Not now"}
+    server = NarrowServer(9, cut=1, refused=refused, delayed=1)
+    with open_desk(server) as desk:
+        message = desk.put(_SEVEN[:6], cc=_SEVEN[6:])
+        desk.work()
+        assert (desk.told(message)[0], server.handed) == (State.QUEUED, [])
+        refused.clear()
+        desk.hurry()
+        desk.work()
+        assert desk.told(message) == (State.UNKNOWN, [_P] * 7)
+        desk.mailbox.filed[message.message_id] = 1
+        desk.hurry()
+        desk.work()
+        desk.work()
+
+        assert desk.told(message) == (State.SENT, [_A] * 7)
+        assert server.times == dict.fromkeys(_SEVEN, 1)
 
 
 def test_the_first_one_that_is_refused_sends_nothing_to_anybody(open_desk: _Open) -> None:

@@ -14,7 +14,8 @@ class NarrowServer:
     """Takes ``most`` recipients at once; the next one is told ``reply``, or the whole is, where it ``tells_late``.
 
     ``handed`` are the bytes and the recipients of each message that it has taken. ``cut`` names the one, counted from
-    1, whose dot it answers by hanging up. ``refused`` are addresses that it does not know.
+    1, whose dot it answers by hanging up. ``refused`` are addresses that it does not know. The first ``delayed`` dots
+    are told to come again.
     """
 
     def __init__(
@@ -25,9 +26,12 @@ class NarrowServer:
         tells_late: bool = False,
         cut: int = 0,
         refused: dict[str, bytes] | None = None,
+        delayed: int = 0,
     ) -> None:
         self._most, self._reply, self._late, self._cut = most, reply + b"\r\n", tells_late, cut
-        self._played = SmtpScript(users={}, refused=refused or {})
+        self._delayed = delayed
+        # The very dictionary: what a test takes out of it is known from then on.
+        self._played = SmtpScript(users={}, refused={} if refused is None else refused)
         self.handed: list[tuple[bytes, tuple[str, ...]]] = []
         self.told = 0
 
@@ -53,12 +57,15 @@ class NarrowServer:
             ):
                 self.told += 1
                 data = self._reply
+            elif line[0] == b"." and self._delayed:
+                self._delayed -= 1
+                data = b"451 4.3.0 Try again later\r\n"
             elif is_recipient:
                 taken.append(line[0].split(b"<")[1].split(b">")[0].decode())
             say(data)
 
         def keep(message: bytes) -> None:
-            if self._late and len(taken) > self._most:
+            if self._delayed or (self._late and len(taken) > self._most):
                 return
             self.handed.append((message, tuple(taken)))
             if len(self.handed) == self._cut:

@@ -14,9 +14,10 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from cgcore.errors import CloudGestionError
+from cgcore.mail.smtp.delivery import RecipientResult
 from cgcore.mail.smtp.session import Delivery, Envelope, Fate
 from cgcore.mail.steps import Stage
-from cgcore.outbox.judgement import Outcome, Told, judge_delivery
+from cgcore.outbox.judgement import GIVE_UP_S, Outcome, Told, judge_delivery
 from cgcore.outbox.message import Claimed, Recipient, Result, Turn
 from cgcore.outbox.states import Kind, RecipientState, State
 from cgcore.runs import Step
@@ -89,8 +90,9 @@ class Permit:
         return self._note_part(taken) and self._ask()
 
     def _note_part(self, taken: Sequence[str]) -> bool:
-        """Have it noted who is in this transaction, where others get the message in another one."""
-        if self._claimed.is_begun or len(taken) < len(self._claimed.recipients):
+        """Have it noted who is in this transaction, where not everybody is, or was in an earlier one."""
+        told = self._claimed.recipients
+        if self._claimed.is_begun or len(taken) < len(told) or any(each.part for each in told):
             self.was_refused = not self._queue.note_part(self._claimed, taken)
         return not self.was_refused
 
@@ -204,10 +206,11 @@ def build_envelope(claimed: Claimed, most: int) -> Envelope:
     return Envelope(claimed.sender, needed, copies=copies, size=claimed.size, notice_id=claimed.id)
 
 
-def merge_recipients(claimed: Claimed, delivery: Delivery) -> Sequence[Recipient]:
+def merge_recipients(claimed: Claimed, delivery: Delivery, outcome: Outcome) -> Sequence[Recipient]:
     """Return the recipients of a message, in their order, with what was said of each.
 
-    Who was not in this transaction is pending, or has been told already.
+    Who was not in this transaction is pending, or has been told already. Once some have the message, who is refused
+    for now is pending too, until the message is given up.
     """
     said = {result.address: result for result in delivery.recipients}
     merged: list[Recipient] = []
@@ -217,8 +220,18 @@ def merge_recipients(claimed: Claimed, delivery: Delivery) -> Sequence[Recipient
             merged.append(each if claimed.is_begun else Recipient(each.address, each.kind, each.name))
             continue
         state = _STATES.get(told.fate, RecipientState.PENDING)
+        if state is RecipientState.REFUSED and claimed.is_begun and _may_pass(told, claimed, delivery, outcome):
+            state = RecipientState.PENDING
         merged.append(Recipient(each.address, each.kind, each.name, state, told.code, told.key, told.reply))
     return merged
+
+
+def _may_pass(told: RecipientResult, claimed: Claimed, delivery: Delivery, outcome: Outcome) -> bool:
+    """Return whether somebody who was refused in a later transaction may be taken another time."""
+    if told.key == "too_many_recipients":
+        return True
+    waits = outcome.state in (State.QUEUED, State.HELD) and told.key == delivery.step.key
+    return waits or (400 <= told.code < 500 and claimed.age_s < GIVE_UP_S)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -240,15 +253,27 @@ def judge(claimed: Claimed, delivery: Delivery, chance: Callable[[], float]) -> 
     """Return what follows from a delivery."""
     told = summarise(delivery.fate, delivery.step, later=delivery.retry_helps)
     outcome = judge_delivery(told, tries=claimed.tries + 1, age_s=claimed.age_s, chance=chance)
-    recipients, most = merge_recipients(claimed, delivery), learn_most(delivery)
-    pending = any(each.state is RecipientState.PENDING for each in recipients)
-    is_part = delivery.fate is Fate.ACCEPTED and pending
-    if is_part or (most and delivery.fate is Fate.REFUSED):
+    recipients, most = merge_recipients(claimed, delivery, outcome), learn_most(delivery)
+    pending = [each for each in recipients if each.state is RecipientState.PENDING]
+    is_part = delivery.fate is Fate.ACCEPTED and bool(pending)
+    is_of_some = claimed.is_begun and (not pending or any(each.code for each in delivery.recipients))
+    if most and delivery.fate is Fate.REFUSED:
         outcome = Outcome(State.QUEUED)
-    elif outcome.state is State.FAILED and claimed.is_begun and not pending:
-        outcome = Outcome(State.SENT)  # some have it; of the others each is told why not
+    elif is_part or (is_of_some and outcome.state is State.FAILED):
+        outcome = _judge_rest(claimed, pending, chance)
     taken = count_taken(delivery) if delivery.fate in (Fate.ACCEPTED, Fate.UNKNOWN) else 0
     return Judged(outcome, recipients, taken, is_part, most)
+
+
+def _judge_rest(claimed: Claimed, pending: Sequence[Recipient], chance: Callable[[], float]) -> Outcome:
+    """Return what follows for those who have not got what others have: at once for whoever has not been refused."""
+    if not pending:
+        return Outcome(State.SENT)  # of those who do not get it each is told why
+    refused = [each for each in pending if each.is_put_off]
+    if len(refused) < len(pending):
+        return Outcome(State.QUEUED)
+    told = Told(Fate.REFUSED.value, refused[0].key, str(Stage.RCPT_TO), later=True)
+    return judge_delivery(told, tries=claimed.tries + 1, age_s=claimed.age_s, chance=chance)
 
 
 def count_taken(delivery: Delivery) -> int:

@@ -45,7 +45,7 @@ from cgcore.workbench.outbox.handover import (
     summarise,
     was_idle,
 )
-from cgcore.workbench.outbox.line import Line
+from cgcore.workbench.outbox.line import LearnedLimits, Line
 from cgcore.workbench.outbox.pace import PaceBook
 
 if TYPE_CHECKING:
@@ -95,22 +95,28 @@ class Sender:
         self._book = PaceBook(context, mail_account)
         self._paces: dict[int, Pace] = {}
         self._refusing: set[str] = set()
-        self._learned: dict[int, int] = {}  # by the user: to how many recipients at once their server lets a message go
+        self._learned = LearnedLimits(self._awake)
 
     def list_working(self) -> tuple[Sequence[str], Sequence[Slot]]:
         """Return the messages and the connections that this process works on."""
         with self._lock:
             return list(self._working), list(self._slots)
 
-    def serve(self, slot: Slot) -> None:
-        """Send what is due of an account until nothing is left, it has to rest, or the process stops."""
+    def serve(self, slot: Slot) -> bool:
+        """Send what is due of an account until nothing is left, it has to rest, or the process stops.
+
+        Returns whether there was anything to be had.
+        """
         with self._lock:
             self._slots.add(slot)
         waiting: deque[Claimed] = deque()
         try:
             self._paces[slot.user_id] = self._book.find_for(slot.user_id)
+            if self._stopping() or not self._fill(slot, waiting):
+                return False
             with ThreadPoolExecutor(1, thread_name_prefix="outbox-hand") as hand:
                 self._serve(slot, waiting, hand)
+            return True
         finally:
             try:
                 self._release(waiting)
@@ -155,12 +161,6 @@ class Sender:
 
     def _pace(self, user_id: int) -> Pace:
         return self._paces.get(user_id, _NO_PACE)
-
-    def _most(self, user_id: int) -> int:
-        """Return to how many recipients one transaction may go, 0 where nobody knows: as its provider says, or has
-        just said."""
-        known = (self._pace(user_id).recipients, self._learned.get(user_id, 0))
-        return min((count for count in known if count), default=0)
 
     def _take(self, waiting: deque[Claimed], claimed: Sequence[Claimed], slot: Slot) -> None:
         with self._lock:
@@ -223,9 +223,10 @@ class Sender:
                 permit = self._begin(accepted, claimed, line.slot, waiting, hand)
                 accepted = None
                 ahead = partial(bodies.fetch_first, waiting)
-                delivery, allowed, since = self._deliver(session, bodies.take(claimed), permit, ahead)
-                if count and was_idle(delivery):
-                    # Cut while it lay idle: another connection takes the same message, and no try is counted.
+                delivery, allowed, since = self._deliver(
+                    session, line.request.host, bodies.take(claimed), permit, ahead
+                )
+                if count and was_idle(delivery):  # another connection takes the same message, and no try is counted
                     self._give_back(claimed, waiting, permit)
                     return
                 ended = self._conclude(claimed, delivery, since, line, allowed=allowed)
@@ -237,8 +238,7 @@ class Sender:
                     self._let_go(waiting)
                     return
                 if permit.was_refused:
-                    # The claim is no longer ours: nor, as a rule, are the others of it.
-                    self._release(waiting)
+                    self._release(waiting)  # the claim is no longer ours: nor, as a rule, are the others of it
                     return
                 count += 1
         finally:
@@ -298,7 +298,7 @@ class Sender:
             self._working.pop(claimed.id, None)
 
     def _deliver(
-        self, session: SmtpSession, body: Body, permit: Permit, meanwhile: Callable[[], None]
+        self, session: SmtpSession, host: str, body: Body, permit: Permit, meanwhile: Callable[[], None]
     ) -> tuple[Delivery | Exception, bool, Attempt]:
         claimed, began, allowed = body.claimed, Attempt(self._context.clock()), False
 
@@ -308,7 +308,7 @@ class Sender:
             return allowed
 
         try:
-            envelope = build_envelope(claimed, self._most(claimed.user_id))
+            envelope = build_envelope(claimed, self._learned.find(claimed.user_id, host, self._pace(claimed.user_id)))
             steps = session.deliver(envelope, body.pieces(), before_dot=before_dot, meanwhile=meanwhile)
             return run_through(steps), allowed, began
         except Exception as failure:
@@ -337,7 +337,7 @@ class Sender:
             judged = judge(claimed, delivery, self._chance)
             outcome, recipients, taken, is_part = judged.outcome, judged.recipients, judged.taken, judged.is_part
             if judged.most:
-                self._learned[claimed.user_id] = judged.most
+                self._learned.learn(claimed.user_id, line.request.host, judged.most)
         attempt = Attempt(began.began, None, str(step.stage), step.key, step.reply)
         is_accepted = is_part or outcome.state is State.SENT
         reason = None if is_accepted else line.reason(step)

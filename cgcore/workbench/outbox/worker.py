@@ -183,8 +183,10 @@ class OutboxWorker:
         return len(self._serving)
 
     def _serve(self, slot: Slot) -> None:
-        self._guarded(lambda: self._sender.serve(slot))
-        self.wake()
+        served: list[bool] = []
+        self._guarded(lambda: served.append(self._sender.serve(slot)))
+        if any(served):
+            self.wake()  # where nothing was to be had the next look is soon enough
 
     def _renew(self) -> None:
         names, slots = self._sender.list_working()
