@@ -200,10 +200,11 @@ def test_who_is_refused_for_now_in_a_later_transaction_gets_it_another_time(
         assert server.times == dict.fromkeys(_SEVEN, 1)
 
 
-def test_those_who_were_not_asked_yet_do_not_wait_for_one_who_is_refused_for_now(open_desk: _Open) -> None:
+@pytest.mark.parametrize("most", [1, 2])
+def test_those_who_were_not_asked_yet_do_not_wait_for_one_who_is_refused_for_now(open_desk: _Open, most: int) -> None:
     """It is asked last, and only after the pause once it is alone."""
     refused = {"c3@example.com": b"450 4.2.1 Not now"}
-    server = NarrowServer(2, refused=refused)
+    server = NarrowServer(most, refused=refused)
     with open_desk(server) as desk:
         message = desk.put(_SEVEN)
         desk.work()

@@ -256,10 +256,12 @@ def judge(claimed: Claimed, delivery: Delivery, chance: Callable[[], float]) -> 
     recipients, most = merge_recipients(claimed, delivery, outcome), learn_most(delivery)
     pending = [each for each in recipients if each.state is RecipientState.PENDING]
     is_part = delivery.fate is Fate.ACCEPTED and bool(pending)
-    is_of_some = claimed.is_begun and (not pending or any(each.code for each in delivery.recipients))
+    is_refused = delivery.fate is Fate.REFUSED and outcome.hold is None
     if most and delivery.fate is Fate.REFUSED:
         outcome = Outcome(State.QUEUED)
-    elif is_part or (is_of_some and outcome.state is State.FAILED):
+    elif is_part or (
+        claimed.is_begun and is_refused and (not pending or any(each.code for each in delivery.recipients))
+    ):
         outcome = _judge_rest(claimed, pending, chance)
     taken = count_taken(delivery) if delivery.fate in (Fate.ACCEPTED, Fate.UNKNOWN) else 0
     return Judged(outcome, recipients, taken, is_part, most)
