@@ -13,6 +13,7 @@ REFUSALS = frozenset(
         "still_storing",
         "too_late",
         "not_searched",
+        "looking",
         "message_too_large",
         "bytes_removed",
         "too_many_saved",

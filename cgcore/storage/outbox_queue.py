@@ -68,8 +68,11 @@ class OutboxQueue:
 
         Those that threads of this process still use, ``served``, stay theirs also when their lease was over.
         """
+        if served:
+            with self._database.session() as session:
+                renew_slots(session, self._owner, served, database_now(session), within=LEASE / 2)
         with self._database.session() as session:
-            return take_slot(session, self._owner, served, database_now(session))
+            return take_slot(session, self._owner, database_now(session))
 
     def claim_messages(self, slot: Slot, *, pace: Pace = _NO_PACE) -> Sequence[Claimed]:
         """Take what is due of an account, for a connection that this process has taken, the oldest first.

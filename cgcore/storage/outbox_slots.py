@@ -50,13 +50,12 @@ def lock_account(session: Session, user_id: int) -> OutboxAccountRow | None:
     return session.exec(wanted.execution_options(populate_existing=True)).first()
 
 
-def take_slot(session: Session, owner: str, served: Collection[Slot], now: datetime) -> Slot | None:
+def take_slot(session: Session, owner: str, now: datetime) -> Slot | None:
     """Take a connection of an account that has something to send; ``None`` where there is none.
 
     Accounts without any come first, then those that have waited longest. After a rest there is one, for the message
-    that goes ahead. ``served`` are those of threads that still use them: theirs also when their lease was over.
+    that goes ahead. Nothing of a connection was written in this transaction: it locks an account, then its connections.
     """
-    renew_slots(session, owner, served, now, within=LEASE / 2)
     account, waiting = OutboxAccountRow, OutboundMessageRow
     due = (
         col(waiting.user_id) == col(account.user_id),
@@ -80,7 +79,8 @@ def take_slot(session: Session, owner: str, served: Collection[Slot], now: datet
 def _take_free(session: Session, user_id: int, owner: str, now: datetime) -> Slot | None:
     """Take the first free connection of an account that this transaction has locked: only now nothing moves."""
     account = lock_account(session, user_id)
-    rows = session.exec(select(OutboxSlotRow).where(OutboxSlotRow.user_id == user_id).with_for_update()).all()
+    wanted = select(OutboxSlotRow).where(OutboxSlotRow.user_id == user_id).order_by(col(OutboxSlotRow.place))
+    rows = session.exec(wanted.with_for_update()).all()
     taken = {row.place for row in rows if _is_live(row, now)}
     if account is None or account.paused or len(taken) >= (1 if account.feeler else account.connections):
         return None
@@ -103,11 +103,12 @@ def renew_slots(
 ) -> None:
     """Say that this process still uses these; one whose lease was over is its own again, if nobody has taken it.
 
-    Only those are written that would be over ``within`` so long.
+    Only those are written that would be over ``within`` so long, in the order of :func:`free_slots`: two that waited
+    for each other's would never end.
     """
     row = OutboxSlotRow
     near = or_(col(row.lease_until).is_(None), col(row.lease_until) < now + within)
-    for slot in slots:
+    for slot in sorted(slots, key=lambda slot: (slot.user_id, slot.place)):
         session.exec(update(row).where(*_is(slot), near).values(owner=owner, lease_until=now + LEASE))
 
 
@@ -126,7 +127,11 @@ def free_slots(session: Session, gone: Collection[str], now: datetime) -> None:
     """Let others take what has not been renewed, or is of processes that are gone."""
     row = OutboxSlotRow
     over = or_(col(row.lease_until) < now, col(row.owner).in_(gone or [""]))
-    session.exec(update(row).where(col(row.owner) != "", over).values(owner="", lease_until=None))
+    lost = select(row.user_id, row.place).where(col(row.owner) != "", over)
+    in_order = lost.order_by(col(row.user_id), col(row.place)).with_for_update()
+    for user_id, place in session.exec(in_order).all():
+        this = (col(row.user_id) == user_id, col(row.place) == place)
+        session.exec(update(row).where(*this).values(owner="", lease_until=None))
 
 
 def allowed_connections(account: OutboxAccountRow, known: int, now: datetime) -> int:

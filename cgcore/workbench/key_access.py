@@ -28,7 +28,7 @@ from cgcore.runs import Step, Verdict
 from cgcore.storage import api_keys as call_store
 from cgcore.storage import api_keys as store
 from cgcore.storage.api_keys import ApiKeyReader, FoundKeys
-from cgcore.storage.changes import carry_stamp
+from cgcore.storage.changes import carry_stamp, drop_carried_stamp
 from cgcore.storage.identity import Presence
 from cgcore.workbench.runs import Job
 
@@ -91,6 +91,10 @@ class KeyAccess:
         """Around a call that only reads: nothing in it writes what it looks at afterwards."""
         with carry_stamp():
             yield
+
+    def forget_moment(self) -> None:
+        """Let what follows in :meth:`reading` see its own time: the one in which its key was read is past."""
+        drop_carried_stamp()
 
     def record_call(self, key_id: str, call: CallRecord) -> None:
         """Keep one answered call; stored within about a second."""

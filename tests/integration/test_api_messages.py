@@ -26,6 +26,7 @@ from cgcore.storage.database import open_database
 from cgcore.vault.secret import Secret
 from cgcore.web.api.problems import ApiProblem
 from cgcore.web.api.requests import limit_body
+from cgcore.web.api.scopes import COSTS, Allowance
 from cgcore.workbench import Workbench
 from tests.conftest import make_settings
 from tests.servers.api_server import serve_api
@@ -245,6 +246,18 @@ def test_what_came_back_and_what_goes_once_more_is_told(office: _Office) -> None
     assert office.client.get("/messages", params={"state": "storing"}).status_code == 422
 
 
+def test_a_look_costs_as_much_as_a_probe(office: _Office) -> None:
+    """It enters a mailbox: a key that asks again and again is told to wait, before a provider locks it."""
+    ana = add_person(office.workbench, "cara")
+    key = issue_key(office.workbench, ana, scopes=[Scope.SEND]).key.reveal()
+    allowance = Allowance(capacity=COSTS[Scope.SEND] + 1, per_second=1.0, now=lambda: 0.0)
+    with serve_api(office.workbench, allowance=allowance) as server, server.client(key) as client:
+        answers = [client.post("/messages/none/look").status_code for _ in range(2)]
+        answers.append(client.get("/messages/none").status_code)
+
+    assert answers == [404, 429, 404]
+
+
 def test_a_key_that_only_reads_sees_no_address_of_a_customer(office: _Office) -> None:
     """What came back and names no message is for keys that see messages."""
     (who,) = office.workbench.outbox.list_people("ana")
@@ -260,7 +273,7 @@ def test_a_key_that_only_reads_sees_no_address_of_a_customer(office: _Office) ->
     ("body", "status", "code"),
     [
         (b"{", 400, "invalid_json"),
-        (b"[" * 200_000, 400, "body_too_deep"),
+        (b"[" * 50_000, 400, "body_too_deep"),
         (b"\xff", 400, "bad_request"),
         (b"[]", 422, "invalid_input"),
     ],
@@ -271,6 +284,40 @@ def test_a_body_that_is_no_message_is_refused(office: _Office, body: bytes, stat
     refused = office.client.post("/messages", content=body, headers=headers)
 
     assert (refused.status_code, refused.json()["code"]) == (status, code)
+
+
+@pytest.mark.parametrize("kind", ["form", "json"])
+@pytest.mark.parametrize(
+    ("key", "part", "told"),
+    [
+        ("attachments", b'{"data":""},', ("attachments", "too_long", "Tiene demasiados elementos: hasta 50.")),
+        (
+            "to",
+            b"[],",
+            ("body", "json_parts", "Sin contar los archivos, el JSON tiene demasiados elementos. Envía menos."),
+        ),
+        ("to", b'"%s",' % (b"x" * 100_000), ("body", "json_text", "")),
+    ],
+)
+def test_what_is_small_outside_and_large_inside_takes_no_memory(
+    office: _Office, kind: str, key: str, part: bytes, told: tuple[str, str, str]
+) -> None:
+    """Nine megabytes of parts are refused over what they would be once they are read, and in another thread."""
+    body = b'{"%s":[' % key.encode() + part * (9_000_000 // len(part)) + b"0]}"
+    mark = b"la-frontera"
+    form = b'--%s\r\nContent-Disposition: form-data; name="message"\r\n\r\n%s\r\n--%s--\r\n' % (mark, body, mark)
+    types = {"form": f"multipart/form-data; boundary={mark.decode()}", "json": "application/json"}
+    headers = {"Idempotency-Key": f"dense-{kind}", "Content-Type": types[kind]}
+    content = form if kind == "form" else body
+    tracemalloc.start()
+    refused = office.client.post("/messages", content=content, headers=headers, timeout=90)
+    peak = tracemalloc.get_traced_memory()[1] / len(body)
+    tracemalloc.stop()
+
+    (error,) = refused.json()["errors"]
+    assert (refused.status_code, error["field"], error["code"]) == (422, *told[:2])
+    assert error["message"].startswith(told[2])
+    assert peak < 6, peak
 
 
 @pytest.mark.parametrize("kind", ["form", "json"])

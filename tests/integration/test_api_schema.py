@@ -188,6 +188,7 @@ def test_a_code_never_changes() -> None:
         "account_missing": 409,
         "too_late": 409,
         "not_searched": 409,
+        "looking": 409,
         "message_too_large": 413,
         "unknown_type": 422,
         "unknown_series": 422,

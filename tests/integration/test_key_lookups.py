@@ -208,6 +208,33 @@ def test_a_text_that_is_rendered_asks_as_little_as_a_read(bench: Workbench, monk
     assert len(asked) == (3 if bench.database.is_sqlite else 0)
 
 
+def test_a_key_that_is_revoked_while_its_body_comes_in_is_not_answered(bench: Workbench) -> None:
+    """By another process; what the check of the key has seen says nothing of later."""
+    ana = add_person(bench, "ana")
+    issued, moment, checked = issue_key(bench, ana), [0.0], threading.Event()
+    elsewhere = Workbench(bench.settings, Database(bench.database.url.render_as_string(hide_password=False)))
+
+    def now() -> float:
+        told = moment[0]
+        checked.set()
+        return told
+
+    def bring() -> Iterator[bytes]:
+        yield b'{"subject": '
+        assert checked.wait(20)
+        elsewhere.keys.revoke(ana.actor, issued.id)
+        moment[0] += 1.5
+        yield b'"Va {numero}"}'
+
+    with serve_api(bench, now=now) as server, server.client(issued.key.reveal()) as client:
+        before = client.get("/me").status_code
+        checked.clear()
+        slow = client.post("/templates/quote/render", content=bring(), headers={"Content-Type": "application/json"})
+    elsewhere.close()
+
+    assert (before, slow.status_code) == (200, 403), slow.text
+
+
 def _count_stamps(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that grows with each question for a stamp alone."""
     asked, kind = list[int](), type(bench.database.stamps)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -76,6 +78,34 @@ def test_a_secret_stays_with_the_provider_that_it_was_typed_for(workbench: Workb
     assert workbench.activity.list(admin)["items"][0].action == "oauth_client_removed"
     with pytest.raises(NotFound):
         clients.remove(admin, OAuthProvider.CUSTOM)
+
+
+@pytest.mark.parametrize("how", ["public", "removed"])
+def test_a_secret_that_another_administrator_saves_meanwhile_stays(
+    workbench_on_each: Workbench, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Between the change that needs no secret any more and the removal of the old one."""
+    workbench = workbench_on_each
+    admin, clients = add_user(workbench, "jefa", Role.ADMIN), workbench.oauth.clients
+    saved = clients.save(admin, OWN, version=0)
+    context = type(clients._context)
+    written = context.write_as
+
+    @contextmanager
+    def write_and_let_others(*given: Any, **named: Any) -> Iterator[Any]:
+        with written(*given, **named) as opened:
+            yield opened
+        monkeypatch.undo()
+        clients.save(admin, replace(OWN, secret=Secret("nuevo")), version=2 if how == "public" else 0)
+
+    monkeypatch.setattr(context, "write_as", write_and_let_others)
+    if how == "public":
+        clients.save(admin, replace(OWN, secret=None, public=True), version=saved.version)
+    else:
+        clients.remove(admin, OAuthProvider.CUSTOM)
+    (now,) = clients.list(admin)
+
+    assert (now.public, clients.find_secret(now)) == (False, Secret("nuevo"))
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,9 @@ def _worker(settings: Settings, database: Database) -> Iterator[subprocess.Popen
         "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
     }
     command = [sys.executable, "-m", "cgcore", "worker"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     try:
         yield process
     finally:
@@ -182,18 +184,19 @@ def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(
         with _worker(settings, database) as process:
             assert script.reached.wait(60)
             assert process.stdout is not None
-            # As the server's: every line is an event, its own first words too.
-            begun = json.loads(process.stdout.readline())
             working = workbench.outbox.get(ana, message.id).state
             process.send_signal(signal.SIGKILL)
             process.wait(20)
+            # As the server's: every line is an event, its own first words too.
+            events = [json.loads(line) for line in process.stdout]
         workbench.outbox.worker._queue.expire(has_ended=lambda _owner: True)
         between = workbench.outbox.get(ana, message.id).state
         workbench.outbox.worker.work_once()
         ended = workbench.outbox.get(ana, message.id)
         workbench.close()
 
-    assert {"time", "level", "logger", "message"} <= begun.keys()
+    assert events
+    assert all({"time", "level", "logger", "message"} <= event.keys() for event in events)
     assert working is (State.CLAIMED if first is State.QUEUED else State.IN_FLIGHT)
     assert (between, ended.state) == (first, last)
     assert len(server.messages) == accepted

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from cgcore.outbox.judgement import Hold, Outcome
 from cgcore.outbox.message import Slot
@@ -208,3 +211,40 @@ def test_a_limit_counts_what_the_other_connections_have_under_way(house: House) 
 
     assert taken == [10, 2, 0]
     assert house.account().paused
+
+
+def test_connections_are_written_in_one_order_and_before_an_account_is_locked(house: House) -> None:
+    """Of two processes that wait for each other's, PostgreSQL would break one off."""
+    queue = house.queue()
+    slots = [_enter(queue) for _ in range(3)]
+    house.set_slots(lease_until=_past())
+    renewed = _hear(house.database, lambda: queue.claim_slot(served=slots[::-1]))
+    freed = _hear(house.database, lambda: house.queue().expire(has_ended=lambda _owner: True))
+
+    in_order = [("slot", house.user, place) for place in range(3)]
+    assert renewed[:5] == [*in_order, ("end",), ("account",)]
+    assert [said for said in freed if said[0] == "slot"] == in_order
+
+
+def _hear(database: Database, do: Callable[[], object]) -> list[tuple[Any, ...]]:
+    """Return which connections are written, when an account is asked for, and where transactions end."""
+    said = list[tuple[Any, ...]]()
+
+    def execute(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if statement.startswith("UPDATE outbox_slot"):
+            named = isinstance(values, dict)
+            said.append(("slot", *((values["user_id_1"], values["place_1"]) if named else values[2:4])))
+        elif "outbox_account" in statement:
+            said.append(("account",))
+
+    def end(_connection: Any) -> None:
+        said.append(("end",))
+
+    event.listen(database.engine, "before_cursor_execute", execute)
+    event.listen(database.engine, "commit", end)
+    try:
+        do()
+    finally:
+        event.remove(database.engine, "before_cursor_execute", execute)
+        event.remove(database.engine, "commit", end)
+    return said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,10 +11,13 @@ from typing import Any
 
 import pytest
 from streamlit.proto.BackMsg_pb2 import BackendOperationRequest
+from streamlit.proto.Common_pb2 import FileURLs
 from streamlit.proto.ForwardMsg_pb2 import BackendOperationResponse
+from streamlit.runtime import app_session, memory_media_file_storage
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.media_file_storage import MediaFileKind, MediaFileStorageError
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
+from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRec
 
 from cgcore.errors import LoginEnded, NotAllowed, NotFound, StorageBusy
 from cgcore.identity.actor import Actor, Role
@@ -23,7 +27,7 @@ from cgcore.web.gate import Gate
 from cgcore.web.origins import AllowedOrigins
 from cgcore.workbench import Workbench
 from pages.ui import files
-from pages.ui.files import OwnDownloads, OwnFiles
+from pages.ui.files import OwnDownloads, OwnFiles, guard_files, share_upload
 from pages.ui.texts import common
 from tests.servers.asgi import SITE, NoTabs, TestClient, answer_lifespan
 from tests.servers.identity import PASSWORD, add_user
@@ -46,6 +50,20 @@ class Shelf(NoTabs):
             return
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"S3cr3t"})
+
+
+def test_what_is_replaced_of_streamlit_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The storage, the handler of downloads, and the copy of an upload, else made of its bytes at each run."""
+    storage, session = vars(memory_media_file_storage), vars(app_session)
+    monkeypatch.setitem(storage, "MemoryMediaFileStorage", None)
+    monkeypatch.setitem(session, "DeferredFileHandler", None)
+    monkeypatch.setattr(UploadedFile, "__deepcopy__", None, raising=False)
+    guard_files()
+    upload = UploadedFile(UploadedFileRec("1", "a.pdf", "application/pdf", b"%PDF" * 9), FileURLs())
+
+    assert (storage["MemoryMediaFileStorage"], session["DeferredFileHandler"]) == (OwnFiles, OwnDownloads)
+    assert vars(UploadedFile)["__deepcopy__"] is share_upload
+    assert copy.deepcopy(upload).getvalue() == b"%PDF" * 9
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cgcore.web.api.json_files import JsonFiles
+from cgcore.web.api.json_files import Excess, JsonFiles, TooMuch
 
 _DATA = bytes(range(256)) * 3 + b"?>"
 
 
-def _take(body: bytes, size: int) -> JsonFiles:
-    files = JsonFiles()
+def _take(body: bytes, size: int, files: JsonFiles | None = None) -> JsonFiles:
+    files = files or JsonFiles(files=50, text=10**6, parts=10**4)
     for start in range(0, len(body), size):
         files.feed(body[start : start + size])
     return files
@@ -86,3 +86,33 @@ def test_a_place_in_the_text_is_told_as_one_in_the_body() -> None:
         json.loads(files.text)
 
     assert files.find_place(error.value.pos) == body.index(b"nonsense")
+
+
+@pytest.mark.parametrize("size", [1, 8, 10_000])
+@pytest.mark.parametrize(
+    ("body", "excess", "kept"),
+    [
+        (b'{"attachments":[' + b'{"data":""},' * 4, Excess.FILES, 300),
+        (b'{"body":"' + b"\\n" * 500, Excess.TEXT, 1000 + 10_000),
+        (b'{"to":[' + b"[]," * 500, Excess.PARTS, 200),
+        (b'{"attachments":[{"data":"' + b'\\"' * 500, Excess.PARTS, 200),
+    ],
+)
+def test_what_is_too_much_is_told_before_it_is_kept(body: bytes, excess: Excess, kept: int, size: int) -> None:
+    """Files, what stands besides them, and the parts of it: a short one takes thirty times its size once it is read."""
+    files = JsonFiles(files=3, text=900, parts=100)
+    with pytest.raises(TooMuch) as told:
+        _take(body, size, files)
+
+    assert told.value.excess is excess
+    assert len(files.text) <= kept
+
+
+def test_exactly_as_much_as_is_allowed_is_taken() -> None:
+    """Three files, and every part."""
+    body = b'{"attachments":[%s]}' % b",".join([b'{"data":"QUJD"}'] * 3)
+    signs = sum(body.count(sign) for sign in (b"{", b"}", b"[", b"]", b",", b":")) + body.count(b'"') // 2
+    files = JsonFiles(files=3, text=1000, parts=signs)
+    files.feed(body)
+
+    assert [each["data"] for each in _put_back(files)["attachments"]] == [b"ABC"] * 3

@@ -6,6 +6,8 @@ Apart from its package: importing the package loads no FastAPI.
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -28,9 +30,11 @@ __all__ = ["build_api", "build_app"]
 _ROUTES = ("me", "mail_account", "templates", "series", "explain", "discover", "activity", "keys", "messages")
 
 
-def build_api(workbench: Workbench, *, allowance: Allowance | None = None) -> ApiAuthentication:
-    """Return the ASGI application that is mounted at ``/api/v1``."""
-    return ApiAuthentication(build_app(workbench), workbench, allowance or Allowance())
+def build_api(
+    workbench: Workbench, *, allowance: Allowance | None = None, now: Callable[[], float] = time.monotonic
+) -> ApiAuthentication:
+    """Return the ASGI application that is mounted at ``/api/v1``; ``now`` says for how long a body came in."""
+    return ApiAuthentication(build_app(workbench), workbench, allowance or Allowance(), now=now)
 
 
 def build_app(workbench: Workbench) -> FastAPI:

@@ -10,14 +10,31 @@ import io
 import json
 import re
 import secrets
+from enum import StrEnum
 
-__all__ = ["JsonFiles"]
+__all__ = ["Excess", "JsonFiles", "TooMuch"]
 
 _STRUCTURE = re.compile(rb'["{}\[\],:]')
-_STRING = re.compile(rb'["\\]')
+_LETTERS = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _CUT_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 _LONGEST_KEY = 32
 _DEPTH = 3  # {"attachments": [{"data": "…"}]}
+
+
+class Excess(StrEnum):
+    """What a body has too much of."""
+
+    FILES = "files"
+    TEXT = "text"
+    PARTS = "parts"
+
+
+class TooMuch(Exception):
+    """A body is over a bound: it is told before anything is made of it."""
+
+    def __init__(self, excess: Excess) -> None:
+        super().__init__(excess.value)
+        self.excess = excess
 
 
 class JsonFiles:
@@ -25,9 +42,13 @@ class JsonFiles:
 
     A file is the text of ``data`` in the objects of the list ``attachments``. A key that is written with escapes is not
     known here: its text stays where it is.
+
+    There are so many ``files`` at most, and besides them so many bytes of ``text`` with so many ``parts``: brackets,
+    commas, colons and texts, each of which is many times its size once it is read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, files: int, text: int, parts: int) -> None:
+        self._most_files, self._most_text, self._parts_left = files, text, parts
         self.text = bytearray()
         self._mark = f"file-{secrets.token_hex(16)}-"
         self._files: list[_File] = []
@@ -39,7 +60,7 @@ class JsonFiles:
         self._is_text = self._is_file = self._is_escaped = False
 
     def feed(self, piece: bytes) -> None:
-        """Take the next bytes of the body."""
+        """Take the next bytes of the body. Raises :class:`TooMuch`; the rest of such a body is nothing to this."""
         at = 0
         while at < len(piece):
             if self._is_file:
@@ -48,6 +69,8 @@ class JsonFiles:
                 at = self._take_text(piece, at)
             else:
                 at = self._take_structure(piece, at)
+            if len(self.text) > self._most_text:
+                raise TooMuch(Excess.TEXT)
 
     def find(self, name: str) -> tuple[bool, bytes | None]:
         """Return whether a file stood where ``name`` stands, and its bytes: ``None`` for what is no base64."""
@@ -66,12 +89,18 @@ class JsonFiles:
             self.text += piece[at:]
             return len(piece)
         self.text += piece[at : found.end()]
+        self._count_part()
         sign = found[0]
         if sign == b'"':
             self._begin_text()
         else:
             self._note(sign)
         return found.end()
+
+    def _count_part(self) -> None:
+        self._parts_left -= 1
+        if self._parts_left < 0:
+            raise TooMuch(Excess.PARTS)
 
     def _note(self, sign: bytes) -> None:
         if sign in b"{[":
@@ -86,6 +115,8 @@ class JsonFiles:
     def _begin_text(self) -> None:
         is_value = self._after == b":"
         if is_value and self._depth == _DEPTH and bytes(self._open) == b"{[{" and self._is_wanted():
+            if len(self._files) >= self._most_files:
+                raise TooMuch(Excess.FILES)
             self._is_file = True
             name = f"{self._mark}{len(self._files)}".encode()
             self._files.append(_File())
@@ -104,14 +135,16 @@ class JsonFiles:
             self._is_escaped = False
             self.text += piece[at : at + 1]
             return at + 1
-        found = _STRING.search(piece, at)
-        end = found.end() if found else len(piece)
+        found = _LETTERS.match(piece, at)
+        end = found.end() if found else at
+        sign = piece[end : end + 1]
+        end += len(sign)
         self.text += piece[at:end]
         if self._key is not None and len(self._key) <= _LONGEST_KEY:
             self._key += piece[at:end]
-        if found is not None and found[0] == b"\\":
+        if sign == b"\\":  # the piece ends between it and what it escapes
             self._is_escaped = True
-        elif found is not None:
+        elif sign:
             self._is_text = False
             if self._key is not None and self._depth:
                 self._keys[self._depth - 1] = bytes(self._key[:-1])
@@ -128,6 +161,7 @@ class JsonFiles:
         if end < 0:
             return len(piece)
         if self._is_escaped:  # a quotation mark of the text: no base64 has one
+            self._count_part()
             self._is_escaped = False
             self._cuts[-1] = (place, longer + len(taken) + 1)
             self._files[-1].spoil()

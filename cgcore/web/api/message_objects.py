@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, cast
 
@@ -19,10 +19,10 @@ from cgcore.errors import FieldProblem, InvalidInput
 from cgcore.mail.message import Attachment
 from cgcore.outbox.notices import NoticeKind
 from cgcore.outbox.states import CopyState, Kind, RecipientState, State
-from cgcore.web.api.json_files import JsonFiles
+from cgcore.web.api.json_files import Excess, JsonFiles, TooMuch
 from cgcore.web.api.objects import NO_NUL, ApiObject, Html, Value, Word
 from cgcore.web.api.problems import ApiProblem, ProblemCode, field_problem
-from cgcore.web.api.requests import MAX_DEPTH
+from cgcore.web.api.requests import MAX_DEPTH, max_body
 from cgcore.workbench.outbox.compose import DocumentRequest
 
 __all__ = [
@@ -37,6 +37,9 @@ __all__ = [
 ]
 
 _FILES_AT_MOST = 50
+# Besides the files: as much as a template may bring, with its pictures inside, and ten times the addresses that may be.
+_TEXT_AT_MOST = max_body("/templates/")
+_PARTS_AT_MOST = 60_000
 _File = Annotated[str, StringConstraints(max_length=60_000_000)]
 _AddressText = Annotated[str, StringConstraints(max_length=1000, pattern=NO_NUL)]
 _Addresses = Annotated[list[_AddressText], Field(max_length=1000)]
@@ -198,21 +201,42 @@ async def read_message(request: Request) -> DocumentRequest:
             raise ApiProblem(ProblemCode.BAD_REQUEST) from None
         written = form.get("message")
         files = await _uploaded(form)
-        return await to_thread.run_sync(_read, written if isinstance(written, str) else "", files)
-    body = JsonFiles()
+        return await to_thread.run_sync(_read_form, written if isinstance(written, str) else "", files)
+    body, excess = _new_body(), None
     async for piece in request.stream():
+        # Outside the event loop: others wait there. What is too much is heard to its end, so its sentence arrives.
+        excess = excess or await to_thread.run_sync(_feed, body, piece)
+    return await to_thread.run_sync(_read, body, excess)
+
+
+def _new_body() -> JsonFiles:
+    return JsonFiles(files=_FILES_AT_MOST, text=_TEXT_AT_MOST, parts=_PARTS_AT_MOST)
+
+
+def _feed(body: JsonFiles, piece: bytes) -> Excess | None:
+    try:
         body.feed(piece)
-    none: list[Attachment] = []
-    return await to_thread.run_sync(_read, bytes(body.text), none, body)
+    except TooMuch as error:
+        return error.excess
+    return None
 
 
-def _read(written: str | bytes, files: list[Attachment], body: JsonFiles | None = None) -> DocumentRequest:
-    body = body or JsonFiles()
-    given = _validated(_parsed(written, body))
+def _read_form(written: str, files: Sequence[Attachment]) -> DocumentRequest:
+    body = _new_body()
+    excess = _feed(body, written.encode(errors="surrogatepass"))
+    return _read(body, excess, files)
+
+
+def _read(body: JsonFiles, excess: Excess | None, files: Sequence[Attachment] = ()) -> DocumentRequest:
+    if excess is Excess.FILES:
+        raise InvalidInput(field_problem("attachments", "too_long", {"max_length": _FILES_AT_MOST}))
+    if excess is not None:
+        raise InvalidInput(field_problem("body", f"json_{excess}", {"limit": _TEXT_AT_MOST // 1024}))
+    given = _validated(_parsed(bytes(body.text), body))
     return _request(given, [*_decoded(given.attachments, body), *files])
 
 
-def _parsed(text: str | bytes, body: JsonFiles) -> Any:
+def _parsed(text: bytes, body: JsonFiles) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

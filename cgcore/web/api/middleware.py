@@ -54,14 +54,18 @@ PUBLIC_PATHS = frozenset({SPECIFICATION_PATH, DOCS_PATH, PAIRING_PATH})
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 # What is read of a caller without a key: up to 9999 bytes.
 _SMALL_BODY = re.compile(r"[0-9]{1,4}")
+# A key that brings its body for longer may have been revoked by then.
+_MOMENT_S = 1.0
 _HEADERS = [(b"cache-control", b"no-store, no-transform"), (b"x-content-type-options", b"nosniff")]
 
 
 class ApiAuthentication:
     """ASGI middleware around the whole API."""
 
-    def __init__(self, app: App, workbench: Workbench, allowance: Allowance) -> None:
-        self._app, self._workbench, self._allowance = app, workbench, allowance
+    def __init__(
+        self, app: App, workbench: Workbench, allowance: Allowance, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._app, self._workbench, self._allowance, self._now = app, workbench, allowance, now
         self._access = workbench.keys.access
         self._origins = AllowedOrigins.of(workbench.settings)
 
@@ -101,8 +105,11 @@ class ApiAuthentication:
         if path not in PUBLIC_PATHS:
             scope[ACTOR_KEY] = actor = await self._authenticate(headers, ip, receive)
             speak(actor.locale)
-        scope[IP_KEY] = ip
-        return await _checked_body(headers, receive, limit=max_body(path), forms=path == MESSAGES_PATH)
+        scope[IP_KEY], began = ip, self._now()
+        checked = await _checked_body(headers, receive, limit=max_body(path), forms=path == MESSAGES_PATH)
+        if self._now() - began > _MOMENT_S:
+            self._access.forget_moment()
+        return checked
 
     async def _authenticate(self, headers: dict[str, str], ip: str, receive: Receive) -> Actor:
         key = find_presented_key(headers)

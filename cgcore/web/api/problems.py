@@ -59,6 +59,7 @@ class ProblemCode(StrEnum):
     NOT_CONNECTED = "not_connected"
     TOO_LATE = "too_late"
     NOT_SEARCHED = "not_searched"
+    LOOKING = "looking"
     MESSAGE_TOO_LARGE = "message_too_large"
     BYTES_REMOVED = "bytes_removed"
     UNKNOWN_TYPE = "unknown_type"
@@ -88,7 +89,8 @@ _STATUS: dict[ProblemCode, int] = {
     _C.INTERNAL: 500,
     **dict.fromkeys((_C.STORE_UNAVAILABLE, _C.STORE_BUSY, _C.STORE_READ_ONLY, _C.VAULT_UNAVAILABLE), 503),
     **dict.fromkeys((_C.IDEMPOTENCY_KEY_MISSING, _C.IDEMPOTENCY_KEY_FORM), 400),
-    **dict.fromkeys((_C.STILL_STORING, _C.ACCOUNT_MISSING, _C.NOT_CONNECTED, _C.TOO_LATE, _C.NOT_SEARCHED), 409),
+    **dict.fromkeys((_C.STILL_STORING, _C.ACCOUNT_MISSING, _C.NOT_CONNECTED, _C.TOO_LATE), 409),
+    **dict.fromkeys((_C.NOT_SEARCHED, _C.LOOKING), 409),
     _C.BYTES_REMOVED: 410,
     _C.MESSAGE_TOO_LARGE: 413,
     **dict.fromkeys((_C.IDEMPOTENCY_KEY_REUSED, _C.UNSENDABLE, _C.UNKNOWN_TYPE, _C.UNKNOWN_SERIES), 422),

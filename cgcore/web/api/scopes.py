@@ -104,7 +104,7 @@ def _build_check(scope: Scope, cost: int) -> Callable[[Request], Awaitable[Actor
 
 
 _CHECKS = {scope: _build_check(scope, COSTS[scope]) for scope in Scope}
-# A message opens no connection in the request, so it costs less than a probe; to look at one costs as any look.
+# A message opens no connection in the request, so it costs less than a probe; to read one costs as any read.
 _MESSAGE_CHECKS = (_build_check(Scope.SEND, 10), _build_check(Scope.SEND, 1))
 
 # Who calls, with the scope that the route needs: a handler's parameter of such a type is its declaration.

@@ -25,6 +25,7 @@ from cgcore.mail.oauth_client import (
     redirect_uri,
 )
 from cgcore.storage import oauth as store
+from cgcore.storage.database import take_change_lock
 from cgcore.storage.outbox_rests import look_again
 from cgcore.vault.secret import Secret
 from cgcore.workbench.secrets import oauth_client_secret
@@ -103,7 +104,7 @@ class Clients:
         if draft.public:
             # A vault that is away keeps what nobody asks for any more.
             with suppress(VaultError):
-                vault.delete(name)
+                self._drop_secret(draft.provider)
         return client
 
     def remove(self, actor: Actor, provider: OAuthProvider) -> None:
@@ -117,7 +118,7 @@ class Clients:
             store.delete_client(session, provider)
             self._context.activity.record(actor, Action.OAUTH_CLIENT_REMOVED, client.label, session=session)
         self._grants().revoke_soon(ended)
-        self._context.vault.delete(oauth_client_secret(provider))
+        self._drop_secret(provider)
 
     def has_secret(self, actor: Actor, client: Client) -> bool:
         """Return whether the vault holds the secret of a client; for administrators. Raises :class:`VaultError`."""
@@ -184,6 +185,14 @@ class Clients:
         if secret is None and not client.public:
             raise OAuthFailure("oauth_client_wrong", {"reason": "secret"})
         return secret
+
+    def _drop_secret(self, provider: OAuthProvider) -> None:
+        """Remove a secret that no client needs, unless another administrator has saved one since. Raises as a vault."""
+        with self._context.database.session() as session:
+            take_change_lock(session)
+            stored = store.find_client(session, provider, lock=True)
+            if stored is None or stored.public:
+                self._context.vault.delete(oauth_client_secret(provider))
 
     def _require_current(self, stored: Client | None, draft: ClientDraft, version: int) -> None:
         if (stored.version if stored else 0) != version:

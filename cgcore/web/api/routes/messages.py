@@ -26,7 +26,7 @@ from cgcore.web.api.message_objects import (
 )
 from cgcore.web.api.problems import ApiProblem, ProblemCode, field_problem
 from cgcore.web.api.routes.base import Bench, build_router, problems
-from cgcore.web.api.scopes import MessagePoster, MessageReader
+from cgcore.web.api.scopes import MessagePoster, MessageReader, Sender
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest, Unsendable
 from cgcore.workbench.outbox.describe import SHOWN_STATES, filters_for, message_json
@@ -137,7 +137,7 @@ def resend_message(workbench: Bench, actor: MessageReader, id: str) -> MessageOb
 
 
 @router.post("/messages/{id}/look", responses=problems(404, 409))
-def look_for_message(workbench: Bench, actor: MessageReader, id: str) -> MessageObject:
+def look_for_message(workbench: Bench, actor: Sender, id: str) -> MessageObject:
     """Look for an unsure message in the sent folder now; one that lies there has left."""
     return _changed(workbench.outbox.look_for, actor, id)
 
@@ -166,7 +166,7 @@ def _shown(message: Message) -> MessageObject:
 
 def _refusal(refused: InvalidInput | OutboxRefused) -> ApiProblem:
     if isinstance(refused, OutboxRefused):
-        headers = {"Retry-After": "1"} if refused.code == "still_storing" else None
+        headers = {"Retry-After": "1"} if refused.code in ("still_storing", "looking") else None
         return ApiProblem(ProblemCode(refused.code), headers=headers)
     if isinstance(refused, Unsendable):
         checks = [check.to_dict() for check in refused.checks]
