@@ -502,7 +502,7 @@ INNER = {
     *(f"outbox.worker.{name}" for name in ("start", "wake", "close", "work_once", "retire", "is_working")),
     *("batches.close", "batches.wait", "identity.close", "identity.watch", "runs.is_working"),
     *(f"mail_watch.{name}" for name in ("start", "retire", "close", "work_once")),
-    *("keys.close", *(f"keys.access.{name}" for name in ("reading", "record_call", "flush", "close"))),
+    *("keys.close", *(f"keys.access.{name}" for name in ("reading", "forget_moment", "record_call", "flush", "close"))),
 }
 # What begins with a mail to its owner, or with the own password confirmed: both leave a line of their own.
 MAILED, CONFIRMED = {"sandbox.get_message"}, {"keys.roll"}
