@@ -192,7 +192,7 @@ class OAuthPanel:
             self._draw_scopes(uri)
         with right:
             st.markdown(f"**{texts.STEPS_TITLE}**")
-            st.markdown(texts["STEPS_PUBLIC" if self.form.is_public else "STEPS"][self.provider])
+            st.markdown((texts["STEPS_PUBLIC"] if self.form.is_public else texts["STEPS"])[self.provider])
 
     def _draw_redirect(self, uri: str) -> None:
         _draw_value("redirect", texts.REDIRECT_URI, uri)

@@ -14,12 +14,13 @@ from cgcore.errors import InvalidInput, NotFound, VaultError
 from cgcore.mail.oauth_client import OAuthProvider, Way, find_redirect_problem, redirect_uri
 from cgcore.texts import write
 from cgcore.vault.texts import problem_text
+from cgcore.workbench import Workbench
 from cgcore.workbench.oauth.attempts import Attempt
 from cgcore.workbench.oauth.clients import Offer
 from cgcore.workbench.oauth.codes import CodeAttempt, CodesUnknown
 from cgcore.workbench.oauth.grants import hosts_of
 from pages.ui.copyable import draw_large_copyable
-from pages.ui.identity import while_logged_in
+from pages.ui.identity import require_actor, while_logged_in
 from pages.ui.mail.attempt import FOLLOWED, follow_code
 from pages.ui.mail.view import MailPage
 from pages.ui.markdown import escape
@@ -117,13 +118,13 @@ def _draw_open(page: MailPage, found: CodeAttempt, label: str) -> None:
                 common.CANCEL,
                 key="mail_account_oauth_code_cancel",
                 on_click=_cancel,
-                args=(page, found.attempt.id),
+                args=(page.workbench, found.attempt.id),
             )
         _follow(page, found.attempt.id, label)
 
 
-def _cancel(page: MailPage, attempt_id: str) -> None:
-    page.workbench.oauth.codes.cancel(page.actor, attempt_id)
+def _cancel(workbench: Workbench, attempt_id: str) -> None:
+    workbench.oauth.codes.cancel(require_actor(), attempt_id)
     forget_followed()
 
 

@@ -207,7 +207,7 @@ def _draw_doubt(workbench: Workbench, actor: Actor, message: Message) -> None:
     if st.button(texts.HAS_LEFT, icon=":material/done_all:", key=f"{PAGE}_resolve"):
         change(workbench.outbox.resolve_sent, actor, message.id)
     searchable = bool(workbench.mail_account.get(actor).draft.imap.host) and not _is_split(message)
-    if searchable and st.button(texts.LOOK_NOW, icon=":material/search:", key=f"{PAGE}_look"):
+    if searchable and st.button(texts.LOOK_NOW, icon=":material/manage_search:", key=f"{PAGE}_look"):
         _look_now(workbench, actor, message.id)
 
 
@@ -234,7 +234,7 @@ def _look_now(workbench: Workbench, actor: Actor, name: str) -> None:
         with st.spinner(texts.LOOKING):
             found = workbench.outbox.look_for(actor, name)
         if found.state is State.UNKNOWN:
-            announce(texts.STILL_UNSURE, icon=":material/search:")
+            announce(texts.STILL_UNSURE, icon=":material/manage_search:")
         else:
             # Some were not in the transaction that was found: they get it now.
             announce(texts.FOUND if found.state is State.SENT else texts.FOUND_REST)
