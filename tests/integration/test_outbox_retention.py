@@ -14,7 +14,7 @@ from sqlmodel import col, func, select, update
 
 from cgcore.clock import utc_now
 from cgcore.errors import StorageBusy
-from cgcore.outbox.message import Message, NewMessage, Recipient, new_message_name
+from cgcore.outbox.message import NewMessage, Recipient, new_message_name
 from cgcore.outbox.refused import OutboxRefused
 from cgcore.outbox.states import CopyState, Kind, State
 from cgcore.storage.database import Database
@@ -22,23 +22,18 @@ from cgcore.storage.outbox import OutboxStore
 from cgcore.storage.outbox_bytes import CHUNK_BYTES, OutboxBytes, hold
 from cgcore.storage.outbox_retention import OutboxRetention
 from cgcore.storage.outbox_tables import OutboundBlobRow, OutboundChunkRow, OutboundMessageRow
-from cgcore.storage.tables import UserRow
+from tests.servers.outbox_house import Shelf
 
 _DAY = timedelta(days=1)
 _LARGE = b"z" * (20 * CHUNK_BYTES + 1)  # more than one transaction
 
 
-class _House:
+class _House(Shelf):
     """A user, messages with bytes, and who lets go of them."""
 
     def __init__(self, database: Database) -> None:
-        self.database, self.store = database, OutboxStore(database)
+        super().__init__(database)
         self.bytes, self.retention = OutboxBytes(database), OutboxRetention(database)
-        with database.session() as session:
-            row = UserRow(username="ana", username_key="ana")
-            session.add(row)
-            session.flush()
-            self.user = row.id or 0
 
     def put(self, *parts: bytes) -> Sequence[str]:
         return self.bytes.put_all([lambda part=part: [part] for part in parts])
@@ -56,16 +51,6 @@ class _House:
                 return ""
             assert self.store.enqueue(session, message, self.user)
         return name
-
-    def get(self, name: str) -> Message:
-        with self.database.read() as session:
-            found = self.store.find(session, self.user, name)
-        assert found is not None
-        return found
-
-    def set(self, name: str, **values: Any) -> None:
-        with self.database.session() as session:
-            session.exec(update(OutboundMessageRow).where(col(OutboundMessageRow.id) == name).values(**values))
 
     def age(self) -> None:
         """Let two days pass since anybody wanted anything."""

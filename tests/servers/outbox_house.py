@@ -43,7 +43,7 @@ from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from tests.servers.house import add_series, add_user
 
-__all__ = ["BEGAN", "REASON", "House", "build_result", "finish", "furnish_sender"]
+__all__ = ["BEGAN", "REASON", "House", "Shelf", "build_result", "finish", "furnish_sender"]
 
 _ANY_PACE = Pace()
 _EVA = Recipient("eva@example.com", Kind.TO)
@@ -52,8 +52,8 @@ REASON: Mapping[str, Any] = {"key": "sending_quota", "stage": "final", "ms": 1, 
 BEGAN = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 
-class House:
-    """A user with messages, and the two sides of the outbox."""
+class Shelf:
+    """A user, and the rows of their messages."""
 
     def __init__(self, database: Database) -> None:
         self.database, self.store = database, OutboxStore(database)
@@ -62,6 +62,23 @@ class House:
             session.add(row)
             session.flush()
             self.user = row.id or 0
+
+    def get(self, name: str) -> Message:
+        with self.database.read() as session:
+            found = self.store.find(session, self.user, name)
+        assert found is not None
+        return found
+
+    def set(self, name: str, **values: Any) -> None:
+        with self.database.session() as session:
+            session.exec(update(OutboundMessageRow).where(col(OutboundMessageRow.id) == name).values(**values))
+
+
+class House(Shelf):
+    """A user with messages, and the two sides of the outbox."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
         self.slot = Slot(self.user, 0, 0)
 
     def put(self, key: str = "k", *, delay_s: float = 0.0) -> str:
@@ -104,16 +121,6 @@ class House:
 
     def leave(self, queue: OutboxQueue) -> None:
         queue.leave(self.slot)
-
-    def get(self, name: str) -> Message:
-        with self.database.read() as session:
-            found = self.store.find(session, self.user, name)
-        assert found is not None
-        return found
-
-    def set(self, name: str, **values: Any) -> None:
-        with self.database.session() as session:
-            session.exec(update(OutboundMessageRow).where(col(OutboundMessageRow.id) == name).values(**values))
 
     def set_slots(self, **values: Any) -> None:
         with self.database.session() as session:
