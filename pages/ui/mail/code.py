@@ -20,7 +20,7 @@ from cgcore.workbench.oauth.clients import Offer
 from cgcore.workbench.oauth.codes import CodeAttempt, CodesUnknown
 from cgcore.workbench.oauth.grants import hosts_of
 from pages.ui.copyable import draw_large_copyable
-from pages.ui.identity import require_actor, while_logged_in
+from pages.ui.identity import find_actor, while_logged_in
 from pages.ui.mail.attempt import FOLLOWED, follow_code
 from pages.ui.mail.view import MailPage
 from pages.ui.markdown import escape
@@ -124,7 +124,8 @@ def _draw_open(page: MailPage, found: CodeAttempt, label: str) -> None:
 
 
 def _cancel(workbench: Workbench, attempt_id: str) -> None:
-    workbench.oauth.codes.cancel(require_actor(), attempt_id)
+    if actor := find_actor():
+        workbench.oauth.codes.cancel(actor, attempt_id)
     forget_followed()
 
 
