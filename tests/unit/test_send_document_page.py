@@ -271,8 +271,20 @@ def test_a_text_that_cannot_be_sent_is_told_under_its_field(desk: Desk) -> None:
 
     assert "no existe" in blocked[0]
     assert blocked[1]
-    assert "está vacía en este documento" in said(page)
     assert not page.button("send_document_send").disabled
+
+
+def test_an_empty_field_that_the_text_uses_is_told_beside_it_and_before_sending(desk: Desk) -> None:
+    """Once, however often the text names it; filled in, nothing is told of it any more."""
+    page = fill(desk.open(), number="1", to="eva@example.com", var_contacto="Eva")
+    subject = next(each for each in page.text_input if each.label == "Asunto")
+    page = preview(subject.set_value("{cliente}: {importe}, {importe}").run())
+    empty = said(page)
+    filled = said(fill(page, customer="Ruiz", var_importe="3 €", var_fecha="1/12/2026", var_vencimiento="2/12/2026"))
+
+    assert empty.count("Vacío: en el texto no sale nada en su lugar.") == 4
+    assert "El texto usa datos que están vacíos: Cliente, Importe, Fecha y Vencimiento." in empty
+    assert "vací" not in filled.casefold()
 
 
 def test_a_house_without_a_name_is_told_so(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:

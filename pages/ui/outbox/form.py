@@ -16,7 +16,7 @@ from cgcore.mail.message import Attachment
 from cgcore.mail.outgoing import encoded_size, wire_names
 from cgcore.outbox.saved import SavedFields
 from cgcore.outbox.states import Kind
-from cgcore.templates.checks import Check, Field
+from cgcore.templates.checks import Check, Code, Field
 from cgcore.templates.variables import list_variables
 from cgcore.text_rules import MAX_NAME, text_problem
 from cgcore.texts import join
@@ -49,6 +49,7 @@ class DocumentForm:
     def __init__(self, workbench: Workbench, actor: Actor, fields: DocumentFields) -> None:
         self._fields = fields
         self._places: dict[str, DeltaGenerator] = {}
+        self._labels: dict[str, str] = {}
         self.files: Sequence[Attachment] = ()
         kind, series, number = self._draw_document(workbench, actor)
         lines = {"number": number, **self._draw_people(workbench, actor, kind)}
@@ -91,13 +92,26 @@ class DocumentForm:
                 list_problems([problem], problem.field)
 
     def tell_checks(self, checks: Sequence[Check]) -> None:
-        """Say what the message would be like, beside subject and body."""
-        self.tell(
-            FieldProblem(
-                "subject" if check.field is Field.SUBJECT else "body", check.code.value, check.text, check.blocks
-            )
-            for check in checks
-        )
+        """Say what the message would be like: beside subject and body, or beside the field that a text finds empty."""
+        told: dict[tuple[str, str], FieldProblem] = {}
+        for check in checks:
+            empty = self._find_empty(check)
+            field = empty or ("subject" if check.field is Field.SUBJECT else "body")
+            text = texts.text("USED_EMPTY") if empty else check.text
+            told.setdefault((field, str(text)), FieldProblem(field, check.code.value, text, check.blocks))
+        self.tell(told.values())
+
+    def name_empty(self, checks: Sequence[Check]) -> Sequence[str]:
+        """Return the labels of the fields that are empty where a text uses them, each once."""
+        found = (self._find_empty(check) for check in checks)
+        return list(dict.fromkeys(self._labels[field] for field in found if field))
+
+    def _find_empty(self, check: Check) -> str:
+        """Return the field whose emptiness a check tells of, ``""`` where it tells of something else."""
+        if check.code is not Code.EMPTY_VALUE:
+            return ""
+        field = "customer" if check.variable == "cliente" else f"variables.{check.variable}"
+        return field if field in self._places else ""
 
     def _place_of(self, field: str) -> DeltaGenerator:
         known = self._places
@@ -108,7 +122,7 @@ class DocumentForm:
         key = self._fields.key(field)
         value = str(self._fields.value(field) or "")
         text = st.text_input(label, value, key=key, help=help, placeholder=placeholder, persist_state="session")
-        self._places[field] = st.container(gap="xxsmall")
+        self._places[field], self._labels[field] = st.container(gap="xxsmall"), label
         return text or ""
 
     def _draw_adviser(self, workbench: Workbench, actor: Actor, kind: DocumentType) -> Mapping[Kind, Sequence[str]]:
@@ -211,7 +225,8 @@ class DocumentForm:
         for column, variable in zip((each for row in rows for each in row), known, strict=False):
             with column:
                 field = f"variables.{variable.name}"
-                written[variable.name] = self._line(variable.label, field, placeholder=variable.sample).strip()
+                sample = texts.SAMPLE.format(sample=variable.sample)
+                written[variable.name] = self._line(variable.label, field, placeholder=sample).strip()
         return {name: value for name, value in written.items() if value}
 
     def _draw_texts(self, kind: DocumentType) -> tuple[str, str]:

@@ -72,6 +72,8 @@ def draw_sending(workbench: Workbench, actor: Actor, fields: DocumentFields, for
     if blocked:
         st.warning(texts.TO_MEND, icon=":material/error:")
     if composed is not None:
+        if empty := form.name_empty(composed.rendered.checks):
+            st.warning(texts.GOES_WITHOUT.format(fields=join(empty)), icon=":material/warning:")
         draw_pace(workbench, actor, [len(composed.recipients)])
         draw_preview(composed, f"{PAGE}_view")
 
