@@ -42,6 +42,7 @@ def set_client(
     name: _Name,
     client_id: Annotated[str, typer.Option(help="The client's id at the provider.")],
     public: Annotated[bool, typer.Option("--public", help="A client without a secret; its people use codes.")] = False,
+    codes: Annotated[bool, typer.Option("--codes", help="Its people may connect with a code, too.")] = False,
     secret_stdin: Annotated[bool, typer.Option("--secret-stdin", help="Read the secret from standard input.")] = False,
     tenant: Annotated[str, typer.Option(help="Microsoft: the tenant's id or domain.")] = "",
     issuer: Annotated[str, typer.Option(help="custom: the provider's https address.")] = "",
@@ -62,6 +63,7 @@ def set_client(
         scope=scope,
         secret_ends=secret_ends.date() if secret_ends else None,
         public=public,
+        codes=codes,
     )
     with opened_workbench() as workbench:
         stored = workbench.oauth.clients.find(OPERATOR, name)

@@ -101,6 +101,7 @@ class ClientDraft:
     scope: str = ""
     secret_ends: date | None = None
     public: bool = False
+    codes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ class Client:
     version: int = 1
     updated: datetime | None = None
     public: bool = False
+    codes: bool = False
 
     @property
     def label(self) -> str:
@@ -150,10 +152,14 @@ class Client:
 
     @property
     def ways(self) -> tuple[Way, ...]:
-        """How its people connect. Google's codes open no mailbox: it refuses their scope before anybody is asked."""
+        """How its people connect. Google's codes open no mailbox: it refuses their scope before anybody is asked.
+
+        Elsewhere codes are for whom they are switched on (``codes``): one may be agreed to by somebody else than who
+        has asked for it (RFC 8628, 5.4). A client without a secret has no other way.
+        """
         if self.public:
             return (Way.CODE,)
-        return (Way.LINK,) if self.provider is OAuthProvider.GOOGLE else (Way.LINK, Way.CODE)
+        return (Way.LINK, Way.CODE) if self.codes and self.provider is not OAuthProvider.GOOGLE else (Way.LINK,)
 
     def scopes_for(self, leg: Leg) -> tuple[str, ...]:
         """Return the scopes without which the servers of ``leg`` take no token."""
@@ -186,6 +192,7 @@ class Client:
             "scope": self.scope,
             "secret_ends": self.secret_ends.isoformat() if self.secret_ends else None,
             "public": self.public,
+            "codes": self.codes,
         }
 
     def _place(self) -> str:

@@ -62,7 +62,7 @@ def put_client(session: Session, client: Client, moment: datetime) -> None:
     row = known or OauthClientRow(provider=client.provider.value, client_id="", updated=moment)
     row.client_id, row.tenant, row.issuer, row.name = client.client_id, client.tenant, client.issuer, client.name
     row.domains, row.scope, row.secret_ends = list(client.domains), client.scope, client.secret_ends
-    row.version, row.updated, row.public = client.version, moment, client.public
+    row.version, row.updated, row.public, row.codes = client.version, moment, client.public, client.codes
     session.add(row)
 
 
@@ -87,6 +87,7 @@ def _to_client(row: OauthClientRow) -> Client:
         version=row.version,
         updated=row.updated,
         public=row.public,
+        codes=row.codes,
     )
 
 

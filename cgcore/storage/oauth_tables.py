@@ -29,6 +29,7 @@ class OauthClientRow(Row, table=True):
     scope: str = ""
     secret_ends: date | None = None
     public: bool = False
+    codes: bool = False
     version: int = 1
     updated: datetime = Field(sa_type=UtcDateTime)
 

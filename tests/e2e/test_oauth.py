@@ -179,8 +179,10 @@ def _put(product: Product, client: ClientDraft, mail: tuple[Dovecot, Postfix] | 
 
 
 def _own(openid: OpenIdProvider) -> ClientDraft:
-    secret = Secret(openid.client_secret)
-    return ClientDraft(OAuthProvider.CUSTOM, openid.client_id, secret, issuer=openid.url, name="Empresa", scope="mail")
+    return ClientDraft(
+        OAuthProvider.CUSTOM, openid.client_id, Secret(openid.client_secret), issuer=openid.url, name="Empresa",
+        scope="mail", codes=True,
+    )  # fmt: skip
 
 
 def _open_account(profile: BrowserContext, product: Product) -> Page:

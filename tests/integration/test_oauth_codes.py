@@ -105,6 +105,7 @@ def own(request: pytest.FixtureRequest, house: House, openid: OpenIdProvider) ->
         name="Empresa",
         scope="mail",
         public=public,
+        codes=not public,
     )
     house.workbench.oauth.clients.save(OPERATOR, draft, version=0)
     return house
@@ -114,7 +115,12 @@ def own(request: pytest.FixtureRequest, house: House, openid: OpenIdProvider) ->
 def one(house: House, openid: OpenIdProvider) -> House:
     """The provider of the tests is registered with a secret."""
     draft = ClientDraft(
-        OAuthProvider.CUSTOM, openid.client_id, Secret(openid.client_secret), issuer=openid.url, scope="mail"
+        OAuthProvider.CUSTOM,
+        openid.client_id,
+        Secret(openid.client_secret),
+        issuer=openid.url,
+        scope="mail",
+        codes=True,
     )
     house.workbench.oauth.clients.save(OPERATOR, draft, version=0)
     return house
@@ -417,7 +423,7 @@ def microsoft(
     """Microsoft is registered, and answers what the test writes."""
     with ScriptedProvider(certificates, revokes=False) as provider:
         monkeypatch.setattr(Client, "_place", lambda _client: provider.url)
-        draft = ClientDraft(OAuthProvider.MICROSOFT, "panel", Secret("secreto"), tenant="empresa.es")
+        draft = ClientDraft(OAuthProvider.MICROSOFT, "panel", Secret("secreto"), tenant="empresa.es", codes=True)
         house.workbench.oauth.clients.save(OPERATOR, draft, version=0)
         provider.codes = [
             Reply(
@@ -533,3 +539,17 @@ def test_a_client_without_a_secret_is_told_of_none(
         fix = sentences(key, Leg.SMTP, values)[1]
         assert said in fix
         assert "secreto" not in fix
+
+
+def test_a_code_that_waits_ends_once_codes_are_allowed_no_more(one: House, openid: OpenIdProvider) -> None:
+    """Nobody asks the provider for it any more, whoever agrees there."""
+    house, polls = one, len(_polls(openid))
+    attempt = house.begin()
+    (client,) = house.workbench.oauth.clients.list(OPERATOR)
+    draft = ClientDraft(OAuthProvider.CUSTOM, client.client_id, issuer=client.issuer, scope=client.scope, codes=False)
+    house.workbench.oauth.clients.save(OPERATOR, draft, version=client.version)
+    house.work()
+
+    assert house.workbench.oauth.codes.find_open(house.ana) is None
+    assert not house.is_sealed(attempt)
+    assert len(_polls(openid)) == polls

@@ -30,7 +30,7 @@ ACCOUNT = MailAccountDraft(
     imap=ServerDraft("outlook.office365.com", 993),
     auth=AuthKind.MICROSOFT,
 )
-MICROSOFT = ClientDraft(OAuthProvider.MICROSOFT, "panel", Secret("s"), tenant="empresa.es")
+MICROSOFT = ClientDraft(OAuthProvider.MICROSOFT, "panel", Secret("s"), tenant="empresa.es", codes=True)
 CODE = DeviceCode(Secret("lo-que-nadie-ve"), "GTHK-QPMN", "https://microsoft.com/devicelogin", 900, 5)
 
 
@@ -161,11 +161,12 @@ def test_a_code_is_cancelled_and_belongs_to_its_account(
 
 
 @pytest.mark.parametrize(
-    ("provider", "public", "ways"),
+    ("provider", "public", "codes", "ways"),
     [
-        (OAuthProvider.GOOGLE, False, (Way.LINK,)),
-        (OAuthProvider.MICROSOFT, False, (Way.LINK, Way.CODE)),
-        (OAuthProvider.MICROSOFT, True, (Way.CODE,)),
+        (OAuthProvider.GOOGLE, False, True, (Way.LINK,)),
+        (OAuthProvider.MICROSOFT, False, False, (Way.LINK,)),
+        (OAuthProvider.MICROSOFT, False, True, (Way.LINK, Way.CODE)),
+        (OAuthProvider.MICROSOFT, True, False, (Way.CODE,)),
     ],
 )
 def test_only_the_ways_that_open_a_mailbox_are_offered(
@@ -174,10 +175,12 @@ def test_only_the_ways_that_open_a_mailbox_are_offered(
     jefa: Actor,
     provider: OAuthProvider,
     public: bool,
+    codes: bool,
     ways: tuple[Way, ...],
 ) -> None:
-    """Google has the link alone, a client without a secret the code alone."""
-    client = replace(MICROSOFT, provider=provider, public=public, secret=None if public else Secret("s"))
+    """Google has the link alone, a client without a secret the code alone; elsewhere codes are to be allowed."""
+    secret = None if public else Secret("s")
+    client = replace(MICROSOFT, provider=provider, public=public, secret=secret, codes=codes)
     workbench.oauth.clients.save(jefa, client, version=0)
     luis = sign_in(workbench, "luis")
     workbench.mail_account.save(luis, replace(ACCOUNT, auth=AuthKind(provider.value)), version=0)
@@ -279,3 +282,23 @@ def test_an_own_provider_that_gives_no_codes_is_named_with_the_way_that_is_left(
     assert "Empresa no da códigos para el correo" in told
     assert ("Conecta con el enlace" in told) is not public
     assert ("un cliente con secreto" in told) is public
+
+
+def test_codes_are_allowed_by_an_administrator_and_taken_back(
+    monkeypatch: pytest.MonkeyPatch, workbench: Workbench, jefa: Actor
+) -> None:
+    """Off until then; where the link will be refused, whose part it is is said."""
+    workbench.oauth.clients.save(jefa, replace(MICROSOFT, codes=False), version=0)
+    luis = sign_in(workbench, "luis")
+    workbench.mail_account.save(luis, ACCOUNT, version=0)
+    monkeypatch.setattr("pages.ui.mail.code.find_base_address", lambda: "http://panel.empresa.es")
+    before = words(open_account(monkeypatch, workbench, luis))
+    page = open_page(monkeypatch, workbench, jefa, "administration.py")
+    page.session_state[PROVIDER] = "microsoft"
+    page = panel(page, "sign_in")
+    save(page.toggle("administration_oauth_microsoft_codes").set_value(True).run())
+    after = open_account(monkeypatch, workbench, luis)
+
+    assert str(texts.CODES_OFF.format(provider="Microsoft")) in before
+    assert str(texts.CODES_OFF.format(provider="Microsoft")) not in words(after)
+    assert after.button("mail_account_oauth_code_ask")

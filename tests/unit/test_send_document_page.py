@@ -282,7 +282,7 @@ def test_an_empty_field_that_the_text_uses_is_told_beside_it_and_before_sending(
     empty = said(page)
     filled = said(fill(page, customer="Ruiz", var_importe="3 €", var_fecha="1/12/2026", var_vencimiento="2/12/2026"))
 
-    assert empty.count("Vacío: en el texto no sale nada en su lugar.") == 4
+    assert empty.count("Vacío, y el texto lo usa.") == 4
     assert "El texto usa datos que están vacíos: Cliente, Importe, Fecha y Vencimiento." in empty
     assert "vací" not in filled.casefold()
 

@@ -215,6 +215,7 @@ class Clients:
             scope=draft.scope,
             secret_ends=draft.secret_ends,
             public=draft.public,
+            codes=draft.codes,
             version=(stored.version if stored else 0) + 1,
             updated=now,
         )
@@ -243,6 +244,7 @@ def _trimmed(draft: ClientDraft) -> ClientDraft:
         scope=" ".join(draft.scope.split()) if own else "",
         secret_ends=None if public else draft.secret_ends,
         public=public,
+        codes=draft.codes and draft.provider is not OAuthProvider.GOOGLE,
     )
 
 

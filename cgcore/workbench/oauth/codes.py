@@ -195,6 +195,8 @@ class Codes:
         try:
             with self._context.read_as(actor) as (session, actor):
                 client = store.find_client(session, OAuthProvider(row.provider))
+            if client is not None and Way.CODE not in client.ways:
+                raise AttemptUnknown("codes are allowed no more")
             device_code = Secret(self._attempts.unseal(row)["device_code"])
         except (LoginEnded, AttemptUnknown):
             # Nobody is there any more to whom it could be given.

@@ -100,6 +100,7 @@ class ClientForm(Form):
             scope=value("scope"),
             secret_ends=_read_date(value("secret_ends")),
             public=self.is_public,
+            codes=bool(value("codes")),
         )
 
 
@@ -110,6 +111,7 @@ def _values(stored: Mapping[str, Any]) -> dict[str, Any]:
         "domains": " ".join(stored.get("domains", ())),
         "secret_ends": write(date.fromisoformat(ends)) if ends else "",
         "public": bool(stored.get("public")),
+        "codes": bool(stored.get("codes")),
     }
 
 
@@ -222,6 +224,8 @@ class OAuthPanel:
             self._draw_text("client_id", texts.CLIENT_ID)
             if self.provider is not OAuthProvider.GOOGLE:
                 st.toggle(texts.PUBLIC, help=texts.PUBLIC_HELP, **self.form.widget("public"))
+                if not self.form.is_public:
+                    st.toggle(texts.CODES, help=texts.CODES_HELP, **self.form.widget("codes"))
             if not self.form.is_public:
                 self._draw_secret()
                 self._draw_text("secret_ends", texts.SECRET_ENDS, texts.SECRET_ENDS_HELP, texts.DATE_FORM)

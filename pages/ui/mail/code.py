@@ -29,7 +29,7 @@ from pages.ui.texts import common
 from pages.ui.texts import oauth as texts
 from pages.ui.toasts import announce
 
-__all__ = ["draw_code", "find_ended", "forget_followed", "take_followed"]
+__all__ = ["draw_code", "draw_no_codes", "find_ended", "forget_followed", "take_followed"]
 
 _EVERY_S = 3
 
@@ -50,6 +50,12 @@ def draw_code(page: MailPage, offer: Offer, *, again: bool) -> None:
         label = texts.CODE_AGAIN if again else texts.CODE_ASK
         if st.button(label, key="mail_account_oauth_code_ask", icon=":material/pin:"):
             _begin(page, offer)
+
+
+def draw_no_codes(page: MailPage, offer: Offer) -> None:
+    """Say who lets codes in, where the link will be refused and nothing but a code would help."""
+    if offer.provider is not OAuthProvider.GOOGLE and _has_redirect_problem(page, offer.provider):
+        st.caption(texts.CODES_OFF.format(provider=escape(offer.label)))
 
 
 def find_ended(page: MailPage) -> Attempt | None:

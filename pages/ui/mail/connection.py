@@ -28,7 +28,7 @@ from pages.ui.copyable import draw_copyable
 from pages.ui.heads import ask_for_save
 from pages.ui.identity import dialog, while_logged_in
 from pages.ui.mail.attempt import LEFT, TOLD, follow_link
-from pages.ui.mail.code import draw_code, find_ended, take_followed
+from pages.ui.mail.code import draw_code, draw_no_codes, find_ended, take_followed
 from pages.ui.mail.disconnect import ask_disconnect
 from pages.ui.mail.form import AccountForm
 from pages.ui.mail.view import MailPage
@@ -237,7 +237,9 @@ def _draw_missing(page: MailPage, offer: Offer, connected: Connected | None) -> 
                 _draw_consent(page, label)
     elif Way.LINK in offer.ways or not hosts_of(page.draft) or not page.draft.user.strip():
         st.caption(texts.CONNECT_INCOMPLETE)
-    if Way.CODE in offer.ways and (link is not None or Way.LINK not in offer.ways):
+    if Way.CODE not in offer.ways:
+        draw_no_codes(page, offer)
+    elif link is not None or Way.LINK not in offer.ways:
         draw_code(page, offer, again=told is not None and told.way is Way.CODE)
 
 

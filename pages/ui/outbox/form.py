@@ -220,8 +220,8 @@ class DocumentForm:
     def _draw_variables(self, kind: DocumentType) -> Mapping[str, str]:
         known = [variable for variable in list_variables(kind) if variable.name not in GIVEN]
         written: dict[str, str] = {}
-        # Row by row: a phone shows one column under the other.
-        rows = [st.columns(_COLUMNS) for _ in known[::_COLUMNS]]
+        # Row by row: a phone shows one column under the other. What stands alone in the last row has all of it.
+        rows = [st.columns(min(_COLUMNS, len(known) - first)) for first in range(0, len(known), _COLUMNS)]
         for column, variable in zip((each for row in rows for each in row), known, strict=False):
             with column:
                 field = f"variables.{variable.name}"
