@@ -270,6 +270,27 @@ def test_what_is_agreed_to_while_it_is_cancelled_is_given_back(
     assert [each["status"] for each in openid.asked("/token/revocation")] == [told]
 
 
+def test_what_is_agreed_to_while_the_log_in_ends_is_given_back(
+    one: House, openid: OpenIdProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ended while it was being asked: there is nobody to whom it could belong."""
+    one.begin()
+    openid.type_code(one.shown().user_code, _ANA)
+    elsewhere = one.workbench.identity.sessions.log_in("ana", PASSWORD).actor
+    door = one.workbench.oauth._door
+    ask = door.redeem_code
+
+    def meanwhile(*asked: Any) -> Any:
+        one.workbench.identity.sessions.end_other_sessions(elsewhere)
+        return ask(*asked)
+
+    monkeypatch.setattr(door, "redeem_code", meanwhile)
+    one.work()
+
+    assert one.workbench.oauth.grants.connection(elsewhere) is None
+    assert [each["status"] for each in openid.asked("/token/revocation")] == [200]
+
+
 def test_a_log_in_that_ends_takes_its_code_along(one: House, openid: OpenIdProvider) -> None:
     """Somebody may type it later: it is not asked for any more."""
     attempt = one.begin()

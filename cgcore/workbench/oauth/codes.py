@@ -224,10 +224,14 @@ class Codes:
     def _take(self, actor: Actor, client: Client, row: OauthAttemptRow, answer: tuple[Tokens, Person]) -> None:
         with self._context.database.session() as session:
             is_open = store.use_attempt(session, row.state_digest, self._context.clock())
-        if is_open:
-            self._attempts.carry_out(actor, client, row, lambda: answer)
-        elif (token := answer[0].refresh) is not None:
-            # It was cancelled while the provider was asked. Not every one can be told so, Microsoft cannot.
+        try:
+            if is_open:
+                self._attempts.carry_out(actor, client, row, lambda: answer)
+                return
+        except LoginEnded:
+            pass
+        # It was cancelled, or the log-in has ended, while the provider was asked. Microsoft cannot be told so.
+        if (token := answer[0].refresh) is not None:
             with suppress(OAuthFailure):
                 self._door().revoke(client, self._clients.find_proof(client), token)
 
