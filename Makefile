@@ -4,6 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PORT ?= 8501
 BIN := .venv/bin
+# Where an environment forbids it, each of the hundreds of processes that the tests start would compile the product anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install dev run demo test suite quick lint types unit e2e bench shots lock clean
 
