@@ -48,6 +48,10 @@ BY_BATCH = "batch"
 """Who holds a message that was stopped together with others."""
 
 _STORING_ENDS = timedelta(hours=1)
+_KEPT = (
+    "document_type", "series", "number", "customer", "subject", "sender", "message_id", "size", "sha256",
+    "copy_folder",
+)  # fmt: skip
 
 
 def ensure_account(session: Session, user_id: int, *, is_sqlite: bool) -> None:
@@ -105,39 +109,19 @@ class OutboxStore:
     def enqueue(self, session: Session, message: NewMessage, user_id: int) -> bool:
         """Put a message whose bytes are stored into the queue, in the caller's transaction; False: it is gone."""
         now = database_now(session)
-        for place, recipient in enumerate(message.recipients):
-            session.add(
-                OutboundRecipientRow(
-                    message_id=message.name,
-                    place=place,
-                    address=recipient.address,
-                    name=recipient.name,
-                    kind=recipient.kind.value,
-                )
-            )
-        session.flush()
         ensure_account(session, user_id, is_sqlite=self._database.is_sqlite)
-        return move(
-            session,
-            message.name,
-            State.STORING,
-            State.QUEUED,
-            0,
-            document_type=message.document_type,
-            series=message.series,
-            number=message.number,
-            customer=message.customer,
-            subject=message.subject,
-            sender=message.sender,
-            message_id=message.message_id,
-            size=message.size,
-            sha256=message.sha256,
-            parts=list(message.parts),
-            created=now,
-            changed=now,
-            due=now + timedelta(seconds=message.delay_s),
-            copy_folder=message.copy_folder,
+        kept = {name: getattr(message, name) for name in _KEPT}
+        times = {"created": now, "changed": now, "due": now + timedelta(seconds=message.delay_s)}
+        if not move(session, message.name, State.STORING, State.QUEUED, 0, parts=list(message.parts), **kept, **times):
+            return False
+        session.add_all(
+            OutboundRecipientRow(
+                message_id=message.name, place=place, address=each.address, name=each.name, kind=each.kind.value
+            )
+            for place, each in enumerate(message.recipients)
         )
+        session.flush()
+        return True
 
     def sweep(self) -> None:
         """Forget what has been in ``storing`` for an hour."""

@@ -40,6 +40,7 @@ __all__ = [
     "enqueue_all",
     "find_batch",
     "find_pace",
+    "give_up_old",
     "go_on",
     "list_batches",
     "list_before",
@@ -49,6 +50,8 @@ __all__ = [
 
 _TELLING, _ONE_IN = 20, 20  # of so many recipients at least, more than one in so many
 _AT_ONCE = 400  # values in one question
+_STORING_ENDS = timedelta(hours=1)
+_INTERRUPTED: Mapping[str, Any] = {"key": "interrupted"}
 _STOPPED: Mapping[str, Any] = {"key": "stopped", "stage": "", "ms": 0, "values": {}}
 _Row = OutboundMessageRow
 _HANDED = [state.value for state in State if state not in (State.STORING, State.FAILED, State.CANCELLED)]
@@ -75,6 +78,16 @@ def end_batch(session: Session, name: str, state: BatchState, reason: Mapping[st
     mine = (col(OutboundBatchRow.id) == name, col(OutboundBatchRow.state) == BatchState.STORING.value)
     told = dict(reason) if reason is not None else None
     return session.exec(update(OutboundBatchRow).where(*mine).values(state=state.value, reason=told)).rowcount == 1
+
+
+def give_up_old(session: Session) -> None:
+    """End what has been stored for an hour: its process is gone, as cannot be told of one on another machine.
+
+    If it is not, only asleep, it finds that out before anything leaves.
+    """
+    row = OutboundBatchRow
+    old = (col(row.state) == BatchState.STORING.value, col(row.created) < database_now(session) - _STORING_ENDS)
+    session.exec(update(row).where(*old).values(state=BatchState.FAILED.value, reason=dict(_INTERRUPTED)))
 
 
 def enqueue_all(session: Session, messages: Iterable[NewMessage], user_id: int, batch: str) -> None:

@@ -18,11 +18,12 @@ from cgcore.outbox.states import CopyState, State
 from cgcore.storage.database import Database
 from cgcore.storage.outbox import database_now
 from cgcore.storage.outbox_parts import end_unknown, is_begun
-from cgcore.storage.outbox_tables import OutboundMessageRow
+from cgcore.storage.outbox_tables import OutboundMessageRow, OutboxAccountRow
 
-__all__ = ["OutboxCopies"]
+__all__ = ["COPY_LEASE", "LOOK_LEASE", "OutboxCopies"]
 
 COPY_LEASE = timedelta(minutes=15)  # a copy may be 34 MB over a slow line; whoever comes after it searches first
+LOOK_LEASE = timedelta(minutes=5)  # of a person's own look; whoever has begun it may be gone
 _AT_ONCE = 50
 _LOOKS = (timedelta(minutes=5), timedelta(minutes=20))
 _Row = OutboundMessageRow
@@ -77,8 +78,12 @@ class OutboxCopies:
         after_s: float = 0.0,
         uid: int = 0,
         uidvalidity: int = 0,
+        is_tried: bool = True,
     ) -> None:
-        """Store what became of a copy; a ``pending`` one is due again in ``after_s`` seconds."""
+        """Store what became of a copy; a ``pending`` one is due again in ``after_s`` seconds.
+
+        One that is not ``is_tried`` was never reached: the try counts for nothing.
+        """
         with self._database.session() as session:
             now = database_now(session)
             values: dict[str, Any] = {
@@ -92,8 +97,20 @@ class OutboxCopies:
                 "copy_uid": uid,
                 "copy_uidvalidity": uidvalidity,
             }
-            mine = (col(_Row.id) == task.id, col(_Row.copy_owner) == self._owner)
-            session.exec(update(_Row).where(*mine).values(**values))
+            if not is_tried:
+                values["copy_tries"] = task.tries
+            session.exec(update(_Row).where(*self._is_mine(task)).values(**values))
+
+    def keep(self, task: CopyTask) -> bool:
+        """Return whether a copy is still this process's to file; then it is for another lease."""
+        with self._database.session() as session:
+            kept = update(_Row).where(*self._is_mine(task))
+            return session.exec(kept.values(copy_lease=database_now(session) + COPY_LEASE)).rowcount == 1
+
+    def _is_mine(self, task: CopyTask) -> tuple[Any, ...]:
+        # Each claim counts its try: so one that was taken over, or ended, is told from this one.
+        claimed = (col(_Row.copy_owner) == self._owner, col(_Row.copy_tries) == task.tries + 1)
+        return (col(_Row.id) == task.id, *claimed)
 
     def claim_looks(self) -> Sequence[LookTask]:
         """Take the messages of unknown fate that are to be looked for, of one user; the next look is set at once."""
@@ -101,7 +118,8 @@ class OutboxCopies:
             now = database_now(session)
             due = (_Row.state == State.UNKNOWN.value, col(_Row.look_due) <= now)
             user = session.exec(select(_Row.user_id).where(*due).order_by(col(_Row.look_due)).limit(1)).first()
-            rows = session.exec(select(_Row).where(*due, _Row.user_id == user).limit(_AT_ONCE)).all()
+            wanted = select(_Row).where(*due, _Row.user_id == user).limit(_AT_ONCE)
+            rows = session.exec(wanted.with_for_update(skip_locked=True)).all()
             for row in rows:
                 row.look_due = now + _LOOKS[row.looks] if row.looks < len(_LOOKS) else None
                 row.looks += 1
@@ -113,6 +131,22 @@ class OutboxCopies:
         with self._database.read() as session:
             row = session.get(_Row, name)
             return _to_look(row) if row is not None and (row.user_id, row.state) == (user_id, State.UNKNOWN) else None
+
+    def begin_look(self, user_id: int, token: str) -> bool:
+        """Take the one look that a person may have at a time, over all processes; False: another one is under way."""
+        row = OutboxAccountRow
+        with self._database.session() as session:
+            now = database_now(session)
+            free = or_(col(row.looking_until).is_(None), col(row.looking_until) < now)
+            begun = update(row).where(col(row.user_id) == user_id, free)
+            return session.exec(begun.values(looking=token, looking_until=now + LOOK_LEASE)).rowcount == 1
+
+    def end_look(self, user_id: int, token: str) -> None:
+        """Let the next look of a person begin; where this one has outlasted its time, it may have."""
+        row = OutboxAccountRow
+        with self._database.session() as session:
+            mine = update(row).where(col(row.user_id) == user_id, col(row.looking) == token)
+            session.exec(mine.values(looking="", looking_until=None))
 
     def looked(self, task: LookTask, *, found: bool) -> None:
         """Note a look that was answered. What was found, and was not filed by us, has been sent."""

@@ -20,7 +20,7 @@ from cgcore.outbox.states import RecipientState, State
 from cgcore.storage.database import Database
 from cgcore.storage.outbox import database_now, move, move_all, to_recipients
 from cgcore.storage.outbox_batches import ask_where_many_are_refused
-from cgcore.storage.outbox_copies import COPY_LEASE
+from cgcore.storage.outbox_copies import COPY_LEASE, LOOK_LEASE
 from cgcore.storage.outbox_left import FIRST_LOOK, unsure_values
 from cgcore.storage.outbox_parts import note_part
 from cgcore.storage.outbox_rests import (
@@ -28,6 +28,7 @@ from cgcore.storage.outbox_rests import (
     changed_since,
     find_room_now,
     hold_due,
+    left_behind,
     let_follow,
     rest,
     send_ahead,
@@ -295,11 +296,13 @@ class OutboxQueue:
             for column, lease in ((row.lease_until, LEASE), (row.copy_lease, COPY_LEASE), (slot, LEASE)):
                 # Its owner may be at work: a whole lease from now on.
                 _cap(session, column, now + lease, now + lease)
+            _cap(session, account.looking_until, now + LOOK_LEASE, now)
 
     def tend_accounts(self) -> None:
         """Hold what is due of accounts that rest; where a rest is over, let one message go ahead.
 
-        So it is where the mail account has been saved since: its person has looked.
+        So it is where the mail account has been saved since: its person has looked. Where the one that went ahead has
+        come to an end that says nothing, the next one goes.
         """
         with self._database.session() as session:
             now = database_now(session)
@@ -312,6 +315,9 @@ class OutboxQueue:
                     send_ahead(session, account.user_id, now)
                     continue
                 hold_due(session, account.user_id, account.reason, account.paused_until, now)
+            left = select(row).where(col(row.user_id).in_(left_behind()))
+            for account in session.exec(left.with_for_update(skip_locked=True)).all():
+                send_ahead(session, account.user_id, now)
 
     def has_work(self) -> bool:
         """Return whether anything is due, is being worked on, or has rested long enough; nobody waits for this look."""
@@ -322,7 +328,7 @@ class OutboxQueue:
             due = due.join(account, col(account.user_id) == col(row.user_id)).where(may_send(now))
             worked = select(row.id).where(col(row.state).in_(_WORKED_ON))
             over = select(account.user_id).where(col(account.paused).is_(True), col(account.paused_until) <= now)
-            every = (due, worked, over, changed_since())
+            every = (due, worked, over, changed_since(), left_behind())
             return any(session.exec(wanted.limit(1)).first() is not None for wanted in every)
 
     def count_rests(self, user_id: int) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_
+from sqlalchemy import and_, exists
 from sqlmodel import Session, col, func, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -28,6 +28,7 @@ __all__ = [
     "find_room_now",
     "find_sent",
     "hold_due",
+    "left_behind",
     "let_follow",
     "list_waiting",
     "look_again",
@@ -174,6 +175,21 @@ def changed_since() -> SelectOfScalar[int]:
     return select(account.user_id).where(
         col(account.paused).is_(True), mail.user_id == account.user_id, mail.version != account.account_version
     )
+
+
+def left_behind() -> SelectOfScalar[int]:
+    """Return the query for the accounts whose messages wait for one that went ahead, and none does any more.
+
+    Its worker was killed behind the dot, its person has taken it back, or it was stopped with others: nothing was said.
+    """
+    account, row = OutboxAccountRow, OutboundMessageRow
+    own, moving = (
+        col(row.user_id) == col(account.user_id),
+        (State.QUEUED.value, State.CLAIMED.value, State.IN_FLIGHT.value),
+    )
+    held = exists().where(own, col(row.state) == State.HELD.value, col(row.held_by) == BY_ACCOUNT)
+    ahead = exists().where(own, col(row.state).in_(moving))
+    return select(account.user_id).where(col(account.paused).is_(False), col(account.feeler).is_(True), held, ~ahead)
 
 
 def look_again(session: Session, user_ids: Sequence[int]) -> None:

@@ -229,7 +229,8 @@ class OutboxAccountRow(Row, table=True):
     said «too much», ``halved`` when last, ``ceiling`` how many had left within the hour before the first time; before
     ``not_before`` nothing leaves, for its pace. ``connections`` is how many it may have at once, as whoever served it
     last has found; ``crowdings`` is how often its provider has said that they were too many, ``crowded`` when last.
-    ``served`` is when a worker has attended to it last, also without anything to send.
+    ``served`` is when a worker has attended to it last, also without anything to send. ``looking`` is who looks for an
+    unsure message in its sent folder because its person has asked, and no longer than ``looking_until``.
     """
 
     user_id: int = Field(primary_key=True, foreign_key="user.id")
@@ -247,6 +248,8 @@ class OutboxAccountRow(Row, table=True):
     connections: int = 1
     crowdings: int = 0
     crowded: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    looking: str = ""
+    looking_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class OutboxSlotRow(Row, table=True):

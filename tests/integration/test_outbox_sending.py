@@ -36,7 +36,6 @@ from cgcore.templates.variables import list_samples, list_variables
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest, Unsendable
-from cgcore.workbench.outbox.copies import CopyClerk
 from tests.servers.house import add_series, add_user
 from tests.servers.identity import set_clock
 from tests.servers.scripted import CLOSE, ImapScript, ScriptedServer, SmtpScript, imap_server, smtp_server
@@ -745,30 +744,6 @@ def test_without_a_chosen_folder_an_unsure_message_is_looked_for_where_its_provi
     assert (opened, code) == (searched, "" if state else "not_searched")
     assert (told.state, told.copy_folder) == (state or State.UNKNOWN, holder)
     assert ((told.looked is not None), _appends(filing)) == (state is not None, 0)
-
-
-def test_one_look_of_a_person_runs_at_a_time(desk: _Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A provider locks a mailbox that is entered too often; another person's look is nobody's hindrance."""
-    looked, inner = list[int](), list[str]()
-
-    def look_now(_clerk: CopyClerk, user_id: int, _name: str) -> bool:
-        looked.append(user_id)
-        if len(looked) == 1:
-            with pytest.raises(OutboxRefused) as refused:
-                desk.workbench.outbox.look_for(desk.ana, message.id)
-            inner.append(refused.value.code)
-            other = desk.workbench.outbox._looking_alone(desk.ana.user_id + 1)
-            with other:
-                inner.append("another's")
-        return True
-
-    with _serving(desk):
-        message = desk.put()
-    monkeypatch.setattr(CopyClerk, "look_now", look_now)
-    for _ in range(2):
-        desk.workbench.outbox.look_for(desk.ana, message.id)
-
-    assert (inner, looked) == (["looking", "another's"], [desk.ana.user_id] * 2)
 
 
 def test_an_unknown_one_that_lies_there_under_another_name_has_been_sent(desk: _Desk) -> None:

@@ -146,7 +146,11 @@ class ImapSession:
                 return
 
     def _note_end(self, reply: ImapReply, stage: OpenStage) -> None:
-        """Exchange ends a session in the middle when its token has run out: to sign in again is the cure."""
+        """Note that a session has ended, or answers out of turn: what comes then may be the answer to another question.
+
+        Exchange ends one in the middle when its token has run out: to sign in again is the cure.
+        """
+        self.usable = self.usable and reply.outcome in (Outcome.OK, Outcome.NO, Outcome.BAD)
         by_token = self.request.tokens is not None and reply.outcome is Outcome.BYE
         self.token_ended = self.token_ended or (by_token and reply.refusal(stage).key == "token_rejected")
 

@@ -1,14 +1,16 @@
 """Files the copies of sent messages, and looks for those whose fate nobody knows. It knows no way to send anything.
 
 The copy is the very bytes that were accepted. An APPEND whose answer was lost may have filed it: so the folder is
-searched before, and a second try is never made where it could not be searched.
+searched before, and a second try is never made where it could not be searched. Between the search and the last byte
+somebody else may have filed it, where this process was asleep: so that byte leaves only while the copy is still ours.
 
 Apart from :mod:`cgcore.workbench.outbox.worker`: whoever reads it sees that nothing here sends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,11 +23,13 @@ from cgcore.mail.imap.session import ImapSession
 from cgcore.mail.reports import OWN_HEADER
 from cgcore.mail.steps import Leg
 from cgcore.outbox.message import CopyTask, LookTask
+from cgcore.outbox.refused import OutboxRefused
 from cgcore.outbox.states import CopyState
 from cgcore.runs import Status
 from cgcore.storage.acting import find_acting
 from cgcore.storage.outbox_bytes import OutboxBytes
 from cgcore.storage.outbox_copies import OutboxCopies
+from cgcore.workbench.outbox.handover import FROZEN_S, awake_clock
 
 if TYPE_CHECKING:
     from cgcore.identity.actor import Actor
@@ -39,6 +43,7 @@ __all__ = ["CopyClerk", "build_inbox_request"]
 _MINUTE, _HOUR = 60.0, 3600.0
 _RETRIES = (_MINUTE, 5 * _MINUTE, 30 * _MINUTE)
 _MOST_TRIES = len(_RETRIES) + 72  # then hourly, for three days
+_NEXT_TURN_S = _MINUTE / 2  # of what was not reached: before whatever kept it from its turn
 # What another try does not mend: a person does.
 _FOR_A_PERSON = frozenset({"folder_missing", "folder_not_writable", "mailbox_full", "message_too_big"})
 # Outlook.com replaces the Message-ID and keeps ours here; our own header survives everywhere.
@@ -56,8 +61,10 @@ class CopyClerk:
         mail_account: MailAccountSection,
         requests: MailRequests,
         timeouts: Timeouts | None = None,
+        awake: Callable[[], float] = awake_clock,
     ) -> None:
         self._context, self._mail_account, self._requests = context, mail_account, requests
+        self._awake = awake
         self._store, self._bytes = OutboxCopies(context.database, owner), OutboxBytes(context.database)
         self._timeouts = timeouts or Timeouts()
 
@@ -83,7 +90,10 @@ class CopyClerk:
                 request.tokens.drop()
                 trouble, _ = self._file_over(request, left)
             for task in left:
-                self._again(task, trouble or "connection_dropped")
+                if trouble or ended:
+                    self._again(task, trouble or "connection_dropped")
+                else:  # the session has ended with another one: that counts against none of these
+                    self._store.finish(task, CopyState.PENDING, after_s=_NEXT_TURN_S, is_tried=False)
         except CloudGestionError as failure:
             for task in left:
                 self._again(task, "account_unfit" if isinstance(failure, InvalidInput) else "temporary_failure")
@@ -91,19 +101,20 @@ class CopyClerk:
     def _file_over(self, request: ProbeRequest, left: list[CopyTask]) -> tuple[str, bool]:
         """File what is ``left`` over one connection, taking away what is settled.
 
-        Returns what kept it from going on, and whether the session has ended because its token has run out.
+        Returns what kept it from signing in, and whether the session has ended because its token has run out.
         """
         folder = left[0].folder or request.folder
         with Connection(request, self._requests.environment(), self._timeouts) as connection:
             session = ImapSession(connection)
             steps = [*session.connect(), *session.sign_in()]
+            trouble = "" if session.signed_in else steps[-1].key or "connection_dropped"
             may_go_on = session.signed_in
-            while left and may_go_on and connection.channel is not None:
+            while left and may_go_on:
                 if self._file_one(session, left[0], unlisted(left[0].folder or folder)):
                     left.pop(0)
-                may_go_on = not session.token_ended
+                may_go_on = session.usable and connection.channel is not None
             list(session.close())
-            return steps[-1].key, session.token_ended
+            return trouble, session.token_ended
 
     def _file_one(self, session: ImapSession, task: CopyTask, folder: Folder) -> bool:
         """Return whether there is a result for it; there is none where the session ended before anything was filed."""
@@ -118,7 +129,12 @@ class CopyClerk:
         if found is None and task.tries:
             self._again(task, "temporary_failure")
             return True
-        step = session.append(Pieces(task.size, self._read(task)), folder, task.accepted)
+        try:
+            step = session.append(Pieces(task.size, self._read(task)), folder, task.accepted)
+        except StorageError:
+            session.connection.close()  # in the middle of the message: the server keeps nothing of it
+            self._again(task, "temporary_failure")
+            return True
         if step.status is not Status.ERROR:
             uid, uidvalidity = (int(step.details.get(name, 0)) for name in ("uid", "uidvalidity"))
             self._store.finish(task, CopyState.STORED, uid=uid, uidvalidity=uidvalidity)
@@ -130,14 +146,22 @@ class CopyClerk:
         return True
 
     def _read(self, task: CopyTask) -> Iterator[bytes]:
-        """Yield the bytes; what is not all there any more ends the connection, and the server keeps nothing of it."""
-        size = 0
+        """Yield the bytes, the last one only while the copy is still ours to file.
+
+        Raises :class:`StorageError` there, and where they are not all there any more.
+        """
+        size, last = 0, b""
         for piece in self._bytes.read(task.parts):
             size += len(piece)
-            if size <= task.size:
-                yield piece
+            if piece and size <= task.size:
+                yield last + piece[:-1]
+                last = piece[-1:]
         if size != task.size:
             raise StorageError("a message is not what was stored", code="storage_damaged")
+        asked = self._awake()
+        if not self._store.keep(task) or self._awake() - asked > FROZEN_S:
+            raise StorageError("others may have filed it meanwhile", code="storage_busy")
+        yield last
 
     def _again(self, task: CopyTask, key: str) -> None:
         if task.tries + 1 >= _MOST_TRIES:
@@ -151,10 +175,18 @@ class CopyClerk:
     def look_now(self, user_id: int, name: str) -> bool | None:
         """Look for a message at once, as its person asks; return whether its folder could be searched.
 
-        ``None``: its fate is not unknown, or not any more.
+        ``None``: its fate is not unknown, or not any more. Raises :class:`OutboxRefused` (``looking``) while another
+        one of theirs is under way.
         """
-        look = self._store.find_look(user_id, name)
-        return self._look([look]) == 1 if look is not None else None
+        look, token = self._store.find_look(user_id, name), secrets.token_hex(8)
+        if look is None:
+            return None
+        if not self._store.begin_look(user_id, token):
+            raise OutboxRefused("another look is under way", code="looking")
+        try:
+            return self._look([look]) == 1
+        finally:
+            self._store.end_look(user_id, token)
 
     def _look(self, looks: Sequence[LookTask]) -> int:
         """Look for messages of one user; return for how many of them the folder could be searched."""
@@ -169,7 +201,7 @@ class CopyClerk:
             _drain(session.sign_in())
             marked: Sequence[Folder] | None = None
             for look in looks:
-                if not (session.signed_in and connection.channel is not None):
+                if not (session.signed_in and session.usable):
                     break
                 chosen = look.folder or request.folder
                 if not chosen and marked is None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
 __all__ = [
+    "FROZEN_S",
     "SMALL",
     "Bodies",
     "Body",
@@ -48,7 +49,9 @@ SMALL = 512 * 1024
 """Up to this a message is read at once, and marked while it is on its way: of a larger one the mark would stand long
 before the dot."""
 
-_FROZEN_S = 5.0  # from the mark to the dot: longer, and the machine has slept in between
+FROZEN_S = 5.0
+"""From the mark to the dot, and to the last byte of a copy: longer, and the machine has slept in between."""
+
 _STATES = {Fate.ACCEPTED: RecipientState.ACCEPTED, Fate.REFUSED: RecipientState.REFUSED}
 
 
@@ -100,11 +103,11 @@ class Permit:
         if not self._marks:
             self._asked = self._awake()
             self.is_marked = self._queue.mark_in_flight(self._claimed)
-        elif self.is_marked and self._awake() - self._asked > _FROZEN_S:
+        elif self.is_marked and self._awake() - self._asked > FROZEN_S:
             self._asked = self._awake()
             self.is_marked = self._queue.confirm_mark(self._claimed)
         self.was_refused = not self.is_marked
-        return self.is_marked and self._awake() - self._asked <= _FROZEN_S
+        return self.is_marked and self._awake() - self._asked <= FROZEN_S
 
     def end(self) -> None:
         """Wait for the transaction, whatever became of the message: what it stores is another one's."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -46,7 +45,7 @@ from cgcore.workbench.outbox.preferences import PreferencesSection
 from cgcore.workbench.outbox.worker import OutboxWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlmodel import Session
 
@@ -102,7 +101,6 @@ class OutboxSection:
         self._store, self._bytes = OutboxStore(context.database), OutboxBytes(context.database)
         self._owner = new_owner()
         self._paces = PaceBook(context, mail_account)
-        self._looking: dict[int, object] = {}  # whose sent folder is being searched, each by one caller
         self.preferences = PreferencesSection(context)
 
     @once
@@ -334,28 +332,17 @@ class OutboxSection:
         """Look for an unsure message in the sent folder now; one that lies there has left.
 
         Where none is chosen for copies, the provider tells which it is. Raises :class:`OutboxRefused`
-        (``not_searched``) where it could not be searched, too, and ``looking`` while this process looks for another
-        one of theirs: a provider locks a mailbox that is entered too often.
+        (``not_searched``) where it could not be searched, too, and ``looking`` while another one of theirs is looked
+        for, by whichever process: a provider locks a mailbox that is entered too often.
         """
         self.get(actor, name)
         clerk = CopyClerk(self._context, self._owner, mail_account=self._mail_account, requests=self._requests)
-        with self._looking_alone(actor.user_id):
-            searched = clerk.look_now(actor.user_id, name)
+        searched = clerk.look_now(actor.user_id, name)
         if searched is None:
             raise OutboxRefused("its fate is known", code="too_late")
         if not searched:
             raise OutboxRefused("the folder could not be searched", code="not_searched")
         return self.get(actor, name)
-
-    @contextmanager
-    def _looking_alone(self, user_id: int) -> Generator[None]:
-        mine = object()
-        if self._looking.setdefault(user_id, mine) is not mine:
-            raise OutboxRefused("another look is under way", code="looking")
-        try:
-            yield
-        finally:
-            del self._looking[user_id]
 
     def resume(self, actor: Actor) -> int:
         """Let everything that is held of the actor go; return how many that were."""

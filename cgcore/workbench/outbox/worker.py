@@ -21,6 +21,7 @@ from cgcore.errors import CloudGestionError
 from cgcore.outbox.message import Slot
 from cgcore.process import has_ended, new_owner
 from cgcore.storage.outbox import OutboxStore
+from cgcore.storage.outbox_batches import give_up_old
 from cgcore.storage.outbox_left import ATTEND_EVERY, attend, hold_old
 from cgcore.storage.outbox_queue import OutboxQueue
 from cgcore.storage.outbox_retention import OutboxRetention
@@ -146,7 +147,6 @@ class OutboxWorker:
         self._queue.expire(has_ended=lambda owner: has_ended(owner, here=self._context.database.is_sqlite))
         self._queue.cap_waits()
         hold_old(self._context.database)
-        OutboxStore(self._context.database).sweep()
 
     def _look(self) -> None:
         self._sender.settle_left()
@@ -194,7 +194,11 @@ class OutboxWorker:
             self._queue.renew(names, slots)
 
     def _let_go(self) -> None:
-        """Let go of bytes whose time is over, and of what a storing that came to nothing has left."""
+        """Let go of bytes whose time is over, and of what a storing that came to nothing has left: else its key, and
+        the page of a batch, would wait for it for ever."""
+        OutboxStore(self._context.database).sweep()
+        with self._context.database.session() as session:
+            give_up_old(session)
         self._retention.release(timedelta(days=self._context.settings.outbox_keep_days))
         self._retention.sweep()
 

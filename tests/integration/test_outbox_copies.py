@@ -1,0 +1,292 @@
+"""Copies that several clerks could file: one that was asleep files no second one, and none keeps others waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlmodel import col, select, update
+
+from cgcore.documents import DocumentType
+from cgcore.identity.actor import Actor
+from cgcore.mail.message import Attachment
+from cgcore.outbox.message import CopyTask, Message
+from cgcore.outbox.refused import OutboxRefused
+from cgcore.outbox.states import CopyState, State
+from cgcore.settings import Settings
+from cgcore.storage.database import Database
+from cgcore.storage.outbox_copies import OutboxCopies
+from cgcore.storage.outbox_tables import OutboundChunkRow, OutboundMessageRow, OutboxAccountRow
+from cgcore.workbench import Workbench
+from cgcore.workbench.outbox.compose import DocumentRequest
+from tests.servers.outbox_house import furnish_sender
+from tests.servers.scripted import ScriptedServer, SmtpScript, smtp_server
+from tests.servers.sent_folder import SentFolder
+from tests.servers.wire import Closed, Wire
+
+_SMALL = DocumentRequest(
+    DocumentType.SALES_INVOICE, "F", "1", ("eva@example.com",), subject="Va {numero}", body="<p>Hola</p>", signature=""
+)
+_LARGE = replace(_SMALL, attachments=(Attachment("f.pdf", "application/pdf", b"%PDF-1.7\n" + bytes(range(256)) * 90),))
+_PAST = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class _Desk:
+    """Ana's outbox, and what another process has of it."""
+
+    workbench: Workbench
+    other: Workbench
+    ana: Actor
+    folder: SentFolder
+
+    def send(self, *requests: DocumentRequest) -> list[Message]:
+        """Hand over, and file nothing yet."""
+        section = self.workbench.outbox
+        sent = [
+            section.send(self.ana, replace(each, number=str(place)), str(place))[0]
+            for place, each in enumerate(requests)
+        ]
+        while (slot := section.worker._queue.claim_slot()) is not None:
+            section.worker._sender.serve(slot)
+        return sent
+
+    def file(self, *, due: bool = False) -> None:
+        if due:
+            self.pass_time()
+        self.workbench.outbox.worker._copies.work()
+
+    def take_over(self) -> None:
+        """Let the leases be over, and another process go on."""
+        self.set(copy_lease=_PAST, copy_due=_PAST)
+        self.other.outbox.worker._copies.work()
+
+    def pass_time(self) -> None:
+        """Let an hour and more have passed for what is to be tried again."""
+        with self.workbench.database.session() as session:
+            for row in session.exec(select(OutboundMessageRow)):
+                row.copy_due = row.copy_due and row.copy_due - timedelta(hours=2)
+                session.add(row)
+
+    def set(self, **values: Any) -> None:
+        with self.workbench.database.session() as session:
+            session.exec(update(OutboundMessageRow).values(**values))
+
+    def told(self, message: Message) -> Message:
+        return self.workbench.outbox.get(self.ana, message.id)
+
+
+@pytest.fixture
+def desk(settings: Settings, database: Database) -> Iterator[_Desk]:
+    """Two workbenches over one database, on each kind of it."""
+    folder, here, there = SentFolder(), Workbench(settings, database), Workbench(settings, database)
+    with smtp_server(SmtpScript()) as sending, ScriptedServer(folder) as filing:
+        yield _Desk(here, there, furnish_sender(here, sending.port, filing.port), folder)
+    for workbench in (here, there):
+        workbench.close()
+
+
+def _asleep_before(desk: _Desk, monkeypatch: pytest.MonkeyPatch, slept: list[bool]) -> None:
+    """The first clerk sleeps behind the search, before it asks whether the copy is still its own."""
+    keep = OutboxCopies.keep
+
+    def late(store: OutboxCopies, task: CopyTask) -> bool:
+        if not slept:
+            slept.append(True)
+            desk.take_over()
+        return keep(store, task)
+
+    monkeypatch.setattr(OutboxCopies, "keep", late)
+
+
+def _asleep_behind(desk: _Desk, monkeypatch: pytest.MonkeyPatch, slept: list[bool]) -> None:
+    """It sleeps once it has asked: its lease is over all the same when it wakes."""
+    keep, clerk, now = OutboxCopies.keep, desk.workbench.outbox.worker._copies, [0.0]
+    monkeypatch.setattr(clerk, "_awake", lambda: now[0])
+
+    def late(store: OutboxCopies, task: CopyTask) -> bool:
+        kept = keep(store, task)
+        if not slept:
+            slept.append(True)
+            now[0] += 3600.0
+            desk.take_over()
+        return kept
+
+    monkeypatch.setattr(OutboxCopies, "keep", late)
+
+
+@pytest.mark.parametrize("asleep", [_asleep_before, _asleep_behind])
+@pytest.mark.parametrize("request_", [_SMALL, _LARGE], ids=["at_once", "in_pieces"])
+def test_a_clerk_that_was_asleep_behind_its_search_files_no_second_copy(
+    desk: _Desk, monkeypatch: pytest.MonkeyPatch, asleep: Callable[..., None], request_: DocumentRequest
+) -> None:
+    """Another one has taken the copy over and filed it: the last byte does not leave."""
+    slept = list[bool]()
+    asleep(desk, monkeypatch, slept)
+    messages = desk.send(request_, request_)
+    desk.file()
+    desk.file(due=True)
+
+    assert slept
+    assert [desk.folder.filed[each.message_id] for each in messages] == [1, 1]
+    assert [desk.told(each).copy_state for each in messages] == [CopyState.STORED] * 2
+
+
+def test_the_word_of_a_clerk_whose_copy_was_taken_over_counts_for_nothing(desk: _Desk) -> None:
+    """Also where the same process has taken it again."""
+    (message,) = desk.send(_SMALL)
+    store = OutboxCopies(desk.workbench.database, "me")
+    (first,) = store.claim()
+    desk.set(copy_lease=_PAST, copy_due=_PAST)
+    (second,) = store.claim()
+    store.finish(first, CopyState.FAILED, key="mailbox_full")
+    between = desk.told(message).copy_state
+    store.finish(second, CopyState.STORED, uid=4)
+
+    assert (first.tries, second.tries) == (0, 1)
+    assert (store.keep(first), store.keep(second)) == (False, False)
+    assert (between, desk.told(message).copy_state) == (CopyState.PENDING, CopyState.STORED)
+
+
+def _damage(desk: _Desk, message: Message) -> None:
+    """Lose the bytes of a message."""
+    row = OutboundMessageRow
+    with desk.workbench.database.session() as session:
+        (blob, *_) = session.exec(select(row.parts).where(row.id == message.id)).one()
+        for chunk in session.exec(select(OutboundChunkRow).where(OutboundChunkRow.blob == blob)):
+            session.delete(chunk)
+
+
+@pytest.mark.parametrize("request_", [_SMALL, _LARGE], ids=["at_once", "in_pieces"])
+def test_a_copy_whose_bytes_are_lost_keeps_no_other_waiting(desk: _Desk, request_: DocumentRequest) -> None:
+    """It is tried again later; the others were not reached, which counts against none, and have their turn before."""
+    lost, *others = desk.send(request_, request_, request_)
+    _damage(desk, lost)
+    desk.file()
+    dues = _dues(desk, [lost, *others])
+    desk.file(due=True)
+    desk.file(due=True)
+
+    assert [tries for _, tries in dues] == [1, 0, 0]
+    assert max(due for due, _ in dues[1:]) < dues[0][0]
+    assert [desk.told(each).copy_state for each in others] == [CopyState.STORED] * 2
+    assert (desk.told(lost).copy_state, desk.told(lost).copy_key) == (CopyState.PENDING, "temporary_failure")
+    assert desk.folder.filed == {each.message_id: 1 for each in others}
+
+
+def test_a_server_that_hangs_up_at_one_copy_keeps_no_other_waiting(desk: _Desk) -> None:
+    """Whoever is refused a sign-in, on the other hand, has been tried: a server that is away is given up one day."""
+    first, *others = desk.send(_SMALL, _SMALL, _SMALL)
+    with _hanging_up_at(first.message_id):
+        desk.file()
+        dues = _dues(desk, [first, *others])
+        desk.file(due=True)
+    filed = dict(desk.folder.filed)
+    with _hanging_up_at("LOGIN"):
+        desk.file(due=True)
+
+    assert [tries for _, tries in dues] == [1, 0, 0]
+    assert filed == {each.message_id: 1 for each in others}
+    assert [tries for _, tries in _dues(desk, [first])] == [3]
+
+
+def _dues(desk: _Desk, messages: Sequence[Message]) -> list[tuple[datetime, int]]:
+    row = OutboundMessageRow
+    with desk.workbench.database.read() as session:
+        found = {
+            name: (due or _PAST, tries)
+            for name, due, tries in session.exec(select(row.id, row.copy_due, row.copy_tries)).all()
+        }
+    return [found[message.id] for message in messages]
+
+
+@contextmanager
+def _hanging_up_at(words: str) -> Iterator[None]:
+    """Let the server hang up on a command with these words in it."""
+    play = SentFolder.__call__
+
+    def listen(folder: SentFolder, wire: Wire) -> None:
+        exact, read = wire.read_exactly, wire.read_line
+
+        def hear(data: bytes) -> bytes:
+            if words.encode() in data and b"SEARCH" not in data:
+                raise Closed
+            return data
+
+        wire.read_exactly, wire.read_line = lambda size: hear(exact(size)), lambda: hear(read())
+        play(folder, wire)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SentFolder, "__call__", listen)
+        yield
+
+
+# ---- Looks that a person asks for
+
+
+def test_one_look_of_a_person_runs_at_a_time_over_all_processes(desk: _Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider locks a mailbox that is entered too often. Whoever has begun one and died is waited for, and not for
+    ever; another one's word does not end it.
+    """
+    (message,) = desk.send(_SMALL)
+    desk.set(state=State.UNKNOWN.value)
+    search, refused, ended = OutboxCopies.looked, list[str](), list[bool]()
+
+    def look(workbench: Workbench) -> None:
+        try:
+            workbench.outbox.look_for(desk.ana, message.id)
+        except OutboxRefused as refusal:
+            refused.append(refusal.code)
+
+    def looked(store: OutboxCopies, task: Any, *, found: bool) -> None:
+        if not ended:
+            ended.append(found)
+            for each in (desk.workbench, desk.other):
+                look(each)
+            store.end_look(desk.ana.user_id, "another one's")
+            look(desk.other)
+        search(store, task, found=found)
+
+    monkeypatch.setattr(OutboxCopies, "looked", looked)
+    look(desk.workbench)
+    during = list(refused)
+    look(desk.other)
+    after = refused[len(during) :]
+    assert OutboxCopies(desk.workbench.database, "gone").begin_look(desk.ana.user_id, "gone")
+    look(desk.other)
+    with desk.workbench.database.session() as session:
+        session.exec(
+            update(OutboxAccountRow).where(col(OutboxAccountRow.looking) == "gone").values(looking_until=_PAST)
+        )
+    look(desk.other)
+
+    assert (during, after) == (["looking"] * 3, [])
+    assert refused[len(during) :] == ["looking"]
+    assert desk.told(message).looked is not None
+
+
+def test_a_look_that_fails_lets_the_next_one_begin(desk: _Desk) -> None:
+    """Whatever it was that failed."""
+    (message,) = desk.send(_SMALL)
+    desk.set(state=State.UNKNOWN.value)
+    clerk = type(desk.workbench.outbox.worker._copies)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clerk, "_look", lambda *_: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            desk.workbench.outbox.look_for(desk.ana, message.id)
+    told = desk.other.outbox.look_for(desk.ana, message.id)
+
+    assert told.looked is not None
+
+
+def test_two_clerks_share_the_looks_that_are_due(desk: _Desk) -> None:
+    """What one has taken the other leaves alone."""
+    desk.send(_SMALL)
+    desk.set(state=State.UNKNOWN.value, look_due=_PAST)
+    first, second = (OutboxCopies(desk.workbench.database, name) for name in ("one", "two"))
+
+    assert [len(store.claim_looks()) for store in (first, second)] == [1, 0]
