@@ -1,4 +1,4 @@
-"""``python -m cgcore explain``, as a process."""
+"""``python -m cgcore explain``: once as a process, and the rest here."""
 
 from __future__ import annotations
 
@@ -8,15 +8,23 @@ import sys
 
 import pytest
 
+from tests.servers.command import run_command
+
 
 def explain(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    return run_command("explain", *arguments, given=given)
+
+
+def explain_by_process(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "cgcore", "explain", *arguments]
     return subprocess.run(command, input=given, capture_output=True, text=True, encoding="utf-8", check=False)
 
 
 def test_a_reply_is_explained_as_json() -> None:
     """One line of JSON with key, title and fix."""
-    done = explain("--protocol", "smtp", "--stage", "auth", "--json", "535 5.7.8 Error: authentication failed")
+    done = explain_by_process(
+        "--protocol", "smtp", "--stage", "auth", "--json", "535 5.7.8 Error: authentication failed"
+    )
 
     assert done.returncode == 0
     assert list(json.loads(done.stdout)) == ["key", "title", "fix"]
@@ -71,7 +79,7 @@ def test_what_cannot_be_read_is_refused(arguments: tuple[str, ...], given: str, 
 
 def test_half_a_character_in_a_reply_is_explained_too() -> None:
     """JSON may hold lone surrogates, which no output can."""
-    done = explain("--json", given='{"protocol": "smtp", "text": "999 \\ud83d what"}\n')
+    done = explain_by_process("--json", given='{"protocol": "smtp", "text": "999 \\ud83d what"}\n')
 
     assert done.returncode == 0
     assert json.loads(done.stdout)["key"] == "unclassified"

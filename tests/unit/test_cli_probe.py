@@ -19,15 +19,21 @@ from cgcore.mail.request import ProbeEnvironment, ProbeRequest
 from cgcore.runs import Step
 from tests.servers.asking import PASSWORD, USER
 from tests.servers.certificates import Certificates
+from tests.servers.command import run_command
 from tests.servers.scripted import SMTP_CASES, imap_server, smtp_server
 
 
 def run(*arguments: str, password: str = PASSWORD, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as a process of its own."""
+    """Run the command."""
+    return run_command("probe", *arguments, given=password + "\n", **environment)
+
+
+def run_process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a process of its own, which decodes its arguments and ends by itself."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CG_")}
     return subprocess.run(
         [sys.executable, "-m", "cgcore", "probe", *arguments],
-        input=password + "\n",
+        input=PASSWORD + "\n",
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -56,7 +62,7 @@ def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 def test_a_proven_account_exits_0_with_the_verdict_on_the_last_line(certificates: Certificates) -> None:
     """One JSON object a step, then the verdict; the password is nowhere."""
     with smtp_server("friendly", certificates.trusted) as server:
-        done = run(*ask(server.port, "--json"), **trusting(certificates))
+        done = run_process(*ask(server.port, "--json"), **trusting(certificates))
     *steps, verdict = lines(done)
 
     assert done.returncode == 0
@@ -242,7 +248,8 @@ def test_bytes_that_are_no_text_end_in_a_step(option: str) -> None:
     """What the command line hands over as lone surrogates is bad input, and is printed all the same."""
     given = {"--host": "127.0.0.1", "--security": "none", option: os.fsdecode(b"ana\xff@ejemplo.es")}
     arguments = [word for pair in given.items() for word in pair]
-    done = run("smtp", *arguments, "--password-stdin", "--json", CG_MAIL_ALLOW_PRIVATE="127.0.0.0/8", LC_ALL="C.UTF-8")
+    given_too = {"CG_MAIL_ALLOW_PRIVATE": "127.0.0.0/8", "LC_ALL": "C.UTF-8"}
+    done = run_process("smtp", *arguments, "--password-stdin", "--json", **given_too)
 
     assert done.returncode == 1
     assert lines(done)[0]["stage"] == "input"
