@@ -11,6 +11,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
+from unicodedata import normalize
 
 __all__ = [
     "DEFAULT_LANGUAGE",
@@ -118,7 +119,8 @@ def write_list(parts: Sequence[str], language: str, *, either: bool = False) -> 
         return "".join(parts)
     from babel.lists import format_list
 
-    return format_list(parts, "or" if either else "standard", locale=_locale(language))
+    told = format_list(parts, "or" if either else "standard", locale=_locale(language))
+    return _in_good_sound(told, parts[-1]) if language.partition("-")[0] == "es" else told
 
 
 def plural_form(number: float, language: str) -> str:
@@ -126,6 +128,22 @@ def plural_form(number: float, language: str) -> str:
     from babel import Locale
 
     return Locale(_locale(language)).plural_form(number)
+
+
+# «y» becomes «e» before the sound i that is a syllable of its own, «o» becomes «u» before the sound o, also that of a
+# number (RAE, Diccionario panhispánico de dudas, «y2» and «o2»).
+_SOUNDS = (
+    (" y ", " e ", re.compile(r"\W*h?i(?![aeou])", re.IGNORECASE)),
+    (" o ", " u ", re.compile(r"\W*(?:h?o|8|11(?!\d))", re.IGNORECASE)),
+)
+
+
+def _in_good_sound(told: str, last: str) -> str:
+    head, letters = told.removesuffix(last), normalize("NFD", last)  # accents stand apart
+    for word, instead, sound in _SOUNDS:
+        if head.endswith(word) and sound.match(letters):
+            return f"{head.removesuffix(word)}{instead}{last}"
+    return told
 
 
 _Style = Callable[[Any, str, Formats], str]

@@ -410,6 +410,7 @@ USE_CASES: dict[str, UseCase] = {
         lambda w, a, o: w.by_hand.send_again(a, _document_of(w, o), "k"),
         **{**OWNERS_ONLY, "own": OutboxRefused},
     ),
+    "outbox.list_used": personal(lambda w, a: w.outbox.list_used(a, T.QUOTE)),
     "outbox.recall_recipients": personal(lambda w, a: w.outbox.recall_recipients(a, T.QUOTE, "cliente")),
     "saved.save": personal(lambda w, a: w.saved.save(a, SavedFields("quote", "P"), []).fields),
     "saved.list": personal(lambda w, a: w.saved.list(a)),
@@ -418,6 +419,9 @@ USE_CASES: dict[str, UseCase] = {
     "saved.delete": UseCase(lambda w, a, o: w.saved.delete(a, _saved_of(w, o)), **OWNERS_ONLY),
     "saved.take_back": UseCase(lambda w, a, o: w.saved.take_back(a, _saved_of(w, o)), **OWNERS_ONLY),
     "batches.plan": personal(lambda w, a: w.batches.plan(a, T.QUOTE, None, ["P-7.pdf"]).file_names),
+    "batches.count_empty": personal(
+        lambda w, a: w.batches.count_empty(a, w.batches.plan(a, T.QUOTE, None, []), Selection({}, {}))
+    ),
     "batches.sheet_for": personal(lambda w, a: w.batches.sheet_for(a, T.QUOTE, ["P-7.pdf"])),
     "batches.preview_request": personal(lambda w, a: w.batches.preview_request(a, ROW, None)),
     "batches.start": personal(lambda w, a: _batch(w, a, "otro")),

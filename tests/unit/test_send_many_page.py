@@ -97,6 +97,19 @@ def test_what_goes_and_what_stays_is_seen_before_the_yes(desk: Desk) -> None:
     assert desk.messages() == []
 
 
+def test_what_the_text_uses_and_rows_leave_empty_is_told_before_the_yes(desk: Desk) -> None:
+    """With the number of rows; of those that stay behind nothing is told."""
+    head = "Serie;Número;Cliente;Para;Importe;Contacto;Fecha;Vencimiento\r\n"
+    rows = "F;1;Peña;uno@example.com;1,5;Eva;1/12/2026;1/1/2027\r\nF;2;Dos;dos@example.com;;;1/12/2026;1/1/2027\r\n"
+    more = "F;3;Tres;tres@example.com;3;;1/12/2026;1/1/2027\r\nF;4;Cuatro;;;;;\r\n"
+    page = give(many(desk.open()), rows + more, header=head)
+    some = said(page)
+    page = give(page, f"{rows.splitlines()[0]}\r\n", header=head)
+
+    assert "El texto usa datos que están vacíos: Contacto (2 filas) e Importe (1 fila)." in some
+    assert "El texto usa datos" not in said(page)
+
+
 @pytest.mark.parametrize(
     ("empty", "told"),
     [(1, "Está vacío y no se envía: F-90.pdf."), (2, "Están vacíos y no se envían: F-90.pdf y F-91.pdf.")],

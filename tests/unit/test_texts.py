@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cgcore.language import write_list
 from cgcore.mail.diagnosis.catalogue import diagnosis_keys, key_facts
 from cgcore.mail.diagnosis.texts import (
     build_verdict,
@@ -210,3 +211,24 @@ def test_the_verdict_takes_the_provider_by_its_id() -> None:
     found = build_verdict([step(Stage.AUTH, Status.ERROR, "bad_credentials")], total_ms=1, provider_id="gmail")
 
     assert "la dirección completa" in verdict_texts(found)[1]
+
+
+@pytest.mark.parametrize(
+    ("parts", "both", "either"),
+    [
+        (("Fecha", "Importe"), "Fecha e Importe", "Fecha o Importe"),
+        (("Ana", "Luis", "Íñigo"), "Ana, Luis e Íñigo", "Ana, Luis o Íñigo"),
+        (("Cobre", "hierro"), "Cobre y hierro", "Cobre o hierro"),
+        (("Padre", "«hijo»"), "Padre e «hijo»", "Padre o «hijo»"),
+        (("Plata", "oro"), "Plata y oro", "Plata u oro"),
+        (("7", "8"), "7 y 8", "7 u 8"),
+        (("10", "11"), "10 y 11", "10 u 11"),
+        (("100", "110"), "100 y 110", "100 o 110"),
+        (("oro",), "oro", "oro"),
+    ],
+)
+def test_the_last_of_a_list_is_joined_as_it_is_spoken(parts: tuple[str, ...], both: str, either: str) -> None:
+    """«y» before the sound i, and «o» before the sound o, are spoken otherwise; in Spanish alone."""
+    assert write_list(parts, "es") == both
+    assert write_list(parts, "es", either=True) == either
+    assert write_list(("now", "inside"), "en").endswith("and inside")

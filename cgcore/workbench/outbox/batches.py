@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -109,6 +110,12 @@ class BatchSection:
             codes = _house_series(session, actor).every_code
         parted = [part_name(name.rpartition(".")[0], codes) or ("", "") for name in file_names]
         return write_sheet(list_headings(kind), [[*pair, "", ""] for pair in parted])
+
+    def count_empty(self, actor: Actor, plan: BatchPlan, selection: Selection) -> Mapping[str, int]:
+        """Return the variables that are empty where the texts use them, each with the number of rows that go so."""
+        rows = [plan.rows[place] for place in selection.going]
+        used = {kind: self._outbox.list_used(actor, kind) for kind in {row.document_type for row in rows}}
+        return Counter(name for row in rows for name in sorted(used[row.document_type]) if not _value(row, name))
 
     def preview_request(
         self, actor: Actor, row: DocumentRow, file: Attachment | None, delay_s: float = 0.0
@@ -319,6 +326,12 @@ def _house_series(session: Session, actor: Actor) -> HouseSeries:
         available = [each.code for each in every if allows(kind, each)]
         defaults[kind] = effective_default(own.get(kind), company.get(kind), available[:2]).code
     return HouseSeries(codes, defaults)
+
+
+def _value(row: DocumentRow, variable: str) -> str:
+    """Return what a row says of a variable; every row that goes has series and number."""
+    given = {"cliente": row.customer, "serie": row.series, "numero": row.number}
+    return given.get(variable) or row.variables.get(variable, "")
 
 
 def _checked(row: DocumentRow, house: HouseSeries) -> DocumentRow:

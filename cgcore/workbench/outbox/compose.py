@@ -45,6 +45,7 @@ __all__ = [
 MOST_DELAY_S = 3600
 MOST_RECIPIENTS = 100
 _LONGEST = {"series": 60, "number": 60, "customer": 300, "subject": 500}
+_FIXED = frozenset({"documento", "el_documento", "del_documento"})  # named by the type itself
 _NAMED = re.compile(r"\s*(?P<name>[^<>]*?)\s*<(?P<address>[^<>]+)>\s*")
 
 
@@ -257,6 +258,11 @@ class Composer:
         files = list(zip(wire_names(request.attachments), sizes, strict=True))
         return Composed(rendered, message, parts, recipients, address, message_id, size, files)
 
+    def list_used(self, actor: Actor, document_type: DocumentType) -> frozenset[str]:
+        """Return the variables of a document (not those of the house) that the actor's texts of a type use."""
+        compiled = self._templates.compile(document_type, self._templates.source(actor, document_type))
+        return frozenset(use.name for use in compiled.uses) - _FIXED - frozenset(OWN_NAMES)
+
     def _render(self, actor: Actor, request: DocumentRequest, own: Mapping[str, str]) -> Rendered:
         stored = self._templates.source(actor, request.document_type)
         source = TemplateSource(
@@ -276,6 +282,5 @@ class Composer:
         missing = [name for name in OWN_NAMES if name in used and not values.get(name)]
         if missing:
             raise InvalidInput(*(missing_name(actor, name) for name in missing))
-        fixed = {"documento", "el_documento", "del_documento"}
-        every = {variable.name: "" for variable in list_variables(request.document_type) if variable.name not in fixed}
+        every = {variable.name: "" for variable in list_variables(request.document_type) if variable.name not in _FIXED}
         return compiled.fill({**every, **values})

@@ -286,6 +286,10 @@ class OutboxSection:
             raise OutboxRefused("its time is over", code="bytes_removed")
         return message.parts
 
+    def list_used(self, actor: Actor, document_type: DocumentType) -> frozenset[str]:
+        """Return the variables of a document that the actor's texts of a type use."""
+        return self._composer.list_used(actor, document_type)
+
     def forecast(self, actor: Actor, messages: Sequence[int]) -> Forecast:
         """Return how many of so many new messages, each told by its recipients, leave today, and when the last does."""
         return self._paces.forecast(actor, messages)

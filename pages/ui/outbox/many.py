@@ -19,6 +19,7 @@ from cgcore.outbox.rows import DocumentRow
 from cgcore.outbox.sheet import Sheet, SheetRefused, read_sheet
 from cgcore.outbox.states import State
 from cgcore.templates.checks import Severity
+from cgcore.templates.variables import list_variables
 from cgcore.texts import join, sentence
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.describe import refusal_text
@@ -144,6 +145,7 @@ def _draw_plan(workbench: Workbench, actor: Actor, draft: ManyDraft, plan: Batch
         st.markdown(f"**{texts.FIRST_ROWS}**")
         _draw_rows(plan, selection)
     _draw_doubts(selection, uploads)
+    _draw_empty(workbench, actor, plan, selection)
     sound = _draw_example(workbench, actor, plan, selection, uploads)
     if problems := [row for row in plan.rows if row.problems]:
         with st.expander(
@@ -240,6 +242,16 @@ def _draw_doubts(selection: Selection, uploads: Uploads) -> None:
     if empty := uploads.empty:
         told = texts.EMPTY_FILES.format(count=len(empty), names=_some(empty))
         st.warning(escape(told), icon=":material/warning:")
+
+
+def _draw_empty(workbench: Workbench, actor: Actor, plan: BatchPlan, selection: Selection) -> None:
+    """Warn of what the texts use and some rows, or all of them, leave empty."""
+    empty = workbench.batches.count_empty(actor, plan, selection)
+    kinds = dict.fromkeys(plan.rows[place].document_type for place in selection.going)
+    labels = {variable.name: variable.label for kind in kinds for variable in list_variables(kind)}
+    told = [texts.EMPTY_IN.format(field=label, count=empty[name]) for name, label in labels.items() if empty.get(name)]
+    if told:
+        st.warning(texts.GOES_WITHOUT.format(fields=join(told)), icon=":material/warning:")
 
 
 def _draw_example(workbench: Workbench, actor: Actor, plan: BatchPlan, selection: Selection, uploads: Uploads) -> bool:
