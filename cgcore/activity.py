@@ -65,6 +65,7 @@ class Action(StrEnum):
     DOCUMENT_CANCELLED = "document_cancelled"
     DOCUMENT_RESENT = "document_resent"
     DOCUMENT_RESOLVED = "document_resolved"
+    DOCUMENT_REST_SKIPPED = "document_rest_skipped"
     DOCUMENT_BOUNCED = "document_bounced"
     BOUNCE_SEARCH_BEGUN = "bounce_search_begun"
     BOUNCE_SEARCH_ENDED = "bounce_search_ended"

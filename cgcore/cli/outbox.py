@@ -102,6 +102,14 @@ def cancel(name: _Id, as_json: _Json = False) -> None:
         _show(workbench.outbox.cancel(actor, name), as_json=as_json)
 
 
+@group.command("skip-rest")
+def skip_rest(name: _Id, as_json: _Json = False) -> None:
+    """End a message that some of its recipients have already: the others do not get it."""
+    with _opened() as workbench:
+        actor, _ = _find(workbench, name)
+        _show(workbench.outbox.skip_rest(actor, name), as_json=as_json)
+
+
 @group.command()
 def resend(name: _Id, as_json: _Json = False) -> None:
     """Send a failed, held or unsure message again: the same bytes, the same Message-ID."""

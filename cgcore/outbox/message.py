@@ -140,6 +140,11 @@ class Message:
     resent_of: str = ""
     came_back: bool = False
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether some have it already, and it is not over for the others."""
+        return self.accepted is not None and self.state is not State.SENT
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -261,13 +266,19 @@ def _no_states() -> frozenset[State]:
     return frozenset()
 
 
+def _no_copies() -> frozenset[CopyState]:
+    return frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class MessageFilters:
     """Which messages are listed: those in ``states`` (all, where there are none), of a type, with some text
-    in them, handed in together, and those that ``came_back`` or the others (both, where that is ``None``)."""
+    in them, handed in together, those that ``came_back`` or the others (both, where that is ``None``), and those whose
+    copies stand so (however they stand, where there are none)."""
 
     states: frozenset[State] = field(default_factory=_no_states)
     document_type: str = ""
     query: str = ""
     batch: str = ""
     came_back: bool | None = None
+    copies: frozenset[CopyState] = field(default_factory=_no_copies)

@@ -11,7 +11,18 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
-__all__ = ["CANCELLABLE", "EDGES", "ENDED", "RESENDABLE", "CopyState", "Kind", "RecipientState", "State", "is_edge"]
+__all__ = [
+    "CANCELLABLE",
+    "EDGES",
+    "ENDED",
+    "RESENDABLE",
+    "SKIPPABLE",
+    "CopyState",
+    "Kind",
+    "RecipientState",
+    "State",
+    "is_edge",
+]
 
 
 class State(StrEnum):
@@ -31,7 +42,8 @@ class State(StrEnum):
 EDGES: Mapping[State, frozenset[State]] = MappingProxyType(
     {
         State.STORING: frozenset({State.QUEUED}),
-        State.QUEUED: frozenset({State.CLAIMED, State.HELD, State.CANCELLED}),
+        # Sent from the queue is what some have already, once its person lets the others be.
+        State.QUEUED: frozenset({State.CLAIMED, State.HELD, State.CANCELLED, State.SENT}),
         State.CLAIMED: frozenset({State.QUEUED, State.IN_FLIGHT, State.HELD, State.FAILED}),
         State.IN_FLIGHT: frozenset({State.SENT, State.QUEUED, State.HELD, State.FAILED, State.UNKNOWN}),
         # By a proof or a person, and by the late word of the worker that was thought to be gone.
@@ -49,6 +61,8 @@ CANCELLABLE = frozenset({State.QUEUED, State.HELD})
 """What a person may take back."""
 RESENDABLE = frozenset({State.FAILED, State.UNKNOWN, State.HELD})
 """What a person may send again: the same bytes, the same Message-ID."""
+SKIPPABLE = frozenset({State.QUEUED, State.HELD, State.FAILED})
+"""Where a message that some have already may end without the others, as its person says."""
 ENDED = frozenset({State.SENT, State.FAILED, State.UNKNOWN, State.CANCELLED})
 """Nothing more happens by itself, but that a proof turns up for an unknown one."""
 
@@ -67,12 +81,16 @@ class Kind(StrEnum):
 
 
 class RecipientState(StrEnum):
-    """What is known of one recipient; that a mail was read, or even delivered, nobody can say."""
+    """What is known of one recipient; that a mail was read, or even delivered, nobody can say.
+
+    ``skipped``: its person has let them be, when others had the message already.
+    """
 
     PENDING = "pending"
     ACCEPTED = "accepted"
     REFUSED = "refused"
     BOUNCED = "bounced"
+    SKIPPED = "skipped"
 
 
 class CopyState(StrEnum):

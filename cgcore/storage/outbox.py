@@ -22,7 +22,7 @@ from cgcore.process import has_ended
 from cgcore.storage.bounce_tables import BounceNoticeRow
 from cgcore.storage.database import Database
 from cgcore.storage.outbox_edges import database_now, move, move_all
-from cgcore.storage.outbox_parts import end_unknown
+from cgcore.storage.outbox_parts import end_unknown, skip_rest
 from cgcore.storage.outbox_slots import lock_account
 from cgcore.storage.outbox_tables import (
     OutboundAttemptRow,
@@ -188,6 +188,10 @@ class OutboxStore:
         mine = (*_own(user_id, name), col(OutboundMessageRow.accepted).is_(None))
         return any(move_all(session, state, State.CANCELLED, mine) == 1 for state in CANCELLABLE)
 
+    def skip_rest(self, session: Session, user_id: int, name: str) -> bool:
+        """End a message that some have already: the others do not get it."""
+        return skip_rest(session, _own(user_id, name)) == 1
+
     def send_now(self, session: Session, user_id: int, name: str) -> bool:
         """End the delay of a message that waits in the queue."""
         now = database_now(session)
@@ -274,6 +278,8 @@ def _filtered(
         wanted = wanted.where(OutboundMessageRow.batch == filters.batch)
     if filters.document_type:
         wanted = wanted.where(OutboundMessageRow.document_type == filters.document_type)
+    if filters.copies:
+        wanted = wanted.where(col(OutboundMessageRow.copy_state).in_([state.value for state in filters.copies]))
     if filters.came_back is not None:
         bounce = exists().where(col(BounceNoticeRow.message_id) == col(OutboundMessageRow.id), _is_bounce())
         wanted = wanted.where(bounce if filters.came_back else ~bounce)

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case
+from sqlalchemy import and_, case, exists
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, func, select, update
 
 from cgcore.outbox.batch import Batch, BatchLine, BatchState, Before
 from cgcore.outbox.message import NewMessage
 from cgcore.outbox.notices import NoticeKind
-from cgcore.outbox.states import RecipientState, State
+from cgcore.outbox.states import CopyState, RecipientState, State
 from cgcore.storage.bounce_tables import BounceNoticeRow
 from cgcore.storage.outbox import (
     BY_BATCH,
@@ -27,6 +27,7 @@ from cgcore.storage.outbox import (
     move_all,
     to_recipients,
 )
+from cgcore.storage.outbox_parts import skip_rest
 from cgcore.storage.outbox_slots import lock_account
 from cgcore.storage.outbox_tables import OutboundBatchRow, OutboundMessageRow, OutboundRecipientRow
 
@@ -143,6 +144,20 @@ def count_batch(session: Session, name: str) -> dict[State, int]:
     return {State(state): count for state, count in session.exec(wanted).all()}
 
 
+def count_copies(session: Session, name: str) -> dict[tuple[CopyState, bool], int]:
+    """Return how many of a batch were sent and did not come back, by how their copy stands and whether one was tried
+    in vain."""
+    came_back = exists().where(
+        col(BounceNoticeRow.message_id) == col(_Row.id), col(BounceNoticeRow.kind) == NoticeKind.FAILED.value
+    )
+    in_vain = col(_Row.copy_key) != ""
+    wanted = select(_Row.copy_state, in_vain, func.count()).where(
+        _Row.batch == name, _Row.state == State.SENT.value, ~came_back
+    )
+    found = session.exec(wanted.group_by(col(_Row.copy_state), in_vain)).all()
+    return {(CopyState(state), bool(tried)): count for state, tried, count in found}
+
+
 def count_returned(session: Session, name: str) -> int:
     """Return how many messages of a batch were sent and came back from anybody."""
     told = select(func.count(func.distinct(BounceNoticeRow.message_id)))
@@ -224,10 +239,12 @@ def go_on(session: Session, user_id: int, name: str) -> int:
 
 
 def cancel_rest(session: Session, user_id: int, name: str) -> int:
-    """Take back what waits of a batch."""
+    """Take back what waits of a batch; who has not got what others have does not get it."""
     lock_account(session, user_id)
-    mine = (*_mine(user_id, name), col(_Row.accepted).is_(None))
-    return sum(move_all(session, state, State.CANCELLED, mine) for state in (State.QUEUED, State.HELD))
+    mine = _mine(user_id, name)
+    waiting, nobodys = (State.QUEUED, State.HELD), col(_Row.accepted).is_(None)
+    skipped = skip_rest(session, (*mine, col(_Row.state).in_(waiting)))
+    return skipped + sum(move_all(session, state, State.CANCELLED, (*mine, nobodys)) for state in waiting)
 
 
 def retry_failed(session: Session, user_id: int, name: str) -> int:

@@ -20,7 +20,8 @@ _Row = OutboundMessageRow
 
 def mark_sent(session: Session, user_id: int, name: str) -> bool:
     """Note that a message which is held or was refused has reached its people another way; it leaves no more."""
-    mine = (col(_Row.id) == name, col(_Row.user_id) == user_id)
+    # What some have has left by mail, whatever becomes of the others.
+    mine = (col(_Row.id) == name, col(_Row.user_id) == user_id, col(_Row.accepted).is_(None))
     values = {"accepted": database_now(session), "reason": None, "fence": _Row.fence + 1}
     return any(move_all(session, state, State.SENT, mine, **values) == 1 for state in (State.HELD, State.FAILED))
 

@@ -7,18 +7,18 @@ Who is in one is durable before its dot, so that of an unsure one it is known wh
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import exists, func
 from sqlmodel import Session, col, select, update
 
 from cgcore.outbox.message import Claimed
-from cgcore.outbox.states import RecipientState, State
-from cgcore.storage.outbox_edges import database_now, move
+from cgcore.outbox.states import SKIPPABLE, RecipientState, State
+from cgcore.storage.outbox_edges import database_now, move, move_all
 from cgcore.storage.outbox_tables import OutboundMessageRow, OutboundRecipientRow
 
-__all__ = ["end_unknown", "is_begun", "last_part", "note_part"]
+__all__ = ["end_unknown", "is_begun", "last_part", "note_part", "skip_rest"]
 
 _Row, _Named = OutboundMessageRow, OutboundRecipientRow
 _WORKED_ON = (State.CLAIMED.value, State.IN_FLIGHT.value)
@@ -61,3 +61,21 @@ def end_unknown(session: Session, name: str, fence: int, **values: Any) -> bool:
         had = update(_Named).where(*of_message, col(_Named.part) == part)
         session.exec(had.values(state=RecipientState.ACCEPTED.value))
     return moved
+
+
+def skip_rest(session: Session, which: Sequence[Any]) -> int:
+    """End the messages of ``which`` that some have and that wait for the others; return how many those were.
+
+    Who has none gets none. What a worker has taken meanwhile is not ended.
+    """
+    begun = (*which, col(_Row.accepted).is_not(None))
+    names = session.exec(select(_Row.id).where(*begun, col(_Row.state).in_(SKIPPABLE)).with_for_update()).all()
+    ended = [name for name in names if _skip(session, name)]
+    waiting = update(_Named).where(col(_Named.message_id).in_(ended), col(_Named.state) == RecipientState.PENDING.value)
+    session.exec(waiting.values(state=RecipientState.SKIPPED.value))
+    return len(ended)
+
+
+def _skip(session: Session, name: str) -> bool:
+    values = {"reason": None, "fence": _Row.fence + 1}
+    return any(move_all(session, state, State.SENT, (col(_Row.id) == name,), **values) for state in SKIPPABLE)

@@ -168,7 +168,7 @@ def test_every_route_declares_its_scope_or_is_public(workbench: Workbench) -> No
         ("POST", "/api-key/roll"),
         ("DELETE", "/api-key"),
     }
-    assert len(declared) == 34
+    assert len(declared) == 35
 
 
 def test_no_route_answers_without_a_key(api: ApiServer, bench: Workbench) -> None:
@@ -181,7 +181,7 @@ def test_no_route_answers_without_a_key(api: ApiServer, bench: Workbench) -> Non
             for method, path in calls
         }
 
-    assert len(answers) == 34
+    assert len(answers) == 35
     assert answers.pop(("POST", "/pairing")) == 422
     assert set(answers.values()) == {401}
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlmodel import col, update
 
 from cgcore.company.company import CompanyDraft
 from cgcore.documents import DocumentType
@@ -23,6 +24,7 @@ from cgcore.identity.actor import Role, Scope
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.storage.bounce_tables import BounceNoticeRow
 from cgcore.storage.database import open_database
+from cgcore.storage.outbox_tables import OutboundMessageRow
 from cgcore.vault.secret import Secret
 from cgcore.web.api.problems import ApiProblem
 from cgcore.web.api.requests import limit_body
@@ -207,6 +209,33 @@ def test_a_delay_can_be_ended_and_a_message_taken_back(office: _Office) -> None:
     assert states == ["sent", "cancelled"]
     assert {(answer.status_code, answer.json()["code"]) for answer in late} == {(409, "too_late")}
     assert office.client.post(f"/messages/{now}/resolve", json={"outcome": "lost"}).status_code == 422
+
+
+def test_the_words_of_a_copy_are_looked_for_and_are_no_states(office: _Office) -> None:
+    """Who looks for what is sent finds all of it; what some have already is ended for the others, once."""
+    names = [office.post(f"copy-{number}").json()["id"] for number in range(4)]
+    copies = ("pending", "failed", "stored", "none")
+    with office.workbench.database.session() as session:
+        for name, copied in zip(names, copies, strict=True):
+            values: dict[str, Any] = {"copy_state": copied, "accepted": datetime.now(UTC)}
+            values["state"] = "sent" if copied != "none" else "held"
+            session.exec(update(OutboundMessageRow).where(col(OutboundMessageRow.id) == name).values(**values))
+
+    def find(state: str) -> list[tuple[str, str]]:
+        found = office.client.get("/messages", params={"state": state}).json()["items"]
+        return [(each["state"], each["copy"]["state"]) for each in reversed(found)]
+
+    found = {state: find(state) for state in ("sent", "copy_pending", "copy_failed")}
+    ended, again = (office.client.post(f"/messages/{names[3]}/skip-rest") for _ in range(2))
+
+    assert found == {
+        "sent": [("sent", "pending"), ("sent", "failed"), ("sent", "stored")],
+        "copy_pending": [("sent", "pending")],
+        "copy_failed": [("sent", "failed")],
+    }
+    assert (ended.status_code, ended.json()["state"]) == (200, "sent")
+    assert {each["state"] for each in ended.json()["recipients"]} == {"skipped"}
+    assert (again.status_code, again.json()["code"]) == (409, "too_late")
 
 
 def test_messages_are_their_owners_and_need_the_right_to_send(office: _Office) -> None:

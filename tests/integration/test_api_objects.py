@@ -135,7 +135,7 @@ def test_what_one_user_writes_no_other_user_sees(
     assert "ana" not in json.dumps([seen[: len(READS)] for seen in after])
 
 
-MESSAGE_CHANGES = ("cancel", "send-now", "resend", "look", "resolve")
+MESSAGE_CHANGES = ("cancel", "skip-rest", "send-now", "resend", "look", "resolve")
 
 
 def test_no_route_is_left_out_of_the_matrix(workbench: Workbench) -> None:

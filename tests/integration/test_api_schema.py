@@ -138,7 +138,9 @@ def test_a_client_made_from_the_description_walks_every_route(api: tuple[ApiServ
         assert step("list_messages").json() == {"items": [], "next": None}
         for name in ("get_message", "get_message_raw", "follow_message"):
             assert step(name, id="0").status_code == 404
-        for name in ("cancel_message", "send_message_now", "resend_message", "look_for_message"):
+        for name in (
+            *("cancel_message", "skip_rest_of_message", "send_message_now", "resend_message", "look_for_message"),
+        ):
             assert step(name, id="0").status_code == 404
         assert step("resolve_message", {"outcome": "sent"}, id="0").status_code == 404
         step("pair_device", {"code": "no es uno", "device": "Móvil"})

@@ -393,6 +393,9 @@ USE_CASES: dict[str, UseCase] = {
     "outbox.read_whole": UseCase(lambda w, a, o: w.outbox.read_whole(a, _document_of(w, o)), **OWNERS_ONLY),
     "outbox.cancel": UseCase(lambda w, a, o: w.outbox.cancel(a, _document_of(w, o)), **OWNERS_ONLY),
     "outbox.send_now": UseCase(lambda w, a, o: w.outbox.send_now(a, _document_of(w, o)), **OWNERS_ONLY),
+    "outbox.skip_rest": UseCase(
+        lambda w, a, o: w.outbox.skip_rest(a, _document_of(w, o)), **{**OWNERS_ONLY, "own": OutboxRefused}
+    ),
     "outbox.resend": UseCase(
         lambda w, a, o: w.outbox.resend(a, _document_of(w, o)), **{**OWNERS_ONLY, "own": OutboxRefused}
     ),
@@ -418,6 +421,7 @@ USE_CASES: dict[str, UseCase] = {
     "saved.read_files": UseCase(lambda w, a, o: w.saved.read_files(a, _saved_of(w, o)), **OWNERS_ONLY),
     "saved.delete": UseCase(lambda w, a, o: w.saved.delete(a, _saved_of(w, o)), **OWNERS_ONLY),
     "saved.take_back": UseCase(lambda w, a, o: w.saved.take_back(a, _saved_of(w, o)), **OWNERS_ONLY),
+    "batches.find_before": personal(lambda w, a: w.batches.find_before(a, DOCUMENT)),
     "batches.plan": personal(lambda w, a: w.batches.plan(a, T.QUOTE, None, ["P-7.pdf"]).file_names),
     "batches.count_empty": personal(
         lambda w, a: w.batches.count_empty(a, w.batches.plan(a, T.QUOTE, None, []), Selection({}, {}))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import codecs
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from email import message_from_bytes
 
 import pytest
@@ -19,12 +22,15 @@ from cgcore.outbox.batch import Batch, BatchChoice, BatchPlan, BatchState, Behin
 from cgcore.outbox.message import MessageFilters
 from cgcore.outbox.sheet import read_sheet
 from cgcore.outbox.states import State
+from cgcore.storage.bounce_tables import BounceNoticeRow
 from cgcore.storage.outbox_tables import OutboundBatchRow, OutboundMessageRow
 from cgcore.storage.tables import ActivityRow
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from tests.servers.house import add_series, add_user
+from tests.servers.narrow import NarrowServer
 from tests.servers.scripted import ScriptedServer, SmtpScript, smtp_server
+from tests.servers.wire import Wire
 
 T = DocumentType
 HEADER = "Serie;Número;Cliente;Para\r\n"
@@ -71,40 +77,119 @@ def desk(workbench_on_each: Workbench) -> _Desk:
 @contextmanager
 def _serving(desk: _Desk, script: SmtpScript | None = None) -> Iterator[ScriptedServer]:
     with smtp_server(script or SmtpScript()) as server:
-        section = desk.workbench.mail_account
-        smtp = ServerDraft("127.0.0.1", server.port, Security.NONE)
-        draft = MailAccountDraft("ana@example.com", Secret("correcto-Caballo.9"), smtp)
-        section.save(desk.ana, draft, version=section.get(desk.ana).version)
+        _use(desk, server)
         yield server
+
+
+def _use(desk: _Desk, server: ScriptedServer) -> None:
+    section = desk.workbench.mail_account
+    smtp = ServerDraft("127.0.0.1", server.port, Security.NONE)
+    draft = MailAccountDraft("ana@example.com", Secret("correcto-Caballo.9"), smtp)
+    section.save(desk.ana, draft, version=section.get(desk.ana).version)
 
 
 def _rows(*numbers: int) -> str:
     return "".join(f"F;{number};Cliente {number};c{number}@example.com\r\n" for number in numbers)
 
 
-def test_nothing_leaves_before_the_yes_and_then_each_row_once(desk: _Desk) -> None:
-    """Some rows, three without file, two files too many, one sent already: the right ones, each to its customer
-    alone, in the order of the sheet; the same key again is the same batch.
+def test_two_hundred_documents_are_listed_stopped_gone_on_with_and_each_leaves_once(desk: _Desk) -> None:
+    """Three without file, two files too many, one sent already, two whose address is not known. Nothing leaves before
+    the yes; stopped in the middle it stays so until it goes on; what is tried again is what was refused. Each document
+    goes to its customer alone, in the order of the sheet; the same key again is the same batch.
     """
-    with _serving(desk) as server:
+    batches, refused = desk.workbench.batches, {f"c{n}@example.com": b"550 5.1.1 No such user" for n in (50, 150)}
+    server = _Watched(SmtpScript(refused=refused), 90, lambda: batches.stop(desk.ana, "uno"))
+    with ScriptedServer(server) as smtp:
+        _use(desk, smtp)
         desk.start(desk.plan(_rows(1), "F-1.pdf"), key="antes")
         desk.work()
-        names = [f"F-{number}.pdf" for number in range(1, 28)]
-        plan = desk.plan(_rows(*range(1, 31)), *names, "F-900.pdf", "otro.pdf")
-        before = list(server.messages)
+        names = [f"f_{number:05d}.PDF" for number in range(1, 198)]
+        plan = desk.plan(_rows(*range(1, 201)), *names, "F-900.pdf", "otro.pdf")
+        before = list(smtp.messages)
         batch = desk.start(plan)
         again = desk.start(plan)
         stored = len(desk.workbench.outbox.list(desk.ana, MessageFilters(batch="uno"), limit=200).messages)
         desk.work()
-    sent = [message_from_bytes(raw) for raw in server.messages]
+        desk.workbench.outbox.resume(desk.ana)
+        desk.work()
+        stopped, at_rest = desk.states(batch), len(smtp.messages)
+        resumed = batches.go_on(desk.ana, "uno")
+        desk.work()
+        first = desk.states(batch)
+        refused.clear()
+        retried = batches.retry_failed(desk.ana, "uno")
+        desk.work()
+        raws = list(smtp.messages)
 
-    assert (len(before), stored, again.id) == (1, 26, batch.id)
-    assert [mail["To"] for mail in sent] == [f"c{number}@example.com" for number in range(1, 28)]
-    for number, raw in enumerate(server.messages, 1):
-        assert f"F-{number}.pdf".encode() in raw
-        assert f"c{number + 1}@".encode() not in raw
-    assert desk.states(batch) == ["already", *["sent"] * 26, *["no_file"] * 3]
+    assert (sorted(plan.matching.files), plan.matching.rows_alone) == (list(range(197)), [197, 198, 199])
     assert [plan.file_names[file] for file in plan.matching.files_alone] == ["F-900.pdf", "otro.pdf"]
+    assert (list(plan.before), len(before), stored, again.id) == ([0], 1, 196, batch.id)
+    assert 90 <= at_rest < 110, "what was claimed when it was stopped has ended"
+    assert (set(stopped), resumed) == ({"already", "sent", "failed", "held", "no_file"}, stopped.count("held"))
+    assert (first[49], first[149], first.count("sent"), retried) == ("failed", "failed", 194, 2)
+    assert desk.states(batch) == ["already", *["sent"] * 196, *["no_file"] * 3]
+    to = [message_from_bytes(raw)["To"] for raw in raws]
+    assert to == [f"c{n}@example.com" for n in (*(n for n in range(1, 198) if n not in (50, 150)), 50, 150)]
+    for raw, address in zip(raws, to, strict=True):
+        number = int(address.partition("@")[0][1:])
+        assert f"f_{number:05d}.PDF".encode() in raw or number == 1
+        # A Message-ID may end in such letters.
+        assert not re.search(rb"(?<![0-9a-f])c%d@" % (number + 1), raw)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda text: text.encode("cp1252"),
+        lambda text: codecs.BOM_UTF8 + text.encode(),
+        lambda text: codecs.BOM_UTF16_LE + text.replace(";", "\t").encode("utf-16-le"),
+        lambda text: b"sep=;\r\n" + text.encode("cp1252"),
+        lambda text: _in_one_column(text).encode("cp1252"),
+    ],
+    ids=["excel", "utf-8", "utf-16", "sep", "one column of documents"],
+)
+def test_two_hundred_rows_are_the_same_documents_whatever_wrote_them(
+    desk: _Desk, written: Callable[[str], bytes]
+) -> None:
+    """Customers with their accents, three rows without a file, two files too many; nothing is stored by looking."""
+    text = HEADER + "".join(f"F;{n};Peña {n} & Hijos, S.L.;c{n}@example.com\r\n" for n in range(1, 201))
+    names = [*(f"F-{n}.pdf" for n in range(1, 198)), "F-900.pdf", "otro.pdf"]
+    plan = desk.workbench.batches.plan(desk.ana, T.SALES_INVOICE, read_sheet(written(text)), names)
+    selection = select_rows(plan, BatchChoice())
+
+    assert [row.customer for row in plan.rows] == [f"Peña {n} & Hijos, S.L." for n in range(1, 201)]
+    assert [(row.series, row.number, row.to) for row in plan.rows] == [
+        ("F", str(n), (f"c{n}@example.com",)) for n in range(1, 201)
+    ]
+    assert not any(row.problems for row in plan.rows)
+    assert (len(selection.going), selection.behind) == (197, dict.fromkeys((197, 198, 199), Behind.NO_FILE))
+    assert [plan.file_names[file] for file in plan.matching.files_alone] == ["F-900.pdf", "otro.pdf"]
+    assert desk.workbench.outbox.list(desk.ana, MessageFilters()).messages == []
+
+
+def _in_one_column(text: str) -> str:
+    """Return a sheet whose series and number stand in one column."""
+    return text.replace("Serie;Número;", "Factura;").replace("F;", "F-")
+
+
+class _Watched:
+    """A server that does something with its ``at``-th message, before it answers to it."""
+
+    def __init__(self, script: SmtpScript, at: int, act: Callable[[], object]) -> None:
+        self._script, self._left, self._act = script, at, act
+
+    def __call__(self, wire: Wire) -> None:
+        """Play to one client."""
+        kept = wire.keep
+
+        def keep(message: bytes) -> None:
+            kept(message)
+            self._left -= 1
+            if not self._left:
+                self._act()
+
+        wire.keep = keep
+        self._script(wire)
 
 
 def test_what_was_sent_already_goes_again_only_when_it_is_ticked(desk: _Desk) -> None:
@@ -263,6 +348,54 @@ def test_a_batch_whose_recipients_are_refused_stops_and_asks_once(desk: _Desk) -
     assert desk.states(batch).count("failed") == 4
     assert desk.states(batch).count("sent") == 36 == len(server.messages)
     assert desk.workbench.batches.get(desk.ana, batch.id).batch.reason is None
+
+
+def test_the_rest_of_a_batch_that_is_taken_back_ends_what_some_of_its_people_have(desk: _Desk) -> None:
+    """A row whose first two addresses have it: it is sent, and the third one does not get it."""
+    row = "F;1;Uno;a@example.com, x@example.com, b@example.com\r\nF;2;Dos;c@example.com\r\n"
+    server = NarrowServer(1, refused={"b@example.com": b"450 4.2.1 Not now"})
+    batches = desk.workbench.batches
+    with ScriptedServer(server) as smtp:
+        _use(desk, smtp)
+        batch = desk.start(desk.plan(row))
+        desk.work()
+        batches.stop(desk.ana, batch.id)
+        before = desk.states(batch)
+        taken = batches.cancel_rest(desk.ana, batch.id)
+    (first, _) = batches.entries(desk.ana, batch)
+
+    assert (before, taken, desk.states(batch)) == (["held", "sent"], 1, ["sent", "sent"])
+    assert first.message is not None
+    assert [each.state.value for each in first.message.recipients] == ["accepted", "accepted", "skipped"]
+
+
+def test_a_batch_tells_each_row_once_by_how_its_copy_stands(desk: _Desk) -> None:
+    """Sent, sent while its copy is to be filed or could not be, came back; followed until each copy was tried once."""
+    with _serving(desk):
+        batch = desk.start(desk.plan(_rows(*range(1, 7))))
+        desk.work()
+    with desk.workbench.database.session() as session:
+        for number, values in {
+            "2": {"copy_state": "pending"},
+            "3": {"copy_state": "pending", "copy_key": "connection_dropped"},
+            "4": {"copy_state": "failed", "copy_key": "mailbox_full"},
+            "5": {"copy_state": "failed", "copy_key": "mailbox_full"},
+            "6": {"copy_state": "stored"},
+        }.items():
+            session.exec(update(OutboundMessageRow).where(col(OutboundMessageRow.number) == number).values(**values))
+        name = session.exec(select(OutboundMessageRow.id).where(OutboundMessageRow.number == "5")).one()
+        told = {"message_id": name, "report": "r", "place": 0, "address": "c5@example.com"}
+        session.add(BounceNoticeRow(user_id=desk.ana.user_id, at=datetime.now(UTC), kind="failed", **told))
+    progress = desk.workbench.batches.get(desk.ana, batch.id)
+    tried = update(OutboundMessageRow).where(col(OutboundMessageRow.number) == "2").values(copy_key="server_silent")
+    with desk.workbench.database.session() as session:
+        session.exec(tried)
+
+    assert {state.value: count for state, count in progress.copies.items() if count} == {
+        "none": 1, "pending": 2, "failed": 1, "stored": 1,
+    }  # fmt: skip
+    assert (progress.returned, progress.filing, progress.is_moving) == (1, 1, True)
+    assert not desk.workbench.batches.get(desk.ana, batch.id).is_moving
 
 
 def test_a_few_refused_ones_stop_nothing(desk: _Desk) -> None:

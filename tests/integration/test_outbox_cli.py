@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,23 @@ def test_messages_are_listed_shown_and_changed(run: Run, name: str) -> None:
     assert (resumed[0], json.loads(resumed[1])) == (0, {"resumed": 1})
     assert (cancelled[0], cancelled[1].split(" · ")[1]) == (0, "Cancelado")
     assert again == (1, "", "El mensaje ya no está en ese punto. Mira su estado.\n")
+
+
+def test_what_some_have_is_ended_for_the_others(run: Run, name: str, tmp_path: Path) -> None:
+    """Once; the words tell of a copy that is still to be filed, the object of the API keeps to its states."""
+    refused = run("skip-rest", name)
+    workbench = open_workbench(make_settings(tmp_path))
+    with workbench.database.session() as session:
+        session.exec(update(OutboundMessageRow).values(accepted=datetime.now(UTC), copy_state="pending"))
+    workbench.close()
+    ended, again, listed = run("skip-rest", name), run("skip-rest", name), run("list", "--state", "copy_pending")
+    told = json.loads(run("show", name, "--json")[1])
+
+    assert (refused[0], again[0]) == (1, 1)
+    assert (ended[0], ended[1].split(" · ")[1]) == (0, "Enviado, copia pendiente")
+    assert listed[1] == ended[1]
+    assert run("list", "--state", "copy_failed")[1] == ""
+    assert (told["state"], told["copy"]["state"], told["recipients"][0]["state"]) == ("sent", "pending", "skipped")
 
 
 _REASON = "Lleva horas en la cola"

@@ -27,6 +27,7 @@ from tests.servers.sent_folder import SentFolder
 _SEVEN = [f"c{number}@example.com" for number in range(7)]
 _Open = Callable[[NarrowServer], AbstractContextManager["_Desk"]]
 _A, _P, _R = RecipientState.ACCEPTED, RecipientState.PENDING, RecipientState.REFUSED
+_S = RecipientState.SKIPPED
 
 
 class _Desk:
@@ -229,6 +230,56 @@ def test_a_group_that_is_refused_for_good_keeps_nobody_from_the_message(open_des
         desk.work()
 
         assert desk.told(message) == (State.SENT, [_A, _A, _R, _A])
+
+
+@pytest.mark.parametrize(
+    ("reply", "state"),
+    [(b"450 4.2.1 Not now", State.QUEUED), (b"550 5.4.5 Daily user sending quota exceeded", State.HELD)],
+)
+def test_a_person_ends_what_some_have_and_the_others_never_get_it(open_desk: _Open, reply: bytes, state: State) -> None:
+    """Whether it waits for its time or for the account: sent, with what was said of whom; nothing brings it back, and
+    nothing of the kind is done to what nobody has, or everybody has."""
+    server = NarrowServer(3, refused={"c6@example.com": reply})
+    with open_desk(server) as desk:
+        outbox = desk.workbench.outbox
+        message = desk.put(_SEVEN)
+        desk.work()
+        assert desk.told(message) == (state, [_A] * 6 + [_P])
+        for none in (outbox.cancel, desk.workbench.by_hand.mark_sent):
+            with pytest.raises(OutboxRefused, match="elsewhere"):
+                none(desk.ana, message.id)
+        accepted = outbox.get(desk.ana, message.id).accepted
+        ended = outbox.skip_rest(desk.ana, message.id)
+        waiting = desk.put(_SEVEN[:1])
+        for late in (message, waiting):
+            with pytest.raises(OutboxRefused, match="elsewhere"):
+                outbox.skip_rest(desk.ana, late.id)
+        outbox.resume(desk.ana)
+        desk.hurry()
+        desk.work()
+        log = {entry.action for entry in desk.workbench.activity.list(desk.ana)["items"]}
+
+        assert desk.told(message) == (State.SENT, [_A] * 6 + [_S])
+        assert (ended.reason, ended.held_by, ended.accepted) == (None, "", accepted)
+        assert ended.recipients[6].reply == reply.decode()
+        assert server.times["c6@example.com"] == 0
+        assert "document_rest_skipped" in log
+        assert desk.told(waiting)[0] is State.SENT
+
+
+def test_what_is_on_its_way_to_the_others_is_not_ended(open_desk: _Open) -> None:
+    """Claimed, in flight, of unknown fate: the person comes too late, or has to say first what became of it."""
+    server = NarrowServer(3, cut=2)
+    with open_desk(server) as desk:
+        message = desk.put(_SEVEN)
+        desk.work()
+        for state in (State.UNKNOWN, State.IN_FLIGHT, State.CLAIMED):
+            with desk.workbench.database.session() as session:
+                session.exec(update(OutboundMessageRow).values(state=state.value))
+            with pytest.raises(OutboxRefused, match="elsewhere"):
+                desk.workbench.outbox.skip_rest(desk.ana, message.id)
+
+        assert desk.told(message) == (State.CLAIMED, [_A] * 3 + [_P] * 4)
 
 
 def test_given_up_after_two_days_it_is_sent_to_those_who_have_it(open_desk: _Open) -> None:

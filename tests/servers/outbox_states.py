@@ -13,6 +13,7 @@ from sqlmodel import col, delete, update
 from cgcore.clock import utc_now
 from cgcore.documents import DocumentType
 from cgcore.mail.message import Attachment
+from cgcore.outbox.notices import NoticeKind
 from cgcore.outbox.saved import SavedFields
 from cgcore.outbox.states import CopyState, RecipientState, State
 from cgcore.process import new_owner
@@ -37,7 +38,7 @@ _HOST, _ID, _TO = "smtp.tuproveedor.example", "4F1A2B3C4D", "eva@losolivos.examp
 @dataclass(frozen=True, slots=True)
 class _Shown:
     """How one message stands: its columns, what was said of its recipients (``last``: of the copy alone), the reply of
-    its last try, and what came back.
+    its last try, and what came back (``notice``, with the words of the server that were ``told``).
     """
 
     values: Mapping[str, Any]
@@ -45,7 +46,8 @@ class _Shown:
     reply: str = ""
     key: str = ""
     last: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    bounce: str = ""
+    notice: NoticeKind | None = None
+    told: str = ""
 
 
 def _reason(key: str, **values: str) -> dict[str, Any]:
@@ -59,15 +61,40 @@ STATES: Mapping[str, _Shown] = {
     "enviando": _Shown({"state": State.CLAIMED.value}),
     "esperando": _Shown({"state": State.IN_FLIGHT.value}),
     "enviado": _Shown({**_SENT, "copy_state": CopyState.STORED.value, "copy_folder": "Enviados"}, _TAKEN, "250 ok"),
-    "copia-fallida": _Shown({**_SENT, "copy_state": CopyState.FAILED.value, "copy_key": "mailbox_full"}, _TAKEN),
+    "copia-pendiente": _Shown(
+        {**_SENT, "copy_state": CopyState.PENDING.value, "copy_folder": "Enviados"}, _TAKEN, "250 ok"
+    ),
+    "copia-otra-vez": _Shown(
+        {**_SENT, "copy_state": CopyState.PENDING.value, "copy_folder": "Enviados", "copy_key": "server_silent"},
+        _TAKEN, "250 ok",
+    ),
+    "copia-fallida": _Shown(
+        {**_SENT, "copy_state": CopyState.FAILED.value, "copy_key": "mailbox_full"}, _TAKEN, "250 ok"
+    ),
+    "copia-ajena": _Shown(
+        {**_SENT, "copy_state": CopyState.SKIPPED.value, "copy_folder": "Enviados"}, _TAKEN, "250 ok"
+    ),
     "copia-rechazada": _Shown(
         _SENT, _TAKEN, "250 ok",
         last={"state": RecipientState.REFUSED.value, "key": "recipient_unknown", "reply": "550 5.1.1 No such user"},
     ),
     "devuelto": _Shown(
         _SENT, {"state": RecipientState.BOUNCED.value, "key": "recipient_unknown"}, "250 ok", last=_TAKEN,
-        bounce=f"550 5.1.1 <{_TO}>: Recipient address rejected: User unknown",
+        notice=NoticeKind.FAILED, told=f"550 5.1.1 <{_TO}>: Recipient address rejected: User unknown",
     ),
+    "retrasado": _Shown(
+        _SENT, _TAKEN, "250 ok", notice=NoticeKind.DELAYED, told="451 4.4.1 mx.losolivos.example: Connection timed out",
+    ),
+    "confirmado": _Shown(_SENT, _TAKEN, "250 ok", notice=NoticeKind.CONFIRMED),
+    "a-medias": _Shown(
+        {**_SENT, "state": State.HELD.value, "held_by": "account", "reason": _reason("sending_quota")},
+        {**_TAKEN, "part": 1}, "550 5.4.5 Daily user sending limit exceeded", "sending_quota",
+        last={"state": RecipientState.PENDING.value, "reply": "550 5.4.5 Daily user sending limit exceeded"},
+    ),
+    "sin-el-resto": _Shown(
+        _SENT, {**_TAKEN, "part": 1}, "250 ok", last={"state": RecipientState.SKIPPED.value, "code": 0},
+    ),
+    "dado-por-enviado": _Shown({**_SENT, "queue_id": ""}, {}, key="delivery_unknown"),
     "a-mano": _Shown({"state": State.SENT.value, "accepted": utc_now, "size": 0, "parts": []}),
     "sin-bytes": _Shown({**_SENT, "bytes_removed": utc_now, "parts": []}, _TAKEN, "250 ok"),
     "otra-vez": _Shown({"tries": 2}, {}, "451 4.3.0 Try later", "server_busy"),
@@ -140,15 +167,10 @@ def _show(workbench: Workbench, name: str, shown: _Shown) -> None:
         if shown.last:
             copy = update(other).where(col(other.message_id) == name, col(other.place) == 1)
             session.exec(copy.values(**{"key": "", "reply": "", **shown.last}))
-        if shown.bounce:
-            told = {
-                "message_id": name,
-                "report": name,
-                "place": 0,
-                "kind": "failed",
-                "address": "eva@losolivos.example",
-            }
-            why: dict[str, Any] = {"status": "5.1.1", "key": "recipient_unknown", "reply": shown.bounce}
+        if shown.notice:
+            told = {"message_id": name, "report": name, "place": 0, "kind": shown.notice.value, "address": _TO}
+            key = "recipient_unknown" if shown.notice is NoticeKind.FAILED else ""
+            why: dict[str, Any] = {"key": key, "reply": shown.told}
             session.add(BounceNoticeRow(user_id=workbench.outbox.list_people()[0].user_id, at=now, **told, **why))
         if values.get("size") == 0:
             session.exec(delete(other).where(col(other.message_id) == name))

@@ -7,7 +7,19 @@ import itertools
 import pytest
 
 from cgcore.outbox.judgement import GIVE_UP_S, Hold, Outcome, Told, judge_connection, judge_delivery
-from cgcore.outbox.states import CANCELLABLE, EDGES, ENDED, RESENDABLE, State, is_edge
+from cgcore.outbox.notices import NoticeKind
+from cgcore.outbox.states import (
+    CANCELLABLE,
+    EDGES,
+    ENDED,
+    RESENDABLE,
+    SKIPPABLE,
+    CopyState,
+    RecipientState,
+    State,
+    is_edge,
+)
+from tests.servers.outbox_states import STATES
 
 
 def _judged(told: Told, *, tries: int = 1, age_s: float = 0.0) -> Outcome:
@@ -23,7 +35,8 @@ def test_nothing_leads_back_from_what_may_have_left_but_an_answer() -> None:
     assert all(b is not State.STORING for _, b in pairs)
     assert all(a is State.QUEUED for a, b in pairs if b is State.CLAIMED)
     assert all(a is State.CLAIMED for a, b in pairs if b is State.IN_FLIGHT)
-    assert {a for a, b in pairs if b is State.SENT} == {State.IN_FLIGHT, State.UNKNOWN, State.HELD, State.FAILED}
+    # From the queue only for those who have it already: their person lets the others be.
+    assert {a for a, b in pairs if b is State.SENT} == {State.IN_FLIGHT, State.UNKNOWN} | SKIPPABLE
     assert {a for a, b in pairs if b is State.UNKNOWN} == {State.IN_FLIGHT}
     assert {a for a, b in pairs if b is State.CANCELLED} == CANCELLABLE
     assert all(is_edge(a, State.QUEUED) for a in RESENDABLE)
@@ -87,3 +100,16 @@ def test_an_account_rests_and_its_messages_wait(told: Told, rests: int, seconds:
     assert judge_connection(told, rests=rests) == Outcome(
         State.HELD, hold=Hold(told.key, seconds, asked=told.wait_s > 0)
     )
+
+
+def test_every_state_has_a_picture() -> None:
+    """Of messages, copies, recipients and what comes back: a new one is looked at before anybody meets it."""
+    shown = STATES.values()
+    recipients = {each.recipient.get("state", "pending") for each in shown} | {
+        each.last.get("state", "pending") for each in shown
+    }
+
+    assert {each.values.get("state", "queued") for each in shown} == set(State) - {State.STORING}
+    assert {each.values.get("copy_state", "none") for each in shown} == set(CopyState)
+    assert recipients == set(RecipientState)
+    assert {each.notice for each in shown} - {None} == set(NoticeKind)

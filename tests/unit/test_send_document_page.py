@@ -23,6 +23,7 @@ from cgcore.outbox.message import Message, MessageFilters
 from cgcore.outbox.preferences import OutboxPreferences
 from cgcore.outbox.saved import SavedFields
 from cgcore.outbox.states import RESENDABLE, Kind, RecipientState, State
+from cgcore.storage.bounce_tables import BounceNoticeRow
 from cgcore.storage.outbox_tables import (
     OutboundAttemptRow,
     OutboundMessageRow,
@@ -237,6 +238,33 @@ def test_what_has_changed_since_the_preview_is_seen_again_first(desk: Desk) -> N
     assert "ha cambiado desde la vista previa" in refused
     assert none == []
     assert [each.number for each in desk.messages()] == ["2"]
+
+
+def test_a_document_that_was_handed_in_already_goes_again_only_when_it_is_ticked(desk: Desk) -> None:
+    """Two tabs with the same document, its button in sight in both: the second click sends nothing and is told when and
+    to whom; so is a number that is written in another way, and neither another address nor what was taken back."""
+    pages = [preview(fill(desk.open(), number="7", to="eva@example.com")) for _ in range(2)]
+    send(pages[0])
+    (first,) = desk.messages()
+    second = send(pages[1])
+    told, blocked = said(second), second.button("send_document_send").disabled
+    once = len(desk.messages())
+    other = preview(fill(desk.open(), number="007", to="luis@example.com"))
+    free = not other.button("send_document_send").disabled
+    same = preview(fill(desk.open(), number="007", to="Eva <EVA@example.com>"))
+    held = same.button("send_document_send").disabled
+    second.checkbox[0].check()
+    second = send(second.run())
+    for message in desk.messages():
+        desk.workbench.outbox.cancel(desk.ana, message.id)
+    taken_back = preview(fill(desk.open(), number="7", to="eva@example.com"))
+
+    assert "Ya está en «Enviados»: " in told
+    assert "a eva@example.com" in told
+    assert (blocked, once, free, held) == (True, 1, True, True)
+    assert [each.number for each in desk.messages()] == ["7", "7"]
+    assert first.id in {each.id for each in desk.messages()}
+    assert not taken_back.button("send_document_send").disabled
 
 
 @pytest.mark.parametrize(
@@ -560,6 +588,121 @@ def test_what_was_sent_is_found_by_state_and_text(desk: Desk) -> None:
     assert [each.partition(" · ")[0] for each in every] == ["Factura F 8", "Factura F 7"]
     assert [each.partition(" · ")[2] for each in (*failed, *found)] == ["Talleres Ruiz", "Comunidad Los Olivos"]
     assert "Nada con esos filtros." in said(page)
+
+
+def test_a_sent_message_whose_copy_is_missing_has_words_of_its_own(desk: Desk) -> None:
+    """In its row, above its story and in the filter; «Enviado» finds the others, and what came back says only that."""
+    copies = {"1": "stored", "2": "pending", "3": "failed", "4": "failed"}
+    names = {number: desk.hand_in(number, State.SENT) for number in copies}
+    with desk.workbench.database.session() as session:
+        for number, copied in copies.items():
+            key = {"copy_key": "mailbox_full"} if number in "34" else {}
+            values = {"copy_state": copied, "copy_folder": "Enviados", "accepted": datetime.now(UTC), **key}
+            session.exec(update(OutboundMessageRow).where(col(OutboundMessageRow.id) == names[number]).values(**values))
+        told = {"message_id": names["4"], "report": "r", "place": 0, "address": "eva@example.com"}
+        session.add(BounceNoticeRow(user_id=desk.ana.user_id, at=datetime.now(UTC), kind="failed", **told))
+    page = sent_tab(desk.open())
+    listed = [each.partition(" · ")[0] for each in page.radio("send_document_picked").proto.captions]
+    badges = [said(put(page, page.radio("send_document_picked"), names[number])) for number in "1234"]
+    found: dict[str, list[str]] = {}
+    for state in ("sent", "copy_pending", "copy_failed", "bounced"):
+        page = put(page, page.selectbox("send_document_state"), state)
+        found[state] = [each.removeprefix("Factura F ") for each in page.radio("send_document_picked").options]
+
+    words = ["Enviado", "Enviado, copia pendiente", "Enviado, sin copia", "Devuelto"]
+    assert listed == words[::-1]
+    assert [f": {word}]" in seen for word, seen in zip(words, badges, strict=True)] == [True] * 4
+    assert "Guardando la copia en «Enviados»" in badges[1]
+    assert found == {"sent": ["1"], "copy_pending": ["2"], "copy_failed": ["3"], "bounced": ["4"]}
+
+
+def test_a_copy_that_was_tried_in_vain_says_why_and_that_it_is_tried_again(desk: Desk) -> None:
+    """It is not being filed at this moment."""
+    desk.hand_in("7", State.SENT)
+    with desk.workbench.database.session() as session:
+        values = {"copy_state": "pending", "copy_folder": "Enviados", "copy_key": "server_silent"}
+        session.exec(update(OutboundMessageRow).values(**values))
+    text = said(sent_tab(desk.open()))
+
+    assert "La copia para «Enviados» está pendiente y se vuelve a intentar: " in text
+    assert "Guardando la copia" not in text
+
+
+@pytest.mark.parametrize("state", [State.HELD, State.QUEUED])
+def test_a_message_that_some_have_is_ended_for_the_others_after_a_question(desk: Desk, state: State) -> None:
+    """It names them; «Cancelar» and «Marcar como enviado», which would come to nothing, are not there."""
+    name = desk.hand_in("7", state, cc=["luis@example.com"])
+    with desk.workbench.database.session() as session:
+        session.exec(update(OutboundMessageRow).values(accepted=datetime.now(UTC), host="smtp.example.com"))
+        first = update(OutboundRecipientRow).where(col(OutboundRecipientRow.place) == 0)
+        session.exec(first.values(state=RecipientState.ACCEPTED.value, part=1))
+    page = sent_tab(desk.open())
+    before, offered = said(page), keys(page)
+    resend = [button.label for button in page.button if button.key == "send_document_resend"]
+    page = press(page, "skip")
+    asked = said(page)
+    page = press(page, "skip", "skip_confirm")
+    page = sent_tab(desk.open())
+
+    assert "Lo tienen 1 de 2 destinatarios" in before
+    assert {"send_document_cancel", "send_document_mark"} & offered == set()
+    assert resend == (["Enviar al resto"] if state is State.HELD else [])
+    assert "Se queda sin enviar a luis@example.com." in asked
+    assert desk.workbench.outbox.get(desk.ana, name).state is State.SENT
+    assert "luis@example.com · Con copia · sin enviar" in said(page)
+    assert "Lo tienen" not in said(page)
+
+
+@pytest.mark.parametrize(("key", "state"), [("resolve", State.UNKNOWN), ("mark", State.FAILED)])
+def test_what_a_person_calls_sent_is_not_told_as_a_word_of_the_server(desk: Desk, key: str, state: State) -> None:
+    """Its host is known from the try that failed; it has accepted nothing."""
+    name, began = desk.hand_in("7", state), datetime(2026, 11, 24, 9, tzinfo=UTC)
+    with desk.workbench.database.session() as session:
+        session.exec(update(OutboundMessageRow).values(host="smtp.example.com", attempts=1))
+        tried = {"message_id": name, "began": began, "ended": began, "stage": "final"}
+        session.add(OutboundAttemptRow(**tried, key="content_rejected", reply="550 5.7.1 No"))
+    page = press(sent_tab(desk.open()), key)
+    if key == "mark":
+        press(page, key, "mark_confirm")
+    text = said(sent_tab(desk.open()))
+
+    assert desk.workbench.outbox.get(desk.ana, name).state is State.SENT
+    assert "Dado por enviado: " in text
+    assert "Aceptado" not in text
+
+
+def test_a_message_that_waits_for_its_time_goes_at_once_with_a_click(desk: Desk) -> None:
+    """Also hours later, when it is to be tried again; not what is due."""
+    name, due = desk.hand_in("7", delay_s=3000), desk.hand_in("8")
+    page = sent_tab(desk.open())
+    offered = keys(page)
+    page = put(page, page.radio("send_document_picked"), name)
+    before = seconds_until(desk.workbench.outbox.get(desk.ana, name).due)
+    press(page, f"now_{name}")
+
+    assert f"send_document_now_{due}" not in offered
+    assert before > 0
+    assert seconds_until(desk.workbench.outbox.get(desk.ana, name).due) == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (State.QUEUED, "- eva@example.com · Para · sin respuesta todavía"),
+        (State.UNKNOWN, "- eva@example.com · Para · sin respuesta todavía"),
+        (State.FAILED, "- eva@example.com · Para · sin enviar"),
+        (State.CANCELLED, "- eva@example.com · Para · sin enviar"),
+        (State.SENT, "- eva@example.com · Para"),
+    ],
+)
+def test_who_was_told_nothing_is_said_to_wait_only_while_something_may_come(
+    desk: Desk, state: State, told: str
+) -> None:
+    """Over is over; and of what a person calls sent nothing is known."""
+    desk.hand_in("7", state)
+    text = said(sent_tab(desk.open()))
+
+    assert told in text.splitlines()
 
 
 def test_nobody_sees_the_messages_of_somebody_else(desk: Desk) -> None:

@@ -10,7 +10,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from cgcore.outbox.message import MessageFilters, NewMessage, new_message_name
 from cgcore.outbox.refused import OutboxRefused
 from cgcore.outbox.rows import DocumentRow, HouseSeries, find_columns, list_headings, read_rows
 from cgcore.outbox.sheet import Sheet, write_sheet
-from cgcore.outbox.states import Kind, State
+from cgcore.outbox.states import CopyState, Kind, State
 from cgcore.process import has_ended, new_owner
 from cgcore.series.defaults import effective_default
 from cgcore.series.guards import allows
@@ -58,7 +58,8 @@ class BatchProgress:
     """How far a batch is: ``stored`` of its messages while it is being stored, then how many stand in each state.
 
     ``ends`` is when the last one will have left, at the pace so far; ``None`` where that cannot be told. ``returned``
-    are those of the sent ones that came back.
+    are those of the sent ones that came back, ``copies`` how the copies of the others stand, and ``filing`` how many
+    of those are about to be filed for the first time.
     """
 
     batch: Batch
@@ -66,11 +67,14 @@ class BatchProgress:
     counts: Mapping[State, int]
     ends: datetime | None = None
     returned: int = 0
+    copies: Mapping[CopyState, int] = field(default_factory=dict[CopyState, int])
+    filing: int = 0
 
     @property
     def is_moving(self) -> bool:
         """Whether something of it changes by itself."""
-        return self.batch.state is BatchState.STORING or any(self.counts.get(state) for state in _MOVING)
+        moving = any(self.counts.get(state) for state in _MOVING)
+        return self.batch.state is BatchState.STORING or moving or self.filing > 0
 
 
 class BatchSection:
@@ -103,6 +107,16 @@ class BatchSection:
             before = _find_before(session, actor, rows)
         matching = match_files([row.key for row in rows], file_names, house.every_code)
         return BatchPlan(find_columns((sheet or _EMPTY).header), rows, matching, before, file_names)
+
+    def find_before(self, actor: Actor, request: DocumentRequest) -> Before | None:
+        """Return how a document was handed in before to one of the same addresses: from this tab, another one, a sheet
+        or the API; what was refused or taken back does not count."""
+        asked = (request.document_type, request.series, request.number, tuple(request.to))
+        return self._context.recall(
+            actor,
+            ("outbox", "before", *asked),
+            lambda session, actor: _find_before(session, actor, [request]).get(0),
+        )
 
     def sheet_for(self, actor: Actor, kind: DocumentType, file_names: Sequence[str]) -> str:
         """Return a sheet with a row for each file, for a person to fill in; its headings are those that are known."""
@@ -190,11 +204,14 @@ class BatchSection:
             counts = outbox_batches.count_batch(session, name) if batch else {}
             accepted = outbox_batches.find_pace(session, name) if batch else (0, None, None)
             returned = outbox_batches.count_returned(session, name) if counts.get(State.SENT) else 0
+            copies = outbox_batches.count_copies(session, name) if counts.get(State.SENT) else {}
         if batch is None:
             raise NotFound("no such batch")
         left = sum(counts.get(state, 0) for state in _MOVING)
         ends = self._end(actor, left, *accepted) if left else None
-        return BatchProgress(self._settled(batch), self._stored.get(name, 0), counts, ends, returned)
+        by_state = {state: copies.get((state, False), 0) + copies.get((state, True), 0) for state in CopyState}
+        filing = copies.get((CopyState.PENDING, False), 0)
+        return BatchProgress(self._settled(batch), self._stored.get(name, 0), counts, ends, returned, by_state, filing)
 
     def _end(
         self, actor: Actor, left: int, count: int, first: datetime | None, last: datetime | None
@@ -348,7 +365,7 @@ def _bare_request(row: DocumentRow) -> DocumentRequest:
     )
 
 
-def _find_before(session: Session, actor: Actor, rows: Sequence[DocumentRow]) -> Mapping[int, Before]:
+def _find_before(session: Session, actor: Actor, rows: Sequence[DocumentRow | DocumentRequest]) -> Mapping[int, Before]:
     """Return which rows were handed in before: the same document to one of the same addresses; the last time counts."""
     spellings = {spelt for row in rows if row.number for spelt in (row.number, row.number.lstrip("0"))}
     known: dict[tuple[str, tuple[str, str], str], Before] = {}
@@ -359,6 +376,6 @@ def _find_before(session: Session, actor: Actor, rows: Sequence[DocumentRow]) ->
     for place, row in enumerate(rows):
         for address in row.to:
             bare = address.rpartition("<")[2].rstrip("> ").strip().casefold()
-            if before := known.get((row.document_type.value, row.key, bare)):
+            if before := known.get((row.document_type.value, document_key(row.series, row.number), bare)):
                 found[place] = before
     return found

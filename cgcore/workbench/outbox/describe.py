@@ -10,12 +10,13 @@ from cgcore.mail.diagnosis.texts import sentences
 from cgcore.mail.steps import Leg
 from cgcore.outbox.message import Message, MessageFilters, Recipient
 from cgcore.outbox.notices import Notice
-from cgcore.outbox.states import State
+from cgcore.outbox.states import CopyState, State
 from cgcore.runs import Cell, Verdict
 from cgcore.texts import lookup, sentence
 from cgcore.workbench.verdicts import verdict_texts
 
 __all__ = [
+    "SHOWN_COPIES",
     "SHOWN_STATES",
     "filters_for",
     "message_json",
@@ -29,8 +30,13 @@ __all__ = [
 
 _TEXTS = "cgcore.outbox"
 _BOUNCED = "bounced"
-SHOWN_STATES = (*(state.value for state in State if state is not State.STORING), _BOUNCED)
-"""The words by which messages are listed: the states, and ``bounced`` for those that are sent and came back."""
+SHOWN_COPIES = {"copy_pending": CopyState.PENDING, "copy_failed": CopyState.FAILED}
+"""The words for what is sent while its copy is not filed."""
+SHOWN_STATES = (*(state.value for state in State if state is not State.STORING), *SHOWN_COPIES, _BOUNCED)
+"""The words by which messages are listed: the states, and of those that are sent ``copy_pending`` and ``copy_failed``
+where the copy is still to be filed or could not be, and ``bounced`` where they came back."""
+
+_BY_COPY = {state: shown for shown, state in SHOWN_COPIES.items()}
 
 
 def message_json(message: Message, *, attempts: bool = True) -> dict[str, Any]:
@@ -98,14 +104,20 @@ def notice_texts(notice: Notice) -> tuple[str, str]:
 
 
 def shown_state(message: Message) -> str:
-    """Return the state that is shown of a message: ``bounced`` for a sent one that came back from anybody."""
-    return _BOUNCED if message.came_back and message.state is State.SENT else message.state.value
+    """Return the state that is shown of a message: of a sent one also that it came back from anybody, else that its
+    copy is missing. The first is about the customer, so it comes first."""
+    if message.state is not State.SENT:
+        return message.state.value
+    return _BOUNCED if message.came_back else _BY_COPY.get(message.copy_state, State.SENT.value)
 
 
 def filters_for(shown: str, *, document_type: str = "", query: str = "") -> MessageFilters:
     """Return the filters for one of :data:`SHOWN_STATES`, or for ``""``, any; ``sent`` are all that were accepted."""
+    sent = frozenset({State.SENT})
     if shown == _BOUNCED:
-        return MessageFilters(frozenset({State.SENT}), document_type, query, came_back=True)
+        return MessageFilters(sent, document_type, query, came_back=True)
+    if shown in SHOWN_COPIES:
+        return MessageFilters(sent, document_type, query, came_back=False, copies=frozenset({SHOWN_COPIES[shown]}))
     return MessageFilters(frozenset({State(shown)} if shown else ()), document_type, query)
 
 

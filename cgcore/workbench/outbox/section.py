@@ -320,6 +320,10 @@ class OutboxSection:
         """Take a message back that waits."""
         return self._change(actor, name, self._store.cancel, Action.DOCUMENT_CANCELLED)
 
+    def skip_rest(self, actor: Actor, name: str) -> Message:
+        """End a message that some have already: who has not got it does not get it."""
+        return self._change(actor, name, self._store.skip_rest, Action.DOCUMENT_REST_SKIPPED)
+
     def send_now(self, actor: Actor, name: str) -> Message:
         """End the delay of a message."""
         return self._change(actor, name, self._store.send_now)

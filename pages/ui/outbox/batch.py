@@ -16,7 +16,14 @@ from cgcore.outbox.states import State
 from cgcore.texts import join, lookup, read_text, write
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.batches import BatchProgress
-from cgcore.workbench.outbox.describe import SHOWN_STATES, reason_texts, refusal_text, shown_state, state_text
+from cgcore.workbench.outbox.describe import (
+    SHOWN_COPIES,
+    SHOWN_STATES,
+    reason_texts,
+    refusal_text,
+    shown_state,
+    state_text,
+)
 from pages.ui.files import draw_download
 from pages.ui.identity import while_logged_in
 from pages.ui.markdown import escape
@@ -149,9 +156,11 @@ def _draw_head(workbench: Workbench, actor: Actor, progress: BatchProgress) -> N
 
 
 def _shown_counts(progress: BatchProgress) -> Sequence[tuple[str, int]]:
-    """Return how many rows are shown in each state: as in their table, what came back is not told as sent."""
+    """Return how many rows are shown in each state: each is counted once, under the word that stands in its row."""
     counts = {state.value: progress.counts.get(state, 0) for state in State}
-    counts |= {State.SENT.value: counts[State.SENT] - progress.returned, "bounced": progress.returned}
+    counts |= {shown: progress.copies.get(state, 0) for shown, state in SHOWN_COPIES.items()}
+    apart = progress.returned + sum(counts[shown] for shown in SHOWN_COPIES)
+    counts |= {State.SENT.value: counts[State.SENT] - apart, "bounced": progress.returned}
     return [(state, counts[state]) for state in SHOWN_STATES if counts[state]]
 
 

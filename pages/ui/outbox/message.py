@@ -13,11 +13,11 @@ from cgcore.errors import NotFound
 from cgcore.identity.actor import Actor
 from cgcore.mail.diagnosis.texts import stage_label
 from cgcore.mail.steps import Stage
-from cgcore.outbox.message import Attempt, Message
+from cgcore.outbox.message import Attempt, Message, Recipient
 from cgcore.outbox.notices import Notice
 from cgcore.outbox.refused import OutboxRefused
-from cgcore.outbox.states import CANCELLABLE, RESENDABLE, CopyState, State
-from cgcore.texts import sentence
+from cgcore.outbox.states import CANCELLABLE, RESENDABLE, SKIPPABLE, CopyState, RecipientState, State
+from cgcore.texts import join, sentence
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.describe import notice_texts, reason_texts, refusal_text, shown_state, state_text
 from pages.ui.activity_table import result_word
@@ -42,6 +42,8 @@ _LOOKS: dict[str, tuple[_Color, str]] = {
     State.FAILED: ("red", "error"),
     State.UNKNOWN: ("orange", "help"),
     State.CANCELLED: ("gray", "block"),
+    "copy_pending": ("green", "check"),
+    "copy_failed": ("orange", "folder_off"),
     "bounced": ("red", "undo"),
 }
 
@@ -83,6 +85,9 @@ def _story(message: Message) -> Iterator[str]:
         yield texts.RESENT
     if message.size:
         yield from _queue_line(message)
+    if message.is_begun:
+        have = sum(each.has_it for each in message.recipients)
+        yield texts.SOME_HAVE_IT.format(count=have, total=len(message.recipients))
     if message.state is State.SENT:
         yield _sent_line(message)
     elif message.state is State.CANCELLED:
@@ -103,7 +108,8 @@ def _copy_line(message: Message) -> Iterator[str]:
     elif message.copy_state is CopyState.STORED:
         yield common.COPY_STORED.format(folder=folder)
     elif message.copy_state is CopyState.PENDING:
-        yield texts.COPY_PENDING.format(folder=folder)
+        reason = {"reason": escape(result_word(message.copy_key))} if message.copy_key else {}
+        yield texts.COPY_PENDING.format(folder=folder, **reason)
     elif message.copy_state is CopyState.FAILED:
         yield common.COPY_FAILED.format(reason=escape(result_word(message.copy_key)))
 
@@ -127,10 +133,14 @@ def _queue_line(message: Message) -> Iterator[str]:
 
 def _sent_line(message: Message) -> str:
     moment = when(message.accepted)
-    if not message.host:  # a person has said it
-        return (texts.RESOLVED if message.attempts else texts.NOTED).format(moment=moment)
-    code = message.attempts[-1].reply[:3] if message.attempts else ""
-    told = " · ".join(filter(None, (code if code.isdecimal() else "", escape(message.queue_id))))
+    if not message.size:
+        return texts.NOTED.format(moment=moment)
+    taken = [each for each in message.attempts if not each.key and each.reply.startswith("2")]
+    proven = message.copy_state is CopyState.SKIPPED or message.notices
+    if not message.host or (message.attempts and not taken and not proven):
+        return texts.RESOLVED.format(moment=moment)  # no server has said it: a person has
+    code = taken[-1].reply[:3] if taken else ""
+    told = " · ".join(filter(None, (code, escape(message.queue_id))))
     known = {"host": escape(message.host), "moment": moment, "id": told}
     return (texts.ACCEPTED_ID if told else texts.ACCEPTED).format(**known)
 
@@ -163,13 +173,22 @@ def _recipients(message: Message) -> Iterator[str]:
         if not message.size:
             yield escape(each.address)
             continue
-        told = texts.RECIPIENT.format(
-            address=escape(each.address),
-            kind=sentence("cgcore.outbox", f"kind.{each.kind}"),
-            state=texts["RECIPIENT_STATES"][each.state],
-        )
+        known = {"address": escape(each.address), "kind": sentence("cgcore.outbox", f"kind.{each.kind}")}
+        word = _recipient_word(message, each)
+        told = texts.RECIPIENT.format(**known, **({"state": word} if word else {}))
         why = [escape(word) for word in (result_word(each.key) if each.key else "", each.reply) if word]
         yield f"{told}  \n:small[:gray[{' · '.join(why)}]]" if why else told
+
+
+def _recipient_word(message: Message, each: Recipient) -> str:
+    """Return what is known of a recipient in a word. Who was told nothing will not be told any more once it is over;
+    of what a person calls sent nothing is known."""
+    if each.state is not RecipientState.PENDING:
+        return str(texts["RECIPIENT_STATES"][each.state])
+    if message.state is State.SENT:
+        return ""
+    is_over = message.state in (State.FAILED, State.CANCELLED)
+    return str(texts["RECIPIENT_STATES"][RecipientState.SKIPPED if is_over else each.state])
 
 
 def _try(attempt: Attempt) -> str:
@@ -183,13 +202,14 @@ def _draw_actions(workbench: Workbench, actor: Actor, message: Message) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key=f"{PAGE}_message_actions"):
         if message.state is State.UNKNOWN:
             _draw_doubt(workbench, actor, message)
+        waits = message.state is State.QUEUED and seconds_until(message.due)
+        if waits and st.button(texts.SEND_NOW, icon=":material/send:", key=f"{PAGE}_now_{name}"):
+            change(outbox.send_now, actor, name)
         _draw_resend(workbench, actor, message)
-        if message.state in (State.HELD, State.FAILED) and st.button(
-            texts.MARK_SENT, icon=":material/done_all:", key=f"{PAGE}_mark"
-        ):
-            _ask_to_mark(workbench, actor, name)
-        if message.state in CANCELLABLE and st.button(texts.CANCEL, icon=":material/block:", key=f"{PAGE}_cancel"):
-            change(outbox.cancel, actor, name)
+        if message.is_begun:
+            _draw_skip(workbench, actor, message)
+        else:
+            _draw_giving_up(workbench, actor, message)
         if message.size and message.bytes_removed is not None:
             st.caption(refusal_text("bytes_removed"))
         elif message.size:
@@ -200,6 +220,22 @@ def _draw_actions(workbench: Workbench, actor: Actor, message: Message) -> None:
                 mime="message/rfc822",
                 key=f"{PAGE}_eml_{name}",
             )
+
+
+def _draw_giving_up(workbench: Workbench, actor: Actor, message: Message) -> None:
+    """Draw what ends a message that nobody has."""
+    if message.state in (State.HELD, State.FAILED) and st.button(
+        texts.MARK_SENT, icon=":material/done_all:", key=f"{PAGE}_mark"
+    ):
+        _ask_to_mark(workbench, actor, message.id)
+    if message.state in CANCELLABLE and st.button(texts.CANCEL, icon=":material/block:", key=f"{PAGE}_cancel"):
+        change(workbench.outbox.cancel, actor, message.id)
+
+
+def _draw_skip(workbench: Workbench, actor: Actor, message: Message) -> None:
+    """Draw what ends a message that some have: the others do not get it."""
+    if message.state in SKIPPABLE and st.button(texts.SKIP_REST, icon=":material/person_off:", key=f"{PAGE}_skip"):
+        _ask_to_skip(workbench, actor, message)
 
 
 def _draw_doubt(workbench: Workbench, actor: Actor, message: Message) -> None:
@@ -219,7 +255,9 @@ def _draw_resend(workbench: Workbench, actor: Actor, message: Message) -> None:
     elif (
         message.bytes_removed is None
         and message.state in RESENDABLE
-        and st.button(texts.RESEND, icon=":material/send:", key=f"{PAGE}_resend")
+        and st.button(
+            texts.RESEND_REST if message.is_begun else texts.RESEND, icon=":material/send:", key=f"{PAGE}_resend"
+        )
     ):
         if message.state is State.UNKNOWN:
             _ask_to_resend(workbench, actor, message.id)
@@ -282,6 +320,19 @@ def _ask_to_mark(workbench: Workbench, actor: Actor, name: str) -> None:
         if st.button(texts.MARK_SENT, type="primary", icon=":material/done_all:", key=f"{PAGE}_mark_confirm"):
             change(workbench.by_hand.mark_sent, actor, name)
         if st.button(common.CANCEL, key=f"{PAGE}_mark_cancel"):
+            st.rerun()
+
+
+@dialog(lambda: texts.SKIP_REST)
+@while_logged_in
+def _ask_to_skip(workbench: Workbench, actor: Actor, message: Message) -> None:
+    """Say who does not get it, then end the message."""
+    left = [each.address for each in message.recipients if each.state is RecipientState.PENDING]
+    st.markdown(escape(texts.SKIP_EXPLAINED.format(addresses=join(left))))
+    with st.container(horizontal=True):
+        if st.button(texts.SKIP_REST, type="primary", icon=":material/person_off:", key=f"{PAGE}_skip_confirm"):
+            change(workbench.outbox.skip_rest, actor, message.id)
+        if st.button(common.CANCEL, key=f"{PAGE}_skip_cancel"):
             st.rerun()
 
 

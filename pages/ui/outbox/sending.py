@@ -18,7 +18,7 @@ from cgcore.workbench.outbox.compose import Composed, request_hash
 from cgcore.workbench.outbox.describe import refusal_text
 from pages.ui.identity import dialog, while_logged_in
 from pages.ui.markdown import escape
-from pages.ui.moments import seconds_until
+from pages.ui.moments import seconds_until, when
 from pages.ui.outbox.draft import PAGE, DocumentDraft, DocumentFields
 from pages.ui.outbox.form import DocumentForm
 from pages.ui.outbox.message import change, draw_message
@@ -62,12 +62,14 @@ def draw_sending(workbench: Workbench, actor: Actor, fields: DocumentFields, for
         return
     composed = _compose(workbench, actor, form)
     blocked = composed is None or bool(composed.rendered.errors)
+    again = blocked or _ask_again(workbench, actor, draft, form)
     with row:
-        asked = st.button(texts.SEND, type="primary", icon=":material/send:", key=f"{PAGE}_send", disabled=blocked)
+        off = blocked or not again
+        asked = st.button(texts.SEND, type="primary", icon=":material/send:", key=f"{PAGE}_send", disabled=off)
     seen, draft.seen = draft.seen, "" if composed is None else request_hash(form.request)
     if asked and draft.seen != seen:
         st.warning(texts.CHANGED, icon=":material/sync_problem:")
-    elif asked:
+    elif asked and again:
         _send(workbench, actor, fields, form)
     if blocked:
         st.warning(texts.TO_MEND, icon=":material/error:")
@@ -76,6 +78,18 @@ def draw_sending(workbench: Workbench, actor: Actor, fields: DocumentFields, for
             st.warning(texts.GOES_WITHOUT.format(fields=join(empty)), icon=":material/warning:")
         draw_pace(workbench, actor, [len(composed.recipients)])
         draw_preview(composed, f"{PAGE}_view")
+
+
+def _ask_again(workbench: Workbench, actor: Actor, draft: DocumentDraft, form: DocumentForm) -> bool:
+    """Return whether the document may go: one that was handed in already, here or in another tab, only once it is
+    ticked."""
+    before = workbench.batches.find_before(actor, form.request)
+    if before is None:
+        return True
+    told = texts.SENT_BEFORE if before.state is State.SENT else texts.HANDED_BEFORE
+    known = told.format(moment=when(before.moment), addresses=join(before.addresses))
+    st.warning(escape(known), icon=":material/content_copy:")
+    return st.checkbox(texts.RESEND_CONFIRM, key=f"{PAGE}_again-{draft.round}-{before.moment}")
 
 
 def _show(draft: DocumentDraft) -> None:
@@ -225,7 +239,9 @@ def _find(workbench: Workbench, actor: Actor, draft: DocumentDraft) -> Message |
 
 def _is_moving(workbench: Workbench, message: Message) -> bool:
     soon = message.state in _MOVING and seconds_until(message.due) < _SOON_S
-    return workbench.settings.outbox == "on" and (soon or message.copy_state is CopyState.PENDING)
+    # A copy that was tried in vain is tried again in minutes or hours.
+    filing = message.copy_state is CopyState.PENDING and not message.copy_key
+    return workbench.settings.outbox == "on" and (soon or filing)
 
 
 def _draw_handed(workbench: Workbench, actor: Actor, message: Message) -> None:

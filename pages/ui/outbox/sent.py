@@ -11,10 +11,17 @@ import streamlit as st
 from cgcore.errors import NotFound
 from cgcore.identity.actor import Actor
 from cgcore.outbox.message import AccountState, Message, MessageFilters
-from cgcore.outbox.states import State
+from cgcore.outbox.states import CopyState, State
 from cgcore.text_rules import MAX_SEARCH, text_problem
 from cgcore.workbench import Workbench
-from cgcore.workbench.outbox.describe import SHOWN_STATES, filters_for, reason_texts, shown_state, state_text
+from cgcore.workbench.outbox.describe import (
+    SHOWN_COPIES,
+    SHOWN_STATES,
+    filters_for,
+    reason_texts,
+    shown_state,
+    state_text,
+)
 from pages.ui.identity import dialog, while_logged_in
 from pages.ui.markdown import escape
 from pages.ui.moments import upcoming, when
@@ -28,6 +35,7 @@ from pages.ui.toasts import announce
 
 __all__ = ["draw_pause", "draw_sent"]
 
+_SETTLED = frozenset(CopyState) - set(SHOWN_COPIES.values())
 _ROWS = 10  # a phone shows the message that is picked under them
 
 
@@ -76,8 +84,8 @@ def _draw_filters() -> MessageFilters:
     draw_search_problem(query or "")
     readable = query and text_problem("search", query, MAX_SEARCH) is None
     filters = filters_for(state or "", query=(query or "").strip() if readable else "")
-    # A row reads «Enviado» or «Devuelto»: each is found under its own word.
-    return replace(filters, came_back=False) if state == State.SENT else filters
+    # A row reads «Enviado», «Enviado, sin copia» or «Devuelto»: each is found under its own word.
+    return replace(filters, came_back=False, copies=_SETTLED) if state == State.SENT else filters
 
 
 def draw_pause(workbench: Workbench, actor: Actor, account: AccountState, key: str) -> None:

@@ -78,7 +78,11 @@ def list_messages(
     cursor: Annotated[str, Query(max_length=32, pattern="^([0-9a-f]{32})?$")] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> MessageList:
-    """The messages of this user, the newest first; ``bounced`` are those of ``sent`` that came back from anybody."""
+    """The messages of this user, the newest first.
+
+    Of those of ``sent``, ``bounced`` are those that came back from anybody, ``copy_pending`` and ``copy_failed`` those
+    whose copy is still to be filed, or could not be.
+    """
     if state not in ("", *SHOWN_STATES):
         wrong = field_problem("state", "enum", {"expected": list(SHOWN_STATES)})
         raise ApiProblem(ProblemCode.INVALID_INPUT, errors=[wrong])
@@ -122,6 +126,12 @@ def follow_message(workbench: Bench, actor: MessageReader, id: str) -> Streaming
 def cancel_message(workbench: Bench, actor: MessageReader, id: str) -> MessageObject:
     """Take a message back that waits."""
     return _changed(workbench.outbox.cancel, actor, id)
+
+
+@router.post("/messages/{id}/skip-rest", responses=problems(404, 409))
+def skip_rest_of_message(workbench: Bench, actor: MessageReader, id: str) -> MessageObject:
+    """End a message that some of its recipients have already: the others do not get it."""
+    return _changed(workbench.outbox.skip_rest, actor, id)
 
 
 @router.post("/messages/{id}/send-now", status_code=202, responses=problems(404, 409))
