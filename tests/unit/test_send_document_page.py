@@ -338,6 +338,23 @@ def test_files_are_told_as_they_arrive_and_what_they_weigh(desk: Desk) -> None:
     assert message.size > 4000
 
 
+@pytest.mark.parametrize("count", [5, 6])
+def test_many_files_are_folded_and_their_weight_comes_first(desk: Desk, count: int) -> None:
+    """What they weigh is in sight however many there are; the preview names the first and how many follow."""
+    page = fill(desk.open(), number="1", to="eva@example.com")
+    for number in range(count):
+        page.file_uploader[0].upload(f"Factura {number}.pdf", b"%PDF-1.7" * 400, "application/pdf")
+    page = preview(page.run())
+    captions = [re.sub(r"\\(.)|\u2060", r"\1", each.value) for each in page.caption]
+    weight = next(place for place, each in enumerate(captions) if "en el envío" in each)
+    names = next(place for place, each in enumerate(captions) if each.startswith("- Factura_0.pdf"))
+
+    assert weight < names
+    assert captions[names].count("\n- Factura_") == count - 1
+    assert [each.label for each in page.expander if "adjuntos" in each.label] == (["6 adjuntos"] if count > 5 else [])
+    assert any("Factura_4.pdf" in each and ("1 más" in each) is (count > 5) for each in captions if "attach" in each)
+
+
 def test_a_large_file_is_in_memory_as_it_was_uploaded_and_no_second_time(desk: Desk) -> None:
     """25 MB: attached, seen, put aside and handed in with less than half of it besides what was uploaded."""
     desk.patch.setattr(UploadedFile, "__deepcopy__", share_upload, raising=False)  # as `guard_files` does at the start

@@ -144,6 +144,7 @@ def test_a_yes_hands_in_what_was_chosen_and_the_rest_is_told(desk: Desk) -> None
     result = downloads["resultado.csv"]()
     result = result.decode() if isinstance(result, bytes) else result
 
+    assert list(page.dataframe[0].proto.column_order)[:2] == ["Documento", "Estado"], "in sight on a phone"
     assert named == "Enviar 2 documentos"
     assert sorted((message.number, message.state) for message in desk.messages()) == [("1", "queued"), ("2", "queued")]
     assert "2 en cola" in said(page)

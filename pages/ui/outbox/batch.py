@@ -172,7 +172,19 @@ def _draw_table(entries: Sequence[BatchEntry]) -> None:
     rows = [_cells(entry) for entry in entries]
     columns = dict(zip(_header(), map(list, zip(*rows, strict=True)), strict=True)) if rows else {}
     height = "auto" if len(rows) <= _TABLE_ROWS else 35 * (_TABLE_ROWS + 1)
-    st.dataframe(columns, hide_index=True, height=height, alt=texts.BATCH_TABLE, key=f"{_KEY}_table")
+    # On a phone the first ones are in sight.
+    state = str(texts.STATE)
+    order = list(dict.fromkeys((str(texts.COLUMN_DOCUMENT), state, *_header())))
+    wide = {state: st.column_config.Column(width="medium")}
+    st.dataframe(
+        columns,
+        hide_index=True,
+        height=height,
+        alt=texts.BATCH_TABLE,
+        column_order=order,
+        column_config=wide,
+        key=f"{_KEY}_table",
+    )
 
 
 def _header() -> list[str]:

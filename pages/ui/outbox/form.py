@@ -38,6 +38,7 @@ __all__ = ["DocumentForm", "draw_doubts"]
 _BETWEEN = re.compile(r"[;,\n]")
 _COLUMNS = 2
 _DOUBTS = 20  # told of one by one
+_NAMED = 5
 
 
 class DocumentForm:
@@ -258,10 +259,9 @@ class DocumentForm:
         self.files = self._choose_files()
         files = [*self.files, *(Attachment(each.name, each.type, each.getvalue()) for each in uploaded or [])]
         if files:
-            for name, each in zip(wire_names(files), files, strict=True):
-                st.caption(f":material/attach_file: {escape(texts.ARRIVES.format(name=name, size=len(each.data)))}")
-            draw_doubts(files)
             _draw_weight(sum(encoded_size(len(each.data)) for each in files), workbench.outbox.known_limit(actor))
+            _draw_names(files)
+            draw_doubts(files)
         self._places["attachments"] = st.container(gap="xxsmall")
         return files
 
@@ -301,6 +301,20 @@ def _draw_weight(size: int, limit: int) -> None:
         st.progress(min(1.0, size / limit), text=texts.WEIGHT_OF.format(size=size, limit=limit))
     else:
         st.caption(texts.WEIGHT.format(size=size))
+
+
+def _draw_names(files: Sequence[Attachment]) -> None:
+    """Draw the files as they will arrive; many are folded, what follows them stays in sight."""
+    told = (
+        texts.ARRIVES.format(name=name, size=len(each.data))
+        for name, each in zip(wire_names(files), files, strict=True)
+    )
+    lines = "\n".join(f"- {escape(line)}" for line in told)
+    if len(files) <= _NAMED:
+        st.caption(lines)
+        return
+    with st.expander(texts.SAVED_FILES.format(count=len(files)), type="compact"):
+        st.caption(lines)
 
 
 def _addresses(written: str) -> Sequence[str]:

@@ -34,6 +34,7 @@ __all__ = ["draw_handed", "draw_missing_account", "draw_preview", "draw_sending"
 
 _SOURCE_AT_MOST = 60_000
 _SOON_S = 120
+_NAMED = 5
 _MOVING = frozenset({State.QUEUED, State.CLAIMED, State.IN_FLIGHT})
 
 
@@ -183,8 +184,10 @@ def draw_preview(composed: Composed, key: str) -> None:
     message = parse_message(raw)
     draw_inbox_row(message, whole=view is not View.PHONE)
     if composed.files:
-        files = [texts.ARRIVES.format(name=name, size=size) for name, size in composed.files]
-        st.caption(f":material/attach_file: {escape(join(files))}")
+        files = [texts.ARRIVES.format(name=name, size=size) for name, size in composed.files[:_NAMED]]
+        more = len(composed.files) - _NAMED
+        named = join([*files, *([texts.AND_MORE.format(count=more)] if more > 0 else [])])
+        st.caption(f":material/attach_file: {escape(named)}")
     # The source is that of the bytes that go, as far as it is shown: files may be large.
     draw_message_view(message, _source(composed) if view is View.SOURCE else raw, view or View.DESKTOP)
 
