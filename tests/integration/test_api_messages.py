@@ -223,7 +223,7 @@ def test_the_words_of_a_copy_are_looked_for_and_are_no_states(office: _Office) -
 
     def find(state: str) -> list[tuple[str, str]]:
         found = office.client.get("/messages", params={"state": state}).json()["items"]
-        return [(each["state"], each["copy"]["state"]) for each in reversed(found)]
+        return [(each["state"], each["copy"]["state"]) for each in reversed(found) if each["id"] in names]
 
     found = {state: find(state) for state in ("sent", "copy_pending", "copy_failed")}
     ended, again = (office.client.post(f"/messages/{names[3]}/skip-rest") for _ in range(2))
