@@ -51,8 +51,8 @@ lint: dev ## format, lint, import rules
 types: dev ## pyright, strict on cgcore
 	$(BIN)/pyright
 
-e2e: dev ## browser tests only
-	$(BIN)/pytest -q -m e2e tests
+e2e: dev ## browser tests only, with a picture of what they see in build/shots
+	PICTURES=1 $(BIN)/pytest -q -m e2e tests
 
 bench: dev ## ratios, each measured in one run
 	$(BIN)/python -m bench

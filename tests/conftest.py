@@ -14,11 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.engine import Dialect, Engine
+from sqlmodel import create_engine
 
 from cgcore.identity import passwords
 from cgcore.logs import RepeatLimit
 from cgcore.settings import Settings, load_settings
 from cgcore.storage import database as storage
+from cgcore.storage import engine as storage_engine
 from cgcore.storage.database import Database, open_database
 from cgcore.workbench import Workbench
 
@@ -130,6 +135,28 @@ def _new_databases_are_copies(request: pytest.FixtureRequest) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(storage, "_migrate", fill)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _statements_are_compiled_once() -> Iterator[None]:
+    """Each engine compiles every statement anew, a seventh of what most tests cost; here they share what is compiled.
+
+    The key of what is kept holds the dialect, and those of one kind are alike here.
+    """
+    kept: dict[type[Dialect], Any] = {}
+
+    def create(*arguments: Any, **options: Any) -> Engine:
+        engine = create_engine(*arguments, **options)
+        private: Any = engine
+        private._compiled_cache = kept.setdefault(type(engine.dialect), private._compiled_cache)
+        return engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage_engine, "create_engine", create)
+        for dialect in (SQLiteDialect_pysqlite, PGDialect_psycopg):
+            patch.setattr(dialect, "__eq__", lambda one, other: type(one) is type(other))
+            patch.setattr(dialect, "__hash__", lambda one: hash(type(one)))
         yield
 
 

@@ -6,6 +6,7 @@ The pictures of the README, in ``docs/images``, are refreshed from the same run.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -52,6 +53,7 @@ _COLOURS = 256
 
 def main(names: Sequence[str]) -> int:
     """Take the pictures of the pages named, of all without names."""
+    os.environ["PICTURES"] = "1"
     chosen = {name: path for name, path in ADDRESSES.items() if not names or name in names}
     with demonstration(furnish_outbox) as (product, user, password), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=BROWSER_FLAGS)

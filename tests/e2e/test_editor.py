@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import secrets
-import subprocess
-import sys
 
 import pytest
 from playwright.sync_api import Browser, Frame, Locator, Page, Route, expect
 
 from tests.servers.browser import log_in, new_profile, settled, shoot
-from tests.servers.product import PASSWORD, Product, product_environment
+from tests.servers.house import add_login
+from tests.servers.product import Product
 
 pytestmark = pytest.mark.e2e
 
@@ -48,10 +46,7 @@ _PASTE = """async (html) => {
 
 def open_editor(page: Page, product: Product) -> str:
     """Open the page as a new user; return the name."""
-    name = "u" + secrets.token_hex(4)
-    command = [sys.executable, "-m", "cgcore", "user", "add", name, "--role", "user", "--password-stdin"]
-    environment = product_environment(product.folder)
-    subprocess.run(command, input=PASSWORD.encode(), env=environment, check=True, capture_output=True)
+    name = add_login(product)
     log_in(page, product, _PATH, user=name)
     unfold(page)
     return name

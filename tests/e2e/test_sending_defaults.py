@@ -5,10 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-import secrets
 import socket
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +18,8 @@ from cgcore.documents import types_with_template
 from cgcore.identity.actor import Actor, Role
 from cgcore.templates.stored import default_source
 from tests.servers.browser import log_in, settled, shoot
-from tests.servers.house import open_beside
-from tests.servers.product import PASSWORD, Product, product_environment
+from tests.servers.house import add_login, open_beside
+from tests.servers.product import Product
 from tests.servers.vectors import XSS
 
 pytestmark = pytest.mark.e2e
@@ -41,12 +38,7 @@ class Desk:
 @pytest.fixture
 def fresh(product: Product) -> Desk:
     """A new user."""
-    name = "u" + secrets.token_hex(4)
-    command = [sys.executable, "-m", "cgcore", "user", "add", name, "--role", "user", "--password-stdin"]
-    command += ["--full-name", "Eva Gil"]
-    environment = product_environment(product.folder)
-    subprocess.run(command, input=PASSWORD.encode(), env=environment, check=True, capture_output=True)
-    return Desk(product, name)
+    return Desk(product, add_login(product, "Eva Gil"))
 
 
 def open_page(page: Page, desk: Desk) -> None:

@@ -177,13 +177,18 @@ def settled(page: Page) -> None:
 
 
 def shoot(page: Page, name: str) -> Path:
-    """Write a screenshot of the whole page into ``build/shots``, for a person to look at."""
+    """Write a screenshot of the whole page into ``build/shots``, for a person to look at, where one asks for it.
+
+    ``make e2e`` does, by ``PICTURES=1``. No test looks at it, and it costs a tenth of them all.
+    """
+    path = SHOTS / f"{name}.png"
+    if not os.environ.get("PICTURES"):
+        return path
     SHOTS.mkdir(parents=True, exist_ok=True)
     # The application scrolls inside a box of its own: make the window as high as its content.
     height = page.evaluate("document.querySelector('[data-testid=stMain]')?.scrollHeight ?? document.body.scrollHeight")
     size = page.viewport_size or {"width": 1280, "height": 900}
     page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(int(height) + 40, 6000))})
-    path = SHOTS / f"{name}.png"
     page.screenshot(path=path, animations="disabled")
     page.set_viewport_size(size)
     return path

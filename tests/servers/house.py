@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from cgcore.workbench import Workbench, open_workbench
 from cgcore.workbench.identity import NewUser
 from tests.servers.product import PASSWORD, Product
 
-__all__ = ["Furnished", "add_series", "add_user", "furnish", "open_beside"]
+__all__ = ["Furnished", "add_login", "add_series", "add_user", "furnish", "open_beside"]
 
 
 def add_user(workbench: Workbench, name: str, role: Role = Role.USER) -> Actor:
@@ -85,6 +86,15 @@ def open_beside(product: Product) -> Iterator[Workbench]:
         yield workbench
     finally:
         workbench.close()
+
+
+def add_login(product: Product, full_name: str = "") -> str:
+    """Add a user with the usual password to a running product, and return the name, which nobody had before."""
+    name = "u" + secrets.token_hex(4)
+    with open_beside(product) as workbench:
+        root = Actor(0, "", role=Role.ADMIN)
+        workbench.identity.accounts.add_user(root, NewUser(name, Secret(PASSWORD), full_name, "", Role.USER))
+    return name
 
 
 def _settings(folder: Path) -> Settings:
