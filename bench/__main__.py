@@ -9,7 +9,7 @@ from bench.figures import Figure, as_figure
 
 _MODULES = (
     "imports", "start", "probes", "rendering", "lists", "api", "reruns", "pages", "preview", "doctor", "replicas",
-    "outbox",
+    "outbox", "memory",
 )  # fmt: skip
 
 _WIDTH = 60
