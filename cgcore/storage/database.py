@@ -13,9 +13,11 @@ from pathlib import Path
 from sqlalchemy import Engine, inspect, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import configure_mappers
 from sqlmodel import Session
 
 from cgcore.errors import StorageBusy, StorageError
+from cgcore.storage import bounce_tables, mail_tables, oauth_tables, outbox_tables, tables
 from cgcore.storage.changes import build_stamps, drop_carried_stamp
 from cgcore.storage.engine import WRITE_PATIENCE_S, build_engine
 from cgcore.storage.failures import find_failure, translated
@@ -24,7 +26,12 @@ from cgcore.storage.revision import HEAD_REVISION, TOUCH, try_headroom
 
 _log = logging.getLogger(__name__)
 
-__all__ = ["Database", "WriterQueue", "find_opening_failure", "open_database", "take_change_lock"]
+__all__ = ["TABLE_MODULES", "Database", "WriterQueue", "find_opening_failure", "open_database", "take_change_lock"]
+
+TABLE_MODULES = (tables, mail_tables, oauth_tables, outbox_tables, bounce_tables)
+"""Every module that declares tables: all are there before the first statement. One that was declared in a thread while
+another thread's first statement connects those that there are would break that one.
+"""
 
 _KINDS = ("sqlite", "postgresql")
 _TOUCH_S = 0.5
@@ -40,6 +47,7 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
+        configure_mappers()
         self.url: URL = _parse(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _build(self.url)

@@ -11,6 +11,7 @@ from pathlib import Path
 import grimp
 import pytest
 
+from cgcore.storage.database import TABLE_MODULES
 from tests.servers.product import product_environment
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +128,17 @@ def test_until_the_product_answers_nothing_heavy_is_loaded(prepared: Path) -> No
     assert "streamlit" in entered
     assert sorted((entered - bare) & {*LATE, *TABLES}) == []
     assert sorted((started - bare) & set(LATE)) == []
+
+
+def test_every_table_is_declared_before_the_first_statement() -> None:
+    """One that a thread declares while another's first statement connects the tables would break that one."""
+    declaring = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in _sources("cgcore")
+        if "table=True" in path.read_text("utf-8")
+    }
+
+    assert {module.__name__ for module in TABLE_MODULES} == declaring
 
 
 def test_only_storage_opens_sessions_and_only_the_facade_asks_for_them() -> None:
