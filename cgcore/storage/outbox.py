@@ -110,9 +110,9 @@ class OutboxStore:
         """Put a message whose bytes are stored into the queue, in the caller's transaction; False: it is gone."""
         now = database_now(session)
         ensure_account(session, user_id, is_sqlite=self._database.is_sqlite)
-        kept = {name: getattr(message, name) for name in _KEPT}
-        times = {"created": now, "changed": now, "due": now + timedelta(seconds=message.delay_s)}
-        if not move(session, message.name, State.STORING, State.QUEUED, 0, parts=list(message.parts), **kept, **times):
+        kept: dict[str, Any] = {name: getattr(message, name) for name in _KEPT}
+        kept |= {"created": now, "changed": now, "due": now + timedelta(seconds=message.delay_s)}
+        if not move(session, message.name, State.STORING, State.QUEUED, 0, parts=list(message.parts), **kept):
             return False
         session.add_all(
             OutboundRecipientRow(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -186,12 +187,13 @@ def test_a_server_that_hangs_up_at_one_copy_keeps_no_other_waiting(desk: _Desk) 
         dues = _dues(desk, [first, *others])
         desk.file(due=True)
     filed = dict(desk.folder.filed)
-    with _hanging_up_at("LOGIN"):
+    with _hanging_up_at("AUTHENTICATE"):
         desk.file(due=True)
 
     assert [tries for _, tries in dues] == [1, 0, 0]
     assert filed == {each.message_id: 1 for each in others}
     assert [tries for _, tries in _dues(desk, [first])] == [3]
+    assert desk.told(first).copy_state is CopyState.PENDING
 
 
 def _dues(desk: _Desk, messages: Sequence[Message]) -> list[tuple[datetime, int]]:
@@ -223,6 +225,44 @@ def _hanging_up_at(words: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SentFolder, "__call__", listen)
         yield
+
+
+def test_a_folder_that_cannot_be_searched_is_tried_again_without_filing(desk: _Desk) -> None:
+    """A second try never files what the first one may have filed; in its turn, with the reason."""
+    (message,) = desk.send(_SMALL)
+    desk.set(copy_tries=1)
+    with _hanging_up_at("SELECT"):
+        desk.file()
+    told, before = desk.told(message), dict(desk.folder.filed)
+    (due, tries), *_ = _dues(desk, [message])
+    desk.file(due=True)
+
+    assert (told.copy_state, told.copy_key, tries, before) == (CopyState.PENDING, "temporary_failure", 2, {})
+    assert timedelta(minutes=4) < due - datetime.now(UTC) <= timedelta(minutes=5)
+    assert desk.told(message).copy_state is CopyState.STORED
+
+
+@pytest.mark.parametrize(("tries", "state"), [(73, CopyState.PENDING), (74, CopyState.FAILED)])
+def test_a_copy_is_given_up_after_three_days(desk: _Desk, tries: int, state: CopyState) -> None:
+    """Three times soon, then hourly; the message has left all the same."""
+    (message,) = desk.send(_SMALL)
+    desk.set(copy_tries=tries)
+    with _hanging_up_at("AUTHENTICATE"):
+        desk.file()
+    told = desk.told(message)
+
+    assert (told.state, told.copy_state, told.copy_key) == (State.SENT, state, "connection_dropped")
+
+
+def test_there_is_work_where_a_copy_or_a_look_is_due(desk: _Desk) -> None:
+    """Either, both, or none."""
+    desk.send(_SMALL)
+    store, found = OutboxCopies(desk.workbench.database, "me"), list[bool]()
+    for state, copy in itertools.product((State.UNKNOWN, State.SENT), (CopyState.PENDING, CopyState.STORED)):
+        desk.set(state=state.value, copy_state=copy.value, look_due=_PAST)
+        found.append(store.has_work())
+
+    assert found == [True, True, True, False]
 
 
 # ---- Looks that a person asks for

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 
 import pytest
 
+from cgcore.mail.smtp.delivery import Delivery, Fate, RecipientResult
+from cgcore.mail.steps import Stage
 from cgcore.outbox.judgement import GIVE_UP_S, Hold, Outcome, Told, judge_connection, judge_delivery
 from cgcore.outbox.notices import NoticeKind
 from cgcore.outbox.states import (
@@ -19,6 +22,10 @@ from cgcore.outbox.states import (
     State,
     is_edge,
 )
+from cgcore.runs import Status, Step
+from cgcore.storage import outbox_copies
+from cgcore.storage.outbox_left import FIRST_LOOK
+from cgcore.workbench.outbox.handover import count_taken
 from tests.servers.outbox_states import STATES
 
 
@@ -113,3 +120,17 @@ def test_every_state_has_a_picture() -> None:
     assert {each.values.get("copy_state", "none") for each in shown} == set(CopyState)
     assert recipients == set(RecipientState)
     assert {each.notice for each in shown} - {None} == set(NoticeKind)
+
+
+def test_what_a_server_may_have_taken_counts_for_its_limits() -> None:
+    """Accepted and unsure recipients; who was refused or not asked does not."""
+    fates = {"a": Fate.ACCEPTED, "b": Fate.UNKNOWN, "c": Fate.REFUSED, "d": Fate.PENDING}
+    results = [RecipientResult(f"{name}@example.com", fate) for name, fate in fates.items()]
+    delivery = Delivery(Fate.ACCEPTED, Step("smtp", Stage.FINAL, Status.OK), results)
+
+    assert count_taken(delivery) == 2
+
+
+def test_an_unsure_message_is_looked_for_after_1_5_and_20_minutes() -> None:
+    """By itself."""
+    assert (FIRST_LOOK, *outbox_copies._LOOKS) == tuple(timedelta(minutes=each) for each in (1, 5, 20))
