@@ -270,6 +270,7 @@ def _wait_until_settled(database: Database) -> None:
     raise AssertionError("something is still on its way")
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("people", "connections"), [(1, 3), (50, 0)])
 def test_two_processes_share_the_work_and_one_of_them_is_killed(
     tmp_path: Path, postgres_server: PostgresServer, people: int, connections: int
