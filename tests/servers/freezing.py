@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -90,14 +91,18 @@ class _Points:
 
     def __init__(self) -> None:
         self.left, self.slept_s = -1, 0.0
+        self.writing = threading.RLock()  # of the thread that is inside a transaction: none is frozen there
 
     def pass_one(self) -> None:
         """Freeze, if this is the point."""
         self.left -= 1
-        if self.left == -1:
+        if self.left != -1:
+            return
+        with self.writing:
             self.slept_s += _LONG_S  # before: whoever measures looks again only once it is awake
             _say("frozen")
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # To this very thread: a signal to the process would let it go on for a moment, into the next transaction.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
     def clock(self) -> float:
         """Return seconds that went on while it was frozen."""
@@ -124,7 +129,7 @@ def _main(url: str, data: str, config: str) -> None:
     @contextmanager
     def session(database: Database, **more: Any) -> Generator[Session]:
         points.pass_one()
-        with opened(database, **more) as inside:
+        with points.writing, opened(database, **more) as inside:
             yield inside
         points.pass_one()
 
