@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlmodel import col, select, update
 
+from cgcore.documents import DocumentType
 from cgcore.outbox.batch import Batch, BatchState
 from cgcore.outbox.judgement import Hold, Outcome
 from cgcore.outbox.message import MessageFilters, NewMessage, Recipient, new_message_name
 from cgcore.outbox.states import Kind, State
 from cgcore.storage import outbox_batches
 from cgcore.storage.database import Database
+from cgcore.storage.outbox_left import hold_restored
 from cgcore.storage.outbox_queue import OutboxQueue
 from cgcore.storage.outbox_tables import OutboundBatchRow
 from cgcore.workbench import Workbench
-from tests.servers.outbox_house import REASON, House, finish
+from cgcore.workbench.outbox.compose import DocumentRequest
+from tests.servers.outbox_house import REASON, House, finish, furnish_sender
+from tests.servers.scripted import ScriptedServer, SmtpScript, imap_server
+from tests.servers.wire import Closed, Wire
 
 _SECOND = timedelta(seconds=1)
 
@@ -157,3 +163,51 @@ def test_a_batch_whose_storing_ended_on_another_machine_has_failed_after_an_hour
 
     assert states == {"old": "failed", "new": "storing"}
     assert late == [False, True]
+
+
+def test_a_try_that_was_lost_behind_the_dot_is_counted(house: House) -> None:
+    """And a copy of the data that is put back says of it what a killed worker leaves; of the others none leaves."""
+    queue = house.queue()
+    with house.database.session() as session:
+        house.store.resume(session, house.user)
+    first, second, _ = house.claim(queue)
+    assert queue.mark_in_flight(first)
+    held = hold_restored(house.database)
+    told = house.get(first.id)
+
+    assert (told.state, told.tries, told.reason and told.reason["key"]) == (State.UNKNOWN, 1, "delivery_unknown")
+    assert (held, house.get(second.id).state, house.get(second.id).held_by) == (2, State.HELD, "person")
+    assert not queue.mark_in_flight(second)
+
+
+@pytest.mark.parametrize("ending", [b"", b"421 4.4.2 Idle for too long\r\n"], ids=["hangs_up", "says_421"])
+def test_a_line_that_ended_while_it_lay_idle_costs_no_try(workbench_on_each: Workbench, ending: bytes) -> None:
+    """The next message goes over another one at once."""
+
+    def end_behind_the_first(wire: Wire) -> None:
+        read, keep, kept = wire.read_line, wire.keep, list[bytes]()
+
+        def read_line() -> bytes:
+            line = read()
+            if kept and line[:4].upper() == b"MAIL":
+                if ending:
+                    wire.send(ending)
+                raise Closed
+            return line
+
+        wire.read_line = read_line
+        wire.keep = lambda message: (kept.append(message), keep(message))[1]
+        SmtpScript()(wire)
+
+    with ScriptedServer(end_behind_the_first) as server, imap_server() as filing:
+        ana = furnish_sender(workbench_on_each, server.port, filing.port)
+        request = DocumentRequest(
+            DocumentType.SALES_INVOICE, "F", "1", ("eva@example.com",), subject="Va", body="<p>Hola</p>", signature=""
+        )
+        for number in range(3):
+            workbench_on_each.outbox.send(ana, replace(request, number=str(number)), str(number))
+        workbench_on_each.outbox.worker.work_once()
+        told = workbench_on_each.outbox.list(ana, MessageFilters()).messages
+
+    assert [(each.state, each.tries) for each in told] == [(State.SENT, 1)] * 3
+    assert (server.connections, len(server.messages)) == (3, 3)
