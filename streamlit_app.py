@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from cgcore.allocation import keep_one_heap
 from cgcore.logs import install_json_log, install_line_log
 from cgcore.web.app_page import AppPage
 from cgcore.web.assembly import Assembly, NoDelay, start_descriptors, start_settings
@@ -29,6 +30,7 @@ from pages.ui.server import (
     tell_failure,
 )
 
+keep_one_heap()
 install_line_log()
 settings = start_settings()
 if settings.log == "json":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from cgcore.allocation import keep_one_heap
 from cgcore.cli.operator import opened_workbench
 from cgcore.logs import install_json_log
 from cgcore.texts import sentence
@@ -47,6 +48,7 @@ def _group() -> None:
 @app.command()
 def worker() -> None:
     """Send what waits in the outbox until the process is told to stop."""
+    keep_one_heap()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stop.set())

@@ -100,6 +100,8 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     # FULL: an acknowledged save outlives a power cut, not only a killed process.
     cursor.execute("PRAGMA synchronous=FULL")
+    # Kibibytes for each connection. The system keeps the file's pages too, and a large message pushes all others out.
+    cursor.execute("PRAGMA cache_size=-512")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
     # SQLite's own knows ASCII alone: a search for «álvarez» would miss «Álvarez».

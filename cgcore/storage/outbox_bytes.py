@@ -18,7 +18,7 @@ __all__ = ["CHUNK_BYTES", "OutboxBytes", "hold"]
 
 CHUNK_BYTES = 256 * 1024
 _ASKED = 400  # values in one question
-_PER_COMMIT = 16  # 4 MB: other writers get their turn in between
+_PER_COMMIT = 4  # 1 MB: other writers get their turn in between
 _AT_ONCE = 4  # pieces of a message that are read in one question: most invoices have three
 
 
