@@ -262,6 +262,22 @@
       `.ql-editor ol > li[start="${each}"]:first-child { counter-reset: list-0 ${each - 1} ${below}; }`).join("\n");
   };
 
+  // ---- A frame that the page loads anew begins with the text that the first one began with: older than what was typed.
+  // Under the key of its mounting the page remembers what stands in it, as long as the page itself is there.
+  const typed = attempt(() => (window.parent.editorTexts ??= new Map())) ?? new Map();
+  const goOn = (quill) => {
+    const { key } = quill.options.modules?.history ?? {};
+    if (!key) return;
+    const begins = quill.root.innerHTML;
+    let entry = typed.get(key);
+    if (entry?.begins !== begins) typed.set(key, entry = { begins, stands: begins });
+    if (entry.stands !== begins) {
+      quill.setContents(quill.clipboard.convert(entry.stands), "user");
+      quill.history.clear();
+    }
+    quill.on("text-change", () => { entry.stands = quill.root.innerHTML; });
+  };
+
   // ---- The editor tells that it is there by writing itself to its element, before it has read its text.
   const dress = (quill) => {
     const label = quill.options.modules?.history?.label || texts.editor;
@@ -273,6 +289,7 @@
     const bar = quill.getModule("toolbar")?.container;
     if (bar) nameToolbar(bar);
     if (quill.theme.tooltip) nameLinkBox(quill.theme.tooltip.root);
+    attempt(() => goOn(quill));
     dressClipboard(quill);
     const line = document.createElement("div");
     line.className = "told";

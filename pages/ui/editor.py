@@ -64,6 +64,7 @@ def rich_text(
     places = {"palette": palette, "subject": f"st-key-{subject}" if subject else ""}
     history = {
         **_HISTORY,
+        "key": key,
         "label": label,
         "variables": known,
         **places,

@@ -232,6 +232,21 @@ def test_the_companys_logo_goes_in_at_the_cursor(page: Page, fresh: Desk) -> Non
     assert text.locator("p").first.inner_text().startswith("De : Hola")
 
 
+def test_an_editor_that_the_page_loads_anew_goes_on_with_what_was_typed(page: Page, fresh: Desk) -> None:
+    """As where something above it comes or goes: the text that it began with is older than what stands in it."""
+    open_page(page, fresh)
+    type_at_end(page, "quote", " Hasta luego.")
+    frame = page.locator(".st-key-quote_editor iframe")
+    frame.evaluate("frame => new Promise(done => { frame.onload = done; frame.contentWindow.location.reload(); })")
+    expect(editor(page, "quote")).to_contain_text("Hasta luego.")
+    type_at_end(page, "quote", " Y gracias.")
+    save(page)
+    expect_saved(page)
+    reload(page)
+
+    expect(editor(page, "quote")).to_contain_text("Hasta luego. Y gracias.")
+
+
 def test_an_opening_brace_proposes(page: Page, fresh: Desk) -> None:
     """By the name as it is shown or written, with or without accents; Escape leaves what was typed."""
     open_page(page, fresh)
