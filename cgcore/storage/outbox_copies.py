@@ -8,7 +8,7 @@ Apart from its use case: queries stand in this package only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlmodel import col, or_, select, update
@@ -47,8 +47,7 @@ class OutboxCopies:
         """Take the copies that are due, of one user; each try is counted before it is made."""
         with self._database.session() as session:
             now = database_now(session)
-            free = or_(col(_Row.copy_lease).is_(None), col(_Row.copy_lease) < now)
-            due = (_Row.copy_state == CopyState.PENDING.value, col(_Row.copy_due) <= now, free)
+            due = _are_due(now)
             user = session.exec(select(_Row.user_id).where(*due).order_by(col(_Row.copy_due)).limit(1)).first()
             wanted = select(_Row).where(*due, _Row.user_id == user).order_by(col(_Row.copy_due)).limit(_AT_ONCE)
             tasks: list[CopyTask] = []
@@ -78,12 +77,8 @@ class OutboxCopies:
         after_s: float = 0.0,
         uid: int = 0,
         uidvalidity: int = 0,
-        is_tried: bool = True,
     ) -> None:
-        """Store what became of a copy; a ``pending`` one is due again in ``after_s`` seconds.
-
-        One that is not ``is_tried`` was never reached: the try counts for nothing.
-        """
+        """Store what became of a copy; a ``pending`` one is due again in ``after_s`` seconds."""
         with self._database.session() as session:
             now = database_now(session)
             values: dict[str, Any] = {
@@ -97,9 +92,22 @@ class OutboxCopies:
                 "copy_uid": uid,
                 "copy_uidvalidity": uidvalidity,
             }
-            if not is_tried:
-                values["copy_tries"] = task.tries
             session.exec(update(_Row).where(*self._is_mine(task)).values(**values))
+
+    def put_off(self, task: CopyTask, after_s: float) -> None:
+        """Let a copy that was never reached be due again in ``after_s`` seconds; the try counts for nothing."""
+        with self._database.session() as session:
+            due = database_now(session) + timedelta(seconds=after_s)
+            given = {"copy_owner": "", "copy_lease": None, "copy_tries": task.tries, "copy_due": due}
+            session.exec(update(_Row).where(*self._is_mine(task)).values(**given))
+
+    def count_in_vain(self, user_id: int, key: str, after_s: float) -> None:
+        """Count a try for the other copies of a user that are due: their mailbox was entered for nothing."""
+        with self._database.session() as session:
+            now = database_now(session)
+            others = update(_Row).where(*_are_due(now), col(_Row.user_id) == user_id)
+            given = {"copy_tries": _Row.copy_tries + 1, "copy_key": key, "copy_due": now + timedelta(seconds=after_s)}
+            session.exec(others.values(**given))
 
     def keep(self, task: CopyTask) -> bool:
         """Return whether a copy is still this process's to file; then it is for another lease."""
@@ -165,3 +173,8 @@ class OutboxCopies:
 
 def _to_look(row: OutboundMessageRow) -> LookTask:
     return LookTask(row.id, row.user_id, row.message_id, row.copy_folder, row.fence)
+
+
+def _are_due(now: datetime) -> tuple[Any, ...]:
+    free = or_(col(_Row.copy_lease).is_(None), col(_Row.copy_lease) < now)
+    return (col(_Row.copy_state) == CopyState.PENDING.value, col(_Row.copy_due) <= now, free)

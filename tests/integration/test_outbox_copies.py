@@ -24,6 +24,7 @@ from cgcore.storage.outbox_copies import OutboxCopies
 from cgcore.storage.outbox_tables import OutboundChunkRow, OutboundMessageRow, OutboxAccountRow
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest
+from cgcore.workbench.outbox.copies import CopyClerk
 from tests.servers.outbox_house import furnish_sender
 from tests.servers.scripted import ScriptedServer, SmtpScript, smtp_server
 from tests.servers.sent_folder import SentFolder
@@ -68,10 +69,7 @@ class _Desk:
 
     def pass_time(self) -> None:
         """Let an hour and more have passed for what is to be tried again."""
-        with self.workbench.database.session() as session:
-            for row in session.exec(select(OutboundMessageRow)):
-                row.copy_due = row.copy_due and row.copy_due - timedelta(hours=2)
-                session.add(row)
+        _pass(self, timedelta(hours=2))
 
     def set(self, **values: Any) -> None:
         with self.workbench.database.session() as session:
@@ -162,38 +160,94 @@ def _damage(desk: _Desk, message: Message) -> None:
             session.delete(chunk)
 
 
+@pytest.fixture
+def in_order(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Let copies be filed in the order in which they were sent, or the other way round where it holds ``True``."""
+    backwards = [False]
+
+    def arrange(tasks: list[CopyTask]) -> None:
+        tasks.sort(key=lambda task: task.id, reverse=backwards[0])
+
+    monkeypatch.setattr("cgcore.workbench.outbox.copies.shuffle", arrange)
+    return backwards
+
+
 @pytest.mark.parametrize("request_", [_SMALL, _LARGE], ids=["at_once", "in_pieces"])
-def test_a_copy_whose_bytes_are_lost_keeps_no_other_waiting(desk: _Desk, request_: DocumentRequest) -> None:
-    """It is tried again later; the others were not reached, which counts against none, and have their turn before."""
-    lost, *others = desk.send(request_, request_, request_)
-    _damage(desk, lost)
+def test_a_copy_whose_bytes_are_lost_keeps_no_other_waiting(
+    desk: _Desk, in_order: list[bool], request_: DocumentRequest
+) -> None:
+    """It is tried again later. Who was not reached over a session that filed something has a turn soon, uncounted."""
+    messages = desk.send(request_, request_, request_)
+    _damage(desk, messages[1])
     desk.file()
-    dues = _dues(desk, [lost, *others])
+    dues = _dues(desk, messages)
+    in_order[0] = True
     desk.file(due=True)
-    desk.file(due=True)
 
-    assert [tries for _, tries in dues] == [1, 0, 0]
-    assert max(due for due, _ in dues[1:]) < dues[0][0]
-    assert [desk.told(each).copy_state for each in others] == [CopyState.STORED] * 2
-    assert (desk.told(lost).copy_state, desk.told(lost).copy_key) == (CopyState.PENDING, "temporary_failure")
-    assert desk.folder.filed == {each.message_id: 1 for each in others}
+    assert [tries for _, tries in dues] == [1, 1, 0]
+    assert dues[2][0] < dues[1][0]
+    assert [desk.told(each).copy_state for each in messages] == [CopyState.STORED, CopyState.PENDING, CopyState.STORED]
+    assert desk.told(messages[1]).copy_key == "temporary_failure"
+    assert desk.folder.filed == {messages[0].message_id: 1, messages[2].message_id: 1}
 
 
-def test_a_server_that_hangs_up_at_one_copy_keeps_no_other_waiting(desk: _Desk) -> None:
-    """Whoever is refused a sign-in, on the other hand, has been tried: a server that is away is given up one day."""
+def test_a_server_that_hangs_up_at_one_copy_keeps_no_other_waiting(desk: _Desk, in_order: list[bool]) -> None:
+    """Where it is the first the others wait with it, and are not behind it each time: their order is any."""
     first, *others = desk.send(_SMALL, _SMALL, _SMALL)
     with _hanging_up_at(first.message_id):
         desk.file()
-        dues = _dues(desk, [first, *others])
-        desk.file(due=True)
-    filed = dict(desk.folder.filed)
-    with _hanging_up_at("AUTHENTICATE"):
+        waiting = _dues(desk, [first, *others])
+        in_order[0] = True
         desk.file(due=True)
 
-    assert [tries for _, tries in dues] == [1, 0, 0]
-    assert filed == {each.message_id: 1 for each in others}
-    assert [tries for _, tries in _dues(desk, [first])] == [3]
+    assert [tries for _, tries in waiting] == [1, 1, 1]
+    assert desk.folder.filed == {each.message_id: 1 for each in others}
     assert desk.told(first).copy_state is CopyState.PENDING
+
+
+@pytest.mark.parametrize("where", ["AUTHENTICATE", "SELECT"])
+def test_a_mailbox_that_is_entered_in_vain_is_entered_less_and_less_often(
+    desk: _Desk, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Once for all of a user's copies, however many there are and whatever can be claimed at once."""
+    monkeypatch.setattr("cgcore.storage.outbox_copies._AT_ONCE", 3)
+    entered, enter = list[int](), CopyClerk._file_over
+
+    def count(clerk: CopyClerk, request: Any, left: list[CopyTask]) -> Any:
+        entered.append(len(left))
+        return enter(clerk, request, left)
+
+    monkeypatch.setattr(CopyClerk, "_file_over", count)
+    messages = desk.send(*[_SMALL] * 8)
+    with _hanging_up_at(where):
+        for _ in range(120):  # an hour, looked at every half a minute
+            desk.file()
+            _pass(desk, timedelta(seconds=30))
+
+    assert len(entered) == 4
+    assert {tries for _, tries in _dues(desk, messages)} == {4}
+    assert {desk.told(each).copy_key for each in messages} <= {"connection_dropped", "temporary_failure"}
+
+
+@pytest.mark.usefixtures("in_order")
+def test_a_copy_that_was_not_reached_still_tells_what_it_waits_for(desk: _Desk) -> None:
+    """The next session ends at another one: that is no word about this one."""
+    messages = desk.send(_SMALL, _SMALL, _SMALL)
+    with _hanging_up_at("AUTHENTICATE"):
+        desk.file()
+    with _hanging_up_at(messages[1].message_id):
+        desk.file(due=True)
+    told = desk.told(messages[2])
+
+    assert desk.told(messages[0]).copy_state is CopyState.STORED
+    assert (told.copy_state, told.copy_key) == (CopyState.PENDING, "connection_dropped")
+
+
+def _pass(desk: _Desk, time: timedelta) -> None:
+    with desk.workbench.database.session() as session:
+        for row in session.exec(select(OutboundMessageRow)):
+            row.copy_due = row.copy_due and row.copy_due - time
+            session.add(row)
 
 
 def _dues(desk: _Desk, messages: Sequence[Message]) -> list[tuple[datetime, int]]:

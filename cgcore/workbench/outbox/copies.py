@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from random import shuffle
 from typing import TYPE_CHECKING
 
 from cgcore.errors import CloudGestionError, InvalidInput, StorageError
@@ -50,6 +51,15 @@ _FOR_A_PERSON = frozenset({"folder_missing", "folder_not_writable", "mailbox_ful
 _OTHER_NAMES = ("X-Microsoft-Original-Message-ID",)
 
 
+@dataclass(frozen=True, slots=True)
+class _Passed:
+    """What a connection came to: what kept it from signing in, whether its token had run out, how many were filed."""
+
+    trouble: str
+    has_token_ended: bool
+    filed: int
+
+
 class CopyClerk:
     """One connection for all copies of an account that are due; a connection that ends is made anew at the next try."""
 
@@ -83,67 +93,73 @@ class CopyClerk:
 
     def _file(self, tasks: Sequence[CopyTask]) -> None:
         left = list(tasks)
+        # One at which each session ends is not the first every time: so it keeps the others waiting for a while only.
+        shuffle(left)
         try:
             request = self._request(tasks[0].user_id)
-            trouble, ended = self._file_over(request, left)
-            if ended and request.tokens is not None:
+            passed = self._file_over(request, left)
+            if passed.has_token_ended and request.tokens is not None:
                 request.tokens.drop()
-                trouble, _ = self._file_over(request, left)
-            for task in left:
-                if trouble or ended:
-                    self._again(task, trouble or "connection_dropped")
-                else:  # the session has ended with another one: that counts against none of these
-                    self._store.finish(task, CopyState.PENDING, after_s=_NEXT_TURN_S, is_tried=False)
+                passed = self._file_over(request, left)
         except CloudGestionError as failure:
-            for task in left:
-                self._again(task, "account_unfit" if isinstance(failure, InvalidInput) else "temporary_failure")
+            self._wait(tasks, left, "account_unfit" if isinstance(failure, InvalidInput) else "temporary_failure")
+        else:
+            if passed.filed:  # the session has ended with another one: that counts against none of these
+                for task in left:
+                    self._store.put_off(task, _NEXT_TURN_S)
+            elif passed.trouble or left:
+                self._wait(tasks, left, passed.trouble or "connection_dropped")
 
-    def _file_over(self, request: ProbeRequest, left: list[CopyTask]) -> tuple[str, bool]:
-        """File what is ``left`` over one connection, taking away what is settled.
+    def _wait(self, tasks: Sequence[CopyTask], left: Sequence[CopyTask], key: str) -> None:
+        """Let all copies of a user wait that wait for the same: a mailbox that is entered in vain is entered less and
+        less often, and once for all of them."""
+        for task in left:
+            self._again(task, key)
+        self._store.count_in_vain(tasks[0].user_id, key, _pause(min(task.tries for task in tasks)))
 
-        Returns what kept it from signing in, and whether the session has ended because its token has run out.
-        """
+    def _file_over(self, request: ProbeRequest, left: list[CopyTask]) -> _Passed:
+        """File what is ``left`` over one connection, taking away what is settled."""
         folder = left[0].folder or request.folder
         with Connection(request, self._requests.environment(), self._timeouts) as connection:
             session = ImapSession(connection)
             steps = [*session.connect(), *session.sign_in()]
             trouble = "" if session.signed_in else steps[-1].key or "connection_dropped"
-            may_go_on = session.signed_in
+            may_go_on, filed = session.signed_in, 0
             while left and may_go_on:
-                if self._file_one(session, left[0], unlisted(left[0].folder or folder)):
+                end = self._file_one(session, left[0], unlisted(left[0].folder or folder))
+                if end is not None:
                     left.pop(0)
+                    filed += end in (CopyState.STORED, CopyState.SKIPPED)
                 may_go_on = session.usable and connection.channel is not None
             list(session.close())
-            return trouble, session.token_ended
+            return _Passed(trouble, session.token_ended, filed)
 
-    def _file_one(self, session: ImapSession, task: CopyTask, folder: Folder) -> bool:
-        """Return whether there is a result for it; there is none where the session ended before anything was filed."""
+    def _file_one(self, session: ImapSession, task: CopyTask, folder: Folder) -> CopyState | None:
+        """Return what became of it, ``None`` where the session ended before anything did."""
         found = session.search(folder, *_names(task.id, task.message_id))
         if found:
             # Before the first try somebody else has filed it: the provider.
             state = CopyState.STORED if task.tries else CopyState.SKIPPED
             self._store.finish(task, state, uid=found[0])
-            return True
+            return state
         if session.token_ended:
-            return False
+            return None
         if found is None and task.tries:
-            self._again(task, "temporary_failure")
-            return True
+            return self._again(task, "temporary_failure")
         try:
             step = session.append(Pieces(task.size, self._read(task)), folder, task.accepted)
         except StorageError:
             session.connection.close()  # in the middle of the message: the server keeps nothing of it
-            self._again(task, "temporary_failure")
-            return True
+            return self._again(task, "temporary_failure")
         if step.status is not Status.ERROR:
             uid, uidvalidity = (int(step.details.get(name, 0)) for name in ("uid", "uidvalidity"))
             self._store.finish(task, CopyState.STORED, uid=uid, uidvalidity=uidvalidity)
-        elif step.key in _FOR_A_PERSON:
+            return CopyState.STORED
+        if step.key in _FOR_A_PERSON:
             self._store.finish(task, CopyState.FAILED, key=step.key)
-        else:
-            # Also where the session has ended here: it may have been filed before the word, so it is searched again.
-            self._again(task, step.key)
-        return True
+            return CopyState.FAILED
+        # Also where the session has ended here: it may have been filed before the word, so it is searched again.
+        return self._again(task, step.key)
 
     def _read(self, task: CopyTask) -> Iterator[bytes]:
         """Yield the bytes, the last one only while the copy is still ours to file.
@@ -163,12 +179,10 @@ class CopyClerk:
             raise StorageError("others may have filed it meanwhile", code="storage_busy")
         yield last
 
-    def _again(self, task: CopyTask, key: str) -> None:
-        if task.tries + 1 >= _MOST_TRIES:
-            self._store.finish(task, CopyState.FAILED, key=key)
-            return
-        after = _RETRIES[task.tries] if task.tries < len(_RETRIES) else _HOUR
-        self._store.finish(task, CopyState.PENDING, key=key, after_s=after)
+    def _again(self, task: CopyTask, key: str) -> CopyState:
+        state = CopyState.FAILED if task.tries + 1 >= _MOST_TRIES else CopyState.PENDING
+        self._store.finish(task, state, key=key, after_s=_pause(task.tries) if state is CopyState.PENDING else 0.0)
+        return state
 
     # ---- Messages of unknown fate
 
@@ -225,6 +239,11 @@ class CopyClerk:
 
     def _request(self, user_id: int) -> ProbeRequest:
         return build_inbox_request(self._context, self._mail_account, self._requests, user_id)[1]
+
+
+def _pause(tries: int) -> float:
+    """Return how many seconds a copy waits that has been tried so many times before."""
+    return _RETRIES[tries] if tries < len(_RETRIES) else _HOUR
 
 
 def build_inbox_request(
