@@ -17,6 +17,7 @@ __all__ = [
     "ENDED",
     "RESENDABLE",
     "SKIPPABLE",
+    "UNSURE",
     "CopyState",
     "Kind",
     "RecipientState",
@@ -65,6 +66,10 @@ SKIPPABLE = frozenset({State.QUEUED, State.HELD, State.FAILED})
 """Where a message that some have already may end without the others, as its person says."""
 ENDED = frozenset({State.SENT, State.FAILED, State.UNKNOWN, State.CANCELLED})
 """Nothing more happens by itself, but that a proof turns up for an unknown one."""
+
+
+UNSURE = "delivery_unknown"
+"""The key of a recipient who may have a message that goes again all the same."""
 
 
 def is_edge(before: State, after: State) -> bool:

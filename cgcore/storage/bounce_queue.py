@@ -258,7 +258,7 @@ def _take_over(
         end_unknown(session, message.id, message.fence, **copy)
     session.exec(update(_Message).where(col(_Message.id) == message.id).values(changed=now))
     if recipient is not None and notice.kind is NoticeKind.FAILED:
-        open_states = (RecipientState.ACCEPTED.value, RecipientState.PENDING.value)
+        open_states = (RecipientState.ACCEPTED.value, RecipientState.PENDING.value, RecipientState.SKIPPED.value)
         came_back = update(OutboundRecipientRow).where(
             col(OutboundRecipientRow.message_id) == message.id,
             col(OutboundRecipientRow.place) == recipient.place,

@@ -22,7 +22,7 @@ from cgcore.process import has_ended
 from cgcore.storage.bounce_tables import BounceNoticeRow
 from cgcore.storage.database import Database
 from cgcore.storage.outbox_edges import database_now, move, move_all
-from cgcore.storage.outbox_parts import end_unknown, skip_rest
+from cgcore.storage.outbox_parts import end_unknown, note_unsure, skip_rest
 from cgcore.storage.outbox_slots import lock_account
 from cgcore.storage.outbox_tables import (
     OutboundAttemptRow,
@@ -208,12 +208,14 @@ class OutboxStore:
         now = database_now(session)
         values = {"due": now, "first_tried": None, "reason": None, "fence": OutboundMessageRow.fence + 1}
         there = (*_own(user_id, name), col(OutboundMessageRow.bytes_removed).is_(None))
-        moved = any(move_all(session, state, State.QUEUED, there, **values) for state in RESENDABLE)
-        if moved:
+        before = next((state for state in RESENDABLE if move_all(session, state, State.QUEUED, there, **values)), None)
+        if before is not None:
             ask_again(session, [name])
+            if before is State.UNKNOWN:
+                note_unsure(session, name)
             # If it passes, the others follow.
             end_rest(session, user_id, feeler=True)
-        return moved
+        return before is not None
 
     def resolve_sent(self, session: Session, user_id: int, name: str) -> bool:
         """Note that a message whose fate was unknown has left, as its person says.

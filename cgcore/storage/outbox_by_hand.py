@@ -11,6 +11,7 @@ from sqlmodel import Session, col, update
 from cgcore.outbox.message import NewMessage
 from cgcore.outbox.states import State
 from cgcore.storage.outbox import database_now, move_all
+from cgcore.storage.outbox_numbers import note_number, note_number_of
 from cgcore.storage.outbox_tables import OutboundMessageRow, OutboundRecipientRow
 
 __all__ = ["add_noted", "mark_sent", "note_origin"]
@@ -23,7 +24,10 @@ def mark_sent(session: Session, user_id: int, name: str) -> bool:
     # What some have has left by mail, whatever becomes of the others.
     mine = (col(_Row.id) == name, col(_Row.user_id) == user_id, col(_Row.accepted).is_(None))
     values = {"accepted": database_now(session), "reason": None, "fence": _Row.fence + 1}
-    return any(move_all(session, state, State.SENT, mine, **values) == 1 for state in (State.HELD, State.FAILED))
+    marked = any(move_all(session, state, State.SENT, mine, **values) == 1 for state in (State.HELD, State.FAILED))
+    if marked:
+        note_number_of(session, name)
+    return marked
 
 
 def add_noted(session: Session, message: NewMessage, user_id: int) -> bool:
@@ -51,6 +55,7 @@ def add_noted(session: Session, message: NewMessage, user_id: int) -> bool:
         )
         for place, each in enumerate(message.recipients)
     )
+    note_number(session, message.series, message.document_type, message.number, now.year)
     return True
 
 

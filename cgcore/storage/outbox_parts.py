@@ -14,11 +14,12 @@ from sqlalchemy import exists, func
 from sqlmodel import Session, col, select, update
 
 from cgcore.outbox.message import Claimed
-from cgcore.outbox.states import SKIPPABLE, RecipientState, State
+from cgcore.outbox.states import SKIPPABLE, UNSURE, RecipientState, State
 from cgcore.storage.outbox_edges import database_now, move, move_all
+from cgcore.storage.outbox_numbers import note_number_of
 from cgcore.storage.outbox_tables import OutboundMessageRow, OutboundRecipientRow
 
-__all__ = ["end_unknown", "is_begun", "last_part", "note_part", "skip_rest"]
+__all__ = ["end_unknown", "is_begun", "last_part", "note_part", "note_unsure", "skip_rest"]
 
 _Row, _Named = OutboundMessageRow, OutboundRecipientRow
 _WORKED_ON = (State.CLAIMED.value, State.IN_FLIGHT.value)
@@ -60,18 +61,28 @@ def end_unknown(session: Session, name: str, fence: int, **values: Any) -> bool:
     if moved and part:
         had = update(_Named).where(*of_message, col(_Named.part) == part)
         session.exec(had.values(state=RecipientState.ACCEPTED.value))
+    if moved:
+        note_number_of(session, name)
     return moved
+
+
+def note_unsure(session: Session, name: str) -> None:
+    """Note of those who were in the last transaction of a message that they may have it, for when it is given up."""
+    pending = (col(_Named.state) == RecipientState.PENDING.value, col(_Named.part) == last_part(session, name))
+    unsure = update(_Named).where(col(_Named.message_id) == name, *pending)
+    session.exec(unsure.values(key=UNSURE))
 
 
 def skip_rest(session: Session, which: Sequence[Any]) -> int:
     """End the messages of ``which`` that some have and that wait for the others; return how many those were.
 
-    Who has none gets none. What a worker has taken meanwhile is not ended.
+    Who has none gets none; of whom it is unsure nothing is said. What a worker has taken meanwhile is not ended.
     """
     begun = (*which, col(_Row.accepted).is_not(None))
     names = session.exec(select(_Row.id).where(*begun, col(_Row.state).in_(SKIPPABLE)).with_for_update()).all()
     ended = [name for name in names if _skip(session, name)]
-    waiting = update(_Named).where(col(_Named.message_id).in_(ended), col(_Named.state) == RecipientState.PENDING.value)
+    pending = (col(_Named.state) == RecipientState.PENDING.value, col(_Named.key) != UNSURE)
+    waiting = update(_Named).where(col(_Named.message_id).in_(ended), *pending)
     session.exec(waiting.values(state=RecipientState.SKIPPED.value))
     return len(ended)
 

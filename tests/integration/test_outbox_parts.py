@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 
 import pytest
-from sqlmodel import update
+from sqlmodel import select, update
 
 from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor
 from cgcore.mail.pace import ProviderPace
 from cgcore.outbox.message import Message
 from cgcore.outbox.refused import OutboxRefused
-from cgcore.outbox.states import CopyState, RecipientState, State
+from cgcore.outbox.states import UNSURE, CopyState, RecipientState, State
 from cgcore.storage.outbox_tables import OutboundMessageRow
+from cgcore.storage.tables import SeriesNumberRow
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox import pace
 from cgcore.workbench.outbox.compose import DocumentRequest
@@ -280,6 +282,35 @@ def test_what_is_on_its_way_to_the_others_is_not_ended(open_desk: _Open) -> None
                 desk.workbench.outbox.skip_rest(desk.ana, message.id)
 
         assert desk.told(message) == (State.CLAIMED, [_A] * 3 + [_P] * 4)
+
+
+def test_who_may_have_it_is_not_called_unsent(open_desk: _Open) -> None:
+    """Sent again and then let be: of those whose transaction nobody knows the fate of, nothing is said."""
+    server = NarrowServer(3, cut=2)
+    with open_desk(server) as desk:
+        message = desk.put(_SEVEN)
+        desk.work()
+        desk.workbench.outbox.resend(desk.ana, message.id)
+        desk.workbench.outbox.skip_rest(desk.ana, message.id)
+        ended = desk.workbench.outbox.get(desk.ana, message.id)
+
+        assert desk.told(message) == (State.SENT, [_A] * 3 + [_P] * 3 + [_S])
+        assert [each.key for each in ended.recipients[3:6]] == [UNSURE] * 3
+        assert [server.times[f"c{number}@example.com"] for number in (3, 6)] == [1, 0]
+
+
+def test_the_number_that_some_have_is_used(open_desk: _Open) -> None:
+    """At the first who have it; told once, also where the others have got it afterwards."""
+    with open_desk(NarrowServer(3, refused={"c6@example.com": b"450 4.2.1 Not now"})) as desk:
+        message = desk.put(_SEVEN)
+        desk.work()
+        with desk.workbench.database.read() as session:
+            (used,) = session.exec(select(SeriesNumberRow.last_used).where(SeriesNumberRow.series_code == "F")).all()
+        desk.workbench.outbox.skip_rest(desk.ana, message.id)
+        told = Counter(entry.action for entry in desk.workbench.activity.list(desk.ana)["items"])
+
+        assert used == int(message.number)
+        assert (told["document_sent"], told["document_rest_skipped"]) == (1, 1)
 
 
 def test_given_up_after_two_days_it_is_sent_to_those_who_have_it(open_desk: _Open) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from cgcore.errors import CloudGestionError, LoginEnded, NotAllowed, NotFound
+from cgcore.errors import CloudGestionError, LoginEnded, NotAllowed, NotFound, VaultError
 from cgcore.identity.actor import Actor
 from cgcore.mail.account import MailAccountDraft
 from cgcore.mail.oauth_answers import DeviceCode, DeviceReply, OAuthFailure, facts_of
@@ -232,7 +232,7 @@ class Codes:
             pass
         # It was cancelled, or the log-in has ended, while the provider was asked. Microsoft cannot be told so.
         if (token := answer[0].refresh) is not None:
-            with suppress(OAuthFailure):
+            with suppress(OAuthFailure, VaultError):
                 self._door().revoke(client, self._clients.find_proof(client), token)
 
     def _put_off(self, row: OauthAttemptRow, interval_s: int) -> None:

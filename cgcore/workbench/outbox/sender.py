@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import random
-import re
 import threading
 import time
 from collections import deque
@@ -17,7 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cgcore.activity import Action
-from cgcore.documents import DocumentType
 from cgcore.errors import CloudGestionError, InvalidInput, StorageError, VaultError
 from cgcore.mail.connection import Connection, Timeouts
 from cgcore.mail.smtp.session import Delivery, Fate, SmtpSession
@@ -29,9 +27,9 @@ from cgcore.outbox.states import CopyState, RecipientState, State
 from cgcore.runs import Status, Step, Verdict
 from cgcore.storage.acting import find_acting
 from cgcore.storage.outbox_bytes import OutboxBytes
+from cgcore.storage.outbox_numbers import note_number
 from cgcore.storage.outbox_queue import OutboxQueue
 from cgcore.storage.outbox_slots import AT_ONCE
-from cgcore.storage.series import raise_last_used
 from cgcore.workbench.outbox.handover import (
     SMALL,
     Bodies,
@@ -64,7 +62,6 @@ _CONNECTION_S = 300.0
 _NO_PACE = Pace()
 _VAULT_RESTS_S = 300.0
 _OWN_FAULT_S = 60.0
-_SHORT_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class Sender:
@@ -356,7 +353,7 @@ class Sender:
             taken,
             is_part,
         )
-        return Ended(result, partial(self._note, claimed, outcome, line, step))
+        return Ended(result, partial(self._note, claimed, outcome, line, step, is_accepted))
 
     def _counts(self, claimed: Claimed, recipients: Sequence[Recipient]) -> bool:
         # Whether somebody of the batch was refused, this time or before.
@@ -388,13 +385,12 @@ class Sender:
         with self._lock:
             self._working.pop(ended.result.claimed.id, None)
 
-    def _note(self, claimed: Claimed, outcome: Outcome, line: Line, step: Step, session: Session) -> None:
-        """Tell the activity log, in the transaction of the result."""
-        if outcome.state not in (State.SENT, State.FAILED, State.UNKNOWN):
+    def _note(self, claimed: Claimed, outcome: Outcome, line: Line, step: Step, ok: bool, session: Session) -> None:
+        """Tell the activity log, in the transaction of the result: once somebody has it, and of an end without that."""
+        if ok and not claimed.is_begun:
+            year = self._context.clock().year
+            note_number(session, claimed.series, claimed.document_type, claimed.number, year)
+        elif outcome.state not in (State.FAILED, State.UNKNOWN):
             return
-        result = "ok" if outcome.state is State.SENT else step.key
-        told = f"{claimed.series} {claimed.number}"
+        told, result = f"{claimed.series} {claimed.number}", "ok" if ok else step.key
         self._context.activity.write(session, line.actor, Action.DOCUMENT_SENT, told, result, claimed.id)
-        if outcome.state is State.SENT and _SHORT_NUMBER.fullmatch(claimed.number):
-            kind, year = DocumentType(claimed.document_type), self._context.clock().year
-            raise_last_used(session, claimed.series, kind, int(claimed.number), year)

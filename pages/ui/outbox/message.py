@@ -16,7 +16,7 @@ from cgcore.mail.steps import Stage
 from cgcore.outbox.message import Attempt, Message, Recipient
 from cgcore.outbox.notices import Notice
 from cgcore.outbox.refused import OutboxRefused
-from cgcore.outbox.states import CANCELLABLE, RESENDABLE, SKIPPABLE, CopyState, RecipientState, State
+from cgcore.outbox.states import CANCELLABLE, RESENDABLE, SKIPPABLE, UNSURE, CopyState, RecipientState, State
 from cgcore.texts import join, sentence
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.describe import notice_texts, reason_texts, refusal_text, shown_state, state_text
@@ -185,7 +185,7 @@ def _recipient_word(message: Message, each: Recipient) -> str:
     of what a person calls sent nothing is known."""
     if each.state is not RecipientState.PENDING:
         return str(texts["RECIPIENT_STATES"][each.state])
-    if message.state is State.SENT:
+    if message.state is State.SENT or each.key == UNSURE:
         return ""
     is_over = message.state in (State.FAILED, State.CANCELLED)
     return str(texts["RECIPIENT_STATES"][RecipientState.SKIPPED if is_over else each.state])
@@ -327,7 +327,7 @@ def _ask_to_mark(workbench: Workbench, actor: Actor, name: str) -> None:
 @while_logged_in
 def _ask_to_skip(workbench: Workbench, actor: Actor, message: Message) -> None:
     """Say who does not get it, then end the message."""
-    left = [each.address for each in message.recipients if each.state is RecipientState.PENDING]
+    left = [each.address for each in message.recipients if each.state is RecipientState.PENDING and each.key != UNSURE]
     st.markdown(escape(texts.SKIP_EXPLAINED.format(addresses=join(left))))
     with st.container(horizontal=True):
         if st.button(texts.SKIP_REST, type="primary", icon=":material/person_off:", key=f"{PAGE}_skip_confirm"):
