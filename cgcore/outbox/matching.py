@@ -15,7 +15,7 @@ from functools import cache
 from cgcore.documents import types_with_template
 from cgcore.texts import lookup
 
-__all__ = ["Matching", "document_key", "match_files", "part_name"]
+__all__ = ["Matching", "document_key", "join_key", "match_files", "part_name"]
 
 _BLANKS = re.compile(r"[\s_/.-]+")
 _COUNTED = re.compile(r"[\s_-]*\(\d+\)$")
@@ -38,6 +38,11 @@ def document_key(series: str, number: str) -> tuple[str, str]:
     zeros in front."""
     parts = [part.lstrip("0") or "0" if part.isdigit() else part for part in _squash(number).split("-")]
     return _squash(series), "-".join(parts)
+
+
+def join_key(series: str, number: str) -> str:
+    """Return :func:`document_key` as one text, as it is stored; neither part has a line break."""
+    return "\n".join(document_key(series, number))
 
 
 def part_name(name: str, codes: Iterable[str]) -> tuple[str, str] | None:

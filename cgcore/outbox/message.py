@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from cgcore.outbox.judgement import Outcome
+from cgcore.outbox.matching import join_key
 from cgcore.outbox.notices import Notice
 from cgcore.outbox.states import CopyState, Kind, RecipientState, State
 
@@ -95,6 +96,11 @@ class NewMessage:
     recipients: Sequence[Recipient]
     delay_s: float
     copy_folder: str
+
+    @property
+    def document_key(self) -> str:
+        """What every spelling of its series and number has in common."""
+        return join_key(self.series, self.number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from cgcore.storage.outbox_edges import database_now, move, move_all
 from cgcore.storage.outbox_parts import end_unknown, note_unsure, skip_rest
 from cgcore.storage.outbox_slots import lock_account
 from cgcore.storage.outbox_tables import (
+    KEPT_OF_MESSAGE,
     OutboundAttemptRow,
     OutboundMessageRow,
     OutboundRecipientRow,
@@ -48,10 +49,6 @@ BY_BATCH = "batch"
 """Who holds a message that was stopped together with others."""
 
 _STORING_ENDS = timedelta(hours=1)
-_KEPT = (
-    "document_type", "series", "number", "customer", "subject", "sender", "message_id", "size", "sha256",
-    "copy_folder",
-)  # fmt: skip
 
 
 def ensure_account(session: Session, user_id: int, *, is_sqlite: bool) -> None:
@@ -110,7 +107,7 @@ class OutboxStore:
         """Put a message whose bytes are stored into the queue, in the caller's transaction; False: it is gone."""
         now = database_now(session)
         ensure_account(session, user_id, is_sqlite=self._database.is_sqlite)
-        kept: dict[str, Any] = {name: getattr(message, name) for name in _KEPT}
+        kept: dict[str, Any] = {name: getattr(message, name) for name in KEPT_OF_MESSAGE}
         kept |= {"created": now, "changed": now, "due": now + timedelta(seconds=message.delay_s)}
         if not move(session, message.name, State.STORING, State.QUEUED, 0, parts=list(message.parts), **kept):
             return False

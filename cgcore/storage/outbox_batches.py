@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, exists
+from sqlalchemy import and_, case, exists, or_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, func, select, update
 
@@ -29,7 +29,7 @@ from cgcore.storage.outbox import (
 )
 from cgcore.storage.outbox_parts import skip_rest
 from cgcore.storage.outbox_slots import lock_account
-from cgcore.storage.outbox_tables import OutboundBatchRow, OutboundMessageRow, OutboundRecipientRow
+from cgcore.storage.outbox_tables import KEPT_OF_MESSAGE, OutboundBatchRow, OutboundMessageRow, OutboundRecipientRow
 
 __all__ = [
     "add_batch",
@@ -96,7 +96,7 @@ def enqueue_all(session: Session, messages: Iterable[NewMessage], user_id: int, 
     now = database_now(session)
     ensure_account(session, user_id, is_sqlite=session.get_bind().dialect.name == "sqlite")
     for message in messages:
-        values = {name: getattr(message, name) for name in _KEPT}
+        values = {name: getattr(message, name) for name in KEPT_OF_MESSAGE}
         row = _Row(
             id=message.name,
             user_id=user_id,
@@ -117,12 +117,6 @@ def enqueue_all(session: Session, messages: Iterable[NewMessage], user_id: int, 
             )
             for place, each in enumerate(message.recipients)
         )
-
-
-_KEPT = (
-    "request_hash", "document_type", "series", "number", "customer", "subject", "sender", "message_id", "size",
-    "sha256", "copy_folder",
-)  # fmt: skip
 
 
 def find_batch(session: Session, user_id: int, name: str) -> Batch | None:
@@ -174,21 +168,21 @@ def find_pace(session: Session, name: str) -> tuple[int, datetime | None, dateti
     return count, first, last
 
 
-def list_before(session: Session, user_id: int, numbers: Sequence[str]) -> list[tuple[str, str, str, Before]]:
-    """Return type, series and number of what a user has handed in with one of ``numbers``, and how it stands."""
-    found: list[tuple[str, str, str, Before]] = []
-    for start in range(0, len(numbers), _AT_ONCE):
+def list_before(session: Session, user_id: int, keys: Sequence[str]) -> list[tuple[str, str, Before]]:
+    """Return type and key of what a user has handed in of the documents of ``keys``, and how it stands."""
+    found: list[tuple[str, str, Before]] = []
+    for start in range(0, len(keys), _AT_ONCE):
         wanted = select(_Row).where(
             _Row.user_id == user_id,
-            col(_Row.state).in_(_HANDED),
-            col(_Row.number).in_(numbers[start : start + _AT_ONCE]),
+            or_(col(_Row.state).in_(_HANDED), col(_Row.accepted).is_not(None)),
+            col(_Row.document_key).in_(keys[start : start + _AT_ONCE]),
         )
         rows = session.exec(wanted.order_by(col(_Row.id))).all()
         recipients = to_recipients(session, [row.id for row in rows])
         for row in rows:
             addresses = tuple(each.address for each in recipients[row.id])
             before = Before(State(row.state), row.accepted or row.created, addresses)
-            found.append((row.document_type, row.series, row.number, before))
+            found.append((row.document_type, row.document_key, before))
     return found
 
 

@@ -12,7 +12,7 @@ from cgcore.outbox.message import NewMessage
 from cgcore.outbox.states import State
 from cgcore.storage.outbox import database_now, move_all
 from cgcore.storage.outbox_numbers import note_number, note_number_of
-from cgcore.storage.outbox_tables import OutboundMessageRow, OutboundRecipientRow
+from cgcore.storage.outbox_tables import KEPT_OF_MESSAGE, OutboundMessageRow, OutboundRecipientRow
 
 __all__ = ["add_noted", "mark_sent", "note_origin"]
 
@@ -33,7 +33,6 @@ def mark_sent(session: Session, user_id: int, name: str) -> bool:
 def add_noted(session: Session, message: NewMessage, user_id: int) -> bool:
     """Store a document that went another way: sent, without bytes; False: there is one of that key already."""
     now = database_now(session)
-    kept = ("document_type", "series", "number", "customer", "subject", "request_hash")
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     row = _Row(
         id=message.name,
@@ -44,7 +43,7 @@ def add_noted(session: Session, message: NewMessage, user_id: int) -> bool:
         changed=now,
         due=now,
         accepted=now,
-        **{name: getattr(message, name) for name in kept},
+        **{name: getattr(message, name) for name in KEPT_OF_MESSAGE},
     ).model_dump(exclude={"reason"})
     made = insert(_Row).values(**row).on_conflict_do_nothing().returning(col(_Row.id))
     if session.scalar(made) is None:

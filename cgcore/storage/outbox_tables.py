@@ -16,6 +16,7 @@ from cgcore.clock import utc_now
 from cgcore.storage.tables import Row, UtcDateTime, metadata
 
 __all__ = [
+    "KEPT_OF_MESSAGE",
     "OutboundAttemptRow",
     "OutboundBatchRow",
     "OutboundBlobRow",
@@ -30,6 +31,13 @@ __all__ = [
 ]
 
 
+KEPT_OF_MESSAGE = (
+    "request_hash", "document_type", "series", "number", "document_key", "customer", "subject", "sender", "message_id",
+    "size", "sha256", "copy_folder",
+)  # fmt: skip
+"""What of a new message its row keeps under the same name."""
+
+
 class OutboundMessageRow(Row, table=True):
     """A message that leaves by the account of a user, and where it stands (:class:`cgcore.outbox.states.State`).
 
@@ -38,6 +46,7 @@ class OutboundMessageRow(Row, table=True):
     what others have taken over. ``held_by`` says who lets a held one go: ``account`` or ``person``. ``reason`` is the
     verdict over the last try, as JSON. The copy has columns of its own and never touches ``state``.
 
+    ``document_key`` is what every spelling of series and number has in common.
     ``resent_of`` is the message whose document this one is again, empty for most.
     ``bytes_removed`` is when its bytes were let go of, after the time that they are kept for; the row stays.
     ``batch`` names what it was handed in with, empty for one on its own. A user with messages cannot be
@@ -55,6 +64,7 @@ class OutboundMessageRow(Row, table=True):
         ),
         Index("ix_outbound_message_user_id_id", "user_id", "id"),
         Index("ix_outbound_message_user_id_accepted", "user_id", "accepted"),
+        Index("ix_outbound_message_user_id_document_key", "user_id", "document_key"),
         Index(
             "ix_outbound_message_worked_on",
             "lease_until",
@@ -82,6 +92,7 @@ class OutboundMessageRow(Row, table=True):
     document_type: str
     series: str = ""
     number: str = ""
+    document_key: str = ""
     customer: str = ""
     subject: str = ""
     sender: str = ""

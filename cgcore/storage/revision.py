@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 # The newest migration. Compared with the stored revision, so that Alembic is imported only when they differ.
-HEAD_REVISION = "0024"
+HEAD_REVISION = "0025"
 
 _SQLITE = "sqlite:///"
 # A file up to here is read as a whole before each start; a larger one is met where it is used, and by `check`.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import JSON, Boolean, Connection, DateTime, Integer, MetaData, Numeric, Table, text
+from sqlalchemy.types import TypeEngine
 
 from cgcore.documents import DocumentType
 from cgcore.storage.database import Database, open_database
@@ -85,3 +89,30 @@ def test_codes_of_series_are_composed_with_what_refers_to_them(empty_database: D
         ]
         assert [series.code for code in pair if (series := find_series(session, code))] == list(pair)
     again.close()
+
+
+def test_documents_that_were_handed_in_before_are_known_again(empty_database: Database) -> None:
+    """Each message gets what every spelling of its document has in common."""
+    upgrade_to_head(empty_database.engine, until="0024")
+    with empty_database.engine.begin() as connection:
+        _insert(connection, "user", id=1, username="ana")
+        for name, (series, number) in enumerate([("F", "007"), ("F", "2026/7"), ("", "")]):
+            told = {"id": str(name), "idempotency_key": str(name), "series": series, "number": number}
+            _insert(connection, "outbound_message", user_id=1, **told)
+    upgrade_to_head(empty_database.engine)
+    with empty_database.engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT document_key FROM outbound_message ORDER BY id").scalars().all()
+
+    assert found == ["f\n7", "f\n2026-7", ""]
+
+
+def _insert(connection: Connection, name: str, **given: object) -> None:
+    """Insert a row; of what the test is not about it has anything."""
+    table = Table(name, MetaData(), autoload_with=connection)
+    needed = [column for column in table.columns if not column.nullable and column.server_default is None]
+    connection.execute(table.insert().values({column.name: _fill(column.type) for column in needed} | given))
+
+
+def _fill(kind: TypeEngine[Any]) -> object:
+    known = {JSON: [], Boolean: False, Numeric: 1, Integer: 1, DateTime: datetime(2026, 11, 24, tzinfo=UTC)}
+    return next((value for each, value in known.items() if isinstance(kind, each)), "")

@@ -240,6 +240,21 @@ def test_what_has_changed_since_the_preview_is_seen_again_first(desk: Desk) -> N
     assert [each.number for each in desk.messages()] == ["2"]
 
 
+@pytest.mark.parametrize(
+    ("before", "again"),
+    [("0012", "12"), ("12", "0012"), ("00012", "0012"), ("2026/007", "2026-7"), ("2026-12", "2026/12"), ("A-5", "a-5")],
+)
+def test_a_document_is_known_again_however_its_number_is_written(desk: Desk, before: str, again: str) -> None:
+    """As it was stored, and as it is asked for; another document is another one."""
+    send(preview(fill(desk.open(), number=before, to="eva@example.com")))
+    blocked = [
+        preview(fill(desk.open(), number=number, to="eva@example.com")).button("send_document_send").disabled
+        for number in (again, f"{again}9")
+    ]
+
+    assert blocked == [True, False]
+
+
 def test_a_document_that_was_handed_in_already_goes_again_only_when_it_is_ticked(desk: Desk) -> None:
     """Two tabs with the same document, its button in sight in both: the second click sends nothing and is told when and
     to whom; so is a number that is written in another way, and neither another address nor what was taken back."""
@@ -661,13 +676,13 @@ def test_a_message_that_some_have_is_ended_for_the_others_after_a_question(desk:
     page = press(page, "skip", "skip_confirm")
     page = sent_tab(desk.open())
 
-    assert "Lo tienen 1 de 2 destinatarios" in before
+    assert "Lo tiene 1 de 2 destinatarios" in before
     assert {"send_document_cancel", "send_document_mark"} & offered == set()
     assert resend == (["Enviar al resto"] if state is State.HELD else [])
-    assert "Se queda sin enviar a luis@example.com." in asked
+    assert "Lo tiene 1 de 2 destinatarios. Se queda sin enviar a luis@example.com." in asked
     assert desk.workbench.outbox.get(desk.ana, name).state is State.SENT
     assert "luis@example.com · Con copia · sin enviar" in said(page)
-    assert "Lo tienen" not in said(page)
+    assert "Lo tiene" not in said(page)
 
 
 @pytest.mark.parametrize(("key", "state"), [("resolve", State.UNKNOWN), ("mark", State.FAILED)])

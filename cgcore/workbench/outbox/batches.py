@@ -20,7 +20,7 @@ from cgcore.errors import CloudGestionError, FieldProblem, InvalidInput, NotFoun
 from cgcore.identity.actor import Actor
 from cgcore.mail.message import Attachment
 from cgcore.outbox.batch import Batch, BatchEntry, BatchLine, BatchPlan, BatchState, Before, Selection
-from cgcore.outbox.matching import document_key, match_files, part_name
+from cgcore.outbox.matching import join_key, match_files, part_name
 from cgcore.outbox.message import MessageFilters, NewMessage, new_message_name
 from cgcore.outbox.refused import OutboxRefused
 from cgcore.outbox.rows import DocumentRow, HouseSeries, find_columns, list_headings, read_rows
@@ -201,10 +201,11 @@ class BatchSection:
         """Return a batch and how far it is. Raises :class:`NotFound`."""
         with self._context.read_as(actor) as (session, actor):
             batch = outbox_batches.find_batch(session, actor.user_id, name)
-            counts = outbox_batches.count_batch(session, name) if batch else {}
             accepted = outbox_batches.find_pace(session, name) if batch else (0, None, None)
-            returned = outbox_batches.count_returned(session, name) if counts.get(State.SENT) else 0
-            copies = outbox_batches.count_copies(session, name) if counts.get(State.SENT) else {}
+            returned = outbox_batches.count_returned(session, name) if batch else 0
+            copies = outbox_batches.count_copies(session, name) if batch else {}
+            # Last of all: what was sent meanwhile is told as sent, and never as fewer than those of a special kind.
+            counts = outbox_batches.count_batch(session, name) if batch else {}
         if batch is None:
             raise NotFound("no such batch")
         left = sum(counts.get(state, 0) for state in _MOVING)
@@ -367,15 +368,15 @@ def _bare_request(row: DocumentRow) -> DocumentRequest:
 
 def _find_before(session: Session, actor: Actor, rows: Sequence[DocumentRow | DocumentRequest]) -> Mapping[int, Before]:
     """Return which rows were handed in before: the same document to one of the same addresses; the last time counts."""
-    spellings = {spelt for row in rows if row.number for spelt in (row.number, row.number.lstrip("0"))}
-    known: dict[tuple[str, tuple[str, str], str], Before] = {}
-    for kind, code, number, before in outbox_batches.list_before(session, actor.user_id, sorted(spellings)):
+    keys = [join_key(row.series, row.number) for row in rows]
+    known: dict[tuple[str, str, str], Before] = {}
+    for kind, key, before in outbox_batches.list_before(session, actor.user_id, sorted(set(keys))):
         for address in before.addresses:
-            known[kind, document_key(code, number), address.casefold()] = before
+            known[kind, key, address.casefold()] = before
     found: dict[int, Before] = {}
     for place, row in enumerate(rows):
         for address in row.to:
             bare = address.rpartition("<")[2].rstrip("> ").strip().casefold()
-            if before := known.get((row.document_type.value, document_key(row.series, row.number), bare)):
+            if before := known.get((row.document_type.value, keys[place], bare)):
                 found[place] = before
     return found

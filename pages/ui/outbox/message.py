@@ -86,8 +86,7 @@ def _story(message: Message) -> Iterator[str]:
     if message.size:
         yield from _queue_line(message)
     if message.is_begun:
-        have = sum(each.has_it for each in message.recipients)
-        yield texts.SOME_HAVE_IT.format(count=have, total=len(message.recipients))
+        yield _some_have_it(message)
     if message.state is State.SENT:
         yield _sent_line(message)
     elif message.state is State.CANCELLED:
@@ -178,6 +177,11 @@ def _recipients(message: Message) -> Iterator[str]:
         told = texts.RECIPIENT.format(**known, **({"state": word} if word else {}))
         why = [escape(word) for word in (result_word(each.key) if each.key else "", each.reply) if word]
         yield f"{told}  \n:small[:gray[{' · '.join(why)}]]" if why else told
+
+
+def _some_have_it(message: Message) -> str:
+    have = sum(each.has_it for each in message.recipients)
+    return str(texts.SOME_HAVE_IT.format(count=have, total=len(message.recipients)))
 
 
 def _recipient_word(message: Message, each: Recipient) -> str:
@@ -327,8 +331,8 @@ def _ask_to_mark(workbench: Workbench, actor: Actor, name: str) -> None:
 @while_logged_in
 def _ask_to_skip(workbench: Workbench, actor: Actor, message: Message) -> None:
     """Say who does not get it, then end the message."""
-    left = [each.address for each in message.recipients if each.state is RecipientState.PENDING and each.key != UNSURE]
-    st.markdown(escape(texts.SKIP_EXPLAINED.format(addresses=join(left))))
+    left = [each.address for each in message.recipients if not each.has_it and each.key != UNSURE]
+    st.markdown(escape(texts.SKIP_EXPLAINED.format(have=_some_have_it(message), addresses=join(left))))
     with st.container(horizontal=True):
         if st.button(texts.SKIP_REST, type="primary", icon=":material/person_off:", key=f"{PAGE}_skip_confirm"):
             change(workbench.outbox.skip_rest, actor, message.id)
