@@ -59,7 +59,7 @@ def test_schemathesis_finds_nothing(api: tuple[ApiServer, str], tmp_path: Path) 
     )
 
     assert done.returncode == 0, done.stdout[-6000:]
-    assert "Tested: 33" in done.stdout
+    assert "Tested: 34" in done.stdout
     with server.client(key) as client:
         assert client.get("/me").status_code == 200
 

@@ -19,7 +19,8 @@ from cgcore.cli import main
 from cgcore.errors import InvalidInput, NotAllowed, NotFound, StaleVersion
 from cgcore.identity.actor import Role
 from cgcore.mail.account import MailAccountDraft, ServerDraft
-from cgcore.mail.oauth_client import ClientDraft, OAuthProvider, find_redirect_problem, redirect_uri
+from cgcore.mail.oauth_client import Client, ClientDraft, OAuthProvider, find_redirect_problem, redirect_uri
+from cgcore.texts import lookup
 from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.oauth.attempts import AttemptState
@@ -250,3 +251,10 @@ def test_the_command_line_registers_shows_and_removes(run: Callable[..., tuple[i
     assert run("set", "google", "--client-id", "g")[0] == 2
     assert run("set", "custom", "--client-id", "x", "--issuer", "http://a", "--secret-stdin")[0] == 1
     assert run("set", "yahoo", "--client-id", "x", "--secret-stdin")[0] == 2
+
+
+def test_every_field_of_a_client_has_its_word_in_the_activity() -> None:
+    """Whatever an administrator changes of it is told."""
+    client = Client(OAuthProvider.CUSTOM, "panel")
+
+    assert all(lookup("cgcore.workbench", f"oauth_{name}") for name in client.as_json())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from contextvars import copy_context
 from subprocess import CompletedProcess
@@ -26,8 +27,12 @@ def run_command(*arguments: str, given: str = "", **environment: str) -> Complet
             patch.setattr(sys, name, stream)
         for name, value in environment.items():
             patch.setenv(name, value)
-        # The language that a command speaks is its own.
-        code = copy_context().run(_run, list(arguments))
+        # The language that a command speaks is its own. How it logs is that of a process, and is given back.
+        records = logging.getLogRecordFactory()
+        try:
+            code = copy_context().run(_run, list(arguments))
+        finally:
+            logging.setLogRecordFactory(records)
     told = [stream.buffer.getvalue().decode() for stream in streams[1:] if isinstance(stream.buffer, io.BytesIO)]
     return CompletedProcess(arguments, code, *told)
 

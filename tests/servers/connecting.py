@@ -52,7 +52,12 @@ def register(workbench: Workbench, openid: OpenIdProvider, *, secret: str = "") 
     """Set the provider up, or again with another secret."""
     known = workbench.oauth.clients.find(OPERATOR, OAuthProvider.CUSTOM)
     client = ClientDraft(
-        OAuthProvider.CUSTOM, openid.client_id, Secret(secret or openid.client_secret), issuer=openid.url, scope="mail"
+        OAuthProvider.CUSTOM,
+        openid.client_id,
+        Secret(secret or openid.client_secret),
+        issuer=openid.url,
+        scope="mail",
+        codes=True,
     )
     workbench.oauth.clients.save(OPERATOR, client, version=known.version if known else 0)
 

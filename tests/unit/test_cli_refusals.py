@@ -81,6 +81,7 @@ GIVEN = {
     "outbox show": ["0"],
     "outbox cancel": ["0"],
     "outbox resend": ["0"],
+    "outbox skip-rest": ["0"],
     "outbox resume": ["eva"],
     "oauth set": [
         "custom", "--client-id", "id", "--secret-stdin", "--issuer", "https://login.tosma.invalid", "--name", "Tosma",
