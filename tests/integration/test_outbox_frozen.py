@@ -1,4 +1,5 @@
-"""A real process that is frozen (SIGSTOP) past its lease at every point between two commits, while another one goes on.
+"""A real process that is frozen (SIGSTOP) past its lease, or killed, at every point between two commits, while another
+one goes on.
 
 It wakes at each and goes on where it was: no dot, no copy and no batch of it goes twice. Counted is what servers have.
 """
@@ -130,6 +131,72 @@ def test_frozen_at_any_point_of_handing_many_in_they_are_handed_in_once(bench: W
     assert set(server.times.values()) == {1}
 
 
+@pytest.mark.timeout(300)
+def test_killed_at_any_point_of_sending_and_filing_nothing_is_lost_or_doubled(bench: Workbench) -> None:
+    """By SIGKILL, each time a process of its own; another one goes on. One dot and one copy each, no untrue word."""
+    server, mailbox, points = NarrowServer(2), SentFolder(), 0
+    with (
+        freezing(bench.settings, bench.database, "each") as other,
+        ScriptedServer(server) as sending,
+        ScriptedServer(mailbox) as filing,
+    ):
+        ana = furnish_sender(bench, sending.port, filing.port)
+        while points < _MOST_POINTS:
+            for number, count in enumerate((3, 1)):
+                to = tuple(f"c{each}@{number}.{points}.example.com" for each in range(count))
+                bench.outbox.send(ana, replace(_REQUEST, number=f"{points}{number}", to=to), f"{points}-{number}")
+            if not other.begin("work", points):
+                break
+            other.kill()
+            _go_on(bench)
+            points += 1
+        _go_on(bench)
+        messages, times = _list(bench, ana), server.times
+    have = {each.address for message in messages for each in message.recipients if each.has_it}
+    sent = [message for message in messages if message.state is State.SENT]
+    unknown = [message for message in messages if message.state is State.UNKNOWN]
+
+    assert 30 <= points < _MOST_POINTS, "every point was met, the last time none"
+    assert len(messages) == len(sent) + len(unknown) == 2 * (points + 1)
+    assert unknown
+    assert set(times.values()) == {1}
+    assert have <= set(times)
+    assert all(each.has_it for message in sent for each in message.recipients)
+    assert {message.copy_state for message in sent} == {CopyState.STORED}
+    assert {message.message_id for message in sent} <= set(mailbox.filed)
+    assert set(mailbox.filed.values()) == {1}
+
+
+@pytest.mark.timeout(300)
+def test_killed_at_any_point_of_handing_many_in_all_of_them_leave_or_none(bench: Workbench) -> None:
+    """By SIGKILL; what had not been handed in is handed in again, and nobody gets it twice."""
+    server, points, again = NarrowServer(9), 0, set[bool]()
+    with (
+        freezing(bench.settings, bench.database, "each") as other,
+        ScriptedServer(server) as sending,
+        ScriptedServer(SentFolder()) as filing,
+    ):
+        ana = furnish_sender(bench, sending.port, filing.port)
+        is_killed = True
+        while is_killed and points < _MOST_POINTS:
+            before, rows, key = len(server.handed), _rows(points), f"a{points}"
+            is_killed = other.begin("hand_in", points, ana.user_id, ana.full_name, ana.mail, rows, key)
+            if is_killed:
+                other.kill()
+            _go_on(bench)
+            assert len(server.handed) - before in (0, 3)
+            again.add(len(server.handed) == before)
+            if len(server.handed) == before:
+                _hand_in(bench, ana, rows, f"b{points}")
+            _go_on(bench)
+            assert len(server.handed) - before == 3, points
+            points += 1
+
+    assert 8 <= points < _MOST_POINTS
+    assert again == {True, False}
+    assert set(server.times.values()) == {1}
+
+
 def _rows(point: int) -> str:
     rows = "".join(f"F;{point}{each};Cliente {each};c{point}.{each}@example.com\r\n" for each in range(3))
     return f"Serie;Número;Cliente;Para\r\n{rows}"
@@ -145,6 +212,10 @@ def _meanwhile(bench: Workbench, ana: Actor, rows: str, key: str, *, gives_up: b
         if key not in failed:
             return
         key += "b"
+    _hand_in(bench, ana, rows, key)
+
+
+def _hand_in(bench: Workbench, ana: Actor, rows: str, key: str) -> None:
     plan = bench.batches.plan(ana, DocumentType.SALES_INVOICE, read_sheet(rows.encode()), ())
     bench.batches.start(ana, plan, select_rows(plan, BatchChoice()), [], key=key)
     bench.batches.wait()

@@ -4,6 +4,9 @@ As a program: ``python -m tests.servers.freezing DATABASE_URL DATA CONFIG``. Eac
 a thing to do, the point to freeze at, and what it is done with. Points are counted from the beginning of the thing: one
 before each transaction, and one behind it. It says ``frozen`` before it stops, and ``done`` when the thing is done. To
 whoever measures time it was frozen for an hour.
+
+With ``each`` behind it the program does each thing in a process of its own, which says its id where it is frozen: that
+one can be killed there (SIGKILL). It is forked once everything is imported, so it costs next to nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from pkgutil import walk_packages
 from typing import Any
 
 from sqlmodel import Session
@@ -39,17 +44,25 @@ class Freezer:
     """The running process."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+        self._process, self._frozen = process, process.pid
 
     def begin(self, thing: str, point: int, *given: object) -> bool:
         """Let it do a thing; return whether it is frozen now, ``False``: it has done it without coming to the point."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([thing, point, *given]) + "\n")
         self._process.stdin.flush()
-        if self._said() == "done":
+        said, _, own = self._said().partition(" ")
+        if said == "done":
             return False
-        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+        self._frozen = int(own)
+        if self._frozen == self._process.pid:
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
         return True
+
+    def kill(self) -> None:
+        """Kill the process that is frozen, where each thing has one of its own; another one does the next thing."""
+        os.kill(self._frozen, signal.SIGKILL)
+        assert self._said() == "gone"
 
     def wake(self) -> None:
         """Let it go on, and wait until it has done what it was at."""
@@ -62,8 +75,8 @@ class Freezer:
 
 
 @contextmanager
-def freezing(settings: Settings, database: Database) -> Iterator[Freezer]:
-    """Start one over the same database, with the secrets of the same installation."""
+def freezing(settings: Settings, database: Database, *how: str) -> Iterator[Freezer]:
+    """Start one over the same database, with the secrets of the same installation; ``how`` is ``each`` or nothing."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CG_")}
     environment |= {
         "CG_MAIL_ALLOW_PRIVATE": "127.0.0.0/8",
@@ -72,7 +85,8 @@ def freezing(settings: Settings, database: Database) -> Iterator[Freezer]:
         "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
     }
     url = database.url.render_as_string(hide_password=False)
-    command = [sys.executable, "-m", "tests.servers.freezing", url, str(settings.data_dir), str(settings.config_dir)]
+    places = (url, str(settings.data_dir), str(settings.config_dir))
+    command = [sys.executable, "-m", "tests.servers.freezing", *places, *how]
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -100,7 +114,7 @@ class _Points:
             return
         with self.writing:
             self.slept_s += _LONG_S  # before: whoever measures looks again only once it is awake
-            _say("frozen")
+            _say(f"frozen {os.getpid()}")
             # To this very thread: a signal to the process would let it go on for a moment, into the next transaction.
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
@@ -123,7 +137,26 @@ def _hand_in(workbench: Workbench, user_id: int, name: str, mail: str, rows: str
 _THINGS: dict[str, Callable[..., None]] = {"work": _work, "hand_in": _hand_in}
 
 
-def _main(url: str, data: str, config: str) -> None:
+def _main(url: str, data: str, config: str, *how: str) -> None:
+    lines = iter(sys.stdin.readline, "")
+    if not how:
+        _serve(url, data, config, lines)
+        return
+    for name in ("workbench", "mail", "storage", "outbox", "templates", "vault"):
+        package = import_module(f"cgcore.{name}")
+        for module in walk_packages(package.__path__, f"{package.__name__}."):
+            if "migrations" not in module.name:
+                import_module(module.name)
+    for line in lines:
+        if child := os.fork():
+            if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL:
+                _say("gone")
+        else:
+            _serve(url, data, config, iter([line]))
+            os._exit(0)
+
+
+def _serve(url: str, data: str, config: str, lines: Iterator[str]) -> None:
     points, opened = _Points(), Database.session
 
     @contextmanager
@@ -137,7 +170,7 @@ def _main(url: str, data: str, config: str) -> None:
     worker = workbench.outbox.worker
     vars(worker._sender)["_awake"] = vars(worker._copies)["_awake"] = points.clock
     setattr(Database, "session", session)  # noqa: B010 (the methods of a class are nobody's to set)
-    for line in sys.stdin:
+    for line in lines:
         thing, point, *given = json.loads(line)
         points.left = point
         _THINGS[thing](workbench, *given)
