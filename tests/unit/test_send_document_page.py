@@ -19,6 +19,7 @@ from cgcore.documents import DocumentType
 from cgcore.identity.actor import Actor, Role
 from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.mail.message import Attachment
+from cgcore.mail.steps import Leg
 from cgcore.outbox.message import Message, MessageFilters
 from cgcore.outbox.preferences import OutboxPreferences
 from cgcore.outbox.saved import SavedFields
@@ -35,10 +36,12 @@ from cgcore.vault.secret import Secret
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest
 from cgcore.workbench.outbox.copies import CopyClerk
+from cgcore.workbench.outbox.describe import refusal_text
 from pages.ui.files import share_upload
 from pages.ui.moments import seconds_until
 from tests.servers.house import add_series
 from tests.servers.pages import open_page, sign_in, words
+from tests.servers.scripted import SmtpScript, smtp_server
 from tests.servers.tabs import open_tab
 from tests.unit.test_hostile_names import HOSTILE, find_markup
 
@@ -337,6 +340,31 @@ def test_a_house_without_a_name_is_told_so(workbench: Workbench, monkeypatch: py
 
     assert "Falta el nombre de tu empresa" in said(page)
     assert page.button("send_document_send").disabled
+
+
+def test_files_are_told_against_what_the_server_takes_while_they_are_attached(desk: Desk) -> None:
+    """By the last test of the account, which tells it; what is too much is told at once and cannot be sent."""
+    with smtp_server(SmtpScript(extensions=("SIZE 9000", "AUTH PLAIN LOGIN"))) as server:
+        stored = desk.workbench.mail_account.get(desk.ana)
+        typed = ServerDraft("127.0.0.1", server.port, Security.NONE)
+        draft = replace(stored.draft, password=Secret("correcto-Caballo.9"), smtp=typed)
+        desk.workbench.mail_account.save(desk.ana, draft, version=stored.version)
+        run = desk.workbench.mail_runs.start_probe(desk.ana, Leg.SMTP, draft)
+        list(desk.workbench.runs.follow(desk.ana, run))
+    page = desk.open()
+    page.file_uploader[0].upload("Factura 7.pdf", b"%PDF-1.7" + b"x" * 3000, "application/pdf")
+    page = preview(fill(page.run(), number="1", to="eva@example.com"))
+    fits, free = said(page), not page.button("send_document_send").disabled
+    page.file_uploader[0].set_value([("Plano.pdf", b"%PDF-1.7" + b"x" * 9000, "application/pdf")])
+    page = page.run()
+    weight = [each.text for each in page.get("progress")]
+
+    assert str(refusal_text("message_too_large")) not in fits
+    assert free
+    assert any("de 9 kB que admite tu servidor" in each for each in weight), weight
+    assert str(refusal_text("message_too_large")) in said(page)
+    assert page.button("send_document_send").disabled
+    assert desk.messages() == []
 
 
 def test_files_are_told_as_they_arrive_and_what_they_weigh(desk: Desk) -> None:

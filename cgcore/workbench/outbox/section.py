@@ -15,7 +15,6 @@ from cgcore.activity import Action
 from cgcore.documents import DocumentType
 from cgcore.errors import FieldProblem, InvalidInput, NotFound
 from cgcore.identity.actor import Actor
-from cgcore.mail.account import MailAccountDraft
 from cgcore.mail.steps import Leg
 from cgcore.once import once
 from cgcore.outbox.message import AccountState, Message, MessageFilters, NewMessage, Recipient, new_message_name
@@ -127,10 +126,12 @@ class OutboxSection:
     def preview(self, actor: Actor, request: DocumentRequest) -> Composed:
         """Return the message as it would go; checks of its text do not stop it.
 
-        Raises :class:`InvalidInput` and :class:`OutboxRefused` (``account_missing``).
+        Raises :class:`InvalidInput` and :class:`OutboxRefused` (``account_missing``, ``message_too_large``).
         """
         self._check(actor, request)
-        return self._compose(actor, request, new_message_name(self._context.clock()))
+        composed = self._compose(actor, request, new_message_name(self._context.clock()))
+        self._require_room(actor, composed)
+        return composed
 
     def send(self, actor: Actor, request: DocumentRequest, key: str) -> tuple[Message, bool]:
         """Store a message that then goes by itself; return it, and whether it is new.
@@ -172,9 +173,7 @@ class OutboxSection:
         if composed.rendered.errors:
             raise Unsendable(composed.rendered.checks)
         account = self._mail_account.get(actor).draft
-        limit = self._known_limit(actor, account)
-        if limit and composed.size > limit:
-            raise OutboxRefused("larger than the server takes", code="message_too_large")
+        self._require_room(actor, composed)
         whole = hashlib.sha256()
         for piece in (piece for pieces in composed.parts for piece in pieces()):
             whole.update(piece)
@@ -238,11 +237,14 @@ class OutboxSection:
             date=now,
         )
 
+    def _require_room(self, actor: Actor, composed: Composed) -> None:
+        limit = self.known_limit(actor)
+        if limit and composed.size > limit:
+            raise OutboxRefused("larger than the server takes", code="message_too_large")
+
     def known_limit(self, actor: Actor) -> int:
         """Return what one message may weigh in bytes by the last test of the account, 0 where nobody has told."""
-        return self._known_limit(actor, self._mail_account.get(actor).draft)
-
-    def _known_limit(self, actor: Actor, account: MailAccountDraft) -> int:
+        account = self._mail_account.get(actor).draft
         run = self._mail_runs.find_last(actor, Cell.SMTP)
         if run is None or run.fingerprint != self._mail_runs.fingerprint(actor, Cell.SMTP, account):
             return 0

@@ -22,6 +22,7 @@ from cgcore.text_rules import MAX_NAME, text_problem
 from cgcore.texts import join
 from cgcore.workbench import Workbench
 from cgcore.workbench.outbox.compose import DocumentRequest
+from cgcore.workbench.outbox.describe import refusal_text
 from pages.ui.editor import rich_text
 from pages.ui.markdown import escape
 from pages.ui.outbox.draft import GIVEN, PAGE, RECEIPT, DocumentFields, name_adviser
@@ -299,6 +300,8 @@ def _name_type(kinds: Sequence[DocumentType]) -> None:
 def _draw_weight(size: int, limit: int) -> None:
     if limit:
         st.progress(min(1.0, size / limit), text=texts.WEIGHT_OF.format(size=size, limit=limit))
+        if size > limit:
+            st.markdown(f":red[:material/error: {refusal_text('message_too_large')}]")
     else:
         st.caption(texts.WEIGHT.format(size=size))
 
