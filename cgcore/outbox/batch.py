@@ -18,6 +18,7 @@ from cgcore.outbox.rows import DocumentRow, SheetColumns
 from cgcore.outbox.states import State
 
 __all__ = [
+    "INTERRUPTED",
     "Batch",
     "BatchChoice",
     "BatchEntry",
@@ -37,6 +38,10 @@ class BatchState(StrEnum):
     STORING = "storing"
     READY = "ready"
     FAILED = "failed"
+
+
+INTERRUPTED: Mapping[str, Any] = {"key": "interrupted"}
+"""Why a batch has failed whose process is gone."""
 
 
 class Behind(StrEnum):

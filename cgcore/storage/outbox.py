@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import exists, func
+from sqlalchemy import ColumnElement, exists, func
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
@@ -35,11 +35,14 @@ from cgcore.storage.search import contains
 
 __all__ = [
     "BY_BATCH",
+    "STORING_ENDS",
     "OutboxStore",
+    "add_recipients",
     "ask_again",
     "database_now",
     "end_rest",
     "ensure_account",
+    "has_come_back",
     "move",
     "move_all",
     "to_recipients",
@@ -48,7 +51,8 @@ __all__ = [
 BY_BATCH = "batch"
 """Who holds a message that was stopped together with others."""
 
-_STORING_ENDS = timedelta(hours=1)
+STORING_ENDS = timedelta(hours=1)
+"""What has been in ``storing`` for so long has nobody that stores it."""
 
 
 def ensure_account(session: Session, user_id: int, *, is_sqlite: bool) -> None:
@@ -111,19 +115,14 @@ class OutboxStore:
         kept |= {"created": now, "changed": now, "due": now + timedelta(seconds=message.delay_s)}
         if not move(session, message.name, State.STORING, State.QUEUED, 0, parts=list(message.parts), **kept):
             return False
-        session.add_all(
-            OutboundRecipientRow(
-                message_id=message.name, place=place, address=each.address, name=each.name, kind=each.kind.value
-            )
-            for place, each in enumerate(message.recipients)
-        )
+        add_recipients(session, message)
         session.flush()
         return True
 
     def sweep(self) -> None:
         """Forget what has been in ``storing`` for an hour."""
         with self._database.session() as session:
-            old = database_now(session) - _STORING_ENDS
+            old = database_now(session) - STORING_ENDS
             gone = delete(OutboundMessageRow).where(
                 col(OutboundMessageRow.state) == State.STORING.value, col(OutboundMessageRow.created) < old
             )
@@ -246,6 +245,16 @@ def _own(user_id: int, name: str) -> tuple[Any, ...]:
     return (col(OutboundMessageRow.id) == name, col(OutboundMessageRow.user_id) == user_id)
 
 
+def add_recipients(session: Session, message: NewMessage) -> None:
+    """Store whom a message is for; its row is there."""
+    session.add_all(
+        OutboundRecipientRow(
+            message_id=message.name, place=place, address=each.address, name=each.name, kind=each.kind.value
+        )
+        for place, each in enumerate(message.recipients)
+    )
+
+
 def ask_again(session: Session, names: Sequence[str]) -> None:
     """Forget what was said of the recipients of messages that go again; who has one does not get it twice."""
     have = (RecipientState.ACCEPTED.value, RecipientState.BOUNCED.value)
@@ -280,13 +289,17 @@ def _filtered(
     if filters.copies:
         wanted = wanted.where(col(OutboundMessageRow.copy_state).in_([state.value for state in filters.copies]))
     if filters.came_back is not None:
-        bounce = exists().where(col(BounceNoticeRow.message_id) == col(OutboundMessageRow.id), _is_bounce())
-        wanted = wanted.where(bounce if filters.came_back else ~bounce)
+        wanted = wanted.where(has_come_back() if filters.came_back else ~has_come_back())
     if filters.query.strip():
         row, other, text = OutboundMessageRow, OutboundRecipientRow, filters.query.strip()
         named = exists().where(col(other.message_id) == col(row.id), contains(text, other.address))
         wanted = wanted.where(or_(named, contains(text, row.number, row.customer, row.subject)))
     return wanted
+
+
+def has_come_back() -> ColumnElement[bool]:
+    """Return the condition for messages that came back from anybody."""
+    return exists().where(col(BounceNoticeRow.message_id) == col(OutboundMessageRow.id), _is_bounce())
 
 
 def _is_bounce() -> Any:

@@ -9,21 +9,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, case, exists, or_
+from sqlalchemy import and_, case, or_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, func, select, update
 
-from cgcore.outbox.batch import Batch, BatchLine, BatchState, Before
+from cgcore.outbox.batch import INTERRUPTED, Batch, BatchLine, BatchState, Before
 from cgcore.outbox.message import NewMessage
-from cgcore.outbox.notices import NoticeKind
 from cgcore.outbox.states import CopyState, RecipientState, State
-from cgcore.storage.bounce_tables import BounceNoticeRow
 from cgcore.storage.outbox import (
     BY_BATCH,
+    STORING_ENDS,
+    add_recipients,
     ask_again,
     database_now,
     end_rest,
     ensure_account,
+    has_come_back,
     move_all,
     to_recipients,
 )
@@ -51,8 +52,6 @@ __all__ = [
 
 _TELLING, _ONE_IN = 20, 20  # of so many recipients at least, more than one in so many
 _AT_ONCE = 400  # values in one question
-_STORING_ENDS = timedelta(hours=1)
-_INTERRUPTED: Mapping[str, Any] = {"key": "interrupted"}
 _STOPPED: Mapping[str, Any] = {"key": "stopped", "stage": "", "ms": 0, "values": {}}
 _Row = OutboundMessageRow
 _HANDED = [state.value for state in State if state not in (State.STORING, State.FAILED, State.CANCELLED)]
@@ -87,8 +86,8 @@ def give_up_old(session: Session) -> None:
     If it is not, only asleep, it finds that out before anything leaves.
     """
     row = OutboundBatchRow
-    old = (col(row.state) == BatchState.STORING.value, col(row.created) < database_now(session) - _STORING_ENDS)
-    session.exec(update(row).where(*old).values(state=BatchState.FAILED.value, reason=dict(_INTERRUPTED)))
+    old = (col(row.state) == BatchState.STORING.value, col(row.created) < database_now(session) - STORING_ENDS)
+    session.exec(update(row).where(*old).values(state=BatchState.FAILED.value, reason=dict(INTERRUPTED)))
 
 
 def enqueue_all(session: Session, messages: Iterable[NewMessage], user_id: int, batch: str) -> None:
@@ -111,12 +110,7 @@ def enqueue_all(session: Session, messages: Iterable[NewMessage], user_id: int, 
         )
         session.add(row)
         session.flush()
-        session.add_all(
-            OutboundRecipientRow(
-                message_id=message.name, place=place, address=each.address, name=each.name, kind=each.kind.value
-            )
-            for place, each in enumerate(message.recipients)
-        )
+        add_recipients(session, message)
 
 
 def find_batch(session: Session, user_id: int, name: str) -> Batch | None:
@@ -141,12 +135,9 @@ def count_batch(session: Session, name: str) -> dict[State, int]:
 def count_copies(session: Session, name: str) -> dict[tuple[CopyState, bool], int]:
     """Return how many of a batch were sent and did not come back, by how their copy stands and whether one was tried
     in vain."""
-    came_back = exists().where(
-        col(BounceNoticeRow.message_id) == col(_Row.id), col(BounceNoticeRow.kind) == NoticeKind.FAILED.value
-    )
     in_vain = col(_Row.copy_key) != ""
     wanted = select(_Row.copy_state, in_vain, func.count()).where(
-        _Row.batch == name, _Row.state == State.SENT.value, ~came_back
+        _Row.batch == name, _Row.state == State.SENT.value, ~has_come_back()
     )
     found = session.exec(wanted.group_by(col(_Row.copy_state), in_vain)).all()
     return {(CopyState(state), bool(tried)): count for state, tried, count in found}
@@ -154,11 +145,8 @@ def count_copies(session: Session, name: str) -> dict[tuple[CopyState, bool], in
 
 def count_returned(session: Session, name: str) -> int:
     """Return how many messages of a batch were sent and came back from anybody."""
-    told = select(func.count(func.distinct(BounceNoticeRow.message_id)))
-    ours = told.join(_Row, col(_Row.id) == col(BounceNoticeRow.message_id)).where(
-        _Row.batch == name, _Row.state == State.SENT.value, BounceNoticeRow.kind == NoticeKind.FAILED.value
-    )
-    return session.exec(ours).one()
+    ours = (_Row.batch == name, _Row.state == State.SENT.value, has_come_back())
+    return session.exec(select(func.count()).where(*ours)).one()
 
 
 def find_pace(session: Session, name: str) -> tuple[int, datetime | None, datetime | None]:

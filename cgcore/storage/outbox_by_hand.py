@@ -10,9 +10,9 @@ from sqlmodel import Session, col, update
 
 from cgcore.outbox.message import NewMessage
 from cgcore.outbox.states import State
-from cgcore.storage.outbox import database_now, move_all
+from cgcore.storage.outbox import add_recipients, database_now, move_all
 from cgcore.storage.outbox_numbers import note_number, note_number_of
-from cgcore.storage.outbox_tables import KEPT_OF_MESSAGE, OutboundMessageRow, OutboundRecipientRow
+from cgcore.storage.outbox_tables import KEPT_OF_MESSAGE, OutboundMessageRow
 
 __all__ = ["add_noted", "mark_sent", "note_origin"]
 
@@ -48,12 +48,7 @@ def add_noted(session: Session, message: NewMessage, user_id: int) -> bool:
     made = insert(_Row).values(**row).on_conflict_do_nothing().returning(col(_Row.id))
     if session.scalar(made) is None:
         return False
-    session.add_all(
-        OutboundRecipientRow(
-            message_id=message.name, place=place, address=each.address, name=each.name, kind=each.kind.value
-        )
-        for place, each in enumerate(message.recipients)
-    )
+    add_recipients(session, message)
     note_number(session, message.series, message.document_type, message.number, now.year)
     return True
 

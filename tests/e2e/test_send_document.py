@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from playwright.sync_api import FilePayload, Page, expect
@@ -11,6 +12,8 @@ from tests.servers.browser import log_in, settled, shoot, shoot_phone
 from tests.shots import demonstration
 
 pytestmark = pytest.mark.e2e
+
+_PATIENCE_S = 60.0
 
 
 def _write(page: Page, label: str, value: str) -> None:
@@ -88,7 +91,10 @@ def test_a_document_is_seen_undone_and_sent(page: Page) -> None:
 
 
 def test_on_a_phone_a_document_is_put_aside_gone_on_with_sent_and_another_noted(page: Page) -> None:
-    """Put aside with its file, it outlives a reload and leaves from there; what went another way makes no mail."""
+    """Put aside with its file, it outlives a reload and leaves from there; what went another way makes no mail.
+
+    What was sent leaves also where its tab is closed at once.
+    """
     page.set_viewport_size({"width": 390, "height": 844})
     with demonstration() as (product, user, password):
         log_in(page, product, "/enviar-documento", user=user, password=password)
@@ -129,14 +135,32 @@ def test_on_a_phone_a_document_is_put_aside_gone_on_with_sent_and_another_noted(
         expect(page.get_by_text("En cola hasta: ")).to_be_visible()
         with page.expect_download() as original:
             page.get_by_role("button", name="Ver mensaje (.eml)").click()
+        _send_and_close(page.context.new_page(), product.url + "/enviar-documento")
         page.goto(product.url + "/bandeja-de-pruebas")
         settled(page)
+        end = time.monotonic() + _PATIENCE_S
+        while not page.get_by_text("Adjunto Factura F 9 ").count() and time.monotonic() < end:
+            page.reload()
+            settled(page)
         arrived = page.get_by_text("Adjunto Factura F").all_inner_texts()
 
     raw = original.value.path().read_bytes()
     assert b'filename="F-7.pdf"' in raw or b"filename=F-7.pdf" in raw
     assert any("F 7" in text for text in arrived)
     assert not any("F 8" in text for text in arrived)
+    assert any("F 9" in text for text in arrived), "also without the tab that has sent it"
+
+
+def _send_and_close(page: Page, address: str) -> None:
+    """Send a document, and close the tab while it can still be undone."""
+    page.goto(address)
+    settled(page)
+    for label, value in {"Número": "9", "Para": "luis@talleres.example"}.items():
+        _write(page, label, value)
+    page.get_by_role("button", name="Vista previa").click()
+    page.get_by_role("button", name="Enviar", exact=True).click()
+    expect(page.get_by_text("Se envía en")).to_be_visible()
+    page.close()
 
 
 def _open_tab(page: Page, name: str) -> None:

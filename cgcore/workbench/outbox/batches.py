@@ -19,7 +19,7 @@ from cgcore.documents import DOCUMENT_TYPES, DocumentType
 from cgcore.errors import CloudGestionError, FieldProblem, InvalidInput, NotFound
 from cgcore.identity.actor import Actor
 from cgcore.mail.message import Attachment
-from cgcore.outbox.batch import Batch, BatchEntry, BatchLine, BatchPlan, BatchState, Before, Selection
+from cgcore.outbox.batch import INTERRUPTED, Batch, BatchEntry, BatchLine, BatchPlan, BatchState, Before, Selection
 from cgcore.outbox.matching import join_key, match_files, part_name
 from cgcore.outbox.message import MessageFilters, NewMessage, new_message_name
 from cgcore.outbox.refused import OutboxRefused
@@ -32,7 +32,7 @@ from cgcore.series.guards import allows
 from cgcore.storage import outbox_batches, series
 from cgcore.storage.outbox import OutboxStore
 from cgcore.storage.outbox_bytes import hold
-from cgcore.workbench.outbox.compose import DocumentRequest, check_request, request_hash
+from cgcore.workbench.outbox.compose import DocumentRequest, check_request, document_values, request_hash
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -129,7 +129,9 @@ class BatchSection:
         """Return the variables that are empty where the texts use them, each with the number of rows that go so."""
         rows = [plan.rows[place] for place in selection.going]
         used = {kind: self._outbox.list_used(actor, kind) for kind in {row.document_type for row in rows}}
-        return Counter(name for row in rows for name in sorted(used[row.document_type]) if not _value(row, name))
+        return Counter(
+            name for row in rows for name in sorted(used[row.document_type]) if not document_values(row).get(name)
+        )
 
     def preview_request(
         self, actor: Actor, row: DocumentRow, file: Attachment | None, delay_s: float = 0.0
@@ -272,7 +274,7 @@ class BatchSection:
         if batch.state is not BatchState.STORING or batch.id in self._stored:
             return batch
         is_left = batch.owner == self._owner or has_ended(batch.owner, here=self._context.database.is_sqlite)
-        return replace(batch, state=BatchState.FAILED, reason={"key": "interrupted"}) if is_left else batch
+        return replace(batch, state=BatchState.FAILED, reason=INTERRUPTED) if is_left else batch
 
     # ---- The thread
 
@@ -344,12 +346,6 @@ def _house_series(session: Session, actor: Actor) -> HouseSeries:
         available = [each.code for each in every if allows(kind, each)]
         defaults[kind] = effective_default(own.get(kind), company.get(kind), available[:2]).code
     return HouseSeries(codes, defaults)
-
-
-def _value(row: DocumentRow, variable: str) -> str:
-    """Return what a row says of a variable; every row that goes has series and number."""
-    given = {"cliente": row.customer, "serie": row.series, "numero": row.number}
-    return given.get(variable) or row.variables.get(variable, "")
 
 
 def _checked(row: DocumentRow, house: HouseSeries) -> DocumentRow:

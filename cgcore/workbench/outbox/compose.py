@@ -18,6 +18,7 @@ from cgcore.mail.message import Attachment, build_message, make_message_id
 from cgcore.mail.outgoing import Pieces, build_parts, encoded_size, wire_names
 from cgcore.mail.reports import OWN_HEADER
 from cgcore.outbox.message import Recipient
+from cgcore.outbox.rows import DocumentRow
 from cgcore.outbox.states import Kind
 from cgcore.templates.checks import Check
 from cgcore.templates.compile import Rendered, TemplateSource
@@ -38,6 +39,7 @@ __all__ = [
     "DocumentRequest",
     "Unsendable",
     "check_request",
+    "document_values",
     "read_recipients",
     "request_hash",
 ]
@@ -207,6 +209,12 @@ def request_hash(request: DocumentRequest) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
+def document_values(document: DocumentRequest | DocumentRow) -> dict[str, str]:
+    """Return the values that a document itself gives to the variables of its texts."""
+    named = {"serie": document.series, "numero": document.number}
+    return {"cliente": document.customer, **document.variables, **named}
+
+
 class Composer:
     """Builds messages out of a user's templates and the values of one document."""
 
@@ -271,13 +279,7 @@ class Composer:
             stored.signature if request.signature is None else request.signature,
         )
         compiled = self._templates.compile(request.document_type, source)
-        values = {
-            **own,
-            "cliente": request.customer,
-            **request.variables,
-            "serie": request.series,
-            "numero": request.number,
-        }
+        values = {**own, **document_values(request)}
         used = {use.name for use in compiled.uses}
         missing = [name for name in OWN_NAMES if name in used and not values.get(name)]
         if missing:

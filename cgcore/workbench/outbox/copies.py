@@ -107,7 +107,7 @@ class CopyClerk:
             if passed.filed:  # the session has ended with another one: that counts against none of these
                 for task in left:
                     self._store.put_off(task, _NEXT_TURN_S)
-            elif passed.trouble or left:
+            elif left:
                 self._wait(tasks, left, passed.trouble or "connection_dropped")
 
     def _wait(self, tasks: Sequence[CopyTask], left: Sequence[CopyTask], key: str) -> None:

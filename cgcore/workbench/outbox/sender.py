@@ -353,7 +353,7 @@ class Sender:
             taken,
             is_part,
         )
-        return Ended(result, partial(self._note, claimed, outcome, line, step, is_accepted))
+        return Ended(result, partial(self._note, claimed, outcome, line, step, ok=is_accepted))
 
     def _counts(self, claimed: Claimed, recipients: Sequence[Recipient]) -> bool:
         # Whether somebody of the batch was refused, this time or before.
@@ -385,7 +385,7 @@ class Sender:
         with self._lock:
             self._working.pop(ended.result.claimed.id, None)
 
-    def _note(self, claimed: Claimed, outcome: Outcome, line: Line, step: Step, ok: bool, session: Session) -> None:
+    def _note(self, claimed: Claimed, outcome: Outcome, line: Line, step: Step, session: Session, *, ok: bool) -> None:
         """Tell the activity log, in the transaction of the result: once somebody has it, and of an end without that."""
         if ok and not claimed.is_begun:
             year = self._context.clock().year
