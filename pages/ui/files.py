@@ -2,7 +2,8 @@
 
 Streamlit names a file by its content, gives it to whoever asks, makes a deferred download in whatever session knows its
 id, and tells a failure of it in English and with a traceback. So its storage and its handler are replaced by ours. What
-is uploaded is copied for every run; ours share its bytes.
+is uploaded is copied for every run; ours share its bytes. A run that begins throws away what was not sent yet, and with
+it where a file may be uploaded, or stands to be fetched; ours keeps what the browser has asked for and waits for.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from streamlit.proto.BackMsg_pb2 import BackendOperationRequest
 from streamlit.proto.ForwardMsg_pb2 import BackendOperationResponse
 from streamlit.runtime import app_session, memory_media_file_storage
 from streamlit.runtime.backend_operation_handler import DeferredFileHandler
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -28,12 +30,23 @@ from cgcore.errors import CloudGestionError, LoginEnded, NotFound
 from cgcore.identity.actor import Actor
 from cgcore.workbench import get_workbench
 
-__all__ = ["OwnDownloads", "OwnFiles", "draw_download", "find_log_in", "guard_files", "may_have", "share_upload"]
+__all__ = [
+    "AnsweringQueue",
+    "OwnDownloads",
+    "OwnFiles",
+    "draw_download",
+    "find_log_in",
+    "guard_files",
+    "may_have",
+    "share_upload",
+]
 
 _log = logging.getLogger(__name__)
 
 # The log-in for which a download is being made.
 _made_for: ContextVar[str | None] = ContextVar("made_for", default=None)
+# What belongs to no run: the browser asked for it, or is to leave.
+_ANSWERS = frozenset({"file_urls_response", "backend_operation_response", "heartbeat_ack", "auth_redirect"})
 
 
 def draw_download(
@@ -59,9 +72,10 @@ def draw_download(
 
 
 def guard_files() -> None:
-    """Put our storage and our handler in the place of Streamlit's. Call it before the app is made."""
+    """Put our storage, handler and queue in the place of Streamlit's. Call it before the app is made."""
     memory_media_file_storage.__dict__["MemoryMediaFileStorage"] = OwnFiles
     app_session.__dict__["DeferredFileHandler"] = OwnDownloads
+    app_session.__dict__["ForwardMsgQueue"] = AnsweringQueue
     setattr(UploadedFile, "__deepcopy__", share_upload)  # noqa: B010
 
 
@@ -111,6 +125,20 @@ class OwnFiles(MemoryMediaFileStorage):
     def belongs_to(self, session_hash: str, file_id: str) -> bool:
         """Return whether a file was kept for this log-in."""
         return session_hash in self._owners.get(file_id, ())
+
+
+class AnsweringQueue(ForwardMsgQueue):
+    """What goes to a tab, where a run that begins clears what the last one drew, and no answer.
+
+    A file that is chosen while a run begins was lost without a word: its browser never heard where to send it.
+    """
+
+    def clear(self, retain_lifecycle_msgs: bool = False, fragment_ids_this_run: list[str] | None = None) -> None:
+        """Let go of what a run has drawn; a run of fragments alone keeps the answers by itself."""
+        asked = [each for each in self._queue if each.WhichOneof("type") in _ANSWERS]
+        super().clear(retain_lifecycle_msgs, fragment_ids_this_run)
+        kept = {id(each) for each in self._queue}
+        self._queue.extend(each for each in asked if id(each) not in kept)
 
 
 class OwnDownloads(DeferredFileHandler):

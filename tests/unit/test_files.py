@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from streamlit.proto.BackMsg_pb2 import BackendOperationRequest
 from streamlit.proto.Common_pb2 import FileURLs
-from streamlit.proto.ForwardMsg_pb2 import BackendOperationResponse
+from streamlit.proto.ForwardMsg_pb2 import BackendOperationResponse, ForwardMsg
 from streamlit.runtime import app_session, memory_media_file_storage
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.media_file_storage import MediaFileKind, MediaFileStorageError
@@ -27,7 +27,7 @@ from cgcore.web.gate import Gate
 from cgcore.web.origins import AllowedOrigins
 from cgcore.workbench import Workbench
 from pages.ui import files
-from pages.ui.files import OwnDownloads, OwnFiles, guard_files, share_upload
+from pages.ui.files import AnsweringQueue, OwnDownloads, OwnFiles, guard_files, share_upload
 from pages.ui.texts import common
 from tests.servers.asgi import SITE, NoTabs, TestClient, answer_lifespan
 from tests.servers.identity import PASSWORD, add_user
@@ -53,8 +53,9 @@ class Shelf(NoTabs):
 
 
 def test_what_is_replaced_of_streamlit_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The storage, the handler of downloads, and the copy of an upload, else made of its bytes at each run."""
+    """Storage, handler of downloads, queue of a tab, and the copy of an upload, else made of its bytes at each run."""
     storage, session = vars(memory_media_file_storage), vars(app_session)
+    monkeypatch.setitem(session, "ForwardMsgQueue", None)
     monkeypatch.setitem(storage, "MemoryMediaFileStorage", None)
     monkeypatch.setitem(session, "DeferredFileHandler", None)
     monkeypatch.setattr(UploadedFile, "__deepcopy__", None, raising=False)
@@ -62,8 +63,31 @@ def test_what_is_replaced_of_streamlit_is_ours(monkeypatch: pytest.MonkeyPatch) 
     upload = UploadedFile(UploadedFileRec("1", "a.pdf", "application/pdf", b"%PDF" * 9), FileURLs())
 
     assert (storage["MemoryMediaFileStorage"], session["DeferredFileHandler"]) == (OwnFiles, OwnDownloads)
+    assert session["ForwardMsgQueue"] is AnsweringQueue
     assert vars(UploadedFile)["__deepcopy__"] is share_upload
     assert copy.deepcopy(upload).getvalue() == b"%PDF" * 9
+
+
+@pytest.mark.parametrize("lifecycle", [True, False])
+@pytest.mark.parametrize("fragments", [None, ["a"]])
+def test_a_run_that_begins_throws_no_answer_away(lifecycle: bool, fragments: list[str] | None) -> None:
+    """Where a file goes and stands, a sign of life, where to leave to: once each, whatever begins meanwhile."""
+    asked = [ForwardMsg() for _ in range(4)]
+    asked[0].file_urls_response.response_id = "1"
+    asked[1].backend_operation_response.request_id = "2"
+    asked[2].heartbeat_ack = True
+    asked[3].auth_redirect.url = "/entrar"
+    drawn = ForwardMsg()
+    drawn.delta.new_element.text.body = "drawn before"
+    queue = AnsweringQueue()
+    for message in (*asked[:2], drawn, *asked[2:]):
+        queue.enqueue(message)
+
+    queue.clear(lifecycle, fragments)
+
+    kept = queue.flush()
+    assert [each for each in kept if each.WhichOneof("type") != "delta"] == asked
+    assert fragments or drawn not in kept
 
 
 @pytest.fixture
