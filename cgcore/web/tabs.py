@@ -46,6 +46,14 @@ class Tabs(Protocol):
         """Return the files that the uploaders of ``tab`` hold."""
         ...
 
+    def begin_upload(self, tab: str, file: str) -> None:
+        """Note that the browser sends a file."""
+        ...
+
+    def end_upload(self, tab: str, file: str) -> None:
+        """Note that the file has come, or that it does not come: it was refused, cancelled or cut."""
+        ...
+
     def drop_upload(self, tab: str, file: str) -> None:
         """Let go of one uploaded file."""
         ...

@@ -62,11 +62,16 @@ class Uploads:
             return
         requester = find_requester(scope)
         if requester is None or self.tabs.find_owner(place[0]) != requester.session_hash:
+            # Nothing is noted: it may be the name of somebody else's file.
             await _refuse(send, 403, "upload_not_yours")
         elif scope["method"] == "DELETE":
             await self.app(scope, receive, send)
         else:
-            await self._take(scope, receive, send, place, requester.user_id)
+            self.tabs.begin_upload(*place)
+            try:
+                await self._take(scope, receive, send, place, requester.user_id)
+            finally:
+                self.tabs.end_upload(*place)
 
     async def _take(self, scope: Any, receive: Any, send: Any, place: _Place, user_id: int) -> None:
         length = read_headers(scope).get("content-length", "")

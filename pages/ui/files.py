@@ -18,7 +18,7 @@ import streamlit as st
 from streamlit import runtime
 from streamlit.proto.BackMsg_pb2 import BackendOperationRequest
 from streamlit.proto.ForwardMsg_pb2 import BackendOperationResponse
-from streamlit.runtime import app_session, memory_media_file_storage
+from streamlit.runtime import app_session, memory_media_file_storage, memory_uploaded_file_manager
 from streamlit.runtime.backend_operation_handler import DeferredFileHandler
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.media_file_manager import MediaFileManager
@@ -29,6 +29,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile, UploadedFileRe
 from cgcore.errors import CloudGestionError, LoginEnded, NotFound
 from cgcore.identity.actor import Actor
 from cgcore.workbench import get_workbench
+from pages.ui.uploads import OwnUploads
 
 __all__ = [
     "AnsweringQueue",
@@ -72,8 +73,9 @@ def draw_download(
 
 
 def guard_files() -> None:
-    """Put our storage, handler and queue in the place of Streamlit's. Call it before the app is made."""
+    """Put our storages, handler and queue in the place of Streamlit's. Call it before the app is made."""
     memory_media_file_storage.__dict__["MemoryMediaFileStorage"] = OwnFiles
+    memory_uploaded_file_manager.__dict__["MemoryUploadedFileManager"] = OwnUploads
     app_session.__dict__["DeferredFileHandler"] = OwnDownloads
     app_session.__dict__["ForwardMsgQueue"] = AnsweringQueue
     setattr(UploadedFile, "__deepcopy__", share_upload)  # noqa: B010

@@ -11,13 +11,13 @@ import streamlit as st
 from streamlit import config, runtime
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.app_session import AppSession
-from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.session_manager import SessionManager
 from streamlit.runtime.state.session_state import Serialized, Value
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from cgcore.server_facts import PLACE_HEADER, ServerFacts
 from pages.ui.files import find_log_in, may_have
+from pages.ui.uploads import OwnUploads
 
 __all__ = [
     "ADMIN_PAGES",
@@ -158,6 +158,14 @@ class StreamlitTabs:
         states = _list_uploaders(session) if session else []
         return {file for state in states for file in _list_files(state)}
 
+    def begin_upload(self, tab: str, file: str) -> None:
+        """Tell the pages of a file that comes."""
+        _uploads().begin_upload(tab, file)
+
+    def end_upload(self, tab: str, file: str) -> None:
+        """Tell the pages that it has come, or does not come."""
+        _uploads().end_upload(tab, file)
+
     def drop_upload(self, tab: str, file: str) -> None:
         """Let go of a file."""
         _uploads().remove_file(tab, file)
@@ -172,10 +180,10 @@ def _find_session(tab: str) -> AppSession | None:
     return info.session if info else None
 
 
-def _uploads() -> MemoryUploadedFileManager:
+def _uploads() -> OwnUploads:
     manager = runtime.get_instance().uploaded_file_mgr
-    if not isinstance(manager, MemoryUploadedFileManager):
-        raise TypeError("Streamlit keeps uploads in memory")
+    if not isinstance(manager, OwnUploads):
+        raise TypeError("uploads are kept by our own storage")
     return manager
 
 

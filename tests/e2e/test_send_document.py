@@ -43,6 +43,7 @@ def test_a_document_is_seen_undone_and_sent(page: Page) -> None:
         settled(page)
         expect(page.get_by_text("para administracion").first).to_be_visible()
         shoot(page, "enviar-documento-vista")
+        _send_while_a_file_comes(page)
         page.get_by_role("button", name="Enviar", exact=True).click()
         expect(page.get_by_text("Se envía en")).to_be_visible()
         shoot(page, "enviar-documento-deshacer")
@@ -87,7 +88,9 @@ def test_a_document_is_seen_undone_and_sent(page: Page) -> None:
         expect(page.get_by_label("Número", exact=True)).to_have_value("")
         shoot(page, "enviar-documento-390")
 
-    assert b"Factura_F-21043.pdf" in original.value.path().read_bytes()
+    raw = original.value.path().read_bytes()
+    assert b"Factura_F-21043.pdf" in raw
+    assert b"Planos.pdf" in raw
 
 
 def test_on_a_phone_a_document_is_put_aside_gone_on_with_sent_and_another_noted(page: Page) -> None:
@@ -149,6 +152,25 @@ def test_on_a_phone_a_document_is_put_aside_gone_on_with_sent_and_another_noted(
     assert any("F 7" in text for text in arrived)
     assert not any("F 8" in text for text in arrived)
     assert any("F 9" in text for text in arrived), "also without the tab that has sent it"
+
+
+def _send_while_a_file_comes(page: Page) -> None:
+    """Press «Enviar» while a file is on a slow line: nothing leaves without it; once here, it is in the preview."""
+    line = page.context.new_cdp_session(page)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 20_000}
+    line.send("Network.enable")
+    line.send("Network.emulateNetworkConditions", slow)
+    page.get_by_label("Adjuntos", exact=True).locator("input[type=file]").set_input_files(
+        files=[{"name": "Planos.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.7" * 250_000}]
+    )
+    expect(page.get_by_text("Planos.pdf")).to_be_visible()
+    page.get_by_role("button", name="Enviar", exact=True).click()
+    expect(page.get_by_text("Un archivo se está subiendo todavía.")).to_be_visible()
+    shoot(page, "enviar-documento-subiendo")
+    line.send("Network.emulateNetworkConditions", {**slow, "uploadThroughput": -1})
+    expect(page.get_by_text("y Planos.pdf · 2 MB")).to_be_visible()
+    settled(page)
+    expect(page.get_by_text("Un archivo se está subiendo todavía.")).to_have_count(0)
 
 
 def _send_and_close(page: Page, address: str) -> None:

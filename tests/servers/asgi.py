@@ -49,6 +49,12 @@ class NoTabs:
         """None is shown."""
         return []
 
+    def begin_upload(self, tab: str, file: str) -> None:
+        """Nobody sends any."""
+
+    def end_upload(self, tab: str, file: str) -> None:
+        """None comes."""
+
     def drop_upload(self, tab: str, file: str) -> None:
         """There is none."""
 

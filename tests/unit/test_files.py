@@ -13,7 +13,7 @@ import pytest
 from streamlit.proto.BackMsg_pb2 import BackendOperationRequest
 from streamlit.proto.Common_pb2 import FileURLs
 from streamlit.proto.ForwardMsg_pb2 import BackendOperationResponse, ForwardMsg
-from streamlit.runtime import app_session, memory_media_file_storage
+from streamlit.runtime import app_session, memory_media_file_storage, memory_uploaded_file_manager
 from streamlit.runtime.media_file_manager import MediaFileManager
 from streamlit.runtime.media_file_storage import MediaFileKind, MediaFileStorageError
 from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
@@ -29,6 +29,7 @@ from cgcore.workbench import Workbench
 from pages.ui import files
 from pages.ui.files import AnsweringQueue, OwnDownloads, OwnFiles, guard_files, share_upload
 from pages.ui.texts import common
+from pages.ui.uploads import OwnUploads
 from tests.servers.asgi import SITE, NoTabs, TestClient, answer_lifespan
 from tests.servers.identity import PASSWORD, add_user
 
@@ -53,9 +54,10 @@ class Shelf(NoTabs):
 
 
 def test_what_is_replaced_of_streamlit_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Storage, handler of downloads, queue of a tab, and the copy of an upload, else made of its bytes at each run."""
+    """Storages, handler of downloads, queue of a tab, and the copy of an upload, else made of its bytes at each run."""
     storage, session = vars(memory_media_file_storage), vars(app_session)
     monkeypatch.setitem(session, "ForwardMsgQueue", None)
+    monkeypatch.setitem(vars(memory_uploaded_file_manager), "MemoryUploadedFileManager", None)
     monkeypatch.setitem(storage, "MemoryMediaFileStorage", None)
     monkeypatch.setitem(session, "DeferredFileHandler", None)
     monkeypatch.setattr(UploadedFile, "__deepcopy__", None, raising=False)
@@ -64,6 +66,7 @@ def test_what_is_replaced_of_streamlit_is_ours(monkeypatch: pytest.MonkeyPatch) 
 
     assert (storage["MemoryMediaFileStorage"], session["DeferredFileHandler"]) == (OwnFiles, OwnDownloads)
     assert session["ForwardMsgQueue"] is AnsweringQueue
+    assert vars(memory_uploaded_file_manager)["MemoryUploadedFileManager"] is OwnUploads
     assert vars(UploadedFile)["__deepcopy__"] is share_upload
     assert copy.deepcopy(upload).getvalue() == b"%PDF" * 9
 

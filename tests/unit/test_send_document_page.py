@@ -357,7 +357,7 @@ def test_files_are_told_against_what_the_server_takes_while_they_are_attached(de
     fits, free = said(page), not page.button("send_document_send").disabled
     page.file_uploader[0].set_value([("Plano.pdf", b"%PDF-1.7" + b"x" * 9000, "application/pdf")])
     page = page.run()
-    weight = [each.text for each in page.get("progress")]
+    weight = [str(each.text) for each in page.get("progress")]
 
     assert str(refusal_text("message_too_large")) not in fits
     assert free
@@ -365,6 +365,22 @@ def test_files_are_told_against_what_the_server_takes_while_they_are_attached(de
     assert str(refusal_text("message_too_large")) in said(page)
     assert page.button("send_document_send").disabled
     assert desk.messages() == []
+
+
+@pytest.mark.parametrize("key", ["send_document_send", "send_document_keep"])
+def test_nothing_leaves_or_is_put_aside_without_the_files_that_are_still_coming(desk: Desk, key: str) -> None:
+    """It is said, nothing that was typed is lost, and once they are here the same button does it."""
+    page = preview(fill(desk.open(), number="7", to="eva@example.com"))
+    desk.patch.setattr("pages.ui.outbox.form.count_coming", lambda: 2)
+    page = page.button(key).click().run()
+    told, before = said(page), (len(desk.messages()), len(desk.workbench.saved.list(desk.ana, cursor="", limit=5)[0]))
+    desk.patch.setattr("pages.ui.outbox.form.count_coming", lambda: 0)
+    page = page.button(key).click().run()
+
+    assert "2 archivos se están subiendo todavía. Espera a que terminen y pulsa otra vez." in told
+    assert before == (0, 0)
+    assert len(desk.messages()) + len(desk.workbench.saved.list(desk.ana, cursor="", limit=5)[0]) == 1
+    assert "se están subiendo" not in said(page)
 
 
 def test_files_are_told_as_they_arrive_and_what_they_weigh(desk: Desk) -> None:

@@ -127,6 +127,20 @@ def test_files_that_may_not_arrive_are_told_and_how_many_more_there_are(desk: De
     assert told in text
 
 
+def test_a_batch_waits_for_the_files_that_are_still_coming(desk: Desk) -> None:
+    """«Enviar» says so, and nothing is handed in; pressed again once they are here, it is."""
+    page = give(many(desk.open()), "F;1;Ana;ana@example.com;10 €", "F-1.pdf")
+    desk.patch.setattr("pages.ui.outbox.form.count_coming", lambda: 1)
+    page = press(page, "many_send")
+    told, before = said(page), len(desk.workbench.batches.list(desk.ana))
+    desk.patch.setattr("pages.ui.outbox.form.count_coming", lambda: 0)
+    press(page, "many_send")
+
+    assert "Un archivo se está subiendo todavía. Espera a que termine y pulsa otra vez." in told
+    assert before == 0
+    assert len(desk.workbench.batches.list(desk.ana)) == 1
+
+
 def test_a_yes_hands_in_what_was_chosen_and_the_rest_is_told(desk: Desk) -> None:
     """The doubtful file that was chosen goes; a second click on the way makes nothing twice; the result says all."""
     page = give(

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 from cgcore.server_facts import ServerFacts
 from cgcore.web.assembly import Assembly
@@ -14,6 +15,7 @@ from cgcore.web.gate import Gate
 from cgcore.web.origins import AllowedOrigins
 from cgcore.web.uploads import UploadLimits, Uploads
 from cgcore.workbench import Workbench
+from pages.ui.uploads import OwnUploads
 from tests.servers.asgi import SITE, TestClient, answer_lifespan
 from tests.servers.identity import PASSWORD, add_user
 
@@ -28,6 +30,8 @@ class Pages:
         self.with_uploader: set[str] = set()
         self.shown: set[str] = set()
         self.stored: dict[tuple[str, str], int] = {}
+        self.uploads = OwnUploads("/up")
+        self.seen_coming: list[int] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -41,7 +45,11 @@ class Pages:
         if scope["path"].startswith("/_stcore/upload_file/"):
             tab, file = scope["path"].split("/")[3:]
             if scope["method"] == "PUT":
+                self.seen_coming.append(self.uploads.count_coming(tab))
+                if body == b"broken":
+                    raise OSError("the line is cut")
                 self.stored[tab, file] = len(body)
+                self.uploads.add_file(tab, UploadedFileRec(file, "a.pdf", "", body))
             elif scope["method"] == "DELETE":
                 del self.stored[tab, file]
         await send({"type": "http.response.start", "status": 204, "headers": []})
@@ -61,6 +69,12 @@ class Pages:
 
     def list_shown_uploads(self, tab: str) -> set[str]:
         return self.shown if tab in self.owners else set()
+
+    def begin_upload(self, tab: str, file: str) -> None:
+        self.uploads.begin_upload(tab, file)
+
+    def end_upload(self, tab: str, file: str) -> None:
+        self.uploads.end_upload(tab, file)
 
     def drop_upload(self, tab: str, file: str) -> None:
         del self.stored[tab, file]
@@ -107,6 +121,44 @@ def _open_tabs(workbench: Workbench, pages: Pages, client: TestClient, *, prefix
 
 def _put(client: TestClient, tab: str, file: str, size: int) -> int:
     return client.put(f"/_stcore/upload_file/{tab}/{file}", content=b"x" * size).status_code
+
+
+def test_a_file_is_on_its_way_until_a_run_has_it_or_it_does_not_come(client: TestClient, pages: Pages) -> None:
+    """While it comes and once it is here; refused, cut, or of somebody else's tab it is not waited for."""
+    _put(client, "form", "a", 10)
+    here = pages.uploads.count_coming("form")
+    pages.uploads.get_files("form", ["a"])
+    _put(client, "list", "b", 10)
+    _put(client, "form", "c", 5000)
+    _put(client, "nowhere", "d", 10)
+    with pytest.raises(OSError, match="cut"):
+        client.put("/_stcore/upload_file/form/e", content=b"broken")
+
+    assert pages.seen_coming == [1, 1]
+    assert here == 1
+    assert [pages.uploads.count_coming(tab) for tab in ("form", "list", "nowhere")] == [0, 0, 0]
+
+
+def test_what_a_browser_gives_up_is_waited_for_a_moment_and_what_it_sends_for_as_long_as_it_takes(clock: Clock) -> None:
+    """From the moment in which it asks where to send its files; a tab that ends has none, and another tab's stay."""
+    uploads = OwnUploads("/up", clock)
+    sent, _ = [place.file_id for place in uploads.get_upload_urls("form", ["a.pdf", "b.pdf"])]
+    uploads.get_upload_urls("other", ["c.pdf"])
+    asked = uploads.count_coming("form")
+    uploads.begin_upload("form", sent)
+    clock.now += 11
+    alone = uploads.count_coming("form"), uploads.count_coming("other")
+    clock.now += 3600
+    uploads.add_file("form", UploadedFileRec(sent, "a.pdf", "", b"a"))
+    uploads.end_upload("form", sent)
+    here = uploads.count_coming("form")
+    uploads.remove_file("form", sent)
+    removed = uploads.count_coming("form")
+    uploads.begin_upload("form", "again")
+    uploads.remove_session_files("form")
+
+    assert (asked, alone, here, removed) == (2, (1, 0), 1, 0)
+    assert uploads.count_coming("form") == 0
 
 
 def test_a_file_goes_only_where_an_uploader_is_drawn(client: TestClient, pages: Pages) -> None:

@@ -33,8 +33,9 @@ from pages.ui.texts import common
 from pages.ui.texts import mail_account as account_texts
 from pages.ui.texts import send_document as texts
 from pages.ui.texts import sending_defaults as editor_texts
+from pages.ui.uploads import count_coming
 
-__all__ = ["DocumentForm", "draw_doubts"]
+__all__ = ["DocumentForm", "draw_doubts", "tells_coming"]
 
 _BETWEEN = re.compile(r"[;,\n]")
 _COLUMNS = 2
@@ -288,6 +289,14 @@ def draw_doubts(files: Sequence[Attachment]) -> None:
     list_problems(doubts[:_DOUBTS], "attachments")
     if len(doubts) > _DOUBTS:
         st.markdown(f":orange[:material/warning: {texts.AND_MORE.format(count=len(doubts) - _DOUBTS)}]")
+
+
+def tells_coming() -> bool:
+    """Return whether files of this tab are still on their way, which then is said: nothing leaves without them."""
+    coming = count_coming()
+    if coming:
+        st.warning(texts.COMING.format(count=coming), icon=":material/hourglass_top:")
+    return coming > 0
 
 
 def _name_type(kinds: Sequence[DocumentType]) -> None:

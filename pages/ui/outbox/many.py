@@ -27,7 +27,7 @@ from pages.ui.files import draw_download
 from pages.ui.markdown import escape
 from pages.ui.moments import when
 from pages.ui.outbox.draft import PAGE
-from pages.ui.outbox.form import draw_doubts
+from pages.ui.outbox.form import draw_doubts, tells_coming
 from pages.ui.outbox.pace import draw_pace
 from pages.ui.outbox.sending import draw_missing_account, draw_preview
 from pages.ui.texts import send_document as texts
@@ -178,7 +178,7 @@ def _draw_yes(
         )
         if selection.behind:
             st.caption(texts.STAY_BEHIND.format(count=len(selection.behind)))
-    if asked:
+    if asked and not tells_coming():
         used = set(selection.going.values())
         empty = Attachment("", "", b"")
         files = [uploads.attachment(place) if place in used else empty for place in range(len(uploads.files))]

@@ -15,7 +15,7 @@ from pages.ui.identity import dialog, while_logged_in
 from pages.ui.markdown import escape
 from pages.ui.moments import when
 from pages.ui.outbox.draft import PAGE, DocumentFields
-from pages.ui.outbox.form import DocumentForm
+from pages.ui.outbox.form import DocumentForm, tells_coming
 from pages.ui.paging import Pager
 from pages.ui.texts import common
 from pages.ui.texts import send_document as texts
@@ -31,7 +31,7 @@ _ROWS = 10
 
 def draw_keep(workbench: Workbench, actor: Actor, fields: DocumentFields, form: DocumentForm) -> None:
     """Draw «Guardar como borrador», and do it."""
-    if not st.button(texts.KEEP, icon=":material/draft:", key=f"{PAGE}_keep"):
+    if not st.button(texts.KEEP, icon=":material/draft:", key=f"{PAGE}_keep") or tells_coming():
         return
     try:
         saved = workbench.saved.save(actor, form.kept, form.request.attachments, replaces=fields.saved)

@@ -20,7 +20,7 @@ from pages.ui.identity import dialog, while_logged_in
 from pages.ui.markdown import escape
 from pages.ui.moments import seconds_until, when
 from pages.ui.outbox.draft import PAGE, DocumentDraft, DocumentFields
-from pages.ui.outbox.form import DocumentForm
+from pages.ui.outbox.form import DocumentForm, tells_coming
 from pages.ui.outbox.message import change, draw_message
 from pages.ui.outbox.pace import draw_pace
 from pages.ui.outbox.saved import draw_keep
@@ -70,7 +70,7 @@ def draw_sending(workbench: Workbench, actor: Actor, fields: DocumentFields, for
     seen, draft.seen = draft.seen, "" if composed is None else request_hash(form.request)
     if asked and draft.seen != seen:
         st.warning(texts.CHANGED, icon=":material/sync_problem:")
-    elif asked and again:
+    elif asked and again and not tells_coming():
         _send(workbench, actor, fields, form)
     if blocked:
         st.warning(texts.TO_MEND, icon=":material/error:")
