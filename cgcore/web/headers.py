@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from starlette.requests import ClientDisconnect
+
 from cgcore.texts import sentence
 from cgcore.web.origins import AllowedOrigins, read_headers
 from cgcore.web.paths import FILES, OAUTH, STREAMLIT_HEALTH
@@ -114,6 +116,9 @@ class SecurityHeaders:
 
         try:
             await self._app(scope, receive, dress)
+        except ClientDisconnect:
+            # A reload, or an upload that somebody has cancelled: nothing broke, and nobody is there to be told.
+            _log.info("a browser left in the middle of its request")
         except Exception:
             if started:
                 raise

@@ -136,11 +136,11 @@ class AnsweringQueue(ForwardMsgQueue):
     """
 
     def clear(self, retain_lifecycle_msgs: bool = False, fragment_ids_this_run: list[str] | None = None) -> None:
-        """Let go of what a run has drawn; a run of fragments alone keeps the answers by itself."""
+        """Let go of what a run has drawn; of all once it is sent. A run of fragments keeps the answers by itself."""
         asked = [each for each in self._queue if each.WhichOneof("type") in _ANSWERS]
         super().clear(retain_lifecycle_msgs, fragment_ids_this_run)
-        kept = {id(each) for each in self._queue}
-        self._queue.extend(each for each in asked if id(each) not in kept)
+        if retain_lifecycle_msgs and fragment_ids_this_run is None:
+            self._queue.extend(asked)
 
 
 class OwnDownloads(DeferredFileHandler):

@@ -284,8 +284,8 @@ def test_each_stage_of_a_delivery_has_a_time_of_its_own(certificates: Certificat
         sending = send_message(RAW, replace(request, port=server.port), env, timeouts=Timeouts(stage=15.0))
         delivery = _drained(sending, steps)
 
+    assert delivery.fate is Fate.ACCEPTED, steps
     assert clock() > 60
-    assert delivery.fate is Fate.ACCEPTED
 
 
 class _Ticking:
@@ -299,10 +299,12 @@ class _Ticking:
 
 def _slow(clock: _Ticking, seconds: float) -> Callable[[Wire], None]:
     def play(wire: Wire) -> None:
-        say = wire.send
+        say, told = wire.send, list[bytes]()
 
         def send(data: bytes) -> None:
-            clock.now += seconds
+            # The greeting leaves while the client may still be connecting, which is given less.
+            clock.now += seconds if told else 0.0
+            told.append(data)
             say(data)
 
         wire.send = send

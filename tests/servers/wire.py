@@ -144,7 +144,8 @@ class ScriptedServer:
 
     def wait_for_goodbye(self, seconds: float = 5.0) -> bool:
         """Return whether every client has left, once they have or the time is over."""
-        serving = [thread for thread in self._threads if thread.name == _SERVING]
+        with self._lock:
+            serving = [thread for thread in self._threads if thread.name == _SERVING]
         for thread in serving:
             thread.join(seconds)
         return not any(thread.is_alive() for thread in serving)
@@ -181,8 +182,9 @@ class ScriptedServer:
 
     def _start(self, name: str, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True, name=name)
-        self._threads.append(thread)
-        thread.start()
+        with self._lock:
+            self._threads.append(thread)
+            thread.start()
 
     def _accept(self) -> None:
         while not self.stopping.is_set():

@@ -71,9 +71,8 @@ def test_what_is_replaced_of_streamlit_is_ours(monkeypatch: pytest.MonkeyPatch) 
     assert copy.deepcopy(upload).getvalue() == b"%PDF" * 9
 
 
-@pytest.mark.parametrize("lifecycle", [True, False])
 @pytest.mark.parametrize("fragments", [None, ["a"]])
-def test_a_run_that_begins_throws_no_answer_away(lifecycle: bool, fragments: list[str] | None) -> None:
+def test_a_run_that_begins_throws_no_answer_away(fragments: list[str] | None) -> None:
     """Where a file goes and stands, a sign of life, where to leave to: once each, whatever begins meanwhile."""
     asked = [ForwardMsg() for _ in range(4)]
     asked[0].file_urls_response.response_id = "1"
@@ -86,9 +85,10 @@ def test_a_run_that_begins_throws_no_answer_away(lifecycle: bool, fragments: lis
     for message in (*asked[:2], drawn, *asked[2:]):
         queue.enqueue(message)
 
-    queue.clear(lifecycle, fragments)
+    queue.clear(retain_lifecycle_msgs=True, fragment_ids_this_run=fragments)
 
     kept = queue.flush()
+    assert queue.flush() == [], "what was sent is sent once"
     assert [each for each in kept if each.WhichOneof("type") != "delta"] == asked
     assert fragments or drawn not in kept
 

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import streamlit
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 
 from cgcore.web.headers import SecurityHeaders, hash_inline_scripts
 from cgcore.web.origins import AllowedOrigins
@@ -101,6 +104,32 @@ def test_a_failure_shows_no_traceback(client: TestClient, caplog: pytest.LogCapt
 
     assert (answer.status_code, answer.text) == (500, "Algo ha fallado en el programa. Vuelve a intentarlo.")
     assert "a request broke" in caplog.text
+
+
+def test_a_browser_that_leaves_in_the_middle_is_no_failure(
+    pages: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cancelled upload, a reload: no traceback in the log, and no answer to nobody."""
+    sent: list[Any] = []
+
+    async def cut() -> None:
+        async def receive() -> Any:
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def read(scope: Any, receive: Any, send: Any) -> None:
+            await PlainTextResponse(await Request(scope, receive).body())(scope, receive, send)
+
+        scope = {"type": "http", "path": "/_stcore/upload_file/a/b", "method": "PUT", "headers": []}
+        await SecurityHeaders(read, origins=AllowedOrigins(), app_page=pages[0])(scope, receive, send)
+
+    with caplog.at_level(logging.INFO):
+        anyio.run(cut)
+
+    assert caplog.messages == ["a browser left in the middle of its request"]
+    assert sent == []
 
 
 def test_under_tls_the_browser_is_told_to_stay_there(pages: tuple[Path, Path]) -> None:
