@@ -15,6 +15,7 @@ from cgcore.web.connections import ConnectionLimits, Connections
 from cgcore.web.origins import AllowedOrigins
 from cgcore.web.paths import AFTER_END, CROWDED
 from cgcore.workbench import get_workbench
+from pages.ui.clicks import keep_clicks
 from pages.ui.files import guard_files
 from pages.ui.server import (
     ADMIN_PAGES,
@@ -38,6 +39,7 @@ if settings.log == "json":
 origins = AllowedOrigins.of(settings)
 admit_hosts(origins.allowed_hosts())
 guard_files()
+keep_clicks()
 assembly = Assembly(
     get_workbench,
     origins,

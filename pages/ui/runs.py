@@ -17,6 +17,7 @@ from cgcore.runs import INTERRUPTED, Run, Status, Step
 from cgcore.workbench import Workbench
 from cgcore.workbench.verdicts import verdict_texts
 from pages.ui.cells import CellState
+from pages.ui.clicks import give_way
 from pages.ui.files import draw_download
 from pages.ui.markdown import escape
 from pages.ui.moments import duration, when
@@ -157,12 +158,7 @@ def status_line(label: str, status: Status) -> str:
 
 def follow(workbench: Workbench, actor: Actor, *runs: Run, gather: float = 0.0) -> Iterator[Run]:
     """Follow ``runs`` as :meth:`RunSection.follow` does; another run of the page that is asked for ends it."""
-    return workbench.runs.follow(actor, *runs, gather=gather, idle=_give_way)
-
-
-def _give_way() -> None:
-    # Streamlit ends a run when its state is used, or something is drawn; a wait of our own it cannot interrupt.
-    st.session_state.get("waiting")
+    return workbench.runs.follow(actor, *runs, gather=gather, idle=give_way)
 
 
 def follow_run(workbench: Workbench, actor: Actor, run: Run) -> Run:

@@ -180,7 +180,9 @@ def _send_and_close(page: Page, address: str) -> None:
     for label, value in {"Número": "9", "Para": "luis@talleres.example"}.items():
         _write(page, label, value)
     page.get_by_role("button", name="Vista previa").click()
+    expect(page.get_by_role("radio", name="Texto")).to_be_visible()
     page.get_by_role("button", name="Enviar", exact=True).click()
+    page.get_by_role("radio", name="Texto").click(no_wait_after=True)  # the click before it is not lost by it
     expect(page.get_by_text("Se envía en")).to_be_visible()
     page.close()
 

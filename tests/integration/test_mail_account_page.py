@@ -468,7 +468,7 @@ def test_a_page_opened_while_a_test_runs_shows_it_to_its_end(
         },
     )
     workbench.runs.start(ana, cell, "f", job)
-    monkeypatch.setattr(results, "_give_way", gate.set)
+    monkeypatch.setattr(results, "give_way", gate.set)
     app = open_page(monkeypatch, workbench, ana, SCRIPT)
 
     assert not app.exception

@@ -54,7 +54,7 @@ def _see_it_end(monkeypatch: pytest.MonkeyPatch, workbench: Workbench, ana: Acto
     """Return ``app``, or a page that is opened for it, after a set-up for ADDRESS has gone on elsewhere to its end."""
     gate = threading.Event()
     _start(workbench, ana, ADDRESS, gate)
-    monkeypatch.setattr(results, "_give_way", gate.set)
+    monkeypatch.setattr(results, "give_way", gate.set)
     app = app.run() if app is not None else open_page(monkeypatch, workbench, ana, SCRIPT)
     assert not app.exception
     return app
@@ -125,7 +125,7 @@ def test_a_run_that_was_joined_by_a_click_fills_in_nothing_of_another_address(
     _start(workbench, ana, ADDRESS, gate)
     running = workbench.runs.find_last(ana, Cell.SETUP)
     monkeypatch.setattr(workbench.mail_setup, "start", lambda *_given, **_named: running)
-    monkeypatch.setattr(results, "_give_way", gate.set)
+    monkeypatch.setattr(results, "give_way", gate.set)
     app.button(key="mail_account_setup").click().run()
 
     assert not app.exception

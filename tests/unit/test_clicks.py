@@ -1,0 +1,124 @@
+"""A click is read once, whatever else is done while its page runs."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.runtime.scriptrunner import script_runner
+from streamlit.testing.v1 import AppTest
+
+from pages.ui.clicks import LastingRequests, keep_clicks
+
+pytestmark = pytest.mark.usefixtures("kept")
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our requests in the place of Streamlit's."""
+    monkeypatch.setitem(vars(script_runner), "ScriptRequests", None)
+    keep_clicks()
+    assert vars(script_runner)["ScriptRequests"] is LastingRequests
+
+
+def _page() -> None:
+    """A page in which another gesture comes at one of its points, while the run of a click is at it."""
+    import streamlit as st
+    from streamlit.proto.WidgetStates_pb2 import WidgetStates
+    from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
+
+    from pages.ui.clicks import give_way
+
+    state = st.session_state
+    state.runs = state.get("runs", 0) + 1
+
+    def meanwhile(place: str) -> None:
+        if state.gestures.get(place, 0):
+            state.gestures[place] -= 1
+            context = get_script_run_ctx()
+            assert context is not None
+            assert context.script_requests is not None
+            context.script_requests.request_rerun(RerunData(widget_states=WidgetStates()))
+
+    def called() -> None:
+        meanwhile("callback")
+        state.get("anything")
+        state.calls = state.get("calls", 0) + 1
+
+    if state.setdefault("gestures", {}).get("page", 0) and state.get("armed"):
+        state.gestures["page"] -= 1
+        st.rerun()
+    if state.get("armed"):
+        meanwhile("before")
+    st.write("first")
+    if state.get("armed"):
+        meanwhile("at the button")
+    clicked = st.button("Enviar", key="send", on_click=called)
+    if state.get("armed"):
+        meanwhile("after")
+    st.caption("a word")
+    if clicked:
+        state.sent = state.get("sent", 0) + 1
+        if state.get("leaves"):
+            st.rerun()
+        if state.get("waits"):
+            meanwhile("waiting")
+            st.caption("still at it")
+            state.waited = state.get("waited", 0) + 1
+            give_way()
+            state.waited += 1
+    for number in range(20):
+        st.write(number)
+    state.ended = state.get("ended", 0) + 1
+
+
+def _click(gestures: dict[str, int], **more: bool) -> AppTest:
+    page = AppTest.from_function(_page).run()
+    page.session_state["gestures"], page.session_state["armed"] = gestures, True
+    for name, value in more.items():
+        page.session_state[name] = value
+    return page.button("send").click().run()
+
+
+def _count(page: AppTest, name: str) -> int:
+    assert not page.exception
+    return page.session_state.get(name, 0)
+
+
+# One that comes during the callback is answered before the page begins; two after the button are one.
+@pytest.mark.parametrize(
+    ("gestures", "runs"),
+    [
+        ({}, 1),
+        ({"before": 1}, 2),
+        ({"before": 3}, 4),
+        ({"at the button": 1}, 2),
+        ({"after": 1}, 2),
+        ({"before": 2, "at the button": 1, "after": 1}, 4),
+        ({"callback": 1}, 1),
+    ],
+    ids=str,
+)
+def test_a_click_is_read_once_whatever_is_done_meanwhile(gestures: dict[str, int], runs: int) -> None:
+    """Its callback runs once and to its end, the page acts on it once, and every gesture gets its run."""
+    page = _click(dict(gestures))
+
+    assert (_count(page, "sent"), _count(page, "calls")) == (1, 1)
+    assert set(page.session_state["gestures"].values()) <= {0}
+    assert _count(page, "runs") == 1 + runs
+    assert _count(page.run(), "sent") == 1
+
+
+def test_a_page_that_waits_for_what_a_click_has_begun_gives_way_where_it_says_so() -> None:
+    """Until then it is not broken off; a gesture that comes while it waits does not wait with it."""
+    asked, alone = _click({"waiting": 1}, waits=True), _click({}, waits=True)
+
+    assert (_count(asked, "sent"), _count(asked, "waited"), _count(asked, "ended")) == (1, 1, 2)
+    assert (_count(alone, "sent"), _count(alone, "waited"), _count(alone, "ended")) == (1, 2, 2)
+
+
+def test_a_page_that_ends_its_own_run_ends_it_at_once() -> None:
+    """After the click was read, and before: then it is gone, or such a page would never come to an end."""
+    after = _click({"after": 1}, leaves=True)
+    before = _click({"page": 1})
+
+    assert (_count(after, "sent"), _count(after, "ended")) == (1, 2)
+    assert (_count(before, "sent"), _count(before, "calls"), _count(before, "runs")) == (0, 1, 3)
