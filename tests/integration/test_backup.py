@@ -7,11 +7,15 @@ import base64
 import secrets
 import shutil
 import tarfile
+import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+from sqlmodel import update
 
 from cgcore.cli import main
 from cgcore.documents import DocumentType
@@ -21,6 +25,7 @@ from cgcore.mail.account import MailAccountDraft, Security, ServerDraft
 from cgcore.outbox.states import State
 from cgcore.settings import Settings, load_settings
 from cgcore.storage.database import Database
+from cgcore.storage.outbox_tables import OutboundMessageRow, OutboxAccountRow
 from cgcore.vault.records import RecordStore
 from cgcore.vault.rotation import make_key, rotate, write_key
 from cgcore.vault.secret import Secret
@@ -30,10 +35,13 @@ from cgcore.workbench.outbox.compose import DocumentRequest
 from cgcore.workbench.secrets import list_secret_names, open_records
 from cgcore.workbench.start import sole_server
 from tests.servers.api_users import ADMIN_PASSWORD, add_person, issue_key
-from tests.servers.house import add_series
+from tests.servers.house import add_series, furnish
 from tests.servers.postgres import PostgresServer
+from tests.servers.product import run_product
+from tests.servers.scripted import SmtpScript, smtp_server
 
 CANARY = "contraseña-S3cr3t"
+_PATIENCE_S = 60.0
 DRAFT = MailAccountDraft(
     user="ana@tosma.es",
     password=Secret(CANARY),
@@ -148,10 +156,7 @@ def test_what_waits_in_a_restored_copy_is_held_however_young_it_is(house: House)
     with house.opened() as workbench:
         ana = workbench.identity.sessions.log_in("ana", Secret(ADMIN_PASSWORD)).actor
         add_series(workbench, Actor(0, "", role=Role.ADMIN), "F", DocumentType.QUOTE)
-        request = DocumentRequest(
-            DocumentType.QUOTE, "F", "7", ("eva@example.com",), subject="Va", body="<p>Va</p>", signature=""
-        )
-        waiting, _ = workbench.outbox.send(ana, request, "clave")
+        waiting, _ = workbench.outbox.send(ana, _request("7"), "clave")
     assert house.command("backup", str(file)) == 0
     assert house.command("restore", str(file), "--replace") == 0
     with house.opened() as workbench:
@@ -162,6 +167,36 @@ def test_what_waits_in_a_restored_copy_is_held_however_young_it_is(house: House)
         State.QUEUED,
         State.HELD,
         "backup",
+    )
+
+
+def test_a_server_that_starts_over_the_folder_of_yesterday_sends_nothing_by_itself(tmp_path: Path) -> None:
+    """A copy of the data folder, put back without a word: what waited in it is held, and what is new leaves."""
+    home = furnish(tmp_path)
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    with smtp_server(SmtpScript(users={})) as server:
+        with home.workbench() as workbench:
+            add_series(workbench, home.admin, "F", DocumentType.QUOTE)
+            draft = replace(DRAFT, smtp=ServerDraft("127.0.0.1", str(server.port), Security.NONE))
+            workbench.mail_account.save(home.admin, draft, version=0)
+            left, _ = workbench.outbox.send(home.admin, _request("7"), "clave")
+            with workbench.database.session() as session:
+                session.exec(update(OutboundMessageRow).values(created=yesterday, due=yesterday))
+                session.exec(update(OutboxAccountRow).values(served=yesterday))
+        with run_product(tmp_path), home.workbench() as workbench:
+            new, _ = workbench.outbox.send(home.admin, _request("8"), "otra")
+            ends = time.monotonic() + _PATIENCE_S
+            while workbench.outbox.get(home.admin, new.id).state is not State.SENT and time.monotonic() < ends:
+                time.sleep(0.05)
+            states = [workbench.outbox.get(home.admin, message.id).state for message in (left, new)]
+
+    assert states == [State.HELD, State.SENT]
+    assert [message_from_bytes(raw)["Subject"] for raw in server.messages] == ["Va 8"]
+
+
+def _request(number: str) -> DocumentRequest:
+    return DocumentRequest(
+        DocumentType.QUOTE, "F", number, ("eva@example.com",), subject="Va {numero}", body="<p>Va</p>", signature=""
     )
 
 
