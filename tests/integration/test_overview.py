@@ -39,7 +39,7 @@ from tests.servers.scripted import IMAP_CASES, SMTP_CASES
 from tests.servers.wire import Closed, Script, ScriptedServer, Wire
 
 _ALWAYS = [name for name in SectionName if name is not SectionName.OUTBOX]
-_MOMENT = r"(ahora mismo|hace \d+ (s|min))"
+_MOMENT = r"(ahora mismo|hace \d+\u00a0(s|min))"
 
 
 class Row(NamedTuple):
