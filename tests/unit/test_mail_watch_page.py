@@ -65,7 +65,7 @@ def test_the_part_is_folded_and_its_switch_stays_as_it_was_put(
     ("trouble", "told", "badge"),
     [
         (QUOTA, "Tu buzón está al 93 %", "Revisar"),
-        (REFUSED, "El envío ha dejado de funcionar: El usuario o la contraseña no son correctos", "Error"),
+        (REFUSED, "El envío ha dejado de funcionar. El usuario o la contraseña no son correctos", "Error"),
     ],
 )
 def test_resumen_tells_what_the_watch_has_seen_until_it_is_cured(

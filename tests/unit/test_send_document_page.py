@@ -700,7 +700,7 @@ def test_a_copy_that_was_tried_in_vain_says_why_and_that_it_is_tried_again(desk:
         session.exec(update(OutboundMessageRow).values(**values))
     text = said(sent_tab(desk.open()))
 
-    assert "La copia para «Enviados» está pendiente y se vuelve a intentar: " in text
+    assert "La copia para «Enviados» está pendiente y se vuelve a intentar. " in text
     assert "Guardando la copia" not in text
 
 
