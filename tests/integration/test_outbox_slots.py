@@ -144,6 +144,7 @@ def test_a_rest_holds_what_every_connection_has_claimed_and_one_message_goes_ahe
     finish(queues[0], first[0], Outcome(State.HELD, hold=Hold("sending_quota", 3600)), reason=REASON)
 
     assert Counter(house.states()) == {State.HELD: 44, State.IN_FLIGHT: 1}
+    assert [house.get(each.id).reason for each in second[1:]] == [REASON] * (len(second) - 1)
     assert not queues[1].mark_in_flight(second[1])
     assert queues[1].claim_messages(slots[1], pace=_THREE) == ()
     house.set_account(paused_until=_past())
@@ -172,6 +173,7 @@ def test_what_could_not_sign_in_holds_what_the_other_connections_have_claimed(ho
 
     assert not queue.mark_in_flight(second[0])
     assert set(house.states()) == {State.HELD}
+    assert [house.get(each.id).reason for each in (*first, *second)] == [REASON] * len((*first, *second))
 
 
 def test_too_many_connections_are_halved_and_a_day_without_that_gives_them_back(house: House) -> None:
