@@ -8,21 +8,25 @@ middle; ours are done to their end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx, script_runner
 from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequest, ScriptRequests, ScriptRequestType
 from streamlit.runtime.scriptrunner_utils.script_run_context import RunLocation, ThreadState
+from streamlit.runtime.state import SafeSessionState
+from streamlit.runtime.state.common import user_key_from_element_id
 
-__all__ = ["LastingRequests", "give_way", "keep_clicks"]
+__all__ = ["LastingRequests", "NotingState", "give_way", "keep_clicks"]
 
 
 def keep_clicks() -> None:
-    """Put our requests in the place of Streamlit's. Call it before the app is made."""
+    """Put our requests and our state in the place of Streamlit's. Call it before the app is made."""
     script_runner.__dict__["ScriptRequests"] = LastingRequests
+    script_runner.__dict__["SafeSessionState"] = NotingState
 
 
 def give_way() -> None:
@@ -30,9 +34,8 @@ def give_way() -> None:
 
     Streamlit ends a run when its state is used, or something is drawn; a wait of our own it cannot interrupt.
     """
-    context = get_script_run_ctx()
-    if context is not None and isinstance(context.script_requests, LastingRequests):
-        context.script_requests.let_go()
+    if (requests := _find_requests()) is not None:
+        requests.let_go()
     st.session_state.get("waiting")
 
 
@@ -52,6 +55,10 @@ class LastingRequests(ScriptRequests):
         """Let a gesture break the run off again, although a click of it was read."""
         self._is_read = False
 
+    def note_read(self, key: str) -> None:
+        """Note that the page has read whether the button of a key was clicked on, before it has drawn it."""
+        self._keep_unread(lambda click: user_key_from_element_id(click.id) != key)
+
     def on_scriptrunner_ready(self) -> ScriptRequest:
         """Return what to do first, or next."""
         request = super().on_scriptrunner_ready()
@@ -61,7 +68,7 @@ class LastingRequests(ScriptRequests):
 
     def on_scriptrunner_yield(self) -> ScriptRequest | None:
         """Return what breaks the run off, if anything does. A gesture waits for callbacks and what clicks do."""
-        self._read()
+        self._note_drawn()
         if self._state is ScriptRequestType.RERUN and not self._by_page and (self._is_read or _is_in_callback()):
             return None
         request = super().on_scriptrunner_yield()
@@ -83,12 +90,32 @@ class LastingRequests(ScriptRequests):
         self._unread = [state for state in _list_states(data) if state.trigger_value]
         self._is_read, self._by_page = False, False
 
-    def _read(self) -> None:
+    def _note_drawn(self) -> None:
         context = get_script_run_ctx() if self._unread else None
         if context is not None:
-            left = [click for click in self._unread if click.id not in context.shared.widget_ids_this_run]
-            self._is_read = self._is_read or len(left) < len(self._unread)
-            self._unread = left
+            self._keep_unread(lambda click: click.id not in context.shared.widget_ids_this_run)
+
+    def _keep_unread(self, is_unread: Callable[[WidgetState], bool]) -> None:
+        left = list(filter(is_unread, self._unread))
+        self._is_read = self._is_read or len(left) < len(self._unread)
+        self._unread = left
+
+
+class NotingState(SafeSessionState):
+    """What a page remembers, which tells of the clicks that are read from it and not from their buttons."""
+
+    def __getitem__(self, key: str) -> Any:
+        """Return what is remembered under a key."""
+        value = super().__getitem__(key)
+        if value is True and (requests := _find_requests()) is not None:
+            requests.note_read(key)
+        return value
+
+
+def _find_requests() -> LastingRequests | None:
+    context = get_script_run_ctx(suppress_warning=True)
+    requests = context.script_requests if context else None
+    return requests if isinstance(requests, LastingRequests) else None
 
 
 def _is_in_callback() -> bool:

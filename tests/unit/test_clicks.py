@@ -6,7 +6,7 @@ import pytest
 from streamlit.runtime.scriptrunner import script_runner
 from streamlit.testing.v1 import AppTest
 
-from pages.ui.clicks import LastingRequests, keep_clicks
+from pages.ui.clicks import LastingRequests, NotingState, keep_clicks
 
 pytestmark = pytest.mark.usefixtures("kept")
 
@@ -15,7 +15,9 @@ pytestmark = pytest.mark.usefixtures("kept")
 def kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Our requests in the place of Streamlit's."""
     monkeypatch.setitem(vars(script_runner), "ScriptRequests", None)
+    monkeypatch.setitem(vars(script_runner), "SafeSessionState", None)
     keep_clicks()
+    assert vars(script_runner)["SafeSessionState"] is NotingState
     assert vars(script_runner)["ScriptRequests"] is LastingRequests
 
 
@@ -48,6 +50,10 @@ def _page() -> None:
         st.rerun()
     if state.get("armed"):
         meanwhile("before")
+    if state.get("reads_early") and state.get("send"):
+        state.sent = state.get("sent", 0) + 1
+        meanwhile("acted early")
+        st.caption("drawn before the button")
     st.write("first")
     if state.get("armed"):
         meanwhile("at the button")
@@ -55,7 +61,7 @@ def _page() -> None:
     if state.get("armed"):
         meanwhile("after")
     st.caption("a word")
-    if clicked:
+    if clicked and not state.get("reads_early"):
         state.sent = state.get("sent", 0) + 1
         if state.get("leaves"):
             st.rerun()
@@ -113,6 +119,13 @@ def test_a_page_that_waits_for_what_a_click_has_begun_gives_way_where_it_says_so
 
     assert (_count(asked, "sent"), _count(asked, "waited"), _count(asked, "ended")) == (1, 1, 2)
     assert (_count(alone, "sent"), _count(alone, "waited"), _count(alone, "ended")) == (1, 2, 2)
+
+
+def test_a_click_that_was_read_before_its_button_is_drawn_is_not_read_again() -> None:
+    """A page may ask its state who was clicked on, and act at its top: a gesture then does not make it act twice."""
+    page = _click({"acted early": 1}, reads_early=True)
+
+    assert (_count(page, "sent"), _count(page, "calls"), _count(page, "runs")) == (1, 1, 3)
 
 
 def test_a_page_that_ends_its_own_run_ends_it_at_once() -> None:
