@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from streamlit.runtime.scriptrunner import script_runner
+from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
+from streamlit.runtime.scriptrunner import RerunData, script_runner
 from streamlit.testing.v1 import AppTest
 
-from pages.ui.clicks import LastingRequests, NotingState, keep_clicks
+from pages.ui.clicks import OrderedRequests, keep_clicks
 
 pytestmark = pytest.mark.usefixtures("kept")
 
@@ -15,10 +16,8 @@ pytestmark = pytest.mark.usefixtures("kept")
 def kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Our requests in the place of Streamlit's."""
     monkeypatch.setitem(vars(script_runner), "ScriptRequests", None)
-    monkeypatch.setitem(vars(script_runner), "SafeSessionState", None)
     keep_clicks()
-    assert vars(script_runner)["SafeSessionState"] is NotingState
-    assert vars(script_runner)["ScriptRequests"] is LastingRequests
+    assert vars(script_runner)["ScriptRequests"] is OrderedRequests
 
 
 def _page() -> None:
@@ -89,7 +88,7 @@ def _count(page: AppTest, name: str) -> int:
     return page.session_state.get(name, 0)
 
 
-# One that comes during the callback is answered before the page begins; two after the button are one.
+# What comes during the run of the click is answered after it, all at once.
 @pytest.mark.parametrize(
     ("gestures", "runs"),
     [
@@ -98,8 +97,8 @@ def _count(page: AppTest, name: str) -> int:
         ({"before": 3}, 4),
         ({"at the button": 1}, 2),
         ({"after": 1}, 2),
-        ({"before": 2, "at the button": 1, "after": 1}, 4),
-        ({"callback": 1}, 1),
+        ({"before": 2, "at the button": 1, "after": 1}, 3),
+        ({"callback": 1}, 2),
     ],
     ids=str,
 )
@@ -126,6 +125,85 @@ def test_a_click_that_was_read_before_its_button_is_drawn_is_not_read_again() ->
     page = _click({"acted early": 1}, reads_early=True)
 
     assert (_count(page, "sent"), _count(page, "calls"), _count(page, "runs")) == (1, 1, 3)
+
+
+def _list() -> None:
+    """A page that acts on what is chosen; while it is busy, gestures come in one after the other."""
+    import streamlit as st
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+    state = st.session_state
+    chosen = st.text_input("Elegido", key="chosen")
+    coming, state.coming = state.get("coming", []), []
+    if coming:
+        context = get_script_run_ctx()
+        assert context is not None
+        assert context.script_requests is not None
+        for each in coming:
+            context.script_requests.request_rerun(each)
+    with st.container():
+        if st.button("Cancelar", key="cancel"):
+            state.setdefault("cancelled", []).append(chosen)
+    state.last = chosen
+
+
+def _gesture(page: AppTest, chosen: str, *, click: bool = False) -> RerunData:
+    states = [WidgetState(id=page.text_input("chosen").proto.id, string_value=chosen)]
+    if click:
+        states.append(WidgetState(id=page.button("cancel").proto.id, trigger_value=True))
+    return RerunData(widget_states=WidgetStates(widgets=states))
+
+
+def test_a_click_acts_on_what_was_chosen_when_it_was_made() -> None:
+    """Whatever is chosen after it, before its run has begun or while it goes on, has its turn after it."""
+    page = AppTest.from_function(_list).run()
+    first = [_gesture(page, "7"), _gesture(page, "7", click=True), _gesture(page, "8"), _gesture(page, "9")]
+    page.session_state["coming"] = [*first, _gesture(page, "9", click=True), _gesture(page, "10")]
+    page.run()
+
+    assert not page.exception
+    assert page.session_state["cancelled"] == ["7", "9"]
+    assert page.session_state["last"] == "10"
+
+
+def _wait() -> None:
+    """A page that waits for what «Probar» has begun, and is told to stop; something else comes as it makes way."""
+    import streamlit as st
+    from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
+    from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
+
+    from pages.ui.clicks import give_way
+
+    state = st.session_state
+
+    def ask(*clicks: str) -> None:
+        context = get_script_run_ctx()
+        assert context is not None
+        assert context.script_requests is not None
+        widgets = [WidgetState(id=click, trigger_value=True) for click in clicks]
+        context.script_requests.request_rerun(RerunData(widget_states=WidgetStates(widgets=widgets)))
+
+    def called() -> None:
+        state.calls = state.get("calls", 0) + 1
+
+    if st.button("Probar", key="run"):
+        try:
+            ask(state.stop_id)
+            give_way()
+        finally:
+            ask()
+            st.write("the last word of what waited")
+    if st.button("Detener", key="stop", on_click=called):
+        state.stopped = state.get("stopped", 0) + 1
+
+
+def test_the_click_that_ends_a_wait_counts_whatever_comes_as_it_ends() -> None:
+    """Its callback too."""
+    page = AppTest.from_function(_wait).run()
+    page.session_state["stop_id"] = page.button("stop").proto.id
+    page.button("run").click().run()
+
+    assert (_count(page, "stopped"), _count(page, "calls")) == (1, 1)
 
 
 def test_a_page_that_ends_its_own_run_ends_it_at_once() -> None:
