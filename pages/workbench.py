@@ -20,6 +20,7 @@ from pages.ui.problems import storage_failures_told
 from pages.ui.texts import common as texts
 from pages.ui.texts import drafts as draft_texts
 from pages.ui.toasts import draw_toast
+from pages.ui.uploads import begin_page
 
 _MENU = "menu_of_pages"
 # The pages that edit, by address.
@@ -96,6 +97,7 @@ with storage_failures_told(), refused_when_ended():
     if page.url_path != "api-key":
         # A key that is shown once does not stay in the session of somebody who has left its page.
         forget()
+    begin_page(page.url_path)
     with keep_drafts(workbench, _name(page)):
         if leaving:
             leave(workbench, actor)

@@ -374,10 +374,12 @@ def test_nothing_leaves_or_is_put_aside_without_the_files_that_are_still_coming(
     desk.patch.setattr("pages.ui.outbox.form.count_coming", lambda: 2)
     page = page.button(key).click().run()
     told, before = said(page), (len(desk.messages()), len(desk.workbench.saved.list(desk.ana, cursor="", limit=5)[0]))
+    offered = page.button("send_document_not_wait").label
     desk.patch.setattr("pages.ui.outbox.form.count_coming", lambda: 0)
     page = page.button(key).click().run()
 
     assert "2 archivos se están subiendo todavía. Espera a que terminen y pulsa otra vez." in told
+    assert offered == "No esperar esos archivos"
     assert before == (0, 0)
     assert len(desk.messages()) + len(desk.workbench.saved.list(desk.ana, cursor="", limit=5)[0]) == 1
     assert "se están subiendo" not in said(page)

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from streamlit.runtime.uploaded_file_manager import UploadedFileRec
+from streamlit.testing.v1 import AppTest, local_script_runner
 
 from cgcore.server_facts import ServerFacts
 from cgcore.web.assembly import Assembly
@@ -125,6 +126,8 @@ def _put(client: TestClient, tab: str, file: str, size: int) -> int:
 
 def test_a_file_is_on_its_way_until_a_run_has_it_or_it_does_not_come(client: TestClient, pages: Pages) -> None:
     """While it comes and once it is here; refused, cut, or of somebody else's tab it is not waited for."""
+    for tab, names in {"form": "ace", "list": "b", "nowhere": "d"}.items():
+        pages.uploads.expect(tab, list(names))
     _put(client, "form", "a", 10)
     here = pages.uploads.count_coming("form")
     pages.uploads.get_files("form", ["a"])
@@ -134,9 +137,10 @@ def test_a_file_is_on_its_way_until_a_run_has_it_or_it_does_not_come(client: Tes
     with pytest.raises(OSError, match="cut"):
         client.put("/_stcore/upload_file/form/e", content=b"broken")
 
-    assert pages.seen_coming == [1, 1]
-    assert here == 1
-    assert [pages.uploads.count_coming(tab) for tab in ("form", "list", "nowhere")] == [0, 0, 0]
+    assert pages.seen_coming == [3, 1]
+    assert here == 3
+    # Whose tab that is nobody knows: it is waited for until it is given up.
+    assert [pages.uploads.count_coming(tab) for tab in ("form", "list", "nowhere")] == [0, 0, 1]
 
 
 def test_what_a_browser_gives_up_is_waited_for_a_moment_and_what_it_sends_for_as_long_as_it_takes(clock: Clock) -> None:
@@ -146,7 +150,7 @@ def test_what_a_browser_gives_up_is_waited_for_a_moment_and_what_it_sends_for_as
     uploads.get_upload_urls("other", ["c.pdf"])
     asked = uploads.count_coming("form")
     uploads.begin_upload("form", sent)
-    clock.now += 11
+    clock.now += 601
     alone = uploads.count_coming("form"), uploads.count_coming("other")
     clock.now += 3600
     uploads.add_file("form", UploadedFileRec(sent, "a.pdf", "", b"a"))
@@ -154,11 +158,55 @@ def test_what_a_browser_gives_up_is_waited_for_a_moment_and_what_it_sends_for_as
     here = uploads.count_coming("form")
     uploads.remove_file("form", sent)
     removed = uploads.count_coming("form")
-    uploads.begin_upload("form", "again")
+    uploads.expect("form", ["again"])
     uploads.remove_session_files("form")
 
     assert (asked, alone, here, removed) == (2, (1, 0), 1, 0)
     assert uploads.count_coming("form") == 0
+
+
+def test_a_file_that_is_sent_twice_is_waited_for_until_both_have_ended() -> None:
+    """And one that nobody waits for any more is not waited for again because it comes after all."""
+    uploads = OwnUploads("/up")
+    uploads.expect("form", ["twice", "left"])
+    for file in ("twice", "twice", "left"):
+        uploads.begin_upload("form", file)
+    uploads.end_upload("form", "twice")
+    one_left = uploads.count_coming("form")
+    uploads.end_upload("form", "twice")
+    ended = uploads.count_coming("form")
+    uploads.forget_coming("form")
+    uploads.add_file("form", UploadedFileRec("left", "a.pdf", "", b"a"))
+    uploads.end_upload("form", "left")
+    uploads.begin_upload("form", "never asked for")
+
+    assert (one_left, ended, uploads.count_coming("form")) == (2, 1, 0)
+
+
+def _page() -> None:
+    """A page that tells how many files it waits for."""
+    import streamlit as st
+
+    from pages.ui.uploads import begin_page, count_coming, forget_coming
+
+    begin_page(st.session_state.get("shown", "form"))
+    st.button("No esperar", key="forget", on_click=forget_coming)
+    st.text(str(count_coming()))
+
+
+def test_another_page_and_whoever_does_not_want_to_wait_forgets_what_is_coming(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The uploader of the page before has gone, its file may come for minutes."""
+    uploads = OwnUploads("/up")
+    monkeypatch.setattr(local_script_runner, "MemoryUploadedFileManager", lambda _: uploads)
+    page = AppTest.from_function(_page).run()
+    told: list[str] = []
+    for step in ("same", "other", "forgotten"):
+        uploads.expect("test session id", ["a", "b"])
+        page.session_state["shown"] = "form" if step == "same" else "list"
+        page = page.button("forget").click().run() if step == "forgotten" else page.run()
+        told.append(page.text[0].value)
+
+    assert told == ["2", "0", "0"]
 
 
 def test_a_file_goes_only_where_an_uploader_is_drawn(client: TestClient, pages: Pages) -> None:

@@ -33,7 +33,7 @@ from pages.ui.texts import common
 from pages.ui.texts import mail_account as account_texts
 from pages.ui.texts import send_document as texts
 from pages.ui.texts import sending_defaults as editor_texts
-from pages.ui.uploads import count_coming
+from pages.ui.uploads import count_coming, forget_coming
 
 __all__ = ["DocumentForm", "draw_doubts", "tells_coming"]
 
@@ -296,6 +296,7 @@ def tells_coming() -> bool:
     coming = count_coming()
     if coming:
         st.warning(texts.COMING.format(count=coming), icon=":material/hourglass_top:")
+        st.button(texts.NOT_WAIT.format(count=coming), key=f"{PAGE}_not_wait", on_click=forget_coming)
     return coming > 0
 
 
