@@ -44,7 +44,7 @@ with one:
             draw_sending(workbench, actor, fields, form)
         else:
             draw_missing_account()
-            draw_keep(workbench, actor, fields, form)
+            draw_keep(workbench, actor, fields, form, st.container())
 with many:
     looked_at = load_many(actor)
     open_batch = find_open_batch(workbench, actor, looked_at) if many.open else None

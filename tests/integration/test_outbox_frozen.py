@@ -6,7 +6,7 @@ It wakes at each and goes on where it was: no dot, no copy and no batch of it go
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,6 +83,23 @@ def _send_two(bench: Workbench, ana: Actor, point: int) -> None:
         bench.outbox.send(ana, replace(_REQUEST, number=f"{point}{number}", to=to), f"{point}-{number}")
 
 
+def _send_at_each_point(bench: Workbench, ana: Actor, other: Freezer, stop: Callable[[], None]) -> list[Message]:
+    """Send two, stop the other process at the next of its points, go on; return all messages once it met none."""
+    points = 0
+    while points < _MOST_POINTS:
+        _send_two(bench, ana, points)
+        if not other.begin("work", points):
+            break
+        stop()
+        _go_on(bench)
+        points += 1
+    _go_on(bench)
+    messages = _list(bench, ana)
+    assert 30 <= points < _MOST_POINTS, "every point was met, the last time none"
+    assert len(messages) == 2 * (points + 1)
+    return messages
+
+
 def _require_once(messages: list[Message], times: Mapping[str, int], mailbox: SentFolder) -> None:
     """Each is sent or unsure, nobody has it twice, who is said to have it has it; of what is sent there is a copy."""
     have = {each.address for message in messages for each in message.recipients if each.has_it}
@@ -100,23 +117,17 @@ def _require_once(messages: list[Message], times: Mapping[str, int], mailbox: Se
 @pytest.mark.timeout(300)
 def test_frozen_at_any_point_of_sending_and_filing_nothing_goes_twice(bench: Workbench, frozen: Freezer) -> None:
     """Of a message in several transactions too: who is said to have it has it, once; and there is one copy of each."""
-    server, mailbox, points = NarrowServer(2), SentFolder(), 0
+    server, mailbox = NarrowServer(2), SentFolder()
+
+    def freeze() -> None:
+        _go_on(bench)
+        frozen.wake()
+
     with ScriptedServer(server) as sending, ScriptedServer(mailbox) as filing:
         ana = furnish_sender(bench, sending.port, filing.port)
-        while points < _MOST_POINTS:
-            _send_two(bench, ana, points)
-            if not frozen.begin("work", points):
-                break
-            _go_on(bench)
-            frozen.wake()
-            _go_on(bench)
-            points += 1
-        _go_on(bench)
-        messages, times = _list(bench, ana), server.times
+        messages = _send_at_each_point(bench, ana, frozen, freeze)
 
-    assert 30 <= points < _MOST_POINTS, "every point was met, the last time none"
-    assert len(messages) == 2 * (points + 1)
-    _require_once(messages, times, mailbox)
+    _require_once(messages, server.times, mailbox)
 
 
 @pytest.mark.timeout(300)
@@ -145,27 +156,17 @@ def test_frozen_at_any_point_of_handing_many_in_they_are_handed_in_once(bench: W
 @pytest.mark.timeout(300)
 def test_killed_at_any_point_of_sending_and_filing_nothing_is_lost_or_doubled(bench: Workbench) -> None:
     """By SIGKILL, each time a process of its own; another one goes on. One dot and one copy each, no untrue word."""
-    server, mailbox, points = NarrowServer(2), SentFolder(), 0
+    server, mailbox = NarrowServer(2), SentFolder()
     with (
         freezing(bench.settings, bench.database, "each") as other,
         ScriptedServer(server) as sending,
         ScriptedServer(mailbox) as filing,
     ):
         ana = furnish_sender(bench, sending.port, filing.port)
-        while points < _MOST_POINTS:
-            _send_two(bench, ana, points)
-            if not other.begin("work", points):
-                break
-            other.kill()
-            _go_on(bench)
-            points += 1
-        _go_on(bench)
-        messages, times = _list(bench, ana), server.times
+        messages = _send_at_each_point(bench, ana, other, other.kill)
 
-    assert 30 <= points < _MOST_POINTS, "every point was met, the last time none"
-    assert len(messages) == 2 * (points + 1)
     assert any(message.state is State.UNKNOWN for message in messages)
-    _require_once(messages, times, mailbox)
+    _require_once(messages, server.times, mailbox)
 
 
 @pytest.mark.timeout(300)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from cgcore.documents import DocumentType, info
 from cgcore.errors import InvalidInput, NotFound
@@ -29,9 +30,11 @@ _OPENED = f"{_KEY}_opened"  # the one that is opened at the next run
 _ROWS = 10
 
 
-def draw_keep(workbench: Workbench, actor: Actor, fields: DocumentFields, form: DocumentForm) -> None:
-    """Draw «Guardar como borrador», and do it."""
-    if not st.button(texts.KEEP, icon=":material/draft:", key=f"{PAGE}_keep") or tells_coming():
+def draw_keep(
+    workbench: Workbench, actor: Actor, fields: DocumentFields, form: DocumentForm, row: DeltaGenerator
+) -> None:
+    """Draw «Guardar como borrador» in ``row``, and do it; what there is to say stands outside of that."""
+    if not row.button(texts.KEEP, icon=":material/draft:", key=f"{PAGE}_keep") or tells_coming():
         return
     try:
         saved = workbench.saved.save(actor, form.kept, form.request.attachments, replaces=fields.saved)

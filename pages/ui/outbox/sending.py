@@ -54,8 +54,8 @@ def draw_sending(workbench: Workbench, actor: Actor, fields: DocumentFields, for
         st.button(
             texts.PREVIEW, type=kind, icon=":material/visibility:", key=f"{PAGE}_preview", on_click=_show, args=(draft,)
         )
+    draw_keep(workbench, actor, fields, form, aside)
     with aside:
-        draw_keep(workbench, actor, fields, form)
         if st.button(texts.MARK_SENT, type="tertiary", icon=":material/done_all:", key=f"{PAGE}_note"):
             _ask_to_note(workbench, actor, fields, form)
     if not draft.is_shown:
